@@ -1,0 +1,203 @@
+"""The few records that flow through everything.
+
+A *problem* is a prompt with its gold answer. Sampling it gives *rollouts*; a verifier gives each rollout an
+*outcome*; detectors attach *findings*; the rollouts of one problem are a *group*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Messages = list[dict[str, Any]]
+Severity = Literal["warn", "error"]
+
+
+class InputError(ValueError):
+    """Input that cannot be used. The message names the row, what was expected and what came."""
+
+
+def prompt_text(prompt: str | Messages) -> str:
+    """The words of a prompt: a string as it is, chat messages joined by newlines.
+
+    >>> prompt_text([{"role": "user", "content": "2+2?"}])
+    '2+2?'
+    """
+    if isinstance(prompt, str):
+        return prompt
+    parts = []
+    for message in prompt:
+        content = message.get("content") or ""
+        if not isinstance(content, str):  # multimodal content: a list of typed blocks
+            content = " ".join(str(block.get("text", "")) for block in content)
+        parts.append(content)
+    return "\n".join(parts)
+
+
+def make_prompt_id(prompt: str | Messages, answer: Any = None) -> str:
+    """A 16-character content hash of a prompt and its gold answer: the same problem has the same id everywhere.
+
+    >>> make_prompt_id("2+2?", 4) == make_prompt_id("2+2?", "4")
+    True
+    """
+    canonical = json.dumps([prompt, None if answer is None else str(answer)], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A prompt with its gold answer, and the data row it came from."""
+
+    id: str
+    prompt: str | Messages
+    answer: Any = None
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """Every column of the data row, for verifiers that need more than the answer."""
+    number: int = 0
+    """Position of the row in its data set, from 0; errors name it."""
+
+    @property
+    def text(self) -> str:
+        return prompt_text(self.prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What an engine returns for one completion."""
+
+    text: str
+    tokens: int
+    finish_reason: str
+    """`stop`, `length` (truncated), or the engine's own word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A completion and what is known of it."""
+
+    prompt_id: str
+    index: int
+    """Number of this rollout among those of its prompt, from 0."""
+    completion: str
+    outcome: float = math.nan
+    """1.0 correct, 0.0 wrong, NaN could not be judged."""
+    answer: str | None = None
+    """The final answer found in the completion."""
+    tokens: int = 0
+    finish_reason: str = "stop"
+
+    @property
+    def truncated(self) -> bool:
+        return self.finish_reason == "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The rollouts of one problem."""
+
+    problem: Problem
+    rollouts: tuple[Rollout, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PassRate:
+    """How often one prompt was solved: successes of trials, an interval, and what a guess would get."""
+
+    prompt_id: str
+    successes: int
+    trials: int
+    """Scored rollouts; a truncated one counts as the verifier judged it, an unscored one does not count."""
+    low: float
+    high: float
+    band: str
+    """`impossible`, `near-impossible`, `learnable`, `mastered`, or `unscored` when there is no trial."""
+    truncated: int = 0
+    unscored: int = 0
+    chance_rate: float = math.nan
+    """How often a guess would pass; NaN when it could not be estimated."""
+    status: str = "ok"
+    """`ok`, or why there is no rate: `gold_rejected`."""
+
+    @property
+    def rate(self) -> float:
+        return self.successes / self.trials if self.trials else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sign of a shortcut in one completion, with the span that shows it."""
+
+    kind: str
+    """`answer_repetition`, `text_loop`, `skipped_computation`, `answer_first`, `unsupported_answer`, `false_step`."""
+    reason: str
+    """One line in plain words."""
+    start: int
+    end: int
+    """Characters `completion[start:end]` show it."""
+    likelihood_ratio: float
+    """P(this evidence | the success is genuine) / P(this evidence | it is lucky); below 1 speaks for luck."""
+    severity: Severity = "warn"
+    prompt_id: str | None = None
+    index: int | None = None
+    """Which rollout of the prompt."""
+    step: int | None = None
+    """Training step, when the rollouts carry one."""
+
+
+class Verifier(Protocol):
+    """Judges completions against gold answers."""
+
+    name: str
+    version: str
+
+    def score(self, completion: str, problem: Problem) -> float:
+        """1.0 correct, 0.0 wrong, NaN could not be judged."""
+
+    def extract(self, completion: str) -> str | None:
+        """The final answer in the completion, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How completions are drawn."""
+
+    max_tokens: int = 512
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    """Seed of the whole run; each request derives its own from it, the prompt id and the rollout's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An order for `n` more completions of one problem, numbered from `first`."""
+
+    problem: Problem
+    n: int
+    first: int = 0
+
+
+class Engine(Protocol):
+    """Turns prompts into completions."""
+
+    def describe(self) -> dict[str, Any]:
+        """Provenance: what must be equal for two rollouts to come from the same distribution."""
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
+        """Yields each request with its `n` generations as soon as they are finished, in any order."""
+
+
+def count_reasons(reasons: Iterable[str]) -> dict[str, int]:
+    """How often each reason occurs, most frequent first, ties by name.
+
+    >>> count_reasons(["b", "a", "b"])
+    {'b': 2, 'a': 1}
+    """
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        counts[reason] = counts.get(reason, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
