@@ -1,3 +1,54 @@
-"""rlguard: the guard around RLVR training."""
+"""rlguard: the guard around RLVR training.
+
+    rlguard.estimate_pass_rates    how often a model solves each prompt
+    rlguard.filter_dataset         keep or drop rows by pass rate, with a reason
+    rlguard.detect_shortcuts       answer repetition and skipped computation in completions
+    rlguard.rewrite_advantages     lucky successes count for less
+    rlguard.GuardConfig            settings of the training plugins in rlguard.integrations
+
+Names load when they are used: importing rlguard pulls in neither torch, vllm nor trl.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlguard.advantage import rewrite_advantages
+    from rlguard.difficulty import estimate_pass_rates
+    from rlguard.filtering import filter_dataset
+    from rlguard.guard import GuardConfig
+    from rlguard.scan import scan_rollouts
+    from rlguard.shortcuts import detect_shortcuts
+    from rlguard.types import Finding, InputError, PassRate, Rollout, Sampling
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "rewrite_advantages": "rlguard.advantage",
+    "estimate_pass_rates": "rlguard.difficulty",
+    "filter_dataset": "rlguard.filtering",
+    "GuardConfig": "rlguard.guard",
+    "scan_rollouts": "rlguard.scan",
+    "detect_shortcuts": "rlguard.shortcuts",
+    "Finding": "rlguard.types",
+    "InputError": "rlguard.types",
+    "PassRate": "rlguard.types",
+    "Rollout": "rlguard.types",
+    "Sampling": "rlguard.types",
+}
+__all__ = [  # noqa: RUF022 - in the order of a run
+    "estimate_pass_rates", "filter_dataset", "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "GuardConfig",
+    "Finding", "InputError", "PassRate", "Rollout", "Sampling",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rlguard' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

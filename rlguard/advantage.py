@@ -1,0 +1,222 @@
+"""Discount lucky successes: genuine-success weights, and the rewrite of a trainer's advantages.
+
+A success is *lucky* when the completion is correct but not by solving. Let q be how often the model really solves a
+prompt (its skill rate) and c how often a rollout that does not solve it passes anyway (its chance rate). Then
+
+    P(pass) = q + (1 − q)·c        P(genuine | pass) = E[q] / (E[q] + (1 − E[q])·c) = g
+
+with E[q] the posterior mean of q from evidence that *excludes the group being judged*: a group judged by its own pass
+rate lets the luckiest groups through. The text of the completion enters as a likelihood ratio on the odds of g, so a
+rare success that shows its computation keeps its weight and a bare lucky number does not:
+
+    w = odds / (1 + odds),    odds = g / (1 − g) · likelihood_ratio
+
+The reward that a success earned over its group's failures is scaled by w, and the change is carried into the
+advantage *at the host's own scale*. Normalising the discounted rewards again would undo it: std normalisation is
+scale-free. Weights under `min_weight` count as 0, because Adam is scale-free too: a batch whose gradients are all
+made fifty times smaller takes the same steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rlguard.stats import SKILL_GRID, skill_posterior
+
+CHANCE_FLOOR = 0.01
+"""Smallest chance rate: verifiers err and flawed reasoning sometimes lands on the answer, so luck is never 0."""
+
+
+def genuine_probability(
+    successes_P: Any, trials_P: Any, chance_P: Any, prior: np.ndarray, chance_floor: float = CHANCE_FLOOR
+) -> np.ndarray:
+    """P(a success is genuine) for each prompt, before looking at the completion.
+
+    Args:
+        successes_P: (P,) successes of earlier rollouts; the group being judged must not be among them.
+        trials_P: (P,) earlier rollouts.
+        chance_P: (P,) chance rate in [0, 1]; NaN means unknown and takes the floor.
+        prior: (GRID_POINTS,) or (P, GRID_POINTS) masses over the skill rate (`stats.beta_weights`).
+        chance_floor: Smallest chance rate.
+
+    Returns:
+        (P,) probabilities in [0, 1].
+
+    >>> from rlguard.stats import beta_weights
+    >>> genuine_probability([0, 8], [64, 16], [0.1, 0.1], beta_weights(0.5, 0.5)).round(2).tolist()
+    [0.07, 0.89]
+    """
+    chance = np.nan_to_num(np.asarray(chance_P, float), nan=0.0).clip(chance_floor, 1.0)
+    skill = skill_posterior(np.asarray(successes_P, float), np.asarray(trials_P, float), chance, prior) @ SKILL_GRID
+    return skill / (skill + (1 - skill) * chance)
+
+
+def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0, min_weight: float = 0.2) -> np.ndarray:
+    """The weight of each rollout's success: P(genuine) after the evidence of its text.
+
+    Args:
+        genuine_B: (B,) P(genuine) of the rollout's prompt, in [0, 1].
+        likelihood_ratio_B: (B,) or scalar P(text | genuine) / P(text | lucky), > 0.
+        min_weight: Smaller weights become 0; None keeps them.
+
+    Returns:
+        (B,) weights in [0, 1].
+
+    >>> success_weights([0.5, 0.5, 0.02], [9.0, 1.0, 1.0]).tolist()
+    [0.9, 0.5, 0.0]
+    """
+    genuine = np.asarray(genuine_B, float)
+    likelihood_ratio = np.asarray(likelihood_ratio_B, float)
+    weights = genuine * likelihood_ratio / (genuine * likelihood_ratio + (1 - genuine))
+    return weights if min_weight is None else np.where(weights < min_weight, 0.0, weights)
+
+
+def rewrite_advantages(
+    advantages_B: Any,
+    rewards_B: Any,
+    outcomes_B: Any,
+    group_ids_B: Any,
+    weights_B: Any,
+    scale_B: Any = None,
+    total_rewards_B: Any = None,
+) -> Any:
+    """Carries discounted successes into a trainer's advantages.
+
+    With f the mean reward of the group's failures (of its lowest-paid rollouts when nothing failed), a success of
+    weight w is worth r̃ = r − (1 − w)·max(r − f, 0). The advantage moves by what that changes:
+
+        A' = A + (d − mean_group(d)) / s,   d = r̃ − r ≤ 0
+
+    where s is the divisor that the host applied to r − mean(r). It is read off the host's own advantages (the slope of
+    rewards against advantages within the group), so the same function serves std normalisation, Dr. GRPO, RLOO,
+    MaxRL and any other advantage that is affine in the reward within a group. Successes of weight 0 therefore end
+    with the advantage of a failure.
+
+    A group without discounted success keeps the host's numbers bit for bit. A group with no weight left on any
+    success gets 0 everywhere. Rows with a NaN outcome or a reward that is not finite get 0, and where the host let
+    them vote, the group is centred again without them.
+
+    Args:
+        advantages_B: (B,) the host's advantages, numpy or torch.
+        rewards_B: (B,) the rewards paid for the outcome, in the host's units (weighted as the host weights them).
+        outcomes_B: (B,) 1 correct, 0 wrong, NaN could not be judged.
+        group_ids_B: (B,) any hashable numbers; rows of one prompt share theirs and may stand anywhere.
+        weights_B: (B,) weights of successes in [0, 1]; ignored for failures.
+        scale_B: (B,) the host's divisor, constant within a group, where it is known. None reads it off.
+        total_rewards_B: (B,) all rewards together, when others are paid beside the outcome's; for reading off s.
+
+    Returns:
+        (B,) rewritten advantages, of the type, dtype and device of `advantages_B`.
+
+    Raises:
+        ValueError: If lengths differ or a weight lies outside [0, 1]; the message names the argument and the row.
+
+    >>> rewrite_advantages([1.5, -0.5, -0.5, -0.5], [1, 0, 0, 0], [1, 0, 0, 0], [7, 7, 7, 7], [0, 1, 1, 1]).tolist()
+    [0.0, 0.0, 0.0, 0.0]
+    """
+    host = _as_float(advantages_B)
+    columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
+    rewards, outcomes, weights = columns["rewards"], columns["outcomes"], columns["weights"]
+    _, groups = np.unique(_to_numpy(group_ids_B), return_inverse=True)
+    if len(groups) != len(host):
+        raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
+    scored = ~np.isnan(outcomes) & np.isfinite(rewards)
+    success = scored & (outcomes > 0)
+    bad = success & ~((weights >= 0) & (weights <= 1))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"weights_B: row {row} is {weights[row]}, expected a number in [0, 1]")
+
+    host, recentred = _silence_unscored(host, scored, groups)
+    discount = _discount(rewards, success, scored, weights, groups)
+    if scale_B is None:
+        total = rewards if total_rewards_B is None else _as_float(total_rewards_B)
+        scale = _host_scale(host, total, scored, groups)
+    else:
+        scale = np.broadcast_to(_as_float(scale_B), host.shape)
+    shift = np.where(scored, discount - _group_mean(discount, scored, groups), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.where(scale > 0, shift / scale, 0.0)
+    changed = _group_any(discount != 0, groups) & (scale > 0)
+    rewritten = np.where(scored, host + shift, 0.0)
+    emptied = changed & ~_group_any(success & (weights > 0), groups) & _binary(rewards, success, scored, groups)
+    rewritten[emptied] = 0.0  # nothing genuine is left: no rounding residue may remain, Adam would amplify it
+    return _like(advantages_B, rewritten, changed | recentred)
+
+
+def _silence_unscored(host: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Takes the votes of unscored rows back out of the host's baseline; also says which rows that changed."""
+    voted = _group_any(~scored & (host != 0), groups)
+    centred = host - _group_mean(host, scored, groups)
+    return np.where(voted, np.where(scored, centred, 0.0), host), voted
+
+
+def _discount(rewards: np.ndarray, success: np.ndarray, scored: np.ndarray, weights: np.ndarray, groups: np.ndarray):
+    """d = r̃ − r ≤ 0 per row."""
+    failures = scored & ~success
+    lowest = np.full(groups.max(initial=-1) + 1, np.inf)
+    np.minimum.at(lowest, groups[scored], rewards[scored])
+    floor = np.where(_group_any(failures, groups), _group_mean(rewards, failures, groups), lowest[groups])
+    excess = np.where(success, np.maximum(np.where(success, rewards, 0.0) - np.where(success, floor, 0.0), 0.0), 0.0)
+    return np.where(success, -(1 - np.where(success, weights, 1.0)) * excess, 0.0)
+
+
+def _host_scale(host: np.ndarray, rewards: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The divisor s in A = (r − const) / s, per row, by least squares within each group; 0 where A or r is constant."""
+    reward_dev = np.where(scored, rewards - _group_mean(rewards, scored, groups), 0.0)
+    host_dev = np.where(scored, host - _group_mean(host, scored, groups), 0.0)
+    count = groups.max(initial=-1) + 1
+    spread = np.bincount(groups, reward_dev**2, count)
+    slope = np.bincount(groups, reward_dev * host_dev, count)  # s = Σ dr² / Σ dr·dA
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(slope > 0, spread / slope, 0.0)[groups]
+
+
+def _group_mean(values: np.ndarray, voters: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Mean over each group's voters, spread back over the rows; 0 where nobody votes."""
+    count = groups.max(initial=-1) + 1
+    total = np.bincount(groups, np.where(voters, values, 0.0), count)
+    votes = np.bincount(groups, voters, count)
+    return (total / np.maximum(votes, 1))[groups]
+
+
+def _group_any(flags: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    return (np.bincount(groups, flags, groups.max(initial=-1) + 1) > 0)[groups]
+
+
+def _binary(rewards: np.ndarray, success: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """True where the failures of the row's group all earned the same, so that nothing but the outcome paid."""
+    failures = scored & ~success
+    deviates = failures & (rewards != _group_mean(rewards, failures, groups))
+    return ~_group_any(deviates, groups)
+
+
+def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:
+    arrays = {name: _as_float(values) for name, values in columns.items()}
+    for name, array in arrays.items():
+        if array.shape != (rows,):
+            raise ValueError(f"{name}_B has shape {array.shape}, expected ({rows},) (one per advantage)")
+    return arrays
+
+
+def _to_numpy(values: Any) -> np.ndarray:
+    if hasattr(values, "detach"):  # torch, without importing it
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def _as_float(values: Any) -> np.ndarray:
+    return np.array(
+        [np.nan if v is None else v for v in values] if isinstance(values, list) else _to_numpy(values), float
+    )
+
+
+def _like(host: Any, values: np.ndarray, changed: np.ndarray) -> Any:
+    """`values` where changed and the host's own numbers elsewhere, as the host's type, dtype and device."""
+    if hasattr(host, "new_tensor"):
+        return host.where(host.new_tensor(~changed, dtype=bool).bool(), host.new_tensor(values))
+    array = np.asarray(host)
+    dtype = array.dtype if array.dtype.kind == "f" else float
+    return np.where(changed, values.astype(dtype), array.astype(dtype))

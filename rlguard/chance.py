@@ -1,0 +1,77 @@
+"""How often a guess would pass: the chance rate, from the answers a model gives where they are wrong.
+
+A model that does not solve a prompt still answers something. How often that would match the gold answer shows in the
+*other* prompts of the same answer type: c(a) is the share of completions of prompts whose gold answer is not `a` that
+answer `a` all the same. Yes/no and small integers get a high rate, free-form answers almost none, and a model that
+has collapsed onto one answer gets a rate of 1 for it. Right answers never enter, so a good model is not called lucky.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rlguard.answers import answer_type, normalise_answer
+from rlguard.stats import binomial_interval
+
+
+class ChanceRates:
+    """Counts of answers per answer type; old counts can fade as the policy moves.
+
+    >>> chance = ChanceRates()
+    >>> chance.add("5", ["5", "3", "3", None])
+    >>> chance.add("3", ["5", "3"])
+    >>> chance.rate("5"), chance.rate("3")
+    (0.5, 0.5)
+    """
+
+    def __init__(self) -> None:
+        self._totals: dict[str, float] = {}  # answer type -> completions
+        self._golds: dict[str, dict[str, float]] = {}  # type -> gold -> completions of prompts with that gold
+        self._misses: dict[str, dict[str, float]] = {}  # type -> answer -> completions that gave it wrongly
+
+    def add(self, gold: Any, answers: Sequence[str | None]) -> None:
+        """Counts the final answers of one prompt's completions; None is a completion without an answer."""
+        target, kind = normalise_answer(gold), answer_type(gold)
+        misses = self._misses.setdefault(kind, {})
+        golds = self._golds.setdefault(kind, {})
+        self._totals[kind] = self._totals.get(kind, 0.0) + len(answers)
+        golds[target] = golds.get(target, 0.0) + len(answers)
+        for answer in answers:
+            given = None if answer is None else normalise_answer(answer)
+            if given is not None and given != target:
+                misses[given] = misses.get(given, 0.0) + 1
+
+    def counts(self, gold: Any) -> tuple[float, float]:
+        """`(matches, completions)` of other prompts for this gold answer."""
+        target, kind = normalise_answer(gold), answer_type(gold)
+        others = self._totals.get(kind, 0.0) - self._golds.get(kind, {}).get(target, 0.0)
+        return self._misses.get(kind, {}).get(target, 0.0), max(others, 0.0)
+
+    def rate(self, gold: Any) -> float:
+        """The chance rate of a gold answer in [0, 1]; NaN when no other prompt has an answer of its type."""
+        matches, others = self.counts(gold)
+        return matches / others if others > 0 else math.nan
+
+    def interval(self, gold: Any, confidence: float = 0.95) -> tuple[float, float]:
+        """Exact binomial interval of `rate`; (0, 1) when nothing is known."""
+        matches, others = self.counts(gold)
+        return binomial_interval(round(matches), round(others), confidence)
+
+    def fade(self, keep: float) -> None:
+        """Scales every count by `keep` in (0, 1], and forgets answers whose count has become negligible."""
+        self._totals = {kind: total * keep for kind, total in self._totals.items()}
+        for table in (self._golds, self._misses):
+            for kind, counts in table.items():
+                table[kind] = {answer: count * keep for answer, count in counts.items() if count * keep > 1e-3}
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-serialisable state."""
+        return {"totals": self._totals, "golds": self._golds, "misses": self._misses}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        self._totals = dict(state["totals"])
+        self._golds = {kind: dict(counts) for kind, counts in state["golds"].items()}
+        self._misses = {kind: dict(counts) for kind, counts in state["misses"].items()}

@@ -1,0 +1,101 @@
+"""transformers' own generation: slower than vLLM, runs wherever the model does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rlguard.engines import encode_prompt, request_seed
+from rlguard.types import Generation, InputError, Request, Sampling
+
+logger = logging.getLogger(__name__)
+
+
+class TransformersEngine:
+    """A causal language model in transformers, on the GPU if there is one."""
+
+    def __init__(self, model: str, batch_size: int = 64, **options: Any) -> None:
+        """
+        Args:
+            model: A folder or a hub name.
+            batch_size: Completions generated at once.
+            **options: Passed on to `AutoModelForCausalLM.from_pretrained`.
+
+        Raises:
+            InputError: If transformers or torch is not installed or the model cannot be loaded.
+        """
+        try:
+            import torch
+            import transformers
+        except ImportError as error:
+            raise InputError(
+                f"the transformers engine is not installed ({error}): pip install 'rlguard[transformers]'"
+            ) from error
+        self._torch = torch
+        self.model = model
+        self.version = transformers.__version__
+        self.batch_size = batch_size
+        try:
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+            self._model = transformers.AutoModelForCausalLM.from_pretrained(model, **options)
+        except (OSError, ValueError) as error:
+            raise InputError(f"transformers cannot load the model {model!r}: {error}") from error
+        self._model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self._pad = self._tokenizer.pad_token_id
+        eos = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
+        self._eos = set(eos) if isinstance(eos, list) else {eos}
+        if self._pad is None:
+            self._pad = min(self._eos)
+        self._limit = getattr(self._model.config, "max_position_embeddings", None) or 10**9
+
+    def describe(self) -> dict[str, Any]:
+        """Engine and version."""
+        return {"name": "transformers", "version": self.version}
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
+        """Yields requests with their generations a batch at a time; a prompt that does not fit yields none."""
+        batch: list[tuple[Request, list[int]]] = []
+        encoded = [(request, encode_prompt(self._tokenizer, request)) for request in requests]
+        for request, tokens in sorted(encoded, key=lambda pair: (pair[0].n, len(pair[1]))):
+            if len(tokens) >= self._limit:
+                logger.warning(
+                    "row %d: the prompt has %d tokens, the model takes fewer than %d: not sampled",
+                    request.problem.number, len(tokens), self._limit,
+                )  # fmt: skip
+                yield request, []
+                continue
+            if batch and (batch[0][0].n != request.n or (len(batch) + 1) * request.n > self.batch_size):
+                yield from self._generate_batch(batch, sampling)
+                batch = []
+            batch.append((request, tokens))
+        if batch:
+            yield from self._generate_batch(batch, sampling)
+
+    def _generate_batch(
+        self, batch: list[tuple[Request, list[int]]], sampling: Sampling
+    ) -> Iterator[tuple[Request, list[Generation]]]:
+        torch, n = self._torch, batch[0][0].n
+        width = max(len(tokens) for _, tokens in batch)
+        ids = torch.tensor([[self._pad] * (width - len(tokens)) + tokens for _, tokens in batch])
+        mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for _, tokens in batch])
+        torch.manual_seed(request_seed(sampling.seed, batch[0][0]))
+        drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        with torch.inference_mode():
+            output = self._model.generate(
+                input_ids=ids.to(self._model.device),
+                attention_mask=mask.to(self._model.device),
+                max_new_tokens=min(sampling.max_tokens, self._limit - width),
+                num_return_sequences=n,
+                pad_token_id=self._pad,
+                **(drawing if sampling.temperature > 0 else {"do_sample": False}),
+            )
+        rows = output[:, width:].tolist()
+        for number, (request, _) in enumerate(batch):
+            yield request, [self._to_generation(row) for row in rows[number * n : (number + 1) * n]]
+
+    def _to_generation(self, tokens: list[int]) -> Generation:
+        end = next((place for place, token in enumerate(tokens) if token in self._eos), None)
+        kept = tokens if end is None else tokens[:end]
+        text = self._tokenizer.decode(kept, skip_special_tokens=True)
+        return Generation(text, len(kept) + (end is not None), "length" if end is None else "stop")

@@ -1,0 +1,162 @@
+"""TRL: change one import and the run is guarded.
+
+    from rlguard.integrations.trl import GuardedGRPOTrainer as GRPOTrainer
+
+`GuardMixin` does the same for a trainer class of your own; put it in front: `class Mine(GuardMixin, MyGRPOTrainer)`.
+
+It wraps two methods of TRL 1.16 through `super()` and copies none: `_calculate_rewards`, which returns the gathered
+rewards, and `_generate_and_score_completions`, whose advantages it rewrites before TRL shuffles the batch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlguard.guard import Guard, GuardConfig, read_evidence
+
+try:
+    import torch
+    import trl
+    from accelerate.utils import gather_object
+    from trl import GRPOTrainer
+except ImportError as error:
+    raise ImportError(f"rlguard.integrations.trl needs TRL: pip install 'rlguard[trl]' ({error})") from error
+
+logger = logging.getLogger(__name__)
+
+STATE_FILE = "rlguard_state.json"
+WRAPPED = {
+    "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
+    "_generate_and_score_completions": ["self", "inputs"],
+    "_save_checkpoint": ["self", "model", "trial"],
+    "_load_optimizer_and_scheduler": ["self", "checkpoint"],
+}
+
+
+def check_signatures(trainer_class: type) -> None:
+    """Raises RuntimeError when the trainer's private methods are not those that this adapter was written for."""
+    for name, expected in WRAPPED.items():
+        method = getattr(trainer_class, name, None)
+        found = list(inspect.signature(method).parameters) if method else None
+        if found != expected:
+            raise RuntimeError(
+                f"rlguard wraps {trainer_class.__name__}.{name}({', '.join(expected)}), but in TRL {trl.__version__} it "
+                f"is {'missing' if found is None else '(' + ', '.join(found) + ')'}. Install a version that rlguard "
+                "knows: pip install 'trl>=1.16,<1.17'"
+            )
+
+
+class GuardMixin:
+    """Puts the guard into a GRPO trainer. Takes one more argument, `guard`, and is otherwise the trainer."""
+
+    def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
+        """
+        Args:
+            *args: As for the trainer.
+            guard: Settings of the guard; None takes the defaults.
+            **kwargs: As for the trainer.
+
+        Raises:
+            RuntimeError: If the installed TRL is not one whose methods rlguard knows.
+            ValueError: If `guard.outcome_reward` names no reward function of the trainer.
+        """
+        check_signatures(GRPOTrainer)
+        super().__init__(*args, **kwargs)
+        self.guard = Guard(guard)
+        self._guard_outcome = _find_reward(self.reward_func_names, self.guard.config.outcome_reward)
+        self._guard_seen: tuple[list | None, torch.Tensor]
+
+    def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
+        rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        evidence = None
+        if self.model.training:
+            rows = zip(prompts, completions, inputs, strict=True)
+            evidence = gather_object([read_evidence(*row, self.guard.config) for row in rows])
+        self._guard_seen = evidence, rewards_per_func
+        return rewards_per_func
+
+    def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
+        output = super()._generate_and_score_completions(inputs)
+        evidence, rewards_per_func = self._guard_seen
+        if evidence is None:  # evaluation: no gradient, but the completions table wants a cell in every row
+            self._logs["extra"]["rlguard_weight"].extend([float("nan")] * len(rewards_per_func))
+            return output
+        host = self.accelerator.gather(output["advantages"])
+        judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
+        self._log_guard(judged.metrics, judged.weights_B, judged.advantages_B)
+        if self.guard.config.mode == "rewrite":
+            start = self.accelerator.process_index * len(inputs)
+            output["advantages"] = judged.advantages_B[start : start + len(inputs)]
+        return output
+
+    def _read_rewards(self, rewards_per_func: torch.Tensor) -> tuple[Any, ...]:
+        """Rewards of the outcome, outcomes, group ids, the host's divisor (None: read it off), all rewards; each (B,)."""
+        per_func = rewards_per_func.double().cpu().numpy()
+        weights = self.reward_weights.double().cpu().numpy()
+        raw = per_func[:, self._guard_outcome]
+        outcome_rewards = raw * weights[self._guard_outcome]
+        outcomes = np.where(np.isnan(raw), np.nan, raw > self.guard.config.success_threshold)
+        group_ids = np.arange(len(raw)) // self.num_generations
+        scale = None
+        if self.multi_objective_aggregation == "normalize_then_sum":
+            scale = _gdpo_scale(per_func, weights, self._guard_outcome, self.num_generations)
+        return outcome_rewards, outcomes, group_ids, scale, np.nansum(per_func * weights, axis=1)
+
+    def _log_guard(self, metrics: dict[str, float], weights: np.ndarray, advantages: Any) -> None:
+        """Into the trainer's own logging; everything here was computed from the gathered batch, on every rank alike."""
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
+        self._logs["extra"]["rlguard_weight"].extend(weights.tolist())
+        if self.guard.config.mode == "rewrite":
+            logged = list(self._logs["advantages"])
+            self._logs["advantages"].clear()
+            self._logs["advantages"].extend(logged[: len(logged) - len(weights)] + advantages.tolist())
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / STATE_FILE).write_text(json.dumps(self.guard.state_dict()))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        state = Path(checkpoint) / STATE_FILE
+        if state.exists():
+            self.guard.load_state_dict(json.loads(state.read_text()))
+        else:
+            logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", state)
+
+
+class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):
+    """TRL's GRPOTrainer with the guard in it; a drop-in replacement."""
+
+
+def _find_reward(names: Sequence[str], wanted: str | int) -> int:
+    if isinstance(wanted, int) and 0 <= wanted < len(names):
+        return wanted
+    if wanted in names:
+        return list(names).index(str(wanted))
+    raise ValueError(f"GuardConfig.outcome_reward: expected one of {list(names)} or its position, got {wanted!r}")
+
+
+def _gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:
+    """TRL's divisor of the outcome's reward under `normalize_then_sum`: per-function group std, then batch std."""
+    grouped = rewards_per_func.reshape(-1, num_generations, rewards_per_func.shape[1])
+    with np.errstate(invalid="ignore"):
+        std = np.nanstd(grouped, axis=1, keepdims=True, ddof=1)
+        normalised = ((grouped - np.nanmean(grouped, axis=1, keepdims=True)) / (std + 1e-4)).reshape(
+            rewards_per_func.shape
+        )
+    total = np.where(np.isnan(rewards_per_func).all(axis=1), np.nan, np.nansum(normalised * weights, axis=1))
+    batch_std = np.nanstd(total, ddof=1) + 1e-4
+    return np.repeat(std[:, 0, outcome] + 1e-4, num_generations) * batch_std

@@ -1,0 +1,156 @@
+"""Reads rollouts as trainers write them, and searches them for shortcuts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlguard.data import read_rows
+from rlguard.difficulty import PROBLEMS
+from rlguard.rollouts import ROLLOUTS, read_rollouts
+from rlguard.shortcuts import judge_completion
+from rlguard.types import Finding, InputError, count_reasons, make_prompt_id, prompt_text
+
+_COMPLETION_COLUMNS = ("completion", "completions", "output", "response", "generation")
+_PROMPT_COLUMNS = ("prompt", "input", "question", "query")
+_ANSWER_COLUMNS = ("answer", "gold", "gts", "ground_truth", "solution")
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """One rollout of unknown origin: what the detectors need of it."""
+
+    completion: str
+    prompt: str = ""
+    answer: str | None = None
+    prompt_id: str | None = None
+    index: int | None = None
+    step: int | None = None
+    outcome: float = math.nan
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """Findings, and of how many rollouts."""
+
+    findings: list[tuple[Finding, Scanned]]
+    rollouts: int
+    schema: str
+    """What the file was recognised as."""
+    skipped: dict[str, str]
+    """Checks that could not run fully, and what they lacked."""
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Findings by kind, most frequent first."""
+        return count_reasons(finding.kind for finding, _ in self.findings)
+
+    @property
+    def flagged(self) -> int:
+        """Rollouts with at least one finding."""
+        return len({id(rollout) for _, rollout in self.findings})
+
+    def records(self) -> list[dict[str, Any]]:
+        """JSON-serialisable findings, each with its prompt, completion and outcome."""
+        return [
+            dataclasses.asdict(finding)
+            | {"prompt": rollout.prompt, "completion": rollout.completion}
+            | {"outcome": None if math.isnan(rollout.outcome) else rollout.outcome}
+            for finding, rollout in self.findings
+        ]
+
+
+def scan_rollouts(source: str | Path) -> ScanResult:
+    """Searches stored rollouts for answer repetition and skipped computation.
+
+    Args:
+        source: A rollout store, a folder with TRL's `completions/*.parquet`, or a JSONL, CSV or Parquet file with a
+            column of completions.
+
+    Raises:
+        InputError: If the source holds no rollouts in a form that is known; names the columns it has.
+    """
+    schema, rollouts = read_any_rollouts(source)
+    findings, count, without_prompt = [], 0, 0
+    for rollout in rollouts:
+        count += 1
+        without_prompt += not rollout.prompt
+        for finding in judge_completion(rollout.completion, rollout.prompt, rollout.answer).findings:
+            placed = dataclasses.replace(finding, prompt_id=rollout.prompt_id, index=rollout.index, step=rollout.step)
+            findings.append((placed, rollout))
+    if count == 0:
+        raise InputError(f"{source}: holds no rollouts")
+    skipped = {}
+    if without_prompt:
+        skipped["skipped_computation"] = f"SKIPPED for {without_prompt} of {count} rollouts: their prompt is missing"
+    return ScanResult(findings, count, schema, skipped)
+
+
+def read_any_rollouts(source: str | Path) -> tuple[str, Iterable[Scanned]]:
+    """Recognises where rollouts come from; returns the name of the schema and the rollouts."""
+    path = Path(source)
+    if (path / ROLLOUTS).exists():
+        return "rlguard store", _read_store(path)
+    if path.is_dir():
+        tables = sorted(path.glob("completions_*.parquet")) or sorted(path.glob("completions/completions_*.parquet"))
+        if tables:
+            return "TRL completions", _read_tables(tables)
+        raise InputError(f"{path}: expected a rollout store ({ROLLOUTS}) or TRL's completions/*.parquet, found neither")
+    rows = read_rows(path)
+    is_trl = {"step", "prompt", "completion", "advantage"} <= set(rows[0])
+    return ("TRL completions" if is_trl else "table"), list(_read_table(rows, str(path)))
+
+
+def _read_store(folder: Path) -> Iterator[Scanned]:
+    problems = {row["id"]: row for row in read_rows(folder / PROBLEMS)} if (folder / PROBLEMS).exists() else {}
+    for rollout in read_rollouts(folder):
+        problem = problems.get(rollout.prompt_id, {})
+        yield Scanned(
+            completion=rollout.completion,
+            prompt=prompt_text(problem.get("prompt", "")),
+            answer=problem.get("answer"),
+            prompt_id=rollout.prompt_id,
+            index=rollout.index,
+            outcome=rollout.outcome,
+        )
+
+
+def _read_tables(paths: Sequence[Path]) -> Iterator[Scanned]:
+    for path in paths:
+        yield from _read_table(read_rows(path), str(path))
+
+
+def _read_table(rows: Sequence[Mapping[str, Any]], name: str) -> Iterator[Scanned]:
+    column = {kind: _find_column(rows[0], names) for kind, names in _COLUMNS.items()}
+    if column["completion"] is None:
+        raise InputError(
+            f"{name}: no column of completions; expected one of {', '.join(_COMPLETION_COLUMNS)}, "
+            f"the table has {', '.join(rows[0])}"
+        )
+    for number, row in enumerate(rows):
+        completion, prompt = row[column["completion"]], row.get(column["prompt"] or "") or ""
+        if not isinstance(completion, str | list):
+            raise InputError(f"{name}: row {number}: expected a completion as text or chat, got {completion!r:.60}")
+        answer = row.get(column["answer"] or "")
+        yield Scanned(
+            completion=prompt_text(completion),
+            prompt=prompt_text(prompt),
+            answer=None if answer is None else str(answer),
+            prompt_id=row.get("rlguard_id")
+            or row.get("prompt_id")
+            or (make_prompt_id(prompt, answer) if prompt else None),
+            index=row.get("index"),
+            step=row.get("step"),
+            outcome=math.nan if row.get("outcome") is None else float(row["outcome"]),
+        )
+
+
+_COLUMNS = {"completion": _COMPLETION_COLUMNS, "prompt": _PROMPT_COLUMNS, "answer": _ANSWER_COLUMNS}
+
+
+def _find_column(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in row), None)

@@ -1,0 +1,93 @@
+"""Intervals and posteriors for Bernoulli rates.
+
+scipy is imported where it is used: `import rlguard` must stay fast.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+GRID_POINTS = 64
+_GRID_EDGES = np.sin(np.linspace(0, np.pi / 2, GRID_POINTS + 1)) ** 2
+SKILL_GRID = np.sin((np.arange(GRID_POINTS) + 0.5) / GRID_POINTS * np.pi / 2) ** 2
+"""Midpoints of the cells of [0, 1] on which a posterior over the skill rate is kept: finest near 0 and 1, where
+Jeffreys' prior Beta(½, ½) puts the same mass into every cell."""
+
+
+def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact (Clopper–Pearson, 1934) two-sided interval for a success rate; it covers at least `confidence`.
+
+    Args:
+        successes: Number of successes, 0 ≤ successes ≤ trials.
+        trials: Number of trials; 0 gives (0, 1): nothing is known.
+        confidence: Coverage in (0, 1).
+
+    Raises:
+        ValueError: If successes is not in 0..trials or confidence not in (0, 1).
+
+    >>> tuple(round(bound, 3) for bound in binomial_interval(0, 16))
+    (0.0, 0.206)
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes must be in 0..trials, got {successes} of {trials}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
+    high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))
+    return low, high
+
+
+def pass_at_k(successes: int, trials: int, k: int) -> float:
+    """Unbiased estimate of the chance that one of k rollouts is correct (Chen et al. 2021, eq. 1).
+
+    Raises:
+        ValueError: If k is not in 1..trials.
+
+    >>> pass_at_k(1, 4, 2)
+    0.5
+    """
+    if not 1 <= k <= trials:
+        raise ValueError(f"k must be in 1..{trials} (the number of trials), got {k}")
+    if trials - successes < k:
+        return 1.0
+    return float(1 - np.prod(1 - k / np.arange(trials - successes + 1, trials + 1)))
+
+
+def beta_weights(alpha: float, beta: float) -> np.ndarray:
+    """A Beta(alpha, beta) prior on `SKILL_GRID`, as cell masses of shape (GRID_POINTS,) that sum to 1."""
+    from scipy.special import betainc
+
+    return np.diff(betainc(alpha, beta, _GRID_EDGES))
+
+
+def skill_posterior(
+    successes_P: np.ndarray, trials_P: np.ndarray, chance_P: np.ndarray, prior: np.ndarray
+) -> np.ndarray:
+    """Posterior over each prompt's *skill rate* q: how often the model really solves it.
+
+    A rollout passes by solving, or else by luck with the chance rate c, so the pass rate is p = q + (1 − q)·c
+    (the guessing model of classical test theory) and k of n rollouts pass with likelihood p^k (1 − p)^(n − k).
+
+    Args:
+        successes_P: Successes per prompt, ≥ 0; fractions are fine (decayed counts).
+        trials_P: Trials per prompt, ≥ successes.
+        chance_P: Chance rate per prompt, in [0, 1].
+        prior: Cell masses over `SKILL_GRID`, (GRID_POINTS,) shared or (P, GRID_POINTS) per prompt.
+
+    Returns:
+        (P, GRID_POINTS) cell masses; every row sums to 1.
+
+    >>> posterior = skill_posterior(np.array([9.0]), np.array([10.0]), np.array([0.1]), beta_weights(1, 1))
+    >>> float(round((posterior @ SKILL_GRID)[0], 2))
+    0.81
+    """
+    chance = np.clip(np.asarray(chance_P, float), 0.0, 1 - 1e-6)[:, None]
+    pass_rate = SKILL_GRID + (1 - SKILL_GRID) * chance
+    k, n = np.asarray(successes_P, float)[:, None], np.asarray(trials_P, float)[:, None]
+    log_mass = k * np.log(pass_rate) + (n - k) * np.log1p(-pass_rate) + np.log(prior + 1e-300)
+    log_mass -= log_mass.max(axis=1, keepdims=True)
+    mass = np.exp(log_mass)
+    return mass / mass.sum(axis=1, keepdims=True)

@@ -1,0 +1,182 @@
+"""Verifiers: is this completion correct? 1.0, 0.0, or NaN when it could not be judged.
+
+Each is a small object with a name, a version (part of the key under which rollouts are stored), `score` and
+`extract`. `pick_verifier` turns a name from the command line into one.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from rlguard.answers import extract_answer, normalise_answer, parse_number
+from rlguard.types import InputError, Problem, Verifier
+
+logger = logging.getLogger(__name__)
+
+
+class _Verifier:
+    name = ""
+    version = "1"
+
+    def extract(self, completion: str) -> str | None:
+        """The final answer in the completion, or None."""
+        found = extract_answer(completion)
+        return found[0] if found else None
+
+    def score(self, completion: str, problem: Problem) -> float:
+        """1.0 correct, 0.0 wrong, NaN could not be judged."""
+        answer = self.extract(completion)
+        return 0.0 if answer is None else self.judge(answer, problem)
+
+    def judge(self, answer: str, problem: Problem) -> float:
+        raise NotImplementedError
+
+
+class Exact(_Verifier):
+    """The final answer, spelled alike after normalising numbers, case and spaces."""
+
+    name = "exact"
+
+    def judge(self, answer: str, problem: Problem) -> float:
+        return float(normalise_answer(answer) == normalise_answer(problem.answer))
+
+
+class Numeric(_Verifier):
+    """The final answer as a number, within a relative tolerance.
+
+    >>> Numeric().score("The answer is 1,000.0", Problem("p", "?", "1000"))
+    1.0
+    """
+
+    name = "numeric"
+
+    def __init__(self, tolerance: float = 1e-6) -> None:
+        self.tolerance = tolerance
+        self.version = f"1 tolerance={tolerance}"
+
+    def judge(self, answer: str, problem: Problem) -> float:
+        gold, given = parse_number(_plain(problem.answer)), parse_number(_plain(answer))
+        if gold is None:
+            return math.nan  # a gold answer that is no number cannot be judged numerically
+        return float(given is not None and abs(given - gold) <= self.tolerance * max(1, abs(gold)))
+
+
+class Math(_Verifier):
+    """Mathematical equality by math-verify: LaTeX, fractions, sets, intervals, units."""
+
+    name = "math"
+
+    def __init__(self, timeout_s: int | None = None) -> None:
+        """
+        Args:
+            timeout_s: Limit per comparison in whole seconds; math-verify needs the main thread for it. None is none.
+        """
+        self.timeout_s = timeout_s
+        self.version = f"1 math-verify={_package_version('math-verify')}"
+
+    def judge(self, answer: str, problem: Problem) -> float:
+        if normalise_answer(answer) == normalise_answer(problem.answer):
+            return 1.0
+        from math_verify import parse, verify
+
+        gold = parse(f"${problem.answer}$", parsing_timeout=self.timeout_s)
+        given = parse(f"${answer}$", parsing_timeout=self.timeout_s)
+        return float(verify(gold, given, timeout_seconds=self.timeout_s))
+
+
+class ReasoningGym(_Verifier):
+    """reasoning-gym's own `score_answer` for the task that made the row; a score of 1 is correct.
+
+    Needs the row's `metadata` (a dict with `source_dataset`), as reasoning-gym writes it.
+    """
+
+    name = "reasoning_gym"
+
+    def __init__(self) -> None:
+        self.version = f"1 reasoning-gym={_package_version('reasoning-gym')}"
+
+    def judge(self, answer: str, problem: Problem) -> float:
+        try:
+            from reasoning_gym import get_score_answer_fn
+        except ImportError as error:
+            raise InputError("the reasoning_gym verifier is not installed: pip install reasoning-gym") from error
+        task = _reasoning_gym_task(problem)
+        if task is None:
+            raise InputError(
+                f"row {problem.number}: the reasoning_gym verifier expected a `metadata` column with `source_dataset`, "
+                f"got {problem.row.get('metadata')!r}"
+            )
+        entry = {"question": problem.text, "answer": str(problem.answer), "metadata": dict(problem.row["metadata"])}
+        return float(get_score_answer_fn(task)(answer, entry) >= 1.0)
+
+
+class Auto(_Verifier):
+    """`reasoning_gym` for rows that say they come from it, `math` for the others."""
+
+    name = "auto"
+
+    def __init__(self) -> None:
+        self._math, self._gym = Math(), ReasoningGym()
+        self.version = f"{self._math.version}, {self._gym.version}"
+
+    def judge(self, answer: str, problem: Problem) -> float:
+        verifier = self._math if _reasoning_gym_task(problem) is None else self._gym
+        return verifier.judge(answer, problem)
+
+
+VERIFIERS: dict[str, type[_Verifier]] = {v.name: v for v in (Auto, Math, Exact, Numeric, ReasoningGym)}
+
+
+def pick_verifier(name: str) -> Verifier:
+    """The verifier of that name.
+
+    Raises:
+        InputError: If there is none; the message lists those there are.
+    """
+    if name not in VERIFIERS:
+        raise InputError(f"verifier {name!r} is unknown, expected one of: {', '.join(VERIFIERS)}")
+    return VERIFIERS[name]()
+
+
+def score_safely(verifier: Verifier, completion: str, problem: Problem) -> float:
+    """The verifier's score; NaN (and a line in the log) when it raises or returns something else than 0 or 1."""
+    try:
+        outcome = float(verifier.score(completion, problem))
+    except InputError:
+        raise
+    except Exception as error:  # a verifier's fault must not count as the model's
+        logger.warning(
+            "verifier %s failed on row %d: %s: %s", verifier.name, problem.number, type(error).__name__, error
+        )
+        return math.nan
+    return outcome if outcome in (0.0, 1.0) else math.nan
+
+
+def check_gold(problems: Sequence[Problem], verifier: Verifier) -> list[Problem]:
+    """The problems whose own gold answer their verifier rejects: no rollout could ever be judged right.
+
+    >>> [p.id for p in check_gold([Problem("a", "1+1?", "2"), Problem("b", "?", "two")], Numeric())]
+    ['b']
+    """
+    return [p for p in problems if score_safely(verifier, f"\\boxed{{{p.answer}}}", p) != 1.0]
+
+
+def _plain(answer: Any) -> str:
+    """An answer without the dress of a number: currency, percent and LaTeX dollar signs."""
+    return str(answer).strip().strip("$%").replace("\\$", "").replace("\\%", "").strip()
+
+
+def _reasoning_gym_task(problem: Problem) -> str | None:
+    metadata = problem.row.get("metadata")
+    return metadata.get("source_dataset") if isinstance(metadata, dict) else None
+
+
+def _package_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
