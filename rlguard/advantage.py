@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.stats import SKILL_GRID, skill_posterior
+from rlguard.stats import SKILL_GRID, skill_likelihood, skill_posterior
 
 CHANCE_FLOOR = 0.01
 """Smallest chance rate: verifiers err and flawed reasoning sometimes lands on the answer, so luck is never 0."""
@@ -49,11 +49,12 @@ def genuine_probability(
     [0.07, 0.89]
     """
     chance = np.nan_to_num(np.asarray(chance_P, float), nan=0.0).clip(chance_floor, 1.0)
-    skill = skill_posterior(np.asarray(successes_P, float), np.asarray(trials_P, float), chance, prior) @ SKILL_GRID
+    likelihood = skill_likelihood(np.asarray(successes_P, float), np.asarray(trials_P, float), chance)
+    skill = skill_posterior(likelihood, prior) @ SKILL_GRID
     return skill / (skill + (1 - skill) * chance)
 
 
-def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0, min_weight: float = 0.2) -> np.ndarray:
+def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0, min_weight: float | None = 0.5) -> np.ndarray:
     """The weight of each rollout's success: P(genuine) after the evidence of its text.
 
     Args:
@@ -64,8 +65,8 @@ def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0, min_weight: f
     Returns:
         (B,) weights in [0, 1].
 
-    >>> success_weights([0.5, 0.5, 0.02], [9.0, 1.0, 1.0]).tolist()
-    [0.9, 0.5, 0.0]
+    >>> success_weights([0.5, 0.6, 0.02], [9.0, 1.0, 1.0]).tolist()
+    [0.9, 0.6, 0.0]
     """
     genuine = np.asarray(genuine_B, float)
     likelihood_ratio = np.asarray(likelihood_ratio_B, float)
@@ -131,8 +132,8 @@ def rewrite_advantages(
 
     host, recentred = _silence_unscored(host, scored, groups)
     discount = _discount(rewards, success, scored, weights, groups)
+    total = rewards if total_rewards_B is None else _as_float(total_rewards_B)
     if scale_B is None:
-        total = rewards if total_rewards_B is None else _as_float(total_rewards_B)
         scale = _host_scale(host, total, scored, groups)
     else:
         scale = np.broadcast_to(_as_float(scale_B), host.shape)
@@ -141,7 +142,7 @@ def rewrite_advantages(
         shift = np.where(scale > 0, shift / scale, 0.0)
     changed = _group_any(discount != 0, groups) & (scale > 0)
     rewritten = np.where(scored, host + shift, 0.0)
-    emptied = changed & ~_group_any(success & (weights > 0), groups) & _binary(rewards, success, scored, groups)
+    emptied = changed & ~_group_any(success & (weights > 0), groups) & _binary(total, success, scored, groups)
     rewritten[emptied] = 0.0  # nothing genuine is left: no rounding residue may remain, Adam would amplify it
     return _like(advantages_B, rewritten, changed | recentred)
 
@@ -153,7 +154,9 @@ def _silence_unscored(host: np.ndarray, scored: np.ndarray, groups: np.ndarray) 
     return np.where(voted, np.where(scored, centred, 0.0), host), voted
 
 
-def _discount(rewards: np.ndarray, success: np.ndarray, scored: np.ndarray, weights: np.ndarray, groups: np.ndarray):
+def _discount(
+    rewards: np.ndarray, success: np.ndarray, scored: np.ndarray, weights: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
     """d = r̃ − r ≤ 0 per row."""
     failures = scored & ~success
     lowest = np.full(groups.max(initial=-1) + 1, np.inf)
@@ -203,14 +206,15 @@ def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:
 
 def _to_numpy(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):  # torch, without importing it
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        values = (values.double() if values.is_floating_point() else values).numpy()  # numpy knows no bfloat16
     return np.asarray(values)
 
 
 def _as_float(values: Any) -> np.ndarray:
-    return np.array(
-        [np.nan if v is None else v for v in values] if isinstance(values, list) else _to_numpy(values), float
-    )
+    if isinstance(values, list):
+        values = [np.nan if value is None else value for value in values]
+    return _to_numpy(values).astype(float)
 
 
 def _like(host: Any, values: np.ndarray, changed: np.ndarray) -> Any:

@@ -10,7 +10,7 @@ import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -80,18 +80,21 @@ def estimate(
             speed = f"{tokens / elapsed:.0f} tokens/s" if tokens and elapsed else ""
             progress.update(bar, completed=done, total=wanted, speed=speed)
 
-        rates = estimate_pass_rates(
-            data,
-            model,
-            out=out,
-            n=n,
-            engine=engine.value,
-            verifier=verifier,
-            sampling=Sampling(max_tokens, temperature, top_p, seed),
-            prompt_column=prompt_column,
-            answer_column=answer_column,
-            on_progress=show,
-        )
+        try:
+            rates = estimate_pass_rates(
+                data,
+                model,
+                out=out,
+                n=n,
+                engine=engine.value,
+                verifier=verifier,
+                sampling=Sampling(max_tokens, temperature, top_p, seed),
+                prompt_column=prompt_column,
+                answer_column=answer_column,
+                on_progress=show,
+            )
+        except KeyboardInterrupt:
+            _exit_resumable()
     console.print(_rates_table(rates))
     console.print(f"rates: {out / RATES}", highlight=False, soft_wrap=True)
 
@@ -169,6 +172,11 @@ def report(
     console.print(f"report: {out}", highlight=False, soft_wrap=True)
 
 
+def _exit_resumable() -> NoReturn:
+    errors.print("stopped: what was sampled so far is kept, and the same command goes on from there")
+    raise typer.Exit(130)
+
+
 def _parse_keep(text: str) -> tuple[float, float]:
     low, dots, high = text.partition("..")
     try:
@@ -195,7 +203,7 @@ def _plain(text: str) -> str:
 
 
 def main() -> None:
-    """Runs the command line; turns bad input into exit code 2 and an interrupt into 130."""
+    """Runs the command line; turns bad input into exit code 2."""
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
     )
@@ -204,6 +212,3 @@ def main() -> None:
     except InputError as error:
         errors.print(f"error: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        errors.print("stopped; what was sampled so far is kept, the same command goes on from there")
-        sys.exit(130)

@@ -168,7 +168,8 @@ def read_problems(
             )
     problems = []
     for number, row in enumerate(rows):
-        prompt, answer = row.get(prompt_column), row.get(answer_column)
+        prompt: Any = row.get(prompt_column)
+        answer = row.get(answer_column)
         is_chat = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
         if not (is_chat or (isinstance(prompt, str) and prompt.strip())):
             raise InputError(f"row {number}: {prompt_column!r} must be text or chat messages, got {prompt!r:.80}")

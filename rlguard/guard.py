@@ -33,8 +33,9 @@ class GuardConfig:
     """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
     detectors: bool = True
     """Read the completions for shortcuts; without it only pass rates and chance rates speak."""
-    min_weight: float = 0.2
-    """Smaller weights become 0, because Adam undoes any common factor on the gradients."""
+    min_weight: float = 0.5
+    """Smaller weights become 0: more likely lucky than genuine. Adam undoes any common factor on the gradients, so that
+    merely small weights protect nothing."""
     chance_floor: float = CHANCE_FLOOR
     """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
     decay: float = 0.8

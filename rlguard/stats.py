@@ -63,10 +63,8 @@ def beta_weights(alpha: float, beta: float) -> np.ndarray:
     return np.diff(betainc(alpha, beta, _GRID_EDGES))
 
 
-def skill_posterior(
-    successes_P: np.ndarray, trials_P: np.ndarray, chance_P: np.ndarray, prior: np.ndarray
-) -> np.ndarray:
-    """Posterior over each prompt's *skill rate* q: how often the model really solves it.
+def skill_likelihood(successes_P: np.ndarray, trials_P: np.ndarray, chance_P: np.ndarray) -> np.ndarray:
+    """Likelihood of each prompt's *skill rate* q: how often the model really solves it.
 
     A rollout passes by solving, or else by luck with the chance rate c, so the pass rate is p = q + (1 − q)·c
     (the guessing model of classical test theory) and k of n rollouts pass with likelihood p^k (1 − p)^(n − k).
@@ -75,19 +73,30 @@ def skill_posterior(
         successes_P: Successes per prompt, ≥ 0; fractions are fine (decayed counts).
         trials_P: Trials per prompt, ≥ successes.
         chance_P: Chance rate per prompt, in [0, 1].
-        prior: Cell masses over `SKILL_GRID`, (GRID_POINTS,) shared or (P, GRID_POINTS) per prompt.
 
     Returns:
-        (P, GRID_POINTS) cell masses; every row sums to 1.
-
-    >>> posterior = skill_posterior(np.array([9.0]), np.array([10.0]), np.array([0.1]), beta_weights(1, 1))
-    >>> float(round((posterior @ SKILL_GRID)[0], 2))
-    0.81
+        (P, GRID_POINTS) likelihoods on `SKILL_GRID`; the largest of each row is 1.
     """
     chance = np.clip(np.asarray(chance_P, float), 0.0, 1 - 1e-6)[:, None]
     pass_rate = SKILL_GRID + (1 - SKILL_GRID) * chance
     k, n = np.asarray(successes_P, float)[:, None], np.asarray(trials_P, float)[:, None]
-    log_mass = k * np.log(pass_rate) + (n - k) * np.log1p(-pass_rate) + np.log(prior + 1e-300)
-    log_mass -= log_mass.max(axis=1, keepdims=True)
-    mass = np.exp(log_mass)
+    log_likelihood = k * np.log(pass_rate) + (n - k) * np.log1p(-pass_rate)
+    return np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+
+
+def skill_posterior(likelihood_PS: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Posterior over skill rates.
+
+    Args:
+        likelihood_PS: (P, GRID_POINTS), as `skill_likelihood` gives it.
+        prior: Masses over `SKILL_GRID` of any sum, (GRID_POINTS,) shared or (P, GRID_POINTS) per prompt.
+
+    Returns:
+        (P, GRID_POINTS) cell masses; every row sums to 1.
+
+    >>> seen = skill_likelihood(np.array([9.0]), np.array([10.0]), np.array([0.1]))
+    >>> float(round((skill_posterior(seen, beta_weights(1, 1)) @ SKILL_GRID)[0], 2))
+    0.81
+    """
+    mass = likelihood_PS * prior + 1e-300  # a prior without mass where the data are falls back on the data's cells
     return mass / mass.sum(axis=1, keepdims=True)

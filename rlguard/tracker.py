@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from rlguard.advantage import CHANCE_FLOOR, genuine_probability
-from rlguard.stats import GRID_POINTS, beta_weights, skill_posterior
+from rlguard.stats import beta_weights, skill_likelihood, skill_posterior
+
+EM_ROUNDS = 20
+FOLDS = 4
 
 
 class PassRateTracker:
     """Judges groups by evidence that excludes them, then learns from them.
 
     Evidence on a prompt: its offline pass rate and its earlier visits, both fading by `decay` a visit because the
-    policy moves; and the population of all other prompts, as a prior over skill rates (empirical Bayes).
+    policy moves; and the other prompts, as a prior over skill rates. That prior is fitted by empirical Bayes
+    (nonparametric maximum likelihood on a grid, by EM) to the counts of the prompts visited last, this batch included.
 
     >>> tracker = PassRateTracker()
-    >>> before = tracker.judge(["a"], [1], [8], [0.1])[0]  # first visit, nothing known: the benefit of the doubt
-    >>> after = tracker.judge(["a"], [1], [8], [0.1])[0]  # now 1 of 8 is known, about what luck would give
-    >>> bool(after < before)
+    >>> first = tracker.judge(["a"], [1], [8], [0.1])[0]  # nothing known: the benefit of the doubt
+    >>> later = tracker.judge(["a"], [1], [8], [0.1])[0]  # now 1 of 8 is known, about what luck would give
+    >>> bool(later < first)
     True
     """
 
@@ -28,8 +33,8 @@ class PassRateTracker:
         self,
         decay: float = 0.8,
         prior: tuple[float, float] = (0.5, 0.5),
-        prior_groups: float = 1.0,
-        population_memory: float = 0.98,
+        prior_prompts: float = 1.0,
+        window: int = 512,
         max_offline_trials: float = 32.0,
         chance_floor: float = CHANCE_FLOOR,
     ) -> None:
@@ -37,18 +42,18 @@ class PassRateTracker:
         Args:
             decay: What a prompt's earlier counts keep at each new visit, in [0, 1].
             prior: Beta parameters of the skill rate before any group was seen.
-            prior_groups: How many groups that prior weighs.
-            population_memory: What the population keeps at each call of `judge`, in [0, 1].
+            prior_prompts: How many prompts that prior weighs.
+            window: How many recently visited prompts the population is fitted to.
             max_offline_trials: An offline estimate weighs at most this many trials: the policy has moved since.
             chance_floor: Smallest chance rate.
         """
         self.decay = decay
-        self.population_memory = population_memory
+        self.window = window
         self.max_offline_trials = max_offline_trials
         self.chance_floor = chance_floor
-        self._base = beta_weights(*prior) * prior_groups
-        self._population = np.zeros(GRID_POINTS)
-        self._counts: dict[str, tuple[float, float]] = {}
+        self._base = beta_weights(*prior) * prior_prompts
+        self._counts: dict[str, tuple[float, float]] = {}  # prompt id -> successes, trials, faded
+        self._recent: dict[str, float] = {}  # prompt id -> chance rate, the latest visited last
 
     def judge(
         self,
@@ -76,49 +81,57 @@ class PassRateTracker:
         chance = np.nan_to_num(np.asarray(chance_P, float)).clip(self.chance_floor, 1.0)
         self._seed_offline(prompt_ids_P, offline_successes_P, offline_trials_P)
         past = np.array([self._counts.get(prompt_id, (0.0, 0.0)) for prompt_id in prompt_ids_P]).reshape(-1, 2)
+        self._learn(prompt_ids_P, now_k, now_n, chance)
+        prior = self._fit_others(prompt_ids_P)
+        return genuine_probability(past[:, 0], past[:, 1], chance, prior, self.chance_floor)
 
-        shared = self._base + self._population
-        seen = skill_posterior(past[:, 0] + now_k, past[:, 1] + now_n, chance, shared / shared.sum())
-        _, who = np.unique(np.asarray(prompt_ids_P, dtype=object).astype(str), return_inverse=True)
-        own = np.zeros((who.max(initial=-1) + 1, GRID_POINTS))
-        np.add.at(own, who, seen)
-        others = shared + seen.sum(axis=0) - own[who]  # (P, GRID_POINTS): every group but those of the same prompt
-        genuine = genuine_probability(
-            past[:, 0], past[:, 1], chance, others / others.sum(axis=1, keepdims=True), self.chance_floor
-        )
-        self._learn(prompt_ids_P, now_k, now_n)
-        self._population = self._population * self.population_memory + seen.sum(axis=0)
-        return genuine
+    def _learn(self, prompt_ids_P: Sequence[str], now_k: np.ndarray, now_n: np.ndarray, chance: np.ndarray) -> None:
+        faded: set[str] = set()
+        for prompt_id, k, n, c in zip(prompt_ids_P, now_k, now_n, chance, strict=True):
+            keep = 1.0 if prompt_id in faded else self.decay  # two groups of one batch are one visit
+            faded.add(prompt_id)
+            old_k, old_n = self._counts.get(prompt_id, (0.0, 0.0))
+            self._counts[prompt_id] = (old_k * keep + float(k), old_n * keep + float(n))
+            self._recent.pop(prompt_id, None)
+            self._recent[prompt_id] = float(c)
+        for prompt_id in list(self._recent)[: -max(self.window, len(faded))]:
+            del self._recent[prompt_id]
+
+    def _fit_others(self, prompt_ids_P: Sequence[str]) -> np.ndarray:
+        """For each group the skill rates of other prompts, (P, GRID_POINTS) masses.
+
+        Cross-fitting: the prompts of the batch are dealt into folds by a hash of their id, and the mixture for a fold
+        is fitted to the window without it. So a group's own outcome reaches its own prior by no way, not even through
+        its neighbours, and the order of the batch does not matter.
+        """
+        batch, known = set(prompt_ids_P), list(self._recent)
+        folds = np.array([zlib.crc32(name.encode()) % FOLDS if name in batch else -1 for name in known])
+        counts = np.array([self._counts[name] for name in known])
+        likelihood = skill_likelihood(counts[:, 0], counts[:, 1], np.array(list(self._recent.values())))
+        priors = {fold: self._fit_mixture(likelihood[folds != fold]) for fold in set(folds.tolist()) - {-1}}
+        fold_of = dict(zip(known, folds.tolist(), strict=True))
+        return np.stack([priors[fold_of[prompt_id]] for prompt_id in prompt_ids_P])
+
+    def _fit_mixture(self, likelihood_PS: np.ndarray) -> np.ndarray:
+        total = self._base
+        for _ in range(EM_ROUNDS):
+            total = self._base + skill_posterior(likelihood_PS, total).sum(axis=0)
+        return total / total.sum()
 
     def _seed_offline(self, prompt_ids_P: Sequence[str], successes_P: Any, trials_P: Any) -> None:
         if successes_P is None or trials_P is None:
             return
-        for prompt_id, k, n in zip(
-            prompt_ids_P, np.asarray(successes_P, float), np.asarray(trials_P, float), strict=True
-        ):
+        successes, trials = np.asarray(successes_P, float), np.asarray(trials_P, float)
+        for prompt_id, k, n in zip(prompt_ids_P, successes, trials, strict=True):
             if prompt_id not in self._counts and n > 0 and k >= 0:
                 shrink = min(1.0, self.max_offline_trials / n)
                 self._counts[prompt_id] = (float(k) * shrink, float(n) * shrink)
 
-    def _learn(self, prompt_ids_P: Sequence[str], successes_P: np.ndarray, trials_P: np.ndarray) -> None:
-        for prompt_id, k, n in zip(prompt_ids_P, successes_P, trials_P, strict=True):
-            old_k, old_n = self._counts.get(prompt_id, (0.0, 0.0))
-            self._counts[prompt_id] = (old_k * self.decay + float(k), old_n * self.decay + float(n))
-
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state: what a resumed run needs to judge as the interrupted one would have."""
-        return {"population": self._population.tolist(), "counts": {k: list(v) for k, v in self._counts.items()}}
+        return {"recent": dict(self._recent), "counts": {name: list(pair) for name, pair in self._counts.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what `state_dict` gave.
-
-        Raises:
-            ValueError: If the population has another number of cells than this version keeps.
-        """
-        population = np.asarray(state["population"], float)
-        if population.shape != (GRID_POINTS,):
-            raise ValueError(
-                f"population has shape {population.shape}, expected ({GRID_POINTS},): another version's state"
-            )
-        self._population = population
-        self._counts = {prompt_id: (float(k), float(n)) for prompt_id, (k, n) in state["counts"].items()}
+        """Restores what `state_dict` gave."""
+        self._recent = {name: float(chance) for name, chance in state["recent"].items()}
+        self._counts = {name: (float(k), float(n)) for name, (k, n) in state["counts"].items()}

@@ -62,7 +62,7 @@ class Numeric(_Verifier):
         gold, given = parse_number(_plain(problem.answer)), parse_number(_plain(answer))
         if gold is None:
             return math.nan  # a gold answer that is no number cannot be judged numerically
-        return float(given is not None and abs(given - gold) <= self.tolerance * max(1, abs(gold)))
+        return float(given is not None and abs(given - gold) <= self.tolerance * max(1.0, float(abs(gold))))
 
 
 class Math(_Verifier):

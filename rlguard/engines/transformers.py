@@ -38,10 +38,10 @@ class TransformersEngine:
         self.batch_size = batch_size
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(model)
-            self._model = transformers.AutoModelForCausalLM.from_pretrained(model, **options)
+            network: Any = transformers.AutoModelForCausalLM.from_pretrained(model, **options)
         except (OSError, ValueError) as error:
             raise InputError(f"transformers cannot load the model {model!r}: {error}") from error
-        self._model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self._model = network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self._pad = self._tokenizer.pad_token_id
         eos = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
         self._eos = set(eos) if isinstance(eos, list) else {eos}
@@ -97,5 +97,5 @@ class TransformersEngine:
     def _to_generation(self, tokens: list[int]) -> Generation:
         end = next((place for place, token in enumerate(tokens) if token in self._eos), None)
         kept = tokens if end is None else tokens[:end]
-        text = self._tokenizer.decode(kept, skip_special_tokens=True)
+        text = str(self._tokenizer.decode(kept, skip_special_tokens=True))
         return Generation(text, len(kept) + (end is not None), "length" if end is None else "stop")

@@ -58,7 +58,7 @@ class VLLMEngine:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
         """Yields each request with its generations as it finishes; a prompt that does not fit yields none."""
-        engine = self._llm.llm_engine
+        engine: Any = self._llm.llm_engine
         waiting: dict[str, Request] = {}
         for number, request in enumerate(requests):
             tokens = encode_prompt(self._tokenizer, request)

@@ -47,14 +47,27 @@ def check_signatures(trainer_class: type) -> None:
         found = list(inspect.signature(method).parameters) if method else None
         if found != expected:
             raise RuntimeError(
-                f"rlguard wraps {trainer_class.__name__}.{name}({', '.join(expected)}), but in TRL {trl.__version__} it "
-                f"is {'missing' if found is None else '(' + ', '.join(found) + ')'}. Install a version that rlguard "
+                f"rlguard wraps {trainer_class.__name__}.{name}({', '.join(expected)}), but in TRL {trl.__version__} "
+                f"it is {'missing' if found is None else '(' + ', '.join(found) + ')'}. Install a version that rlguard "
                 "knows: pip install 'trl>=1.16,<1.17'"
             )
 
 
 class GuardMixin:
     """Puts the guard into a GRPO trainer. Takes one more argument, `guard`, and is otherwise the trainer."""
+
+    # What the trainer in front of which it stands has.
+    accelerator: Any
+    args: Any
+    model: Any
+    multi_objective_aggregation: str
+    num_generations: Any
+    reward_func_names: list[str]
+    reward_weights: torch.Tensor
+    state: Any
+    _get_output_dir: Any
+    _logs: Any
+    _metrics: Any
 
     def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
         """
@@ -74,7 +87,7 @@ class GuardMixin:
         self._guard_seen: tuple[list | None, torch.Tensor]
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
-        rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
         evidence = None
         if self.model.training:
             rows = zip(prompts, completions, inputs, strict=True)
@@ -83,7 +96,7 @@ class GuardMixin:
         return rewards_per_func
 
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
-        output = super()._generate_and_score_completions(inputs)
+        output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         evidence, rewards_per_func = self._guard_seen
         if evidence is None:  # evaluation: no gradient, but the completions table wants a cell in every row
             self._logs["extra"]["rlguard_weight"].extend([float("nan")] * len(rewards_per_func))
@@ -97,7 +110,7 @@ class GuardMixin:
         return output
 
     def _read_rewards(self, rewards_per_func: torch.Tensor) -> tuple[Any, ...]:
-        """Rewards of the outcome, outcomes, group ids, the host's divisor (None: read it off), all rewards; each (B,)."""
+        """The outcome's rewards, outcomes, group ids, its divisor (None: read it off), all rewards; each (B,)."""
         per_func = rewards_per_func.double().cpu().numpy()
         weights = self.reward_weights.double().cpu().numpy()
         raw = per_func[:, self._guard_outcome]
@@ -120,14 +133,14 @@ class GuardMixin:
             self._logs["advantages"].extend(logged[: len(logged) - len(weights)] + advantages.tolist())
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / STATE_FILE).write_text(json.dumps(self.guard.state_dict()))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if checkpoint is None:
             return
         state = Path(checkpoint) / STATE_FILE

