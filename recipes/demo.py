@@ -25,7 +25,7 @@ from rich.table import Table
 
 RECIPES = Path(__file__).parent
 ARMS = {"unguarded": ["--unguarded"], "guarded": []}
-ROLLOUTS, MAX_TOKENS, STEPS, EVALUATE_EVERY = 16, 96, 100, 10
+ROLLOUTS, MAX_TOKENS, STEPS, EVALUATE_EVERY = 16, 96, 120, 10
 
 console = Console()
 
@@ -42,7 +42,7 @@ def main() -> None:
     start = time.time()
     seed = str(arguments.seed)
 
-    console.print(Rule("1 Estimate: SmolLM2-135M-Instruct on 64 problems, by vLLM"))
+    console.print(Rule("1 Estimate: SmolLM2-135M-Instruct on 48 problems, by vLLM"))
     problems, smollm2 = out / "problems.jsonl", out.parent / "smollm2"
     run_recipe("make_problems.py", str(problems), "--seed", seed)
     run_recipe("export_smollm2.py", str(smollm2))

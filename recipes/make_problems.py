@@ -1,6 +1,6 @@
 """Writes a JSONL of verifiable problems, from trivial to near-impossible for a 135M-parameter model.
 
-    python recipes/make_problems.py out/problems.jsonl          # 64 problems, 1 s
+    python recipes/make_problems.py out/problems.jsonl          # 48 problems, 1 s
 
 A quarter is simple arithmetic made here; the rest comes from reasoning-gym at several sizes, with the metadata that
 its own `score_answer` needs.
@@ -15,7 +15,7 @@ from typing import Any
 
 from rlguard.data import write_rows
 
-INSTRUCTION = "\nThink step by step if you need to, then write the final answer as \\boxed{...}."
+INSTRUCTION = "\nWrite the final answer as \\boxed{...}."
 GYM_TASKS: list[tuple[str, dict[str, Any]]] = [
     ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}),
     ("chain_sum", {"min_terms": 3, "max_terms": 4, "min_digits": 1, "max_digits": 2}),
@@ -46,9 +46,9 @@ def make_problems(count: int, seed: int) -> list[dict[str, Any]]:
 
 
 def _arithmetic_row(rng: random.Random, number: int) -> dict[str, Any]:
-    size, sign = [(9, "+"), (9, "*"), (50, "+"), (99, "-")][number % 4]
+    size, sign = [(3, "+"), (9, "+"), (9, "*"), (50, "+")][number % 4]
     a, b = rng.randint(1, size), rng.randint(1, size)
-    answer = {"+": a + b, "-": a - b, "*": a * b}[sign]
+    answer = a + b if sign == "+" else a * b
     return _row(f"What is {a} {sign} {b}?", str(answer), "arithmetic") | {"metadata": None}
 
 
@@ -59,7 +59,7 @@ def _row(question: str, answer: str, task: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the JSONL file to write")
-    parser.add_argument("--count", type=int, default=64, help="how many problems (default %(default)s)")
+    parser.add_argument("--count", type=int, default=48, help="how many problems (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the problems (default %(default)s)")
     arguments = parser.parse_args()
     write_rows(make_problems(arguments.count, arguments.seed), arguments.out)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -70,12 +71,14 @@ class Math(_Verifier):
 
     name = "math"
 
-    def __init__(self, timeout_s: int | None = None) -> None:
+    def __init__(self, timeout_s: int | None = 5) -> None:
         """
         Args:
-            timeout_s: Limit per comparison in whole seconds; math-verify needs the main thread for it. None is none.
+            timeout_s: Limit per comparison in whole seconds, None for none. math-verify keeps time by a signal, which
+                only the main thread can use: elsewhere there is no limit.
         """
         self.timeout_s = timeout_s
+        logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of every comparison without a limit
         self.version = f"1 math-verify={_package_version('math-verify')}"
 
     def judge(self, answer: str, problem: Problem) -> float:
@@ -83,9 +86,10 @@ class Math(_Verifier):
             return 1.0
         from math_verify import parse, verify
 
-        gold = parse(f"${problem.answer}$", parsing_timeout=self.timeout_s)
-        given = parse(f"${answer}$", parsing_timeout=self.timeout_s)
-        return float(verify(gold, given, timeout_seconds=self.timeout_s))
+        limit = self.timeout_s if threading.current_thread() is threading.main_thread() else None
+        gold = parse(f"${problem.answer}$", parsing_timeout=limit)
+        given = parse(f"${answer}$", parsing_timeout=limit)
+        return float(verify(gold, given, timeout_seconds=limit))
 
 
 class ReasoningGym(_Verifier):

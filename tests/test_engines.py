@@ -94,8 +94,8 @@ def test_chat_prompts_go_through_the_template():
             assert options["add_generation_prompt"]
             return {"input_ids": [len(messages), 0]}
 
-    assert encode_prompt(Tokenizer(), Request(Problem("a", "four"), 1)) == [4]
-    assert encode_prompt(Tokenizer(), Request(Problem("a", [{"role": "user", "content": "x"}]), 1)) == [1, 0]
+    assert encode_prompt(Tokenizer(), Request(Problem("a", "four"), 1), 9) == [4]
+    assert encode_prompt(Tokenizer(), Request(Problem("a", [{"role": "user", "content": "x"}]), 1), 9) == [1, 0]
 
 
 def test_seeds_differ_by_prompt_and_number_not_by_run():

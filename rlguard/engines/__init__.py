@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
 from rlguard.types import Engine, InputError, Request
+
+logger = logging.getLogger(__name__)
 
 ENGINES = ("vllm", "transformers")
 
@@ -44,14 +47,28 @@ def request_seed(run_seed: int, request: Request) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def encode_prompt(tokenizer: Any, request: Request) -> list[int]:
-    """Token ids of a prompt: chat messages through the model's template, text as it is, as TRL does both."""
+def encode_prompt(tokenizer: Any, request: Request, limit: int) -> list[int] | None:
+    """Token ids of a prompt: chat messages through the model's template, text as it is, as TRL does both.
+
+    Args:
+        tokenizer: The model's.
+        request: Whose prompt.
+        limit: Tokens that the model takes, prompt and completion together.
+
+    Returns:
+        The ids, or None (and a line in the log) when they leave no room for a completion.
+    """
     prompt = request.problem.prompt
     if isinstance(prompt, str):
-        return tokenizer(prompt)["input_ids"]
-    return tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)[
-        "input_ids"
-    ]
+        tokens = tokenizer(prompt)["input_ids"]
+    else:
+        options = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
+        tokens = tokenizer.apply_chat_template(prompt, **options)["input_ids"]
+    if len(tokens) < limit:
+        return tokens
+    row, size = request.problem.number, len(tokens)
+    logger.warning("row %d: the prompt has %d tokens, the model takes fewer than %d: not sampled", row, size, limit)
+    return None
 
 
 def fingerprint_model(model: str) -> str | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rlguard.engines import encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
-
-logger = logging.getLogger(__name__)
 
 
 class TransformersEngine:
@@ -55,16 +52,15 @@ class TransformersEngine:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
         """Yields requests with their generations a batch at a time; a prompt that does not fit yields none."""
-        batch: list[tuple[Request, list[int]]] = []
-        encoded = [(request, encode_prompt(self._tokenizer, request)) for request in requests]
-        for request, tokens in sorted(encoded, key=lambda pair: (pair[0].n, len(pair[1]))):
-            if len(tokens) >= self._limit:
-                logger.warning(
-                    "row %d: the prompt has %d tokens, the model takes fewer than %d: not sampled",
-                    request.problem.number, len(tokens), self._limit,
-                )  # fmt: skip
+        fitting: list[tuple[Request, list[int]]] = []
+        for request in requests:
+            tokens = encode_prompt(self._tokenizer, request, self._limit)
+            if tokens is None:
                 yield request, []
-                continue
+            else:
+                fitting.append((request, tokens))
+        batch: list[tuple[Request, list[int]]] = []
+        for request, tokens in sorted(fitting, key=lambda pair: (pair[0].n, len(pair[1]))):
             if batch and (batch[0][0].n != request.n or (len(batch) + 1) * request.n > self.batch_size):
                 yield from self._generate_batch(batch, sampling)
                 batch = []

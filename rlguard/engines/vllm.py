@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from rlguard.engines import encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
-
-logger = logging.getLogger(__name__)
 
 
 class VLLMEngine:
@@ -28,6 +26,7 @@ class VLLMEngine:
         """
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
         try:
             import vllm
             from vllm.platforms import current_platform
@@ -61,12 +60,8 @@ class VLLMEngine:
         engine: Any = self._llm.llm_engine
         waiting: dict[str, Request] = {}
         for number, request in enumerate(requests):
-            tokens = encode_prompt(self._tokenizer, request)
-            if len(tokens) >= self._limit:
-                logger.warning(
-                    "row %d: the prompt has %d tokens, the model takes fewer than %d: not sampled",
-                    request.problem.number, len(tokens), self._limit,
-                )  # fmt: skip
+            tokens = encode_prompt(self._tokenizer, request, self._limit)
+            if tokens is None:
                 yield request, []
                 continue
             params = self._sampling_params(
