@@ -1,6 +1,6 @@
 """Writes a JSONL of verifiable problems, from trivial to near-impossible for a 135M-parameter model.
 
-    python recipes/make_problems.py out/problems.jsonl          # 48 problems, 1 s
+    python recipes/make_problems.py out/problems.jsonl          # 56 problems, 2 s
 
 A quarter is simple arithmetic made here; the rest comes from reasoning-gym at several sizes, with the metadata that
 its own `score_answer` needs.
@@ -36,20 +36,25 @@ def make_problems(count: int, seed: int) -> list[dict[str, Any]]:
     """Rows with chat `prompt`, `answer`, `task` and (for reasoning-gym) `metadata`; the same for the same arguments."""
     import reasoning_gym
 
-    rng = random.Random(seed)
-    rows = [_arithmetic_row(rng, number) for number in range(count // 4)]
-    each = -(-(count - len(rows)) // len(GYM_TASKS))
-    for task, options in GYM_TASKS:
-        for entry in reasoning_gym.create_dataset(task, size=each, seed=seed, **options):
-            rows.append(_row(entry["question"], entry["answer"], task) | {"metadata": entry["metadata"]})
-    return rows[:count]
+    rng, distinct = random.Random(seed), {}
+    while len(distinct) < count // 4:
+        question, answer = _arithmetic(rng, len(distinct))
+        distinct[question] = _row(question, answer, "arithmetic") | {"metadata": None}
+    tasks = [reasoning_gym.create_dataset(task, size=count, seed=seed, **options) for task, options in GYM_TASKS]
+    for number in range(count):
+        for (task, _), data in zip(GYM_TASKS, tasks, strict=True):
+            entry = data[number]
+            row = _row(entry["question"], entry["answer"], task) | {"metadata": entry["metadata"]}
+            if len(distinct) < count:
+                distinct.setdefault(entry["question"], row)
+    return list(distinct.values())
 
 
-def _arithmetic_row(rng: random.Random, number: int) -> dict[str, Any]:
+def _arithmetic(rng: random.Random, number: int) -> tuple[str, str]:
     size, sign = [(3, "+"), (9, "+"), (9, "*"), (50, "+")][number % 4]
     a, b = rng.randint(1, size), rng.randint(1, size)
     answer = a + b if sign == "+" else a * b
-    return _row(f"What is {a} {sign} {b}?", str(answer), "arithmetic") | {"metadata": None}
+    return f"What is {a} {sign} {b}?", str(answer)
 
 
 def _row(question: str, answer: str, task: str) -> dict[str, Any]:
@@ -59,7 +64,7 @@ def _row(question: str, answer: str, task: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="the JSONL file to write")
-    parser.add_argument("--count", type=int, default=48, help="how many problems (default %(default)s)")
+    parser.add_argument("--count", type=int, default=56, help="how many problems (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the problems (default %(default)s)")
     arguments = parser.parse_args()
     write_rows(make_problems(arguments.count, arguments.seed), arguments.out)

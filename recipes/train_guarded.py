@@ -1,4 +1,4 @@
-"""GRPO with TRL on problems of which the tiny reasoner can solve one in 32: guarded, or with --unguarded as TRL does it.
+"""GRPO with TRL on problems of which the tiny reasoner can solve one in 32: guarded, or unguarded as TRL does it.
 
     python recipes/train_guarded.py --out out/guarded                    # about 3 minutes on one core
     python recipes/train_guarded.py --out out/unguarded --unguarded

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlguard.advantage import CHANCE_FLOOR, rewrite_advantages, success_weights
+from rlguard.advantage import CHANCE_FLOOR, measure_step_scale, rewrite_advantages, success_weights
 from rlguard.answers import extract_answer
 from rlguard.chance import ChanceRates
 from rlguard.shortcuts import judge_completion
@@ -40,6 +40,9 @@ class GuardConfig:
     """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
+    scale_steps: bool = True
+    """Shrink the learning rate of a step by what the rewrite took out of its advantages. Adam would blow the rest up to
+    full size: the few groups that are left would move the policy like a full batch."""
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -74,6 +77,8 @@ class Judged:
     """What the trainer should use: the host's own in observe mode."""
     weights_B: np.ndarray
     """Weight of each success; 1 for failures."""
+    step_scale: float
+    """What the trainer should multiply the learning rate of this batch's steps with, in [0, 1]."""
     metrics: dict[str, float]
 
 
@@ -147,8 +152,12 @@ class Guard:
         success = scored & (outcomes > 0)
         weights_B = np.where(success, success_weights(genuine_P[groups_B], ratios_B, self.config.min_weight), 1.0)
         rewritten = rewrite_advantages(advantages_B, rewards_B, outcomes, groups_B, weights_B, scale_B, total_rewards_B)
+        step_scale = measure_step_scale(advantages_B, rewritten)
         metrics = _metrics(evidence_B, success, beliefs_B, weights_B, chance_P, trials_P)
-        return Judged(rewritten if self.config.mode == "rewrite" else advantages_B, weights_B, metrics)
+        metrics["rlguard/step_scale"] = step_scale
+        if self.config.mode == "observe":
+            return Judged(advantages_B, weights_B, 1.0, metrics)
+        return Judged(rewritten, weights_B, step_scale if self.config.scale_steps else 1.0, metrics)
 
     def _chance(self, heads: list[Evidence], evidence_B: Sequence[Evidence], groups_B: np.ndarray) -> np.ndarray:
         """Chance rate of each group: measured in training from other prompts' answers, else the offline one."""

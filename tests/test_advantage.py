@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.advantage import genuine_probability, rewrite_advantages, success_weights
+from rlguard.advantage import genuine_probability, measure_step_scale, rewrite_advantages, success_weights
 from rlguard.stats import SKILL_GRID, beta_weights
 
 NAN = math.nan
@@ -188,6 +188,14 @@ def test_bad_input_names_the_argument(change, message):
     }
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         rewrite_advantages(**(arguments | change))
+
+
+def test_step_scale_is_the_share_of_advantage_left():
+    assert measure_step_scale([3, -3, 4, -4], [0, 0, 4, -4]) == pytest.approx(0.8)  # √(32 / 50)
+    assert measure_step_scale([1, -1], [1, -1]) == 1.0
+    assert measure_step_scale([1, -1], [0, 0]) == 0.0
+    assert measure_step_scale([0, 0], [0, 0]) == 1.0
+    assert measure_step_scale([1, -1], [3, -3]) == 1.0  # never a larger step than the host's
 
 
 def test_infinite_reward_is_not_trained_on():

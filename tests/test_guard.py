@@ -82,6 +82,8 @@ def test_observe_returns_the_host_and_learns_all_the_same():
     done = actor.judge(evidence, advantages, outcomes, outcomes, GROUPS)
     assert seen.advantages_B is advantages
     assert seen.metrics == done.metrics
+    assert (seen.step_scale, actor.config.scale_steps) == (1.0, True)
+    assert done.step_scale == done.metrics["rlguard/step_scale"] < 1.0
     assert watcher.state_dict() == actor.state_dict()
 
 
@@ -99,7 +101,8 @@ def test_nothing_scored_and_no_gold_at_all():
     evidence = [Evidence("a")] * 4 + [Evidence("b")] * 4
     judged = Guard().judge(evidence, np.zeros(8), np.full(8, np.nan), [None] * 8, [0] * 4 + [1] * 4)
     assert (judged.advantages_B == 0).all()
-    assert judged.metrics == {"rlguard/flagged_share": 0.0, "rlguard/unscored_share": 1.0}
+    expected = {"rlguard/flagged_share": 0.0, "rlguard/unscored_share": 1.0, "rlguard/step_scale": 1.0}
+    assert judged.metrics == expected
 
 
 def test_evidence_is_read_from_row_and_text():

@@ -14,7 +14,7 @@ import rlguard
 
 PACKAGE = Path(rlguard.__file__).parent
 HEAVY = {"torch", "transformers", "vllm", "trl", "verl", "ray", "accelerate", "datasets"}
-MAY_IMPORT_AT_TOP = {"integrations/trl.py": {"torch", "trl", "accelerate"}}
+MAY_IMPORT_AT_TOP = {"integrations/trl.py": {"torch", "trl", "accelerate", "transformers"}}
 LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"types", "answers"},
     {"stats", "data", "shortcuts", "rollouts", "verifiers"},

@@ -25,6 +25,7 @@ try:
     import torch
     import trl
     from accelerate.utils import gather_object
+    from transformers import TrainerCallback
     from trl import GRPOTrainer
 except ImportError as error:
     raise ImportError(f"rlguard.integrations.trl needs TRL: pip install 'rlguard[trl]' ({error})") from error
@@ -53,6 +54,23 @@ def check_signatures(trainer_class: type) -> None:
             )
 
 
+class StepScaler(TrainerCallback):
+    """Multiplies the learning rate for the length of one optimiser step."""
+
+    def __init__(self) -> None:
+        self.scale = 1.0
+        self._rates: list[float] = []
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * self.scale
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+        for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate
+
+
 class GuardMixin:
     """Puts the guard into a GRPO trainer. Takes one more argument, `guard`, and is otherwise the trainer."""
 
@@ -65,6 +83,7 @@ class GuardMixin:
     reward_func_names: list[str]
     reward_weights: torch.Tensor
     state: Any
+    add_callback: Any
     _get_output_dir: Any
     _logs: Any
     _metrics: Any
@@ -83,6 +102,8 @@ class GuardMixin:
         check_signatures(GRPOTrainer)
         super().__init__(*args, **kwargs)
         self.guard = Guard(guard)
+        self._guard_steps = StepScaler()
+        self.add_callback(self._guard_steps)
         self._guard_outcome = _find_reward(self.reward_func_names, self.guard.config.outcome_reward)
         self._guard_seen: tuple[list | None, torch.Tensor]
 
@@ -103,6 +124,7 @@ class GuardMixin:
             return output
         host = self.accelerator.gather(output["advantages"])
         judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
+        self._guard_steps.scale = judged.step_scale
         self._log_guard(judged.metrics, judged.weights_B, judged.advantages_B)
         if self.guard.config.mode == "rewrite":
             start = self.accelerator.process_index * len(inputs)
