@@ -13,8 +13,8 @@ rare success that shows its computation keeps its weight and a bare lucky number
 
 The reward that a success earned over its group's failures is scaled by w, and the change is carried into the
 advantage *at the host's own scale*. Normalising the discounted rewards again would undo it: std normalisation is
-scale-free. Weights under `min_weight` count as 0, because Adam is scale-free too: a batch whose gradients are all
-made fifty times smaller takes the same steps.
+scale-free. Adam is scale-free too: a batch whose gradients are all made fifty times smaller takes the same steps. So
+weights under `min_weight` count as 0, and `measure_step_scale` tells how far the learning rate should shrink.
 """
 
 from __future__ import annotations
