@@ -84,11 +84,13 @@ def estimate_pass_rates(
     """
     if n < 1:
         raise InputError(f"n: expected at least 1 rollout a problem, got {n}")
+    sampling = sampling or Sampling()
+    if sampling.temperature == 0 and n > 1:
+        raise InputError(f"temperature 0 draws the same completion {n} times: set n to 1, or a temperature")
     rows = read_rows(data) if isinstance(data, str | Path) else [dict(row) for row in data]
     problems = _distinct(read_problems(rows, prompt_column, answer_column))
     verifier = pick_verifier(verifier) if isinstance(verifier, str) else verifier
     rejected = _reject_gold(problems, verifier)
-    sampling = sampling or Sampling()
     engine, key = _open_engine(engine, model, sampling, verifier)
     with RolloutStore(out, key) as store:
         _keep_problems(problems, Path(out) / PROBLEMS)

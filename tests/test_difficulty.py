@@ -164,6 +164,8 @@ def test_bands(k, n, bounds, band):
 def test_bad_arguments(tmp_path):
     with pytest.raises(InputError, match="at least 1 rollout"):
         estimate(tmp_path, FakeEngine(script), n=0)
+    with pytest.raises(InputError, match="temperature 0 draws the same completion 4 times"):
+        estimate(tmp_path, FakeEngine(script), n=4, sampling=Sampling(temperature=0))
     with pytest.raises(InputError, match="engine 'sglang' is unknown, expected one of: vllm, transformers"):
         estimate_pass_rates(ROWS, "m", out=tmp_path, engine="sglang")
     with pytest.raises(InputError, match="model: expected a folder or a hub name"):

@@ -11,6 +11,7 @@ from rlguard.types import InputError, Problem, Request, Sampling
 
 PROMPTS = ["7+8+5 mod 10=?\n", "3-5 mod 7=?\n", "2*3*4 mod 10=?\n"]
 REQUESTS = [Request(Problem(f"p{i}", prompt, number=i), 4) for i, prompt in enumerate(PROMPTS)]
+ONCE = [Request(request.problem, 1) for request in REQUESTS]
 GREEDY, SAMPLED = Sampling(max_tokens=40, temperature=0), Sampling(max_tokens=40, seed=3)
 
 
@@ -37,11 +38,11 @@ def vllm_engine():
 
 
 def test_transformers_generates(transformers_engine):
-    found = {r.problem.id: gs for r, gs in transformers_engine.generate(REQUESTS, GREEDY)}
+    found = {r.problem.id: gs for r, gs in transformers_engine.generate(ONCE, GREEDY)}
     assert found["p0"][0].text == "7+8=5;5+5=0;answer 0"
     assert found["p0"][0].finish_reason == "stop"
     assert found["p0"][0].tokens == len("7+8=5;5+5=0;answer 0") + 1
-    short = next(gs for _, gs in transformers_engine.generate(REQUESTS[:1], Sampling(max_tokens=3, temperature=0)))
+    short = next(gs for _, gs in transformers_engine.generate(ONCE[:1], Sampling(max_tokens=3, temperature=0)))
     assert (short[0].text, short[0].finish_reason, short[0].tokens) == ("7+8", "length", 3)
 
 
@@ -55,7 +56,7 @@ def test_transformers_repeats_itself_for_a_seed(transformers_engine):
 def test_prompt_that_does_not_fit_yields_nothing(transformers_engine, caplog):
     long = Request(Problem("long", "1+" * 200, number=17), 2)
     with caplog.at_level(logging.WARNING):
-        found = texts(transformers_engine, [long, REQUESTS[0]], GREEDY)
+        found = texts(transformers_engine, [long, ONCE[0]], GREEDY)
     assert found["long"] == []
     assert "row 17: the prompt has 400 tokens" in caplog.text
 
@@ -63,10 +64,10 @@ def test_prompt_that_does_not_fit_yields_nothing(transformers_engine, caplog):
 def test_vllm_agrees_with_transformers_and_repeats_itself(vllm_engine, transformers_engine, caplog):
     long = Request(Problem("long", "1+" * 200, number=17), 2)
     with caplog.at_level(logging.WARNING):
-        greedy = texts(vllm_engine, [long, *REQUESTS], GREEDY)
+        greedy = texts(vllm_engine, [long, *ONCE], GREEDY)
     assert "row 17: the prompt has 400 tokens" in caplog.text
     assert greedy.pop("long") == []
-    assert greedy == texts(transformers_engine, REQUESTS, GREEDY)
+    assert greedy == texts(transformers_engine, ONCE, GREEDY)
     many = [Request(Problem(f"q{i}", PROMPTS[i % 3], number=i), 16) for i in range(12)]
     first = texts(vllm_engine, many, SAMPLED)
     assert all(len(found) == 16 for found in first.values())
