@@ -97,7 +97,8 @@ def rewrite_advantages(
 
     A group without discounted success keeps the host's numbers bit for bit. A group with no weight left on any
     success gets 0 everywhere. Rows with a NaN outcome or a reward that is not finite get 0, and where the host let
-    them vote, the group is centred again without them.
+    them vote, the group is centred again without them. A group in which no row has an outcome is the host's alone: it
+    is paid for something else.
 
     Args:
         advantages_B: (B,) the host's advantages, numpy or torch.
@@ -170,7 +171,7 @@ def measure_step_scale(advantages_B: Any, rewritten_B: Any) -> float:
 
 def _silence_unscored(host: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Takes the votes of unscored rows back out of the host's baseline; also says which rows that changed."""
-    voted = _group_any(~scored & (host != 0), groups)
+    voted = _group_any(~scored & (host != 0), groups) & _group_any(scored, groups)
     centred = host - _group_mean(host, scored, groups)
     return np.where(voted, np.where(scored, centred, 0.0), host), voted
 

@@ -26,7 +26,8 @@ class GuardConfig:
     mode: Literal["rewrite", "observe"] = "rewrite"
     """`observe` logs what `rewrite` would do and changes nothing."""
     outcome_reward: str | int = 0
-    """Which reward function says whether the answer is correct: its name or its position."""
+    """Which reward function says whether the answer is correct: its name or its position. Groups in which it scores
+    no row are left to the trainer."""
     success_threshold: float = 0.5
     """A reward of that function above this is a success."""
     answer_column: str = "answer"

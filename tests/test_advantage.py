@@ -88,6 +88,14 @@ def test_unscored_row_does_not_vote_even_where_the_host_let_it():
     np.testing.assert_allclose(out, [2 / 3, 0, -1 / 3, -1 / 3])
 
 
+def test_a_group_paid_for_something_else_is_left_to_the_host():
+    """TRL's way with several tasks: a task's reward function returns None for the rows of the others."""
+    host = [0.5, 0.5, -0.5, -0.5, 0.75, -0.25, -0.25, -0.25]
+    outcomes = [NAN] * 4 + [1, 0, 0, 0]
+    out = rewrite_advantages(host, outcomes, outcomes, [0] * 4 + [1] * 4, [1, 1, 1, 1, 0, 1, 1, 1])
+    np.testing.assert_allclose(out, [0.5, 0.5, -0.5, -0.5, 0, 0, 0, 0])
+
+
 def test_discounted_and_unscored_together():
     host = host_advantages([1, 1, NAN, 0], [0] * 4, "none")
     out = rewrite_advantages(host, [1, 1, NAN, 0], [1, 1, NAN, 0], [0] * 4, [1, 0.5, 1, 1])
