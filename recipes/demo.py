@@ -142,6 +142,14 @@ def write_curves(metrics: dict[str, list[dict[str, Any]]], path: Path) -> None:
 
 def show_summary(metrics: dict[str, list[dict[str, Any]]], out: Path, seconds: float) -> None:
     """The short table at the end, and where everything lies."""
+    count = {name: sum(1 for _ in (out / name).open()) for name in ("kept.jsonl", "kept.dropped.jsonl")}
+    kept, dropped = count.values()
+    findings = [json.loads(line) for line in (out / "findings.jsonl").open()]
+    flagged = len({(finding["prompt_id"], finding["index"]) for finding in findings})
+    found = Table(title="What was found", show_header=False)
+    found.add_row("problems worth training on", f"{kept} of {kept + dropped}")
+    found.add_row("rollouts with a shortcut", f"{flagged} of {sum(1 for _ in (out / 'rates/rollouts.jsonl').open())}")
+    console.print(found)
     table = Table("", *metrics, title="What became of the skills held before training")
     for metric, name in {"prior_accuracy": "accuracy", "prior_bare_share": "answers without computation"}.items():
         table.add_row(name, *(f"{rows[0][metric]:.2f} → {rows[-1][metric]:.2f}" for rows in metrics.values()))

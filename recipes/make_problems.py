@@ -15,7 +15,7 @@ from typing import Any
 
 from rlguard.data import write_rows
 
-INSTRUCTION = "\nWrite the final answer as \\boxed{...}."
+INSTRUCTION = "\nPut the final answer into \\boxed{}."
 GYM_TASKS: list[tuple[str, dict[str, Any]]] = [
     ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 1}),
     ("chain_sum", {"min_terms": 3, "max_terms": 4, "min_digits": 1, "max_digits": 2}),
