@@ -148,7 +148,7 @@ def show_summary(metrics: dict[str, list[dict[str, Any]]], out: Path, seconds: f
     flagged = len({(finding["prompt_id"], finding["index"]) for finding in findings})
     found = Table(title="What was found", show_header=False)
     found.add_row("problems worth training on", f"{kept} of {kept + dropped}")
-    found.add_row("rollouts with a shortcut", f"{flagged} of {sum(1 for _ in (out / 'rates/rollouts.jsonl').open())}")
+    found.add_row("rollouts with a finding", f"{flagged} of {sum(1 for _ in (out / 'rates/rollouts.jsonl').open())}")
     console.print(found)
     table = Table("", *metrics, title="What became of the skills held before training")
     for metric, name in {"prior_accuracy": "accuracy", "prior_bare_share": "answers without computation"}.items():
