@@ -20,7 +20,13 @@ from trl import GRPOTrainer  # noqa: E402
 
 from rlguard import GuardConfig  # noqa: E402
 from rlguard.data import read_rows  # noqa: E402
-from rlguard.integrations.trl import STATE_FILE, GuardedGRPOTrainer, GuardMixin, check_signatures  # noqa: E402
+from rlguard.integrations.trl import (  # noqa: E402
+    STATE_FILE,
+    GuardedGRPOTrainer,
+    GuardMixin,
+    StepScaler,
+    check_signatures,
+)
 
 PROBLEMS = make_problems({"add": 1, "unlearnable": 1}, 16, 5)
 
@@ -115,6 +121,26 @@ def test_steps_shrink_with_what_is_left_and_the_learning_rate_comes_back(tmp_pat
     assert moved[0.5, False] == pytest.approx(moved[1.0, True], rel=0.02)
 
 
+def test_a_step_takes_the_scale_of_all_batches_that_feed_it():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scaler, seen = StepScaler(), []
+
+    def step():
+        scaler.on_pre_optimizer_step(None, None, None, optimizer=optimizer)
+        seen.append(optimizer.param_groups[0]["lr"])
+        scaler.on_optimizer_step(None, None, None, optimizer=optimizer)
+
+    step()  # nothing judged yet
+    scaler.add_batch(0.6)
+    scaler.add_batch(0.8)
+    step()  # two batches, one step
+    scaler.add_batch(0.5)
+    step()
+    step()  # one batch, two steps
+    assert seen == pytest.approx([1.0, math.sqrt(0.5), 0.5, 0.5])
+    assert optimizer.param_groups[0]["lr"] == 1.0
+
+
 def test_observe_leaves_training_bit_identical(tmp_path):
     """The same seed, the same weights after training; only the logs know of the guard."""
     config = {"max_steps": 3}
@@ -201,6 +227,18 @@ def test_chat_prompts(tmp_path):
     )
     trainer.train()
     assert "rlguard/chance_rate" in trainer.state.log_history[0]
+
+
+def test_the_example_in_the_readme_runs(tmp_path, monkeypatch):
+    readme = TINY.parents[2] / "README.md"
+    code = readme.read_text().split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line]) == 5
+    small = grpo_config(str(tmp_path), 1, max_steps=1, per_device_train_batch_size=16, num_generations=4)
+    monkeypatch.setattr("trl.GRPOConfig", lambda output_dir: small)
+    names = {"model": str(TINY), "correctness": correctness_reward, "dataset": Dataset.from_list(PROBLEMS)}
+    exec(code, names)
+    assert isinstance(names["trainer"], GuardedGRPOTrainer)
+    assert names["trainer"].state.global_step == 1
 
 
 def test_a_trl_that_changed_is_refused_with_advice():

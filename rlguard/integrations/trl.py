@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -55,20 +56,28 @@ def check_signatures(trainer_class: type) -> None:
 
 
 class StepScaler(TrainerCallback):
-    """Multiplies the learning rate for the length of one optimiser step."""
+    """Multiplies the learning rate for the length of one optimiser step by what the guard left of its batches."""
 
     def __init__(self) -> None:
-        self.scale = 1.0
+        self._scales = [1.0]  # of the batches since the last step; they serve until there is a new one
+        self._stepped = True
         self._rates: list[float] = []
 
+    def add_batch(self, scale: float) -> None:
+        """Notes the scale of one generated batch; several may feed one step, and one may feed several."""
+        self._scales = [scale] if self._stepped else [*self._scales, scale]
+        self._stepped = False
+
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+        scale = math.sqrt(sum(value**2 for value in self._scales) / len(self._scales))
         self._rates = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
-            group["lr"] = group["lr"] * self.scale
+            group["lr"] = group["lr"] * scale
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
         for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate
+        self._stepped = True
 
 
 class GuardMixin:
@@ -124,7 +133,7 @@ class GuardMixin:
             return output
         host = self.accelerator.gather(output["advantages"])
         judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
-        self._guard_steps.scale = judged.step_scale
+        self._guard_steps.add_batch(judged.step_scale)
         self._log_guard(judged.metrics, judged.weights_B, judged.advantages_B)
         if self.guard.config.mode == "rewrite":
             start = self.accelerator.process_index * len(inputs)
