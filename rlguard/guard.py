@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -96,9 +97,12 @@ def read_evidence(
     """
     gold, text = row.get(config.answer_column), prompt_text(completion)
     found = extract_answer(text)
-    judgement = (
-        judge_completion(text, prompt_text(prompt), None if gold is None else str(gold)) if config.detectors else None
-    )
+    judgement = None
+    if config.detectors:
+        try:
+            judgement = judge_completion(text, prompt_text(prompt), None if gold is None else str(gold))
+        except Exception as error:  # a fault of ours must not end a training run; Python shows each warning once
+            warnings.warn(f"rlguard: a detector failed, its evidence is left out: {error!r}", stacklevel=2)
     return Evidence(
         prompt_id=row.get("rlguard_id") or make_prompt_id(prompt, gold),
         gold=gold,

@@ -105,6 +105,16 @@ def test_nothing_scored_and_no_gold_at_all():
     assert judged.metrics == expected
 
 
+def test_a_detector_that_fails_does_not_end_the_training(monkeypatch):
+    def fail(*_):
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("rlguard.guard.judge_completion", fail)
+    with pytest.warns(UserWarning, match="a detector failed.*too deep"):
+        evidence = read_evidence("1+1?", "answer 2", {"answer": "2"}, GuardConfig())
+    assert (evidence.likelihood_ratio, evidence.kinds, evidence.answer) == (1.0, (), "2")
+
+
 def test_evidence_is_read_from_row_and_text():
     config = GuardConfig()
     row = {"answer": "0", "rlguard_id": "x", "rlguard_successes": 3, "rlguard_trials": 16, "rlguard_chance_rate": 0.1}
