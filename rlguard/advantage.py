@@ -118,7 +118,7 @@ def rewrite_advantages(
     >>> rewrite_advantages([1.5, -0.5, -0.5, -0.5], [1, 0, 0, 0], [1, 0, 0, 0], [7, 7, 7, 7], [0, 1, 1, 1]).tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
-    host = _as_float(advantages_B)
+    host = as_float(advantages_B)
     columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
     rewards, outcomes, weights = columns["rewards"], columns["outcomes"], columns["weights"]
     _, groups = np.unique(_to_numpy(group_ids_B), return_inverse=True)
@@ -133,11 +133,11 @@ def rewrite_advantages(
 
     host, recentred = _silence_unscored(host, scored, groups)
     discount = _discount(rewards, success, scored, weights, groups)
-    total = rewards if total_rewards_B is None else _as_float(total_rewards_B)
+    total = rewards if total_rewards_B is None else as_float(total_rewards_B)
     if scale_B is None:
         scale = _host_scale(host, total, scored, groups)
     else:
-        scale = np.broadcast_to(_as_float(scale_B), host.shape)
+        scale = np.broadcast_to(as_float(scale_B), host.shape)
     shift = np.where(scored, discount - _group_mean(discount, scored, groups), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = np.where(scale > 0, shift / scale, 0.0)
@@ -164,7 +164,7 @@ def measure_step_scale(advantages_B: Any, rewritten_B: Any) -> float:
     >>> measure_step_scale([1.5, -0.5, -0.5, -0.5], [0.75, -0.25, -0.25, -0.25])
     0.5
     """
-    host, rewritten = (np.nan_to_num(_as_float(values)) for values in (advantages_B, rewritten_B))
+    host, rewritten = (np.nan_to_num(as_float(values)) for values in (advantages_B, rewritten_B))
     energy = float(host @ host)
     return min(1.0, float(np.sqrt(rewritten @ rewritten / energy))) if energy > 0 else 1.0
 
@@ -219,7 +219,7 @@ def _binary(rewards: np.ndarray, success: np.ndarray, scored: np.ndarray, groups
 
 
 def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:
-    arrays = {name: _as_float(values) for name, values in columns.items()}
+    arrays = {name: as_float(values) for name, values in columns.items()}
     for name, array in arrays.items():
         if array.shape != (rows,):
             raise ValueError(f"{name}_B has shape {array.shape}, expected ({rows},) (one per advantage)")
@@ -233,7 +233,8 @@ def _to_numpy(values: Any) -> np.ndarray:
     return np.asarray(values)
 
 
-def _as_float(values: Any) -> np.ndarray:
+def as_float(values: Any) -> np.ndarray:
+    """Numbers of any kind (list with None, numpy, torch on any device) as float64; None is NaN."""
     if isinstance(values, list):
         values = [np.nan if value is None else value for value in values]
     return _to_numpy(values).astype(float)
@@ -242,7 +243,7 @@ def _as_float(values: Any) -> np.ndarray:
 def _like(host: Any, values: np.ndarray, changed: np.ndarray) -> Any:
     """`values` where changed and the host's own numbers elsewhere, as the host's type, dtype and device."""
     if hasattr(host, "new_tensor"):
-        return host.where(host.new_tensor(~changed, dtype=bool).bool(), host.new_tensor(values))
+        return host.where(~host.new_tensor(changed).bool(), host.new_tensor(values))
     array = np.asarray(host)
     dtype = array.dtype if array.dtype.kind == "f" else float
     return np.where(changed, values.astype(dtype), array.astype(dtype))

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlguard.answers import answer_type, normalise_answer
-from rlguard.stats import binomial_interval
 
 
 class ChanceRates:
@@ -53,11 +52,6 @@ class ChanceRates:
         """The chance rate of a gold answer in [0, 1]; NaN when no other prompt has an answer of its type."""
         matches, others = self.counts(gold)
         return matches / others if others > 0 else math.nan
-
-    def interval(self, gold: Any, confidence: float = 0.95) -> tuple[float, float]:
-        """Exact binomial interval of `rate`; (0, 1) when nothing is known."""
-        matches, others = self.counts(gold)
-        return binomial_interval(round(matches), round(others), confidence)
 
     def fade(self, keep: float) -> None:
         """Scales every count by `keep` in (0, 1], and forgets answers whose count has become negligible."""

@@ -218,15 +218,13 @@ def _reject_gold(problems: Sequence[Problem], verifier: Verifier) -> set[str]:
 def _open_engine(
     engine: str | Engine, model: str | None, sampling: Sampling, verifier: Verifier
 ) -> tuple[Engine, dict[str, Any]]:
-    from rlguard.engines import fingerprint_model, load_engine
+    from rlguard.engines import load_engine
 
     if isinstance(engine, str):
         if model is None:
             raise InputError("model: expected a folder or a hub name")
         engine = load_engine(engine, model)
     key = {
-        "model": model or engine.describe().get("model", "unnamed"),
-        "revision": fingerprint_model(model) if model else None,
         "engine": engine.describe(),
         "sampling": dataclasses.asdict(sampling),
         "verifier": {"name": verifier.name, "version": verifier.version},

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlguard.advantage import CHANCE_FLOOR, measure_step_scale, rewrite_advantages, success_weights
+from rlguard.advantage import CHANCE_FLOOR, as_float, measure_step_scale, rewrite_advantages, success_weights
 from rlguard.answers import extract_answer
 from rlguard.chance import ChanceRates
 from rlguard.shortcuts import judge_completion
@@ -35,7 +35,7 @@ class GuardConfig:
     """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
     detectors: bool = True
     """Read the completions for shortcuts; without it only pass rates and chance rates speak."""
-    min_weight: float = 0.5
+    min_weight: float | None = 0.5
     """Smaller weights become 0: more likely lucky than genuine. Adam undoes any common factor on the gradients, so that
     merely small weights protect nothing."""
     chance_floor: float = CHANCE_FLOOR
@@ -51,7 +51,7 @@ class GuardConfig:
             raise ValueError(f"GuardConfig.mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
         for name in ("min_weight", "chance_floor", "decay"):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
+            if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"GuardConfig.{name}: expected a number in [0, 1], got {value!r}")
 
 
@@ -137,7 +137,7 @@ class Guard:
 
         On several ranks, call it on every rank with the gathered batch: the result is the same on all of them.
         """
-        outcomes = np.asarray([math.nan if o is None else float(o) for o in outcomes_B])
+        outcomes = as_float(outcomes_B)
         _, first_P, groups_B = np.unique(np.asarray(group_ids_B), return_index=True, return_inverse=True)
         heads = [evidence_B[row] for row in first_P]
         scored = ~np.isnan(outcomes)
@@ -153,7 +153,7 @@ class Guard:
             [head.offline_trials for head in heads],
         )
         ratios_B = np.array([evidence.likelihood_ratio for evidence in evidence_B])
-        beliefs_B = success_weights(genuine_P[groups_B], ratios_B, 0.0)
+        beliefs_B = success_weights(genuine_P[groups_B], ratios_B, None)
         success = scored & (outcomes > 0)
         weights_B = np.where(success, success_weights(genuine_P[groups_B], ratios_B, self.config.min_weight), 1.0)
         rewritten = rewrite_advantages(advantages_B, rewards_B, outcomes, groups_B, weights_B, scale_B, total_rewards_B)

@@ -40,22 +40,6 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     return low, high
 
 
-def pass_at_k(successes: int, trials: int, k: int) -> float:
-    """Unbiased estimate of the chance that one of k rollouts is correct (Chen et al. 2021, eq. 1).
-
-    Raises:
-        ValueError: If k is not in 1..trials.
-
-    >>> pass_at_k(1, 4, 2)
-    0.5
-    """
-    if not 1 <= k <= trials:
-        raise ValueError(f"k must be in 1..{trials} (the number of trials), got {k}")
-    if trials - successes < k:
-        return 1.0
-    return float(1 - np.prod(1 - k / np.arange(trials - successes + 1, trials + 1)))
-
-
 def beta_weights(alpha: float, beta: float) -> np.ndarray:
     """A Beta(alpha, beta) prior on `SKILL_GRID`, as cell masses of shape (GRID_POINTS,) that sum to 1."""
     from scipy.special import betainc

@@ -44,7 +44,7 @@ def make_prompt_id(prompt: str | Messages, answer: Any = None) -> str:
     >>> make_prompt_id("2+2?", 4) == make_prompt_id("2+2?", "4")
     True
     """
-    canonical = json.dumps([prompt, None if answer is None else str(answer)], ensure_ascii=False, sort_keys=True)
+    canonical = json.dumps([prompt, None if answer is None else str(answer)], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -93,14 +93,6 @@ class Rollout:
     @property
     def truncated(self) -> bool:
         return self.finish_reason == "length"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The rollouts of one problem."""
-
-    problem: Problem
-    rollouts: tuple[Rollout, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +177,7 @@ class Engine(Protocol):
     """Turns prompts into completions."""
 
     def describe(self) -> dict[str, Any]:
-        """Provenance: what must be equal for two rollouts to come from the same distribution."""
+        """Provenance: what must be equal for two rollouts to come from the same distribution. Names `model`."""
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
         """Yields each request with its `n` generations as soon as they are finished, in any order."""

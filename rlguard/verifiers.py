@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -19,7 +20,7 @@ from rlguard.types import InputError, Problem, Verifier
 logger = logging.getLogger(__name__)
 
 
-class _Verifier:
+class _Verifier(ABC):
     name = ""
     version = "1"
 
@@ -33,8 +34,9 @@ class _Verifier:
         answer = self.extract(completion)
         return 0.0 if answer is None else self.judge(answer, problem)
 
+    @abstractmethod
     def judge(self, answer: str, problem: Problem) -> float:
-        raise NotImplementedError
+        """The same, for the final answer alone."""
 
 
 class Exact(_Verifier):

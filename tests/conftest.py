@@ -22,7 +22,7 @@ class FakeEngine:
         self.asked: list[tuple[str, int]] = []
 
     def describe(self) -> dict[str, Any]:
-        return {"name": "fake", "version": "1"}
+        return {"name": "fake", "version": "1", "model": "script"}
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
         for number, request in enumerate(requests):

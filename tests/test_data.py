@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rlguard.data import read_problems, read_rows, write_rows
-from rlguard.types import InputError
+from rlguard.types import InputError, make_prompt_id
 
 ROWS = [{"prompt": "2+2?", "answer": "4", "level": 1}, {"prompt": "zwei\u2028plus\n«zwei»?", "answer": "4", "level": 2}]
 
@@ -83,6 +83,10 @@ def test_problems_have_content_ids():
 def test_bad_rows_are_named(rows, message):
     with pytest.raises(InputError, match=message):
         read_problems(rows)
+
+
+def test_any_text_has_an_id():
+    assert len(make_prompt_id("half an emoji \ud83d", "é")) == 16
 
 
 def test_other_columns_can_be_chosen():

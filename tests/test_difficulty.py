@@ -73,6 +73,16 @@ def test_another_way_of_drawing_or_judging_does_not_mix(tmp_path, options, diffe
         estimate_pass_rates(ROWS, **arguments)
 
 
+def test_another_model_in_an_engine_of_ones_own_does_not_mix(tmp_path):
+    class Other(FakeEngine):
+        def describe(self):
+            return super().describe() | {"model": "other"}
+
+    estimate(tmp_path, FakeEngine(script), n=1)
+    with pytest.raises(InputError, match=r"engine: the store has .*'model': 'script'.*'model': 'other'"):
+        estimate(tmp_path, Other(script), n=1)
+
+
 def test_gold_answers_that_fail_are_named_and_not_sampled(tmp_path, caplog):
     rows = [*ROWS, {"prompt": "five?", "answer": "five"}]
     engine = FakeEngine(lambda prompt, index: "answer 4")

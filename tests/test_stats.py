@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rlguard.stats import SKILL_GRID, beta_weights, binomial_interval, pass_at_k, skill_likelihood, skill_posterior
+from rlguard.stats import SKILL_GRID, beta_weights, binomial_interval, skill_likelihood, skill_posterior
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,6 @@ def test_interval_rejects_impossible_counts(successes, trials):
 def test_interval_rejects_a_confidence_of_one():
     with pytest.raises(ValueError, match="confidence"):
         binomial_interval(1, 2, 1.0)
-
-
-def test_pass_at_k_is_the_share_of_subsets_with_a_success():
-    assert pass_at_k(2, 6, 3) == pytest.approx(1 - math.comb(4, 3) / math.comb(6, 3))
-    assert pass_at_k(0, 6, 3) == 0.0
-    assert pass_at_k(4, 6, 3) == 1.0
-    with pytest.raises(ValueError, match=r"1\.\.6"):
-        pass_at_k(1, 6, 7)
 
 
 def test_beta_weights_are_masses():

@@ -18,13 +18,14 @@ from tiny_reasoner.training import correctness_reward, grpo_config  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
-from rlguard import GuardConfig  # noqa: E402
+from rlguard import GuardConfig, rewrite_advantages  # noqa: E402
 from rlguard.data import read_rows  # noqa: E402
 from rlguard.integrations.trl import (  # noqa: E402
     STATE_FILE,
     GuardedGRPOTrainer,
     GuardMixin,
     StepScaler,
+    _gdpo_scale,
     check_signatures,
 )
 
@@ -162,6 +163,23 @@ def test_gdpo_aggregation_keeps_batch_and_group_sums(tmp_path):
     for host, used, _ in trainer.seen:
         torch.testing.assert_close(used.view(-1, 4).sum(1), host.view(-1, 4).sum(1), atol=1e-4, rtol=0)
         assert not torch.equal(used, host)
+
+
+def test_gdpo_divisor_takes_the_outcome_out_exactly():
+    """TRL's normalise-then-sum written out: with every success discounted, only the other reward is left."""
+    rng = np.random.default_rng(0)
+    rewards, weights = np.stack([rng.integers(0, 2, 16).astype(float), rng.random(16)], axis=1), np.array([1.0, 0.5])
+    grouped = rewards.reshape(4, 4, 2)
+    std = grouped.std(axis=1, ddof=1, keepdims=True) + 1e-4
+    parts = ((grouped - grouped.mean(axis=1, keepdims=True)) / std).reshape(16, 2) * weights
+    divisor = parts.sum(axis=1).std(ddof=1) + 1e-4
+    host = (parts.sum(axis=1) - parts.sum(axis=1).mean()) / divisor
+    scale = _gdpo_scale(rewards, weights, 0, 4)
+    groups = np.arange(16) // 4
+    used = rewrite_advantages(host, rewards[:, 0], rewards[:, 0], groups, np.zeros(16), scale, rewards @ weights)
+    mixed = np.isin(groups, [g for g in range(4) if 0 < grouped[g, :, 0].sum() < 4])
+    assert mixed.any()
+    np.testing.assert_allclose(used[mixed], (parts[:, 1] / divisor)[mixed], atol=1e-9)
 
 
 def test_none_and_nan_rewards_do_not_stop_training(tmp_path):

@@ -71,6 +71,12 @@ def encode_prompt(tokenizer: Any, request: Request, limit: int) -> list[int] | N
     return None
 
 
+def describe_origin(name: str, version: str, model: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What `Engine.describe` says of a model in an engine; part of the key under which its rollouts are stored."""
+    settings = {option: str(value) for option, value in sorted(options.items())}
+    return {"name": name, "version": version, "model": model, "revision": fingerprint_model(model), "options": settings}
+
+
 def fingerprint_model(model: str) -> str | None:
     """What tells two models of the same name apart: a content hash of a local folder, the cached commit of a hub name.
 

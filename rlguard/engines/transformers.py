@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rlguard.engines import encode_prompt, request_seed
+from rlguard.engines import describe_origin, encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
 
 
@@ -30,8 +30,7 @@ class TransformersEngine:
                 f"the transformers engine is not installed ({error}): pip install 'rlguard[transformers]'"
             ) from error
         self._torch = torch
-        self.model = model
-        self.version = transformers.__version__
+        self._origin = describe_origin("transformers", transformers.__version__, model, options)
         self.batch_size = batch_size
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(model)
@@ -47,8 +46,8 @@ class TransformersEngine:
         self._limit = getattr(self._model.config, "max_position_embeddings", None) or 10**9
 
     def describe(self) -> dict[str, Any]:
-        """Engine and version."""
-        return {"name": "transformers", "version": self.version}
+        """Model, engine, version, options."""
+        return self._origin
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
         """Yields requests with their generations a batch at a time; a prompt that does not fit yields none."""

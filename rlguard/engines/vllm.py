@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from rlguard.engines import encode_prompt, request_seed
+from rlguard.engines import describe_origin, encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
 
 
@@ -36,8 +36,7 @@ class VLLMEngine:
                 f"the vllm engine is not installed ({error}): pip install 'rlguard[vllm]', "
                 "or on a machine without a GPU see README, Installing"
             ) from error
-        self.model = model
-        self.version = vllm.__version__
+        self._origin = describe_origin("vllm", vllm.__version__, model, options)
         if current_platform.is_cpu():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             # A seeded request whose prefill is cut in chunks crashes vLLM's CPU runner (0.31: "CPU Generator does not
@@ -52,8 +51,8 @@ class VLLMEngine:
         self._limit = self._llm.llm_engine.model_config.max_model_len
 
     def describe(self) -> dict[str, Any]:
-        """Engine and version. Sampling on another version or engine is another distribution, if a near one."""
-        return {"name": "vllm", "version": self.version}
+        """Model, engine, version, options: sampling with another of them is another distribution, if a near one."""
+        return self._origin
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
         """Yields each request with its generations as it finishes; a prompt that does not fit yields none."""

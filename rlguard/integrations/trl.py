@@ -96,6 +96,7 @@ class GuardMixin:
     _get_output_dir: Any
     _logs: Any
     _metrics: Any
+    _guard_seen: tuple[list | None, torch.Tensor]
 
     def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
         """
@@ -114,7 +115,6 @@ class GuardMixin:
         self._guard_steps = StepScaler()
         self.add_callback(self._guard_steps)
         self._guard_outcome = _find_reward(self.reward_func_names, self.guard.config.outcome_reward)
-        self._guard_seen: tuple[list | None, torch.Tensor]
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]

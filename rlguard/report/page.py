@@ -198,9 +198,10 @@ def render_page(run: Run, title: str, verdict: list[Line], notes: list[str], dat
 def name_source(run: Run) -> str:
     """The model and engine in a few words, from the store's provenance."""
     engine = run.meta.get("engine")
+    model = engine.get("model") if isinstance(engine, dict) else None
     if isinstance(engine, dict):
         engine = " ".join(str(engine[key]) for key in ("name", "engine", "version") if key in engine)
-    words = [str(word) for word in (run.meta.get("model"), engine) if word]
+    words = [str(word) for word in (run.meta.get("model") or model, engine) if word]
     return " · ".join([*words, run.path.resolve().name])
 
 
