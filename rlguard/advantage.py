@@ -143,7 +143,8 @@ def rewrite_advantages(
         shift = np.where(scale > 0, shift / scale, 0.0)
     changed = _group_any(discount != 0, groups) & (scale > 0)
     rewritten = np.where(scored, host + shift, 0.0)
-    emptied = changed & ~_group_any(success & (weights > 0), groups) & _binary(total, success, scored, groups)
+    emptied = changed & ~_group_any(success & (weights > 0), groups)
+    emptied &= _outcome_only(rewards, total, success, scored, groups)
     rewritten[emptied] = 0.0  # nothing genuine is left: no rounding residue may remain, Adam would amplify it
     return _like(advantages_B, rewritten, changed | recentred)
 
@@ -211,11 +212,16 @@ def _group_any(flags: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return (np.bincount(groups, flags, groups.max(initial=-1) + 1) > 0)[groups]
 
 
-def _binary(rewards: np.ndarray, success: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """True where the failures of the row's group all earned the same, so that nothing but the outcome paid."""
-    failures = scored & ~success
-    deviates = failures & (rewards != _group_mean(rewards, failures, groups))
-    return ~_group_any(deviates, groups)
+def _outcome_only(
+    rewards: np.ndarray, total: np.ndarray, success: np.ndarray, scored: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """True where nothing but success paid in the row's group: all failures earned the same, and so did all rows beside
+    the outcome."""
+    varies = np.zeros(len(rewards), bool)
+    beside = np.subtract(total, rewards, where=scored, out=np.zeros(len(rewards)))
+    for values, rows in ((rewards, scored & ~success), (beside, scored)):
+        varies |= rows & ~np.isclose(values, _group_mean(values, rows, groups), rtol=1e-9, atol=1e-12)
+    return ~_group_any(varies, groups)
 
 
 def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:

@@ -110,6 +110,13 @@ def test_shaped_reward_loses_only_what_the_success_earned():
     np.testing.assert_allclose(out, host_advantages([0.2, 0, 0.2, 0], [0] * 4, "none"), atol=1e-12)
 
 
+def test_a_lone_failure_does_not_hide_that_something_else_paid():
+    outcome, total = [1, 1, 1, 0], [1.2, 1.0, 1.1, 0.3]
+    host = host_advantages(total, [0] * 4, "none")
+    out = rewrite_advantages(host, outcome, outcome, [0] * 4, [0, 0, 0, 1], total_rewards_B=total)
+    np.testing.assert_allclose(out, host_advantages([0.2, 0, 0.1, 0.3], [0] * 4, "none"), atol=1e-12)
+
+
 def test_normalising_after_the_discount_would_undo_it():
     """Why the rewrite works at the host's scale: a lone success scaled to 0.01 is normalised back to full size."""
     before = host_advantages([1, 0, 0, 0], [0] * 4)
