@@ -25,7 +25,7 @@ from rich.table import Table
 
 RECIPES = Path(__file__).parent
 ARMS = {"unguarded": ["--unguarded"], "guarded": []}
-ROLLOUTS, MAX_TOKENS, STEPS, EVALUATE_EVERY = 16, 96, 120, 10
+MAX_ROLLOUTS, MAX_TOKENS, STEPS, EVALUATE_EVERY = 48, 96, 120, 10
 
 console = Console()
 
@@ -47,8 +47,8 @@ def main() -> None:
     run_recipe("make_problems.py", str(problems), "--seed", seed)
     run_recipe("export_smollm2.py", str(smollm2))
     run_rlguard(
-        "estimate", str(problems), "--model", str(smollm2), "--out", str(out / "rates"), "--n", str(ROLLOUTS),
-        "--max-tokens", str(MAX_TOKENS), "--temperature", "0.7", "--seed", seed,
+        "estimate", str(problems), "--model", str(smollm2), "--out", str(out / "rates"), "--max-n", str(MAX_ROLLOUTS),
+        "--error-rate", "0.08", "--max-tokens", str(MAX_TOKENS), "--temperature", "0.7", "--seed", seed,
     )  # fmt: skip
     console.print(Rule("2 Filter"))
     run_rlguard("filter", str(problems), "--rates", str(out / "rates"), "--out", str(out / "kept.jsonl"))

@@ -9,10 +9,12 @@ has collapsed onto one answer gets a rate of 1 for it. Right answers never enter
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlguard.answers import answer_type, normalise_answer
+from rlguard.stats import binomial_interval
 
 
 class ChanceRates:
@@ -30,17 +32,23 @@ class ChanceRates:
         self._golds: dict[str, dict[str, float]] = {}  # type -> gold -> completions of prompts with that gold
         self._misses: dict[str, dict[str, float]] = {}  # type -> answer -> completions that gave it wrongly
 
-    def add(self, gold: Any, answers: Sequence[str | None]) -> None:
-        """Counts the final answers of one prompt's completions; None is a completion without an answer."""
+    def add(self, gold: Any, answers: Sequence[str | None] | Mapping[str | None, int]) -> None:
+        """Counts the final answers of one prompt's completions: a list, or each with how often it was given.
+
+        None is a completion without an answer.
+        """
+        if not isinstance(answers, Mapping):
+            answers = Counter(answers)
         target, kind = normalise_answer(gold), answer_type(gold)
         misses = self._misses.setdefault(kind, {})
         golds = self._golds.setdefault(kind, {})
-        self._totals[kind] = self._totals.get(kind, 0.0) + len(answers)
-        golds[target] = golds.get(target, 0.0) + len(answers)
-        for answer in answers:
+        completions = sum(answers.values())
+        self._totals[kind] = self._totals.get(kind, 0.0) + completions
+        golds[target] = golds.get(target, 0.0) + completions
+        for answer, count in answers.items():
             given = None if answer is None else normalise_answer(answer)
             if given is not None and given != target:
-                misses[given] = misses.get(given, 0.0) + 1
+                misses[given] = misses.get(given, 0.0) + count
 
     def counts(self, gold: Any) -> tuple[float, float]:
         """`(matches, completions)` of other prompts for this gold answer."""
@@ -52,6 +60,14 @@ class ChanceRates:
         """The chance rate of a gold answer in [0, 1]; NaN when no other prompt has an answer of its type."""
         matches, others = self.counts(gold)
         return matches / others if others > 0 else math.nan
+
+    def interval(self, gold: Any, confidence: float = 0.95) -> tuple[float, float]:
+        """An exact binomial interval for the chance rate, as if the completions were independent; (0, 1) without any.
+
+        Completions of one prompt resemble each other, so with few prompts it is too narrow.
+        """
+        matches, others = self.counts(gold)
+        return binomial_interval(round(min(matches, others)), round(others), confidence)
 
     def fade(self, keep: float) -> None:
         """Scales every count by `keep` in (0, 1], and forgets answers whose count has become negligible."""

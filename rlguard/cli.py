@@ -10,15 +10,14 @@ import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from rlguard.types import InputError, PassRate, Sampling, count_reasons
+from rlguard.types import InputError, Sampling
 
 app = typer.Typer(
     name="rlguard",
@@ -40,6 +39,8 @@ class EngineName(StrEnum):
 
     vllm = "vllm"
     transformers = "transformers"
+    server = "server"
+    ray = "ray"
 
 
 class FailOn(StrEnum):
@@ -52,51 +53,77 @@ class FailOn(StrEnum):
 @app.command()
 def estimate(
     data: DATA,
-    model: Annotated[str, typer.Option(help="Model folder or hub name.")],
+    model: Annotated[str, typer.Option(help="Model folder or hub name; with --engine server the name it serves.")],
     out: Annotated[Path, typer.Option(help="Folder for the rollouts and rates; run again to go on after a crash.")],
     engine: Annotated[EngineName, typer.Option(help="What samples the completions.")] = EngineName.vllm,
-    n: Annotated[int, typer.Option("--n", min=1, help="Rollouts a prompt.")] = 16,
+    base_url: Annotated[list[str] | None, typer.Option(help="Of a server; give several to share the work.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engine ray; one a GPU.")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="The same number of rollouts for every prompt.")] = None,
+    min_n: Annotated[int, typer.Option(help="Least rollouts a prompt.")] = 4,
+    max_n: Annotated[int, typer.Option(help="Most rollouts a prompt, while its band is open.")] = 128,
+    error_rate: Annotated[float, typer.Option(help="Share of prompts that may end in a wrong band.")] = 0.05,
+    bounds: Annotated[str, typer.Option(help="Where near-impossible, learnable and mastered begin.")] = "0.02,0.1,0.9",
+    answer_only: Annotated[int, typer.Option(min=0, help="Rollouts a prompt that may only guess: chance rates.")] = 0,
+    answer_cue: Annotated[str, typer.Option(help="How the answer is begun there.")] = "The answer is",
     verifier: Annotated[str, typer.Option(help="auto, math, exact, numeric or reasoning_gym.")] = "auto",
+    verifier_timeout: Annotated[float, typer.Option(help="Seconds a completion; later ones are unscored.")] = 10.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion; longer ones count as truncated.")] = 512,
     temperature: Annotated[float, typer.Option(min=0.0, help="As in training: rates depend on it.")] = 1.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus sampling.")] = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same rollouts.")] = 0,
+    group_size: Annotated[int, typer.Option(min=2, help="Rollouts a group in training, for pass@k.")] = 8,
     prompt_column: PROMPT = "prompt",
     answer_column: ANSWER = "answer",
 ) -> None:
-    """Estimate how often a model solves each prompt: successes of trials, with an interval, every rollout kept."""
-    from rlguard.difficulty import RATES, estimate_pass_rates
+    """Estimate how often a model solves each prompt; every rollout is kept.
 
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rollouts"),
-        TextColumn("{task.fields[speed]}"), TimeRemainingColumn(), console=errors,
-    ) as progress:  # fmt: skip
-        bar = progress.add_task(f"loading {engine}", total=None, speed="")
+    Prompts get more rollouts only while their band is open (--min-n to --max-n), or all the same number with --n.
+    """
+    from rlguard.console import SamplingView, describe_saving
+    from rlguard.difficulty import estimate_pass_rates
+    from rlguard.rates import RATES
+    from rlguard.sequential import Plan
 
-        def show(done: int, wanted: int, tokens: int) -> None:
-            elapsed = progress.tasks[bar].elapsed or 0.0
-            if tokens == 0:
-                progress.reset(bar, total=wanted, completed=done, description="sampling")
-            speed = f"{tokens / elapsed:.0f} tokens/s" if tokens and elapsed else ""
-            progress.update(bar, completed=done, total=wanted, speed=speed)
-
+    fixed = n is not None
+    plan = Plan(min_n if n is None else n, max_n if n is None else n, error_rate, _parse_bounds(bounds))
+    interrupted = False
+    options: dict[str, Any] = {"base_urls": base_url} if base_url else {}
+    if workers:
+        options["workers"] = workers
+    with SamplingView(errors, engine.value, fixed) as view:
         try:
-            rates = estimate_pass_rates(
-                data,
-                model,
-                out=out,
-                n=n,
-                engine=engine.value,
-                verifier=verifier,
-                sampling=Sampling(max_tokens, temperature, top_p, seed),
-                prompt_column=prompt_column,
-                answer_column=answer_column,
-                on_progress=show,
-            )
+            estimate_pass_rates(
+                data, model, out=out, plan=plan, engine=engine.value, engine_options=options,
+                verifier=verifier, timeout_s=verifier_timeout or None,
+                sampling=Sampling(max_tokens, temperature, top_p, seed), answer_only=answer_only,
+                answer_cue=answer_cue, prompt_column=prompt_column, answer_column=answer_column, on_progress=view.show,
+            )  # fmt: skip
         except KeyboardInterrupt:
-            _exit_resumable()
-    console.print(_rates_table(rates))
-    console.print(f"rates: {out / RATES}", highlight=False, soft_wrap=True)
+            interrupted = True
+    if (out / RATES).exists():
+        _show_rates(out / RATES, group_size)
+        if view.sampled and not fixed:
+            console.print(describe_saving(view.sampled), highlight=False, soft_wrap=True)
+        console.print(f"rates: {out / RATES}", highlight=False, soft_wrap=True)
+    if interrupted:
+        errors.print("stopped: what was sampled so far is kept, and the same command goes on from there")
+        raise typer.Exit(130)
+
+
+def _show_rates(path: Path, group_size: int) -> None:
+    from rlguard.console import band_table, chance_table, describe_totals, histogram
+    from rlguard.counting import summarise_chance
+    from rlguard.data import read_rows
+    from rlguard.preflight import check_preflight
+    from rlguard.rates import read_rates
+
+    rates = list(read_rates(path).values())
+    chance = summarise_chance([row["answer"] for row in read_rows(path)], rates)
+    console.print(histogram(rates), band_table(rates))
+    if chance:
+        console.print(chance_table(chance))
+    console.print(describe_totals(rates), highlight=False, soft_wrap=True)
+    console.print(f"preflight: {check_preflight(rates, group_size).describe()}", highlight=False, soft_wrap=True)
 
 
 @app.command("filter")
@@ -172,11 +199,6 @@ def report(
     console.print(f"report: {out}", highlight=False, soft_wrap=True)
 
 
-def _exit_resumable() -> NoReturn:
-    errors.print("stopped: what was sampled so far is kept, and the same command goes on from there")
-    raise typer.Exit(130)
-
-
 def _parse_keep(text: str) -> tuple[float, float]:
     low, dots, high = text.partition("..")
     try:
@@ -185,17 +207,12 @@ def _parse_keep(text: str) -> tuple[float, float]:
         raise InputError(f"--keep: expected LOW..HIGH such as 0.1..0.9, got {text!r}") from error
 
 
-def _rates_table(rates: list[PassRate]) -> Table:
-    table = Table("band", "prompts", "", title="Pass rates")
-    bands = count_reasons(rate.band for rate in rates)
-    for band in ("impossible", "near-impossible", "learnable", "mastered", "unscored"):
-        if band in bands:
-            table.add_row(band, str(bands[band]), "█" * -(-30 * bands[band] // len(rates)))
-    trials, truncated = sum(rate.trials for rate in rates), sum(rate.truncated for rate in rates)
-    unscored = sum(rate.unscored for rate in rates)
-    successes = sum(rate.successes for rate in rates)
-    table.caption = f"{successes} of {trials} rollouts correct, {truncated} truncated, {unscored} unscored"
-    return table
+def _parse_bounds(text: str) -> tuple[float, float, float]:
+    try:
+        low, middle, high = map(float, text.split(","))
+    except ValueError as error:
+        raise InputError(f"--bounds: expected three rates such as 0.02,0.1,0.9, got {text!r}") from error
+    return low, middle, high
 
 
 def _plain(text: str) -> str:

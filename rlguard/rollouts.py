@@ -1,28 +1,42 @@
 """The rollout store: a folder that only grows, can be resumed after a kill, and says where its rollouts come from.
 
-`meta.json` holds the key: all that must be equal for two rollouts to be draws from one distribution (model, sampling,
-verifier, …). `rollouts.jsonl` holds one rollout a line. A run that was killed in mid-line loses that line only.
+meta.json               the key: all that must be equal for two rollouts to be draws from one distribution
+rollouts.jsonl          the log: one scored rollout a line; a run killed in mid-line loses that line only
+rollouts-00000.parquet  sealed logs; a log is sealed when it has grown to `SEGMENT_BYTES`
+received.jsonl          rollouts that came out of the engine and wait for their verifier
+design.json             the plans by which it was decided how many rollouts a prompt gets
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
-import logging
-import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rlguard.segments import (
+    ROLLOUTS,
+    Tally,
+    clean,
+    cut_tail,
+    group_rollouts,
+    list_sealed,
+    read_log,
+    seal,
+    to_line,
+    write_lines,
+)
+from rlguard.sequential import Plan, StoppingRule
 from rlguard.types import InputError, Rollout
 
-logger = logging.getLogger(__name__)
-
 META = "meta.json"
-ROLLOUTS = "rollouts.jsonl"
-_FIELDS = ("prompt_id", "index", "completion", "outcome", "answer", "tokens", "finish_reason")
+RECEIVED = "received.jsonl"
+DESIGN = "design.json"
+SEGMENT_BYTES = 64 << 20
 
 
 class RolloutStore:
@@ -32,88 +46,126 @@ class RolloutStore:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with RolloutStore(folder, {"model": "m"}) as store:
     ...         store.append([Rollout("p", 0, "4", 1.0)])
-    ...         dict(store.counts)
-    {'p': 1}
+    ...         store.tallies["p"]
+    Tally(successes=1, trials=1, drawn=1, truncated=0)
     """
 
-    def __init__(self, folder: str | Path, key: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | Path, key: Mapping[str, Any], segment_bytes: int = SEGMENT_BYTES) -> None:
         """Opens a store for appending, or makes it.
 
         Args:
             folder: Where it lies.
             key: What every rollout in it has in common; JSON-serialisable.
+            segment_bytes: Size at which the log is sealed.
 
         Raises:
             InputError: If the folder holds rollouts of another key (names what differs), or another process writes.
         """
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(self.folder / ROLLOUTS, "a+b")  # noqa: SIM115 - closed by close()
+        self.segment_bytes = segment_bytes
+        self._lock = open(self.folder / ".lock", "ab")  # noqa: SIM115 - closed by close()
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._file.close()
+            self._lock.close()
             raise InputError(f"{self.folder}: another process is writing to this store") from error
         try:
             self._check_key(key)
-            self.dropped_tail = self._cut_tail()
-            self.counts: dict[str, int] = {}
-            for rollout in read_rollouts(self.folder):
-                self.counts[rollout.prompt_id] = max(self.counts.get(rollout.prompt_id, 0), rollout.index + 1)
+            for path in list_sealed(self.folder):
+                if path.suffix == ".jsonl":  # a run was killed while it sealed
+                    seal(path)
+            self.dropped_tail = cut_tail(self.folder / ROLLOUTS)
+            cut_tail(self.folder / RECEIVED)
+            self._log = open(self.folder / ROLLOUTS, "ab")  # noqa: SIM115
+            self.tallies = {prompt_id: tally for prompt_id, tally, _ in group_rollouts(self.folder)}
+            self._waiting = self._read_received()
+            self._received = open(self.folder / RECEIVED, "ab")  # noqa: SIM115
+            self._synced = time.monotonic()
         except BaseException:
-            self._file.close()
+            self._lock.close()
             raise
 
     def _check_key(self, key: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(key))
-        meta = self.folder / META
-        if not meta.exists():
-            partial = meta.with_suffix(".partial")
-            partial.write_text(json.dumps(wanted, indent=2, ensure_ascii=False))
-            os.replace(partial, meta)
+        if not (self.folder / META).exists():
+            _replace(self.folder / META, json.dumps(wanted, indent=2, ensure_ascii=False))
             return
-        found = read_meta(self.folder)
-        differing = [name for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
+        differing = list(_differences(read_meta(self.folder), wanted))
         if differing:
-            lines = [
-                f"  {name}: the store has {found.get(name)!r}, this run {wanted.get(name)!r}" for name in differing
-            ]
+            lines = "\n".join(f"  {name}: the store has {old!r}, this run {new!r}" for name, old, new in differing)
             raise InputError(
-                f"{self.folder} holds rollouts drawn in another way, which do not mix with this run's:\n"
-                + "\n".join(lines)
-                + "\nChoose another --out."
+                f"{self.folder} holds rollouts drawn in another way, which do not mix with this run's:\n{lines}\n"
+                "Choose another --out."
             )
 
-    def _cut_tail(self) -> bool:
-        """Removes a last line that a killed run did not finish; True if there was one."""
-        size = self._file.seek(0, os.SEEK_END)
-        end = size
-        while end > 0:  # back to the last newline, a block at a time
-            start = max(0, end - 65536)
-            self._file.seek(start)
-            newline = self._file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end == size:
-            return False
-        self._file.truncate(end)
-        logger.warning("%s: cut a half-written last line of %d bytes", self.folder / ROLLOUTS, size - end)
-        return True
+    def add_plan(self, plan: Plan) -> StoppingRule:
+        """Records how many rollouts this run means to draw; returns the rule of all runs into this store together."""
+        path = self.folder / DESIGN
+        rule = StoppingRule([*(read_rule(self.folder).plans if path.exists() else ()), plan])
+        _replace(path, json.dumps(rule.to_json(), indent=2))
+        return rule
+
+    @property
+    def received(self) -> list[Rollout]:
+        """Rollouts that were generated and not scored yet, those of a killed run included."""
+        return list(self._waiting.values())
+
+    def receive(self, rollouts: Iterable[Rollout]) -> None:
+        """Keeps rollouts that are still to be scored: a kill now costs no generation."""
+        rollouts = [clean(rollout) for rollout in rollouts]
+        self._waiting |= {(rollout.prompt_id, rollout.index): rollout for rollout in rollouts}
+        if self._received.tell() > self.segment_bytes:
+            self._received.close()
+            _replace(self.folder / RECEIVED, "".join(map(to_line, self._waiting.values())))
+            self._received = open(self.folder / RECEIVED, "ab")  # noqa: SIM115
+        else:
+            write_lines(self._received, rollouts)
 
     def append(self, rollouts: Iterable[Rollout]) -> None:
-        """Writes rollouts and hands them to the disk before it returns."""
-        rollouts = list(rollouts)
-        self._file.write("".join(_to_line(rollout) for rollout in rollouts).encode("utf-8", "surrogatepass"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        for rollout in rollouts:
-            self.counts[rollout.prompt_id] = max(self.counts.get(rollout.prompt_id, 0), rollout.index + 1)
+        """Writes scored rollouts; one that is there already is left out.
+
+        They are in the hands of the system when this returns (a killed run loses none), and on the disk within a second
+        of sampling or at `close` (a power cut).
+        """
+        new = []
+        for rollout in map(clean, rollouts):
+            self._waiting.pop((rollout.prompt_id, rollout.index), None)
+            tally = self.tallies.setdefault(rollout.prompt_id, Tally())
+            if rollout.index >= tally.drawn:
+                tally.add(rollout)
+                new.append(rollout)
+        write_lines(self._log, new)
+        if time.monotonic() - self._synced > 1.0:
+            os.fsync(self._log.fileno())
+            self._synced = time.monotonic()
+        if self._log.tell() > self.segment_bytes:
+            self._seal_log()
+
+    def _seal_log(self) -> None:
+        os.fsync(self._log.fileno())
+        self._log.close()
+        full = self.folder / f"rollouts-{len(list_sealed(self.folder)):05d}.jsonl"
+        os.replace(self.folder / ROLLOUTS, full)
+        self._log = open(self.folder / ROLLOUTS, "ab")  # noqa: SIM115
+        seal(full)
+
+    def _read_received(self) -> dict[tuple[str, int], Rollout]:
+        path, waiting = self.folder / RECEIVED, {}
+        for rollout in read_log(path) if path.exists() else ():
+            tally = self.tallies.get(rollout.prompt_id)
+            if tally is None or rollout.index >= tally.drawn:
+                waiting[rollout.prompt_id, rollout.index] = rollout
+        return waiting
 
     def close(self) -> None:
         """Ends writing and lets other processes in."""
-        self._file.close()
+        os.fsync(self._log.fileno())
+        self._log.close()
+        self._received.close()
+        if not self._waiting:
+            (self.folder / RECEIVED).unlink(missing_ok=True)
+        self._lock.close()
 
     def __enter__(self) -> RolloutStore:
         return self
@@ -137,38 +189,25 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{meta}: not JSON: {error}") from error
 
 
-def read_rollouts(folder: str | Path) -> Iterator[Rollout]:
-    """Streams a store's rollouts in the order in which they were written, each (prompt, index) once.
-
-    A last line without its newline is being written, or was when the run was killed: it is left out.
-
-    Raises:
-        InputError: If a line cannot be read; names file and line.
-    """
-    path = Path(folder) / ROLLOUTS
-    if not path.exists():
-        raise InputError(f"{folder}: not a rollout store, {ROLLOUTS} is missing")
-    seen: dict[str, int] = {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            rollout = _from_line(line, path, number)
-            if rollout.index >= seen.get(rollout.prompt_id, 0):  # rollouts of a prompt are numbered as written
-                seen[rollout.prompt_id] = rollout.index + 1
-                yield rollout
-
-
-def _to_line(rollout: Rollout) -> str:
-    record = {name: getattr(rollout, name) for name in _FIELDS}
-    record["outcome"] = None if math.isnan(rollout.outcome) else rollout.outcome
-    return json.dumps(record) + "\n"
-
-
-def _from_line(line: bytes, path: Path, number: int) -> Rollout:
+def read_rule(folder: str | Path) -> StoppingRule:
+    """The rule by which a store was sampled; without a record of it, a fixed number of rollouts a prompt."""
+    path = Path(folder) / DESIGN
     try:
-        record = json.loads(line)
-        outcome = math.nan if record["outcome"] is None else float(record["outcome"])
-        return Rollout(**{name: record[name] for name in _FIELDS if name != "outcome"}, outcome=outcome)
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}:{number}: not a rollout: {type(error).__name__}: {error}") from error
+        return StoppingRule.from_json(json.loads(path.read_text())) if path.exists() else StoppingRule([Plan(1, 1)])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: not a sampling design by rlguard: {error}") from error
+
+
+def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The leaves in which two keys differ: dotted name, old, new."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for part in sorted({*old, *new}):
+            yield from _differences(old.get(part), new.get(part), f"{name}.{part}" if name else part)
+    elif old != new:
+        yield name, old, new
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rlguard.data import read_rows
 from rlguard.difficulty import PROBLEMS
-from rlguard.rollouts import ROLLOUTS, read_rollouts
+from rlguard.segments import ROLLOUTS, read_rollouts
 from rlguard.shortcuts import judge_completion
 from rlguard.types import Finding, InputError, count_reasons, make_prompt_id, prompt_text
 

@@ -5,6 +5,10 @@ scipy is imported where it is used: `import rlguard` must stay fast.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 GRID_POINTS = 64
@@ -38,6 +42,74 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     low = 0.0 if successes == 0 else float(betaincinv(successes, trials - successes + 1, tail))
     high = 1.0 if successes == trials else float(betaincinv(successes + 1, trials - successes, 1 - tail))
     return low, high
+
+
+@lru_cache(maxsize=100_000)
+def confidence_sequence(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """An interval for a success rate that covers with `confidence` at all times at once.
+
+    Args:
+        successes: Number of successes, 0 ≤ successes ≤ trials.
+        trials: Number of trials so far, however it came about that there are so many; 0 gives (0, 1).
+        confidence: Coverage in (0, 1).
+
+    Raises:
+        ValueError: If successes is not in 0..trials or confidence not in (0, 1).
+
+    The rates p whose likelihood is more than (1 − confidence) times that of a mixture: half Jeffreys' prior, a quarter
+    at 0 and a quarter at 1, because so pass rates lie. Under p the ratio mixture / likelihood is a martingale that
+    starts at 1: it ever reaches 1 / (1 − confidence) with probability at most 1 − confidence (Ville 1939, Robbins 1970).
+
+    >>> tuple(round(bound, 3) for bound in confidence_sequence(0, 16))
+    (0.0, 0.228)
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes must be in 0..trials, got {successes} of {trials}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    if trials == 0:
+        return 0.0, 1.0
+    from scipy.optimize import brentq
+    from scipy.special import betaln, xlog1py, xlogy
+
+    failures = trials - successes
+    jeffreys = 0.5 * math.exp(betaln(successes + 0.5, failures + 0.5) - betaln(0.5, 0.5))
+    least = math.log((0.25 * ((successes == 0) + (failures == 0)) + jeffreys) * (1 - confidence))
+
+    def excess(rate: float) -> float:
+        return float(xlogy(successes, rate) + xlog1py(failures, -rate)) - least
+
+    top = successes / trials
+    low = 0.0 if successes == 0 else brentq(excess, 1e-300, top)
+    high = 1.0 if failures == 0 else brentq(excess, top, 1 - 1e-16)
+    return low, high
+
+
+def probability_above(successes_P: Any, trials_P: Any, other_successes_P: Any, other_trials_P: Any) -> np.ndarray:
+    """P(first rate > second rate), given independent counts of both and Jeffreys' prior for each.
+
+    A posterior does not mind the rule by which sampling stopped.
+
+    Args:
+        successes_P: Successes of the first, (P,).
+        trials_P: Trials of the first, ≥ successes.
+        other_successes_P: Of the second.
+        other_trials_P: Of the second.
+
+    Returns:
+        (P,) probabilities.
+
+    >>> [round(float(p), 2) for p in probability_above([5, 5, 1], [10, 10, 10], [5, 0, 10], [10, 10, 100])]
+    [0.5, 1.0, 0.55]
+    """
+    from scipy.special import betaincc, betaincinv
+
+    k, n, m, other_n = (
+        np.asarray(values, float)[:, None] for values in (successes_P, trials_P, other_successes_P, other_trials_P)
+    )
+    middles = (np.arange(64) + 0.5) / 64
+    other_rates = betaincinv(m + 0.5, other_n - m + 0.5, middles)  # its posterior, in 64 equal parts
+    return betaincc(k + 0.5, n - k + 0.5, other_rates).mean(axis=1)
 
 
 def beta_weights(alpha: float, beta: float) -> np.ndarray:
@@ -84,3 +156,24 @@ def skill_posterior(likelihood_PS: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """
     mass = likelihood_PS * prior + 1e-300  # a prior without mass where the data are falls back on the data's cells
     return mass / mass.sum(axis=1, keepdims=True)
+
+
+def fit_mixture(
+    likelihood_PS: np.ndarray, base: np.ndarray, counts_P: np.ndarray | None = None, rounds: int = 20
+) -> np.ndarray:
+    """A population over a grid, fitted to what was seen of its members by EM (nonparametric maximum likelihood).
+
+    Args:
+        likelihood_PS: (P, grid) likelihood of each member's data at each grid point.
+        base: (grid,) masses of pseudo-members; their sum is how many members they weigh.
+        counts_P: How many members each row stands for; None is one each.
+        rounds: EM steps.
+
+    Returns:
+        (grid,) masses that sum to 1.
+    """
+    total = base
+    for _ in range(rounds):
+        posterior = skill_posterior(likelihood_PS, total)
+        total = base + (posterior.sum(axis=0) if counts_P is None else counts_P @ posterior)
+    return total / total.sum()

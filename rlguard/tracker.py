@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.advantage import CHANCE_FLOOR, genuine_probability
-from rlguard.stats import beta_weights, skill_likelihood, skill_posterior
+from rlguard.stats import beta_weights, fit_mixture, skill_likelihood
 
 EM_ROUNDS = 20
 FOLDS = 4
@@ -108,15 +108,12 @@ class PassRateTracker:
         folds = np.array([zlib.crc32(name.encode()) % FOLDS if name in batch else -1 for name in known])
         counts = np.array([self._counts[name] for name in known])
         likelihood = skill_likelihood(counts[:, 0], counts[:, 1], np.array(list(self._recent.values())))
-        priors = {fold: self._fit_mixture(likelihood[folds != fold]) for fold in set(folds.tolist()) - {-1}}
+        priors = {
+            fold: fit_mixture(likelihood[folds != fold], self._base, rounds=EM_ROUNDS)
+            for fold in set(folds.tolist()) - {-1}
+        }
         fold_of = dict(zip(known, folds.tolist(), strict=True))
         return np.stack([priors[fold_of[prompt_id]] for prompt_id in prompt_ids_P])
-
-    def _fit_mixture(self, likelihood_PS: np.ndarray) -> np.ndarray:
-        total = self._base
-        for _ in range(EM_ROUNDS):
-            total = self._base + skill_posterior(likelihood_PS, total).sum(axis=0)
-        return total / total.sum()
 
     def _seed_offline(self, prompt_ids_P: Sequence[str], successes_P: Any, trials_P: Any) -> None:
         if successes_P is None or trials_P is None:

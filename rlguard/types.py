@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -95,6 +95,25 @@ class Rollout:
         return self.finish_reason == "length"
 
 
+BANDS = ("impossible", "near-impossible", "learnable", "mastered")
+BOUNDS = (0.02, 0.1, 0.9)
+
+
+def name_band(rate: float, bounds: tuple[float, float, float] = BOUNDS) -> str:
+    """The difficulty band of a pass rate.
+
+    Args:
+        rate: In [0, 1]; NaN is `unscored`.
+        bounds: Where near-impossible, learnable and mastered begin; a rate equal to the last is still learnable.
+
+    >>> [name_band(rate) for rate in (0.0, 0.05, 0.1, 0.9, 1.0, math.nan)]
+    ['impossible', 'near-impossible', 'learnable', 'learnable', 'mastered', 'unscored']
+    """
+    if math.isnan(rate):
+        return "unscored"
+    return BANDS[int(rate >= bounds[0]) + int(rate >= bounds[1]) + int(rate > bounds[2])]
+
+
 @dataclass(frozen=True, slots=True)
 class PassRate:
     """How often one prompt was solved: successes of trials, an interval, and what a guess would get."""
@@ -105,18 +124,39 @@ class PassRate:
     """Scored rollouts; a truncated one counts as the verifier judged it, an unscored one does not count."""
     low: float
     high: float
+    """Bounds of the 95% interval for the pass rate, valid whenever the sampling stopped."""
     band: str
-    """`impossible`, `near-impossible`, `learnable`, `mastered`, or `unscored` when there is no trial."""
+    """One of `BANDS`, or `unscored` when no pass rate is known."""
     truncated: int = 0
     unscored: int = 0
+    rate: float = math.nan
+    """The pass rate, corrected for the stopping rule, so that averages are unbiased; NaN unknown."""
+    band_error: float = math.nan
+    """Probability that the true pass rate lies in another band, given the population of this run; NaN unknown."""
     chance_rate: float = math.nan
     """How often a guess would pass; NaN when it could not be estimated."""
+    chance_low: float = math.nan
+    chance_high: float = math.nan
+    """Bounds of the 95% interval for the chance rate."""
+    above_chance: float = math.nan
+    """Probability that the pass rate is higher than the chance rate; NaN unknown."""
+    other_answer: str | None = None
+    """The answer that the model agrees on instead of the gold answer, more often than chance explains."""
+    other_count: int = 0
+    """How many of the trials gave it."""
     status: str = "ok"
-    """`ok`, or why there is no rate: `gold_rejected`."""
+    """`ok`; or why there is no rate (`gold_rejected`, `not_sampled`), or where it comes from (`published`)."""
+    model: str | None = None
+    """The model whose pass rate it is: a rate does not carry over to another one."""
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.rate) and self.trials:
+            object.__setattr__(self, "rate", self.successes / self.trials)
 
     @property
-    def rate(self) -> float:
-        return self.successes / self.trials if self.trials else math.nan
+    def observed(self) -> float:
+        """Successes / trials, the likeliest pass rate, by which bands are named; the rate when there are no counts."""
+        return self.successes / self.trials if self.trials else self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +219,13 @@ class Engine(Protocol):
     def describe(self) -> dict[str, Any]:
         """Provenance: what must be equal for two rollouts to come from the same distribution. Names `model`."""
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
-        """Yields each request with its `n` generations as soon as they are finished, in any order."""
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
+        """Yields each request with its `n` generations as soon as they are finished, in any order.
+
+        Requests are drawn from the iterable when there is room for them, with `next(source, None)`: None says that
+        nothing is waiting *now*, and what comes out may bring more. So an engine asks again after each result, and
+        ends when nothing is waiting and nothing is on its way. A request that cannot be sampled yields no generations.
+        """
 
 
 def count_reasons(reasons: Iterable[str]) -> dict[str, int]:

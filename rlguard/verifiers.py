@@ -1,7 +1,8 @@
 """Verifiers: is this completion correct? 1.0, 0.0, or NaN when it could not be judged.
 
 Each is a small object with a name, a version (part of the key under which rollouts are stored), `score` and
-`extract`. `pick_verifier` turns a name from the command line into one.
+`extract`. `pick_verifier` turns a name from the command line into one. `workers.VerifierPool` runs one in processes of
+its own, where it may hang or die; a verifier with a `prepare` method has it called there, once and before any score.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ import logging
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from rlguard.answers import extract_answer, normalise_answer, parse_number
 from rlguard.types import InputError, Problem, Verifier
+
+if TYPE_CHECKING:
+    from rlguard.workers import VerifierPool
 
 logger = logging.getLogger(__name__)
 
@@ -76,22 +83,36 @@ class Math(_Verifier):
     def __init__(self, timeout_s: int | None = 5) -> None:
         """
         Args:
-            timeout_s: Limit per comparison in whole seconds, None for none. math-verify keeps time by a signal, which
-                only the main thread can use: elsewhere there is no limit.
+            timeout_s: Limit per comparison in whole seconds, None for none; an answer that takes longer is unscored.
+                math-verify keeps time by a signal, which only the main thread can use: elsewhere there is no limit.
         """
         self.timeout_s = timeout_s
-        logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of every comparison without a limit
-        self.version = f"1 math-verify={_package_version('math-verify')}"
+        self.version = f"2 math-verify={_package_version('math-verify')}"
+
+    def prepare(self) -> None:
+        """Loads math-verify, and leaves the time to the pool that runs this process."""
+        _math_verify()
+        self.timeout_s = None
 
     def judge(self, answer: str, problem: Problem) -> float:
         if normalise_answer(answer) == normalise_answer(problem.answer):
             return 1.0
-        from math_verify import parse, verify
-
+        parse, verify, timeout = _math_verify()
         limit = self.timeout_s if threading.current_thread() is threading.main_thread() else None
-        gold = parse(f"${problem.answer}$", parsing_timeout=limit)
-        given = parse(f"${answer}$", parsing_timeout=limit)
-        return float(verify(gold, given, timeout_seconds=limit))
+        timed_out = False
+        try:
+            gold, given = parse(f"${problem.answer}$", limit), parse(f"${answer}$", limit)
+        except timeout:
+            return math.nan
+        for pair in product(gold, given):
+            try:
+                if verify(*pair, timeout_seconds=limit, raise_on_error=True):
+                    return 1.0
+            except timeout:
+                timed_out = True
+            except Exception:  # what sympy cannot compare is not equal
+                continue
+        return math.nan if timed_out else 0.0
 
 
 class ReasoningGym(_Verifier):
@@ -104,6 +125,11 @@ class ReasoningGym(_Verifier):
 
     def __init__(self) -> None:
         self.version = f"1 reasoning-gym={_package_version('reasoning-gym')}"
+
+    def prepare(self) -> None:
+        """Loads reasoning-gym, where it is installed."""
+        with suppress(ImportError):
+            import reasoning_gym  # noqa: F401
 
     def judge(self, answer: str, problem: Problem) -> float:
         try:
@@ -129,6 +155,10 @@ class Auto(_Verifier):
         self._math, self._gym = Math(), ReasoningGym()
         self.version = f"{self._math.version}, {self._gym.version}"
 
+    def prepare(self) -> None:
+        """Prepares `math`; reasoning-gym takes seconds to load and is left until a row needs it."""
+        self._math.prepare()
+
     def judge(self, answer: str, problem: Problem) -> float:
         verifier = self._math if _reasoning_gym_task(problem) is None else self._gym
         return verifier.judge(answer, problem)
@@ -148,10 +178,28 @@ def pick_verifier(name: str) -> Verifier:
     return VERIFIERS[name]()
 
 
-def score_safely(verifier: Verifier, completion: str, problem: Problem) -> float:
-    """The verifier's score; NaN (and a line in the log) when it raises or returns something else than 0 or 1."""
+def read_score(score: Any) -> tuple[float, str | None]:
+    """A verifier's score as an outcome, and what is wrong with it: 0 and 1 are outcomes, all else is unscored.
+
+    Returns:
+        1.0 or 0.0 and None; or NaN and `nan` (the verifier says that it could not judge) or `junk`.
+
+    >>> [read_score(score) for score in (True, 0.3, math.nan)]
+    [(1.0, None), (nan, 'junk'), (nan, 'nan')]
+    """
     try:
-        outcome = float(verifier.score(completion, problem))
+        outcome = float(score)
+    except Exception:
+        return math.nan, "junk"
+    if outcome in (0.0, 1.0):
+        return outcome, None
+    return math.nan, "nan" if math.isnan(outcome) else "junk"
+
+
+def score_safely(verifier: Verifier, completion: str, problem: Problem) -> float:
+    """The verifier's score; NaN (and a line in the log) when it raises or returns something else than 0, 1 or NaN."""
+    try:
+        score = verifier.score(completion, problem)
     except InputError:
         raise
     except Exception as error:  # a verifier's fault must not count as the model's
@@ -159,16 +207,50 @@ def score_safely(verifier: Verifier, completion: str, problem: Problem) -> float
             "verifier %s failed on row %d: %s: %s", verifier.name, problem.number, type(error).__name__, error
         )
         return math.nan
-    return outcome if outcome in (0.0, 1.0) else math.nan
+    outcome, cause = read_score(score)
+    if cause == "junk":
+        logger.warning("verifier %s scored %.80r on row %d, expected 0 or 1", verifier.name, score, problem.number)
+    return outcome
 
 
-def check_gold(problems: Sequence[Problem], verifier: Verifier) -> list[Problem]:
-    """The problems whose own gold answer their verifier rejects: no rollout could ever be judged right.
+def check_gold(problems: Sequence[Problem], verifier: Verifier | VerifierPool) -> list[Problem]:
+    """The problems whose own gold answer their verifier rejects or cannot judge: no rollout could ever be judged right.
+
+    Args:
+        problems: Any number.
+        verifier: A verifier, or a pool with no job in it; what the pool cannot judge is in its `counts`.
 
     >>> [p.id for p in check_gold([Problem("a", "1+1?", "2"), Problem("b", "?", "two")], Numeric())]
     ['b']
     """
-    return [p for p in problems if score_safely(verifier, f"\\boxed{{{p.answer}}}", p) != 1.0]
+    from rlguard.workers import VerifierPool
+
+    golds = [f"\\boxed{{{problem.answer}}}" for problem in problems]
+    if not isinstance(verifier, VerifierPool):
+        return [p for p, gold in zip(problems, golds, strict=True) if score_safely(verifier, gold, p) != 1.0]
+    rejected: list[int] = []
+    for number, problem in enumerate(problems):
+        verifier.submit(number, [golds[number]], problem)
+        while verifier.pending >= (1000 if number + 1 < len(problems) else 1):
+            rejected += [job for job, results in verifier.collect(block=True) if results[0][0] != 1.0]
+    return [problems[number] for number in sorted(rejected)]
+
+
+@cache
+def _math_verify() -> tuple[Callable[[str, int | None], list], Callable[..., bool], type[BaseException]]:
+    """math-verify's `parse` and `verify`, made to say when they run out of time instead of calling the answer wrong."""
+    from math_verify import parse, verify
+    from math_verify.errors import TimeoutException
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of every comparison without a limit
+
+    def parse_or_nothing(text: str, limit: int | None) -> list:
+        try:
+            return parse(text, parsing_timeout=limit, raise_on_error=True)
+        except Exception:
+            return []
+
+    return parse_or_nothing, verify, TimeoutException
 
 
 def _plain(answer: Any) -> str:

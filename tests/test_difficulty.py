@@ -9,9 +9,10 @@ import pytest
 from conftest import FakeEngine
 
 from rlguard.data import read_rows
-from rlguard.difficulty import count_rates, estimate_pass_rates, name_band, read_rates
-from rlguard.rollouts import read_rollouts
-from rlguard.types import Generation, InputError, Problem, Rollout, Sampling
+from rlguard.difficulty import estimate_pass_rates
+from rlguard.rates import read_rates
+from rlguard.segments import read_rollouts
+from rlguard.types import Generation, InputError, Sampling
 from rlguard.verifiers import Exact
 
 ROWS = [{"prompt": "2+2?", "answer": "4"}, {"prompt": "3+3?", "answer": "6"}, {"prompt": "hash?", "answer": "9"}]
@@ -39,7 +40,7 @@ def test_counts_of_a_scripted_model(tmp_path):
     assert [r.band for r in rates] == ["learnable", "learnable", "impossible"]
     assert rates[2].low == 0.0
     assert rates[2].high == pytest.approx(0.3085, abs=1e-4)  # Clopper–Pearson for 0 of 10
-    assert read_rates(tmp_path / "rates") == {r.prompt_id: r for r in rates}
+    assert repr(dict(read_rates(tmp_path / "rates"))) == repr({r.prompt_id: r for r in rates})
     assert len(list(read_rollouts(tmp_path / "rates"))) == 30
 
 
@@ -64,7 +65,7 @@ def test_more_rollouts_add_to_those_there_are(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "differs"),
-    [({"sampling": Sampling(temperature=0.5)}, "sampling"), ({"verifier": "numeric"}, "verifier")],
+    [({"sampling": Sampling(temperature=0.5)}, "sampling.temperature"), ({"verifier": "numeric"}, "verifier.name")],
 )
 def test_another_way_of_drawing_or_judging_does_not_mix(tmp_path, options, differs):
     estimate(tmp_path, FakeEngine(script), n=1)
@@ -79,7 +80,7 @@ def test_another_model_in_an_engine_of_ones_own_does_not_mix(tmp_path):
             return super().describe() | {"model": "other"}
 
     estimate(tmp_path, FakeEngine(script), n=1)
-    with pytest.raises(InputError, match=r"engine: the store has .*'model': 'script'.*'model': 'other'"):
+    with pytest.raises(InputError, match=r"engine\.model: the store has 'script', this run 'other'"):
         estimate(tmp_path, Other(script), n=1)
 
 
@@ -143,36 +144,8 @@ def test_prompts_that_could_not_be_sampled_say_so(tmp_path):
     assert math.isnan(rates[2].rate)
 
 
-def test_chance_rate_comes_from_the_other_prompts():
-    problems = [Problem("a", "?", "1"), Problem("b", "?", "2"), Problem("c", "?", "red")]
-    rollouts = [Rollout("a", i, "", 0.0, "2") for i in range(3)] + [Rollout("a", 3, "", 1.0, "1")]
-    rollouts += [Rollout("b", 0, "", 1.0, "2"), Rollout("b", 1, "", 0.0, None), Rollout("other", 0, "", 1.0, "2")]
-    rates = count_rates(problems, rollouts)
-    assert rates[1].chance_rate == 0.75
-    assert rates[0].chance_rate == 0.0
-    assert math.isnan(rates[2].chance_rate)
-    assert rates[2].status == "not_sampled"
-
-
-@pytest.mark.parametrize(
-    ("k", "n", "bounds", "band"),
-    [
-        (0, 0, (0.1, 0.9), "unscored"),
-        (0, 4, (0.1, 0.9), "impossible"),
-        (1, 16, (0.1, 0.9), "near-impossible"),
-        (1, 10, (0.1, 0.9), "learnable"),
-        (9, 10, (0.1, 0.9), "learnable"),
-        (10, 10, (0.1, 0.9), "mastered"),
-        (10, 10, (0.0, 1.0), "learnable"),
-        (1, 10, (0.2, 0.8), "near-impossible"),
-    ],
-)
-def test_bands(k, n, bounds, band):
-    assert name_band(k, n, bounds) == band
-
-
 def test_bad_arguments(tmp_path):
-    with pytest.raises(InputError, match="at least 1 rollout"):
+    with pytest.raises(InputError, match="expected 1 <= min <= max <= 1024, got 0 to 0"):
         estimate(tmp_path, FakeEngine(script), n=0)
     with pytest.raises(InputError, match="temperature 0 draws the same completion 4 times"):
         estimate(tmp_path, FakeEngine(script), n=4, sampling=Sampling(temperature=0))

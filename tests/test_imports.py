@@ -17,12 +17,13 @@ HEAVY = {"torch", "transformers", "vllm", "trl", "verl", "ray", "accelerate", "d
 MAY_IMPORT_AT_TOP = {"integrations/trl.py": {"torch", "trl", "accelerate", "transformers"}}
 LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"types", "answers"},
-    {"stats", "data", "shortcuts", "rollouts", "verifiers"},
-    {"advantage", "chance"},
-    {"difficulty", "tracker", "engines", "report"},
-    {"filtering", "scan", "guard"},
+    {"stats", "data", "rates", "shortcuts", "verifiers", "verifier_process", "workers"},
+    {"advantage", "chance", "sequential"},
+    {"segments", "rollouts", "counting", "preflight"},
+    {"sampling", "tracker", "engines", "report"},
+    {"difficulty", "filtering", "published", "scan", "guard"},
     {"integrations"},
-    {"cli", "__main__"},
+    {"cli", "console", "__main__"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")

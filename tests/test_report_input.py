@@ -10,7 +10,9 @@ import pytest
 from test_report import make_finding, make_rollout, report, write_lines
 
 from rlguard.report import write_report
-from rlguard.types import InputError
+from rlguard.report.read import read_run
+from rlguard.rollouts import RolloutStore
+from rlguard.types import InputError, Rollout
 
 
 @pytest.mark.parametrize("what", ["missing", "file", "empty"])
@@ -60,3 +62,14 @@ def test_unreadable_files_are_named(tmp_path):
     write_lines(tmp_path / "findings.jsonl", [make_finding(start="0")])
     with pytest.raises(InputError, match="finding 1: expected start as int, got '0'"):
         write_report(tmp_path, tmp_path / "r.html")
+
+
+def test_sealed_segments_of_a_store_are_read_too(tmp_path):
+    with RolloutStore(tmp_path / "rates", {}, segment_bytes=1) as store:
+        store.append([Rollout("a", 0, "first", 1.0)])
+        store.append([Rollout("a", 1, "second", 0.0)])
+    (tmp_path / "rates" / "answer_only").mkdir()
+    (tmp_path / "rates" / "answer_only" / "rollouts.jsonl").write_text("")
+    run = read_run(tmp_path)
+    assert [row["completion"] for row in run.rollouts] == ["first", "second"]
+    assert run.notes == []

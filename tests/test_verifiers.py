@@ -111,3 +111,11 @@ def test_a_verifier_that_fails_leaves_the_rollout_unscored_never_wrong(said):
 def test_unknown_verifier_lists_those_there_are():
     with pytest.raises(InputError, match="expected one of: auto, math, exact, numeric, reasoning_gym"):
         pick_verifier("llm")
+
+
+def test_an_answer_that_math_verify_gives_up_on_is_unscored_not_wrong():
+    verifier = Math(timeout_s=1)
+    assert math.isnan(verifier.score(r"\boxed{9^{9^{9^{9}}}}", problem("5")))  # the comparison takes for ever
+    assert math.isnan(verifier.score(f"<answer>{'(' * 3000}</answer>", problem("5")))  # the parser does
+    assert verifier.score(r"\boxed{\frac{}}", problem("5")) == 0.0  # nonsense is wrong
+    assert verifier.version.startswith("2 ")

@@ -1,12 +1,19 @@
-"""transformers' own generation: slower than vLLM, runs wherever the model does."""
+"""transformers' own generation: slower than vLLM, runs wherever the model does.
+
+It can only seed a whole batch, so here a rollout repeats itself if the same requests come in the same order, but does
+depend on its company in the batch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rlguard.engines import describe_origin, encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
+
+AHEAD = 4
+"""Batches' worth of completions that wait, so that prompts of similar length come together."""
 
 
 class TransformersEngine:
@@ -30,14 +37,14 @@ class TransformersEngine:
                 f"the transformers engine is not installed ({error}): pip install 'rlguard[transformers]'"
             ) from error
         self._torch = torch
-        self._origin = describe_origin("transformers", transformers.__version__, model, options)
         self.batch_size = batch_size
         try:
             self._tokenizer = transformers.AutoTokenizer.from_pretrained(model)
             network: Any = transformers.AutoModelForCausalLM.from_pretrained(model, **options)
-        except (OSError, ValueError) as error:
+            self._model = network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise InputError(f"transformers cannot load the model {model!r}: {error}") from error
-        self._model = network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self._origin = describe_origin("transformers", transformers.__version__, model, options, self._tokenizer)
         self._pad = self._tokenizer.pad_token_id
         eos = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
         self._eos = set(eos) if isinstance(eos, list) else {eos}
@@ -49,23 +56,31 @@ class TransformersEngine:
         """Model, engine, version, options."""
         return self._origin
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
-        """Yields requests with their generations a batch at a time; a prompt that does not fit yields none."""
-        fitting: list[tuple[Request, list[int]]] = []
-        for request in requests:
-            tokens = encode_prompt(self._tokenizer, request, self._limit)
-            if tokens is None:
-                yield request, []
-            else:
-                fitting.append((request, tokens))
-        batch: list[tuple[Request, list[int]]] = []
-        for request, tokens in sorted(fitting, key=lambda pair: (pair[0].n, len(pair[1]))):
-            if batch and (batch[0][0].n != request.n or (len(batch) + 1) * request.n > self.batch_size):
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
+        """Yields requests with their generations a batch at a time; a prompt that does not fit yields none.
+
+        Raises:
+            InputError: If a batch does not fit into memory.
+        """
+        source, waiting = iter(requests), list[tuple[Request, list[int]]]()
+        while True:
+            room = AHEAD * self.batch_size
+            while sum(r.n for r, _ in waiting) < room and (request := next(source, None)) is not None:
+                tokens = encode_prompt(self._tokenizer, request, self._limit)
+                if tokens is None:
+                    yield request, []
+                else:
+                    waiting.append((request, tokens))
+            if not waiting:
+                return
+            waiting.sort(key=lambda pair: (pair[0].n, len(pair[1])))
+            n = waiting[0][0].n
+            size = min(max(1, self.batch_size // n), sum(request.n == n for request, _ in waiting))
+            batch, waiting = waiting[:size], waiting[size:]
+            try:
                 yield from self._generate_batch(batch, sampling)
-                batch = []
-            batch.append((request, tokens))
-        if batch:
-            yield from self._generate_batch(batch, sampling)
+            except self._torch.OutOfMemoryError as error:
+                raise InputError(f"{size} prompts x {n} do not fit into memory, lower batch_size: {error}") from error
 
     def _generate_batch(
         self, batch: list[tuple[Request, list[int]]], sampling: Sampling

@@ -1,15 +1,19 @@
-"""vLLM in this process: one queue that never starves, all rollouts of a prompt in one request, a seed a request."""
+"""vLLM in this process: one queue that never starves, all rollouts of a prompt in one request, a seed a rollout."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
 from rlguard.engines import describe_origin, encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
+
+WAITING = 4
+"""Completions in flight are up to this many times those that vLLM computes at once, so that none of its places is idle;
+more would only make follow-ups wait."""
 
 
 class VLLMEngine:
@@ -36,33 +40,61 @@ class VLLMEngine:
                 f"the vllm engine is not installed ({error}): pip install 'rlguard[vllm]', "
                 "or on a machine without a GPU see README, Installing"
             ) from error
-        self._origin = describe_origin("vllm", vllm.__version__, model, options)
+        settings: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
         if current_platform.is_cpu():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
             # A seeded request whose prefill is cut in chunks crashes vLLM's CPU runner (0.31: "CPU Generator does not
             # use offset"), so prefills stay whole here.
-            options = {"enforce_eager": True, "max_num_seqs": 64, "enable_chunked_prefill": False} | options
+            settings |= {"enforce_eager": True, "max_num_seqs": 64, "enable_chunked_prefill": False}
         try:
-            self._llm = vllm.LLM(model=model, disable_log_stats=True, **options)
-        except (OSError, ValueError) as error:
+            self._llm = vllm.LLM(model=model, **(settings | options))
+        except Exception as error:  # vLLM has no common class for what can be wrong with a model or an option
             raise InputError(f"vLLM cannot load the model {model!r}: {error}") from error
         self._sampling_params = partial(vllm.SamplingParams, output_kind=RequestOutputKind.FINAL_ONLY)
         self._tokenizer = self._llm.get_tokenizer()
-        self._limit = self._llm.llm_engine.model_config.max_model_len
+        self._origin = describe_origin("vllm", vllm.__version__, model, options, self._tokenizer)
+        config = self._llm.llm_engine.vllm_config
+        self._limit = config.model_config.max_model_len
+        self._room = WAITING * config.scheduler_config.max_num_seqs
+        self._added = 0
 
     def describe(self) -> dict[str, Any]:
         """Model, engine, version, options: sampling with another of them is another distribution, if a near one."""
         return self._origin
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
-        """Yields each request with its generations as it finishes; a prompt that does not fit yields none."""
-        engine: Any = self._llm.llm_engine
-        waiting: dict[str, Request] = {}
-        for number, request in enumerate(requests):
-            tokens = encode_prompt(self._tokenizer, request, self._limit)
-            if tokens is None:
-                yield request, []
-                continue
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
+        """Yields each request with its generations as it finishes; a prompt that does not fit yields none.
+
+        Rollout j of a prompt draws from the prompt's seed + j, whatever request and whatever company it comes in.
+
+        Raises:
+            InputError: If vLLM refuses a request, or stops (out of memory, for instance).
+        """
+        source, engine = iter(requests), self._llm.llm_engine
+        in_flight: dict[str, Request] = {}
+        try:
+            while True:
+                while (
+                    sum(waiting.n for waiting in in_flight.values()) < self._room
+                    and (request := next(source, None)) is not None
+                ):
+                    if not self._add(request, sampling, in_flight):
+                        yield request, []
+                if not in_flight:
+                    return
+                for output in self._step_until_finished():
+                    yield in_flight.pop(output.request_id), [_to_generation(choice) for choice in output.outputs]
+        finally:
+            if in_flight:  # the caller stopped early: nothing of it may come out of the next call
+                engine.abort_request(list(in_flight))
+
+    def _add(self, request: Request, sampling: Sampling, in_flight: dict[str, Request]) -> bool:
+        """Hands a request to vLLM, unless its prompt does not fit."""
+        tokens = encode_prompt(self._tokenizer, request, self._limit)
+        if tokens is None:
+            return False
+        self._added += 1
+        try:
             params = self._sampling_params(
                 n=request.n,
                 max_tokens=min(sampling.max_tokens, self._limit - len(tokens)),
@@ -70,12 +102,22 @@ class VLLMEngine:
                 top_p=sampling.top_p,
                 seed=request_seed(sampling.seed, request),
             )
-            waiting[str(number)] = request
-            engine.add_request(str(number), {"prompt_token_ids": tokens}, params)
-        while engine.has_unfinished_requests():
-            for output in engine.step():
-                if output.finished:
-                    yield waiting.pop(output.request_id), [_to_generation(choice) for choice in output.outputs]
+            self._llm.llm_engine.add_request(str(self._added), {"prompt_token_ids": tokens}, params)
+        except Exception as error:  # a ValueError or a VLLMError, by version
+            raise InputError(f"row {request.problem.number}: vLLM refuses the request: {error}") from error
+        in_flight[str(self._added)] = request
+        return True
+
+    def _step_until_finished(self) -> list[Any]:
+        """Lets vLLM compute until something is finished."""
+        while True:
+            try:
+                outputs = self._llm.llm_engine.step()
+            except Exception as error:  # its worker ended, or memory did; vLLM has no common class for these
+                reason = f"{type(error).__name__}: {error}"
+                raise InputError(f"vLLM stopped while sampling ({reason}); finished rollouts are kept") from error
+            if finished := [output for output in outputs if output.finished]:
+                return finished
 
 
 def _to_generation(choice: Any) -> Generation:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rlguard.segments import list_sealed
 from rlguard.types import InputError
 
 Row = dict[str, Any]
@@ -30,6 +31,8 @@ REQUIRED = {
     "dropped": ("rlguard_id", "rlguard_drop_reason"),
     "findings": ("kind", "start", "end"),
 }
+MOST_SEALED = 20_000
+"""Rollouts after which no further segment is read."""
 ARM_PATTERNS = ("metrics.jsonl", "*/metrics.jsonl", "training/*/metrics.jsonl", "*/training/*/metrics.jsonl")
 
 
@@ -75,7 +78,8 @@ def read_run(path: Path) -> Run:
         found = find_part(run, names, beside)
         if found is not None:
             beside = found.parent
-            setattr(run, part, read_rows(run, found, REQUIRED[part]))
+            rows = read_sealed(run, beside) if part == "rollouts" else []
+            setattr(run, part, rows + read_rows(run, found, REQUIRED[part]))
             if part in ("rates", "rollouts") and not run.meta:
                 run.meta = read_object(found.parent / "meta.json")
     keep_first_rollouts(run)
@@ -99,6 +103,7 @@ def describe_folder(path: Path) -> str:
 def find_part(run: Run, names: Sequence[str], beside: Path | None) -> Path | None:
     """The file of one part: next to the last one, in the run, or in a direct subfolder; others are noted."""
     folders = [run.path, *sorted(p for p in run.path.iterdir() if p.is_dir() and not p.name.startswith("."))]
+    folders = [folder for folder in folders if folder.name != "answer_only"]  # guesses are no rollouts to look at
     if beside in folders:
         folders = [beside, *(folder for folder in folders if folder != beside)]
     found = [folder / name for folder in folders for name in names if (folder / name).is_file()]
@@ -120,6 +125,17 @@ def read_rows(run: Run, path: Path, required: Sequence[str]) -> list[Row]:
     if missing and table.num_rows:  # a file without rows may have no columns either
         raise InputError(f"{path}: expected the column {missing[0]!r}, found {', '.join(table.column_names)}")
     return table.to_pylist()
+
+
+def read_sealed(run: Run, store: Path) -> list[Row]:
+    """The first rollouts of a store's sealed segments; what goes beyond `MOST_SEALED` is noted."""
+    rows: list[Row] = []
+    for path in list_sealed(store):
+        if len(rows) >= MOST_SEALED:
+            run.notes.append(f"{path.relative_to(run.path)} and later segments are not shown.")
+            break
+        rows += read_rows(run, path, REQUIRED["rollouts"])
+    return rows
 
 
 def read_jsonl(run: Run, path: Path, required: Sequence[str] = ()) -> list[Row]:
