@@ -1,7 +1,9 @@
 """rlguard: the guard around RLVR training.
 
     rlguard.estimate_pass_rates    how often a model solves each prompt
-    rlguard.filter_dataset         keep or drop rows by pass rate, with a reason
+    rlguard.check_preflight        is RL on this data worth starting?
+    rlguard.read_published         pass rates that a data set publishes
+    rlguard.filter_dataset         keep or drop rows by pass rate, with a reason; filter_file streams
     rlguard.detect_shortcuts       answer repetition and skipped computation in completions
     rlguard.rewrite_advantages     lucky successes count for less
     rlguard.GuardConfig            settings of the training plugins in rlguard.integrations
@@ -17,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlguard.advantage import rewrite_advantages
     from rlguard.difficulty import estimate_pass_rates
-    from rlguard.filtering import filter_dataset
+    from rlguard.filtering import filter_dataset, filter_file
     from rlguard.guard import GuardConfig
+    from rlguard.preflight import check_preflight
+    from rlguard.published import read_known, read_published
     from rlguard.scan import scan_rollouts
+    from rlguard.sequential import Plan
     from rlguard.shortcuts import detect_shortcuts
     from rlguard.types import Finding, InputError, PassRate, Rollout, Sampling
 
@@ -28,7 +33,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "rewrite_advantages": "rlguard.advantage",
     "estimate_pass_rates": "rlguard.difficulty",
+    "check_preflight": "rlguard.preflight",
+    "Plan": "rlguard.sequential",
     "filter_dataset": "rlguard.filtering",
+    "filter_file": "rlguard.filtering",
+    "read_known": "rlguard.published",
+    "read_published": "rlguard.published",
     "GuardConfig": "rlguard.guard",
     "scan_rollouts": "rlguard.scan",
     "detect_shortcuts": "rlguard.shortcuts",
@@ -39,7 +49,8 @@ _HOMES = {
     "Sampling": "rlguard.types",
 }
 __all__ = [  # noqa: RUF022 - in the order of a run
-    "estimate_pass_rates", "filter_dataset", "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "GuardConfig",
+    "estimate_pass_rates", "Plan", "check_preflight", "read_published", "read_known", "filter_dataset", "filter_file",
+    "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "GuardConfig",
     "Finding", "InputError", "PassRate", "Rollout", "Sampling",
 ]  # fmt: skip
 

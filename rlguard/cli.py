@@ -43,6 +43,17 @@ class EngineName(StrEnum):
     ray = "ray"
 
 
+class Scale(StrEnum):
+    """What a published rate says."""
+
+    pass_rate = "pass_rate"
+    percent_easy = "percent_easy"
+    percent_hard = "percent_hard"
+    fraction = "fraction"
+    failures = "failures"
+    successes = "successes"
+
+
 class FailOn(StrEnum):
     """Severities that can fail a scan."""
 
@@ -129,23 +140,51 @@ def _show_rates(path: Path, group_size: int) -> None:
 @app.command("filter")
 def filter_command(
     data: DATA,
-    rates: Annotated[Path, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")],
     out: Annotated[Path, typer.Option(help="Kept rows (.jsonl, .csv, .parquet or a folder); dropped go beside it.")],
+    rates: Annotated[Path | None, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")] = None,
+    rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="What that column says, direction included.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Rollouts behind each published rate, if known.")] = None,
+    rate_model: Annotated[str | None, typer.Option(help="Whose rates those are.")] = None,
+    known: Annotated[str | None, typer.Option(help="Or: hub name of a data set whose rates are known.")] = None,
     keep: Annotated[str, typer.Option(help="Pass rates to keep, LOW..HIGH.")] = "0.1..0.9",
+    model: Annotated[
+        str | None, typer.Option(help="The model to be trained; warns if the rates are another's.")
+    ] = None,
+    max_truncated: Annotated[float, typer.Option(help="Most truncated rollouts of a prompt, a share.")] = 0.5,
+    chance_confidence: Annotated[float, typer.Option(help="Least probability of being above guessing.")] = 0.95,
+    wrong_label_share: Annotated[float, typer.Option(help="Agreement on another answer that is suspicious.")] = 0.5,
     prompt_column: PROMPT = "prompt",
     answer_column: ANSWER = "answer",
 ) -> None:
     """Split a data set into kept and dropped rows; every dropped row has its reason."""
-    from rlguard.filtering import filter_dataset
+    from rlguard.filtering import filter_file
+    from rlguard.published import KNOWN, read_known, read_published
 
-    filtered = filter_dataset(data, rates, _parse_keep(keep), prompt_column, answer_column)
-    kept, dropped = filtered.write(out)
+    if (rates is not None) + (rate_column is not None or known is not None) != 1:
+        raise InputError("expected --rates, or --rate-column, or --known: where do the pass rates come from?")
+    found: Any = rates
+    if known:
+        found = read_known(known, data, rate_column)
+        prompt_column, answer_column = KNOWN[known][0].prompt_column, KNOWN[known][0].answer_column
+    elif rate_column:
+        if scale is None:
+            raise InputError(f"--scale: expected one of {', '.join(Scale)}: a rate has a direction")
+        found = read_published(
+            data, rate_column, scale=scale.value, model=rate_model, trials=trials,
+            prompt_column=prompt_column, answer_column=answer_column,
+        )  # fmt: skip
+    summary = filter_file(
+        data, found, out, _parse_keep(keep), prompt_column, answer_column, max_truncated=max_truncated,
+        chance_confidence=chance_confidence, wrong_label_share=wrong_label_share, model=model,
+    )  # fmt: skip
     table = Table("rows", "count", title="Filter")
-    table.add_row("kept", str(len(filtered.kept)))
-    for reason, count in filtered.reasons.items():
+    table.add_row("kept", str(summary.kept))
+    for reason, count in summary.reasons.items():
         table.add_row(f"dropped: {reason}", str(count))
     console.print(table)
-    console.print(f"kept: {kept}\ndropped: {dropped}", highlight=False, soft_wrap=True)
+    for name, path in (("kept", summary.kept_path), ("dropped", summary.dropped_path), ("card", summary.card_path)):
+        console.print(f"{name}: {path}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -156,8 +195,8 @@ def scan(
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 on a finding this severe.")] = None,
 ) -> None:
     """Search rollouts for answer repetition and skipped computation; every finding shows its span."""
-    from rlguard.data import write_rows
     from rlguard.scan import scan_rollouts
+    from rlguard.writing import write_rows
 
     result = scan_rollouts(rollouts)
     if out:

@@ -1,18 +1,12 @@
-"""Reads and writes the tables that users have: JSONL, CSV, Parquet, a saved `datasets` folder, a hub name.
-
-Both directions stream: a table of any length passes through in batches of `BATCH` rows.
-"""
+"""Reads the tables that users have, a row at a time: JSONL, CSV, Parquet, a saved `datasets` folder, a hub name."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rlguard.types import InputError, Problem, make_prompt_id
@@ -22,8 +16,6 @@ if TYPE_CHECKING:
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 BATCH = 512
-_SHARD = "data-00000-of-00001.arrow"
-_GROUP, _GROUP_BYTES = 100, 64 << 20  # batches and bytes of a Parquet row group, whichever is reached first
 _ABSENT = object()
 
 
@@ -140,7 +132,7 @@ def _iter_parquet(path: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"{path}: not a Parquet file: {error}") from error
 
 
-def _import_datasets(source: str | Path) -> Any:
+def import_datasets(source: str | Path) -> Any:
     try:
         import datasets
     except ImportError as error:
@@ -149,7 +141,7 @@ def _import_datasets(source: str | Path) -> Any:
 
 
 def _open_dataset(source: str | Path) -> Any:
-    datasets = _import_datasets(source)
+    datasets = import_datasets(source)
     try:
         if isinstance(source, Path):
             data = datasets.load_from_disk(str(source))
@@ -164,292 +156,6 @@ def _open_dataset(source: str | Path) -> Any:
 def _iter_dataset(source: str | Path) -> Iterator[dict[str, Any]]:
     for batch in _open_dataset(source).with_format("arrow").iter(BATCH):
         yield from batch.to_pylist()
-
-
-def write_rows(rows: Iterable[dict[str, Any]], path: str | Path) -> None:
-    """Writes a table in the format of its ending (`RowWriter`), whole or not at all.
-
-    Raises:
-        InputError: If the rows do not fit the format.
-    """
-    with RowWriter(path) as writer:
-        for row in rows:
-            writer.write(row)
-
-
-class RowWriter:
-    """Writes a table row by row, whole or not at all: the file appears when the block ends without an error.
-
-    The ending of the path is the format: .jsonl, .csv or .parquet; anything else is a folder that
-    `datasets.load_from_disk` reads. Parquet and folders get one schema that fits all rows (nulls, ints and floats,
-    struct fields that appear late): batches are spooled beside the path and rewritten at the end.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with RowWriter(f"{folder}/a.parquet") as writer:
-    ...         writer.write({"level": None})
-    ...         writer.write({"level": 2.5})
-    ...     read_rows(f"{folder}/a.parquet")
-    [{'level': None}, {'level': 2.5}]
-    """
-
-    def __init__(self, path: str | Path, types: Mapping[str, Any] | None = None) -> None:
-        """Nothing is written yet.
-
-        Args:
-            path: What to write; an older file or data set of this name is replaced at the end.
-            types: Arrow types of columns that are known, for Parquet and folders; the others are inferred.
-        """
-        self.path = Path(path)
-        self.rows = 0
-        self._types = dict(types or {})
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
-
-    def __enter__(self) -> RowWriter:
-        if self.path.is_dir() and (self.path.suffix in FORMATS or not _is_replaceable(self.path)):
-            raise InputError(f"{self.path}: expected a new name or an old table, got a folder of other things")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(self._partial)
-        if self.path.suffix in (".parquet", "") or self.path.suffix not in FORMATS:
-            self._sink: _TextSink | _ArrowSink = _ArrowSink(self.path, self._partial, self._types)
-        else:
-            self._sink = _TextSink(self.path, self._partial)
-        return self
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Adds a row.
-
-        Raises:
-            InputError: If the row does not fit the rows before it; names row and column. Parquet and folders notice
-                it up to a batch later, or when the block ends.
-        """
-        self._sink.write(row)
-        self.rows += 1
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is not None:
-                self._sink.close()
-                return
-            whole = self._sink.finish()
-            if self.path.is_dir():
-                shutil.rmtree(self.path)
-            os.replace(whole, self.path)
-        finally:
-            _remove(self._partial)
-
-
-def _is_replaceable(folder: Path) -> bool:
-    return (folder / "dataset_info.json").exists() or not any(folder.iterdir())
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-class _TextSink:
-    """JSONL and CSV: rows go straight into the file."""
-
-    def __init__(self, path: Path, partial: Path) -> None:
-        self._path, self._partial, self._number = path, partial, 0
-        self._file = partial.open("w", newline="", encoding="utf-8")
-        self._csv: csv.DictWriter[str] | None = None
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        if self._path.suffix != ".csv":
-            line = json.dumps(row, ensure_ascii=False, default=str)
-            try:
-                self._file.write(line + "\n")
-            except UnicodeEncodeError:  # half a surrogate pair, which only an escape can hold
-                self._file.write(json.dumps(row, default=str) + "\n")
-            return
-        if self._csv is None:
-            self._csv = csv.DictWriter(self._file, fieldnames=list(row))
-            self._csv.writeheader()
-        late = [name for name in row if name not in self._csv.fieldnames]
-        if late:
-            raise InputError(f"{self._path}: row {self._number} has columns that row 0 lacks: {', '.join(late)}")
-        self._number += 1
-        self._csv.writerow({n: json.dumps(v, default=str) if isinstance(v, dict | list) else v for n, v in row.items()})
-
-    def close(self) -> None:
-        self._file.close()
-
-    def finish(self) -> Path:
-        self._file.close()
-        return self._partial
-
-
-class _ArrowSink:
-    """Parquet and data set folders: batches are spooled under the schema so far, which only ever widens."""
-
-    def __init__(self, path: Path, folder: Path, types: Mapping[str, Any]) -> None:
-        import pyarrow as pa
-
-        if path.suffix != ".parquet":
-            _import_datasets(path)  # before the work, not after it
-        folder.mkdir()
-        self._path, self._folder, self._types = path, folder, types
-        self._schema: pa.Schema = pa.schema([])
-        self._rows: list[Mapping[str, Any]] = []
-        self._number = 0
-        self._segments: list[Path] = []
-        self._file: Any = None
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        self._rows.append(row)
-        if len(self._rows) == BATCH:
-            self._flush()
-
-    def _flush(self) -> None:
-        import pyarrow as pa
-
-        if not self._rows:
-            return
-        try:
-            table = _to_table(self._rows, self._types)
-            schema = pa.unify_schemas([self._schema, table.schema], promote_options="permissive")
-            table = _fit(table, schema)
-        except _arrow_errors() as error:
-            raise self._explain(error) from error
-        if self._file is None or schema != self._schema:
-            self.close()
-            self._segments.append(self._folder / f"{len(self._segments)}.arrow")
-            self._file = pa.ipc.new_stream(self._segments[-1], schema)
-        self._file.write_table(table)
-        self._schema, self._number, self._rows = schema, self._number + len(self._rows), []
-
-    def _explain(self, error: Exception) -> InputError:
-        """Names the first row and column that do not fit what came before them."""
-        import pyarrow as pa
-
-        form = "Parquet" if self._path.suffix == ".parquet" else "data set"
-        text = f"{self._path}: the rows do not fit one {form} schema"
-        known = {field.name: field.type for field in self._schema}
-        for number, row in enumerate(self._rows, self._number):
-            for name, value in row.items():
-                try:
-                    kind = pa.array([value]).type
-                except _arrow_errors() as fault:
-                    return InputError(f"{text}: row {number}, column {name!r}: {fault}; write .jsonl instead")
-                try:
-                    known[name] = _unify(known.get(name, pa.null()), kind)
-                except _arrow_errors():
-                    return InputError(
-                        f"{text}: row {number}, column {name!r}: expected {known[name]} as in the rows before, got "
-                        f"{kind} ({value!r:.60}); write .jsonl instead"
-                    )
-        return InputError(f"{text} ({error}); write .jsonl instead")
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def finish(self) -> Path:
-        import pyarrow as pa
-
-        self._flush()
-        self.close()
-        if not self._segments:
-            self._schema = pa.schema(self._types)
-        whole = self._folder / "whole"
-        try:
-            (self._write_parquet if self._path.suffix == ".parquet" else self._write_dataset)(whole)
-        except _arrow_errors() as error:
-            raise self._explain(error) from error
-        return whole
-
-    def _tables(self) -> Iterator[pa.Table]:
-        """The spooled rows under the last schema, in pieces fit for a row group."""
-        import pyarrow as pa
-
-        batches: list[pa.Table] = []
-        size = 0
-        for segment in self._segments:
-            with pa.ipc.open_stream(segment) as reader:
-                for batch in reader:
-                    batches.append(_fit(pa.Table.from_batches([batch]), self._schema))
-                    size += batch.nbytes
-                    if len(batches) == _GROUP or size > _GROUP_BYTES:
-                        yield pa.concat_tables(batches)
-                        batches, size = [], 0
-        if batches or not self._segments:
-            yield pa.concat_tables(batches) if batches else self._schema.empty_table()
-
-    def _write_parquet(self, whole: Path) -> None:
-        import pyarrow.parquet as pq
-
-        with pq.ParquetWriter(whole, self._schema) as file:
-            for table in self._tables():
-                file.write_table(table)
-
-    def _write_dataset(self, whole: Path) -> None:
-        import pyarrow as pa
-
-        datasets = _import_datasets(self._path)
-        quiet = datasets.are_progress_bars_disabled()
-        datasets.disable_progress_bars()
-        try:
-            datasets.Dataset(self._schema.empty_table()).save_to_disk(str(whole))  # all but the rows
-        finally:
-            if not quiet:
-                datasets.enable_progress_bars()
-        with pa.ipc.new_stream(whole / _SHARD, self._schema) as file:
-            for table in self._tables():
-                file.write_table(table)
-        state = json.loads((whole / "state.json").read_text())
-        (whole / "state.json").write_text(json.dumps(state | {"_data_files": [{"filename": _SHARD}]}, indent=2))
-
-
-def _arrow_errors() -> tuple[type[Exception], ...]:
-    import pyarrow as pa
-
-    return (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError)
-
-
-def _unify(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    schemas = [pa.schema([("", one)]), pa.schema([("", other)])]
-    return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-
-
-def _to_table(rows: list[Mapping[str, Any]], types: Mapping[str, Any]) -> pa.Table:
-    """A column each for every name in any row, of its known type where the values fit it."""
-    import pyarrow as pa
-
-    names = {name: None for row in rows for name in row}
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        try:
-            columns[name] = pa.array(values, types[name]) if name in types else pa.array(values)
-        except _arrow_errors():
-            kind = pa.null()
-            for value in values:  # slow, and only for what pa.array does not mix, such as dates and times
-                kind = _unify(kind, pa.array([value]).type)
-            columns[name] = pa.array(values, kind)
-    return pa.table(columns)
-
-
-def _fit(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    import pyarrow as pa
-
-    if table.schema == schema:
-        return table
-    have = set(table.column_names)
-    columns = []
-    for field in schema:
-        try:
-            nulls = field.name not in have
-            columns.append(pa.nulls(len(table), field.type) if nulls else table[field.name].cast(field.type))
-        except pa.ArrowException as error:
-            raise pa.ArrowInvalid(f"column {field.name!r}: {error}") from error
-    return pa.table(columns, schema=schema)
 
 
 def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:

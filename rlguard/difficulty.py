@@ -10,7 +10,7 @@ from typing import Any
 
 from rlguard.answers import normalise_answer
 from rlguard.counting import count_rates
-from rlguard.data import read_problems, read_rows, write_rows
+from rlguard.data import read_problems, read_rows
 from rlguard.rates import RATES, write_rates
 from rlguard.rollouts import RolloutStore, read_rule
 from rlguard.sampling import AnswerOnly, Progress, Sampler
@@ -19,6 +19,7 @@ from rlguard.sequential import Plan
 from rlguard.types import BOUNDS, Engine, InputError, PassRate, Problem, Sampling, Verifier
 from rlguard.verifiers import check_gold, pick_verifier
 from rlguard.workers import VerifierPool
+from rlguard.writing import write_rows
 
 logger = logging.getLogger(__name__)
 

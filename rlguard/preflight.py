@@ -13,8 +13,6 @@ from rlguard.types import PassRate
 
 GUESSABLE = 0.95
 """A prompt is guessable when its pass rate is above its chance rate with less than this probability."""
-AGREED = 6
-"""Rollouts that must agree on another answer before the label is suspected."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
         pass_k=pass_k,
         k=k,
         guessable=_share([rate.above_chance < GUESSABLE for rate in comparable]),
-        wrong_labels=_share([rate.other_count >= max(AGREED, rate.trials / 2) for rate in known]),
+        wrong_labels=_share([rate.suspects_label() for rate in known]),
         truncated=sum(rate.truncated for rate in known) / rollouts if rollouts else 0.0,
         wrong_bands=float(np.mean(errors)) if errors else math.nan,
     )

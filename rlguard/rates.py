@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlguard.data import RowWriter, iter_rows
+from rlguard.data import iter_rows
 from rlguard.types import InputError, PassRate, Problem
+from rlguard.writing import RowWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -58,7 +58,7 @@ def confidence_sequence(successes: int, trials: int, confidence: float = 0.95) -
 
     The rates p whose likelihood is more than (1 − confidence) times that of a mixture: half Jeffreys' prior, a quarter
     at 0 and a quarter at 1, because so pass rates lie. Under p the ratio mixture / likelihood is a martingale that
-    starts at 1: it ever reaches 1 / (1 − confidence) with probability at most 1 − confidence (Ville 1939, Robbins 1970).
+    starts at 1: it ever reaches 1 / (1 − confidence) with probability at most 1 − confidence (Ville 1939; Robbins).
 
     >>> tuple(round(bound, 3) for bound in confidence_sequence(0, 16))
     (0.0, 0.228)

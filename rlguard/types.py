@@ -158,6 +158,10 @@ class PassRate:
         """Successes / trials, the likeliest pass rate, by which bands are named; the rate when there are no counts."""
         return self.successes / self.trials if self.trials else self.rate
 
+    def suspects_label(self, share: float = 0.5) -> bool:
+        """Whether at least `share` of the trials, and six of them, agree on an answer that is not the gold answer."""
+        return self.other_count >= max(6, share * self.trials)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -226,6 +230,15 @@ class Engine(Protocol):
         nothing is waiting *now*, and what comes out may bring more. So an engine asks again after each result, and
         ends when nothing is waiting and nothing is on its way. A request that cannot be sampled yields no generations.
         """
+
+
+def is_same_model(one: str, other: str) -> bool:
+    """Whether two model names mean the same, as far as names tell: the last part counts, in any case.
+
+    >>> is_same_model("org/Model-7B", "/models/model-7b/")
+    True
+    """
+    return one.rstrip("/").rpartition("/")[2].lower() == other.rstrip("/").rpartition("/")[2].lower()
 
 
 def count_reasons(reasons: Iterable[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ import pytest
 
 from rlguard.types import Generation, Request, Sampling
 
+FIXTURES = Path(__file__).parent / "fixtures"
 TINY = Path(__file__).parents[1] / "recipes" / "tiny_reasoner" / "model"
 
 

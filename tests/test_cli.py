@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from rlguard.data import read_rows, write_rows
+from rlguard.data import read_rows
+from rlguard.writing import write_rows
 
 SUMS = [{"q": f"{a}+{a}+1 mod 10=?\n", "gold": str((2 * a + 1) % 10), "note": a} for a in range(4)]
 
 
 def rlguard(*arguments, code=0):
-    done = subprocess.run([sys.executable, "-m", "rlguard", *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "rlguard", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},  # names that are no files are looked for on the hub
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -41,11 +50,54 @@ def run(tmp_path_factory):
 def test_estimate(run):
     folder, done = run
     assert "row 4 ('x')" in one_line(done.stderr)
-    assert "32 rollouts correct" in done.stdout or "of 32 rollouts correct" in done.stdout
+    assert "of 32 rollouts correct" in done.stdout
     rates = read_rows(folder / "rates" / "rates.parquet")
     assert [row["trials"] for row in rates] == [8, 8, 8, 8, 0]
     assert sum(row["successes"] for row in rates) > 16  # the model knows these
     assert rates[4]["status"] == "gold_rejected"
+
+
+def test_adaptive_estimate_with_guesses_says_whether_rl_is_worth_starting(tmp_path):
+    from conftest import TINY
+
+    write_rows([*SUMS, {"q": "3#4#5 mod 10=?\n", "gold": "7"}], tmp_path / "data.jsonl")
+    done = rlguard(
+        "estimate", tmp_path / "data.jsonl", "--model", TINY, "--engine", "transformers", "--out", tmp_path / "rates",
+        "--max-n", 24, "--error-rate", 0.1, "--max-tokens", 40, "--prompt-column", "q", "--answer-column", "gold",
+        "--verifier", "numeric", "--answer-only", 4, "--answer-cue", "answer ", "--group-size", 16,
+    )  # fmt: skip
+    for words in ("Histogram", "Chance rates", "expected in a wrong band", "preflight: learnable", "pass@16", "saved"):
+        assert words in done.stdout
+    rates = read_rows(tmp_path / "rates" / "rates.parquet")
+    assert all(4 <= row["trials"] <= 24 for row in rates)
+    assert all(row["chance_rate"] is not None for row in rates)
+
+
+def test_ctrl_c_stops_cleanly_with_what_was_decided(tmp_path):
+    from conftest import TINY
+
+    sums = [{"prompt": f"{a}+{b}+1 mod 10=?\n", "answer": "1"} for a in range(9) for b in range(9)]
+    write_rows(sums, tmp_path / "d.jsonl")
+    command = f"estimate d.jsonl --model {TINY} --engine transformers --out rates --n 64 --max-tokens 100".split()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlguard", *command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "rates" / "rollouts.jsonl"
+    for _ in range(600):
+        if log.exists() and log.stat().st_size > 0:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "the same command goes on from there" in one_line(err)
+    assert "Traceback" not in err
+    assert "preflight:" in out
+    assert 0 < sum(row["trials"] > 0 for row in read_rows(tmp_path / "rates" / "rates.parquet")) < 81
 
 
 def test_estimate_again_samples_nothing(run):
@@ -83,6 +135,25 @@ def test_filter_scan_report(run):
     assert "gold_rejected" in page
 
 
+def test_filter_by_published_rates(tmp_path):
+    from conftest import FIXTURES
+
+    rows = [{"prompt": f"{i}?", "answer": str(i), "hard": hard} for i, hard in enumerate((0.0, 50.0, 100.0, None))]
+    write_rows(rows, tmp_path / "data.jsonl")
+    done = rlguard(
+        "filter", tmp_path / "data.jsonl", "--rate-column", "hard", "--scale", "percent_hard", "--rate-model", "org/A",
+        "--model", "org/B", "--out", tmp_path / "kept.parquet",
+    )  # fmt: skip
+    assert "a rate does not carry over to 'org/B'" in one_line(done.stderr)
+    assert [row["answer"] for row in read_rows(tmp_path / "kept.parquet")] == ["1"]
+    reasons = {row["answer"]: row["rlguard_drop_reason"] for row in read_rows(tmp_path / "kept.dropped.parquet")}
+    assert reasons == {"0": "mastered", "2": "impossible", "3": "not_estimated"}
+    assert "percent" not in (tmp_path / "kept.card.md").read_text()
+    polaris = FIXTURES / "published" / "polaris.jsonl"
+    rlguard("filter", polaris, "--known", "POLARIS-Project/Polaris-Dataset-53K", "--out", tmp_path / "polaris.jsonl")
+    assert all(0.1 <= row["rlguard_pass_rate"] <= 0.9 for row in read_rows(tmp_path / "polaris.jsonl"))
+
+
 def test_scan_exit_codes(tmp_path):
     write_rows([{"prompt": "7+8+5 mod 10=?", "completion": "7+8=5;5+5=0;answer 0"}], tmp_path / "honest.jsonl")
     loop = "answer 7 " * 40
@@ -96,9 +167,13 @@ def test_scan_exit_codes(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["filter", "no.jsonl", "--rates", "r", "--out", "o.jsonl"], "no.jsonl: no such file"),
+        (["estimate", "no.jsonl", "--model", "m", "--out", "o"], "no.jsonl: no such file"),
         (["filter", "DATA", "--rates", "r", "--out", "o.jsonl"], "no pass rates here"),
         (["filter", "DATA", "--rates", "r", "--out", "o.jsonl", "--keep", "0.5"], "--keep: expected LOW..HIGH"),
+        (["filter", "DATA", "--out", "o.jsonl"], "where do the pass rates come from?"),
+        (["filter", "DATA", "--rate-column", "x", "--out", "o.jsonl"], "--scale: expected one of pass_rate"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--bounds", "0.1"], "--bounds: expected three rates"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--n", "0"], "expected 1 <= min <= max"),
         (["estimate", "DATA", "--model", "m", "--out", "o", "--answer-column", "label"], "column 'label' is missing"),
         (["estimate", "DATA", "--model", "m", "--out", "o", "--verifier", "llm"], "verifier 'llm' is unknown"),
         (["estimate", "DATA", "--out", "o"], "--model"),

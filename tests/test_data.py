@@ -9,18 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.data import (
-    BATCH,
-    RowWriter,
-    iter_problems,
-    iter_rows,
-    pick,
-    read_problems,
-    read_rows,
-    read_schema,
-    write_rows,
-)
+from rlguard.data import BATCH, iter_problems, iter_rows, pick, read_problems, read_rows, read_schema
 from rlguard.types import InputError, make_prompt_id
+from rlguard.writing import RowWriter, write_rows
 
 ROWS = [{"prompt": "2+2?", "answer": "4", "level": 1}, {"prompt": "zwei\u2028plus\n«zwei»?", "answer": "4", "level": 2}]
 

@@ -5,10 +5,10 @@ import json
 import pytest
 from conftest import FakeEngine
 
-from rlguard.data import write_rows
 from rlguard.difficulty import estimate_pass_rates
 from rlguard.scan import scan_rollouts
 from rlguard.types import InputError
+from rlguard.writing import write_rows
 
 BARE, COMPUTED = "answer 0", "7+8=5;5+5=0;answer 0"
 PROMPT = "7+8+5 mod 10=?"

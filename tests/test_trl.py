@@ -278,3 +278,10 @@ def test_unknown_outcome_reward_lists_those_there_are(tmp_path):
 def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=f"GuardConfig.{option}: expected"):
         GuardConfig(**{option: value})
+
+
+@pytest.mark.parametrize(("rated", "warns"), [("org/other-7B", True), (str(TINY), False), (None, False)])
+def test_pass_rates_of_another_model_are_pointed_out(tmp_path, caplog, rated, warns):
+    rows = [row | {"rlguard_successes": 1, "rlguard_trials": 8, "rlguard_model": rated} for row in PROBLEMS]
+    build(GuardedGRPOTrainer, tmp_path, rows=rows)
+    assert ("a rate does not carry over" in caplog.text) == warns

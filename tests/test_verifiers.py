@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -113,8 +114,10 @@ def test_unknown_verifier_lists_those_there_are():
         pick_verifier("llm")
 
 
-def test_an_answer_that_math_verify_gives_up_on_is_unscored_not_wrong():
+def test_an_answer_that_math_verify_gives_up_on_is_unscored_not_wrong(request):
     verifier = Math(timeout_s=1)
+    gc.disable()  # a signal that arrives while hypothesis watches the collector would be lost
+    request.addfinalizer(gc.enable)
     assert math.isnan(verifier.score(r"\boxed{9^{9^{9^{9}}}}", problem("5")))  # the comparison takes for ever
     assert math.isnan(verifier.score(f"<answer>{'(' * 3000}</answer>", problem("5")))  # the parser does
     assert verifier.score(r"\boxed{\frac{}}", problem("5")) == 0.0  # nonsense is wrong

@@ -16,11 +16,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlguard.data import RowWriter, iter_problems, iter_rows
+from rlguard.data import iter_problems, iter_rows
 from rlguard.filtering import filter_file
 from rlguard.rates import read_rates, write_rates
 from rlguard.stats import binomial_interval
 from rlguard.types import PassRate, Problem, name_band
+from rlguard.writing import RowWriter
 
 WORDS = ("train", "leaves", "platform", "apples", "seven", "hours", "every", "baker", "twice", "river")
 ROW_BYTES = 500

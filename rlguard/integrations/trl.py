@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig, read_evidence
+from rlguard.types import is_same_model
 
 try:
     import torch
@@ -92,6 +93,7 @@ class GuardMixin:
     reward_func_names: list[str]
     reward_weights: torch.Tensor
     state: Any
+    train_dataset: Any
     add_callback: Any
     _get_output_dir: Any
     _logs: Any
@@ -115,6 +117,7 @@ class GuardMixin:
         self._guard_steps = StepScaler()
         self.add_callback(self._guard_steps)
         self._guard_outcome = _find_reward(self.reward_func_names, self.guard.config.outcome_reward)
+        _warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
@@ -183,6 +186,19 @@ class GuardMixin:
 
 class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):
     """TRL's GRPOTrainer with the guard in it; a drop-in replacement."""
+
+
+def _warn_of_other_model(dataset: Any, model: Any) -> None:
+    """Says so when the data set's pass rates are those of another model than the one that is trained."""
+    trained = getattr(model.config, "_name_or_path", "")
+    if not trained or "rlguard_model" not in (getattr(dataset, "column_names", None) or ()):
+        return
+    rated = next((row["rlguard_model"] for row in dataset if row["rlguard_model"]), None)
+    if rated and not is_same_model(rated, trained):
+        logger.warning(
+            "the data set's pass rates (rlguard_*) are those of %r, and a rate does not carry over to %r: "
+            "estimate them anew, or drop those columns", rated, trained,
+        )  # fmt: skip
 
 
 def _find_reward(names: Sequence[str], wanted: str | int) -> int:
