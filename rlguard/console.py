@@ -36,17 +36,14 @@ class SamplingView:
         self.last: Sampled | None = None
         self.sampled: Sampled | None = None
         """The last state of the sampling proper, before the answer-only rollouts."""
-        self._guessing = False
 
     def show(self, now: Sampled) -> None:
         """Takes a new state of the sampling."""
-        if self.last is None or now.drawn < self.last.drawn or now.decided < self.last.decided:  # another run begins
-            self._guessing = self.last is not None
+        if self.last is None or now.phase != self.last.phase:
             self._start = time.monotonic()
-            what = "answer only" if self._guessing else "sampling"
-            self._progress.reset(self._bar, total=now.prompts, description=what)
+            self._progress.reset(self._bar, total=now.prompts, description=now.phase)
         self.last = now
-        self.sampled = self.sampled if self._guessing else now
+        self.sampled = self.sampled if now.phase == "answer only" else now
         self._progress.update(self._bar, completed=now.decided, note=self._note(now))
 
     def _note(self, now: Sampled) -> str:
@@ -81,7 +78,7 @@ def format_seconds(seconds: float) -> str:
 def describe_saving(done: Sampled) -> str:
     """What adaptive sampling took, against the most for every prompt.
 
-    >>> describe_saving(Sampled(10, 10, 300, 1280, 980, 0.0, 5000, 300))
+    >>> describe_saving(Sampled('sampling', 10, 10, 300, 1280, 980, 0.0, 5000, 300))
     '300 rollouts for 10 decided prompts, where 128 each would be 1280: 77% saved'
     """
     each = done.fixed // done.decided if done.decided else 0

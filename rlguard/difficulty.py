@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rlguard.answers import normalise_answer
 from rlguard.counting import count_rates
 from rlguard.data import read_problems, read_rows
@@ -15,7 +17,7 @@ from rlguard.rates import RATES, write_rates
 from rlguard.rollouts import RolloutStore, read_rule
 from rlguard.sampling import AnswerOnly, Progress, Sampler
 from rlguard.segments import Tally, group_rollouts
-from rlguard.sequential import Plan
+from rlguard.sequential import Plan, refine_plan
 from rlguard.types import BOUNDS, Engine, InputError, PassRate, Problem, Sampling, Verifier
 from rlguard.verifiers import check_gold, pick_verifier
 from rlguard.workers import VerifierPool
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 PROBLEMS = "problems.jsonl"
 GUESSES = "answer_only"
 ANSWER_CUE = "The answer is"
+REFINEMENTS = 2
+"""How often the plan is fitted anew to the population, where too many bands are uncertain."""
 
 
 def estimate_pass_rates(
@@ -139,8 +143,16 @@ def _draw(
     with RolloutStore(out, key) as store:
         if keep:
             _keep_problems(keep, out / PROBLEMS)
-        store.add_plan(plan)
-        Sampler(problems, plan, store, pool, on_progress).run(engine, sampling)
+        next_plan: Plan | None = plan
+        for phase in ("sampling" if keep else "answer only", *["refining"] * REFINEMENTS):
+            if next_plan is None:
+                break
+            store.add_plan(next_plan)
+            Sampler(problems, next_plan, store, pool, on_progress, phase).run(engine, sampling)
+            seen = [tally for p in problems if (tally := store.tallies.get(p.id)) and tally.trials]
+            next_plan = refine_plan(
+                plan, *(np.array([getattr(t, name) for t in seen]) for name in ("successes", "trials"))
+            )
 
 
 def _open_engine(engine: str | Engine, model: str | None, options: Mapping[str, Any]) -> Engine:

@@ -19,6 +19,8 @@ from rlguard.workers import VerifierPool
 class Progress:
     """How far the sampling is."""
 
+    phase: str
+    """`sampling`, `refining` (the first plan left too many bands uncertain), `answer only`."""
     prompts: int
     decided: int
     rollouts: int
@@ -30,9 +32,9 @@ class Progress:
     to_come: float
     """Rollouts that the others will take, on average."""
     tokens: int
-    """Generated in this run."""
+    """Generated in this phase."""
     drawn: int
-    """Rollouts generated in this run."""
+    """Rollouts generated in this phase."""
 
 
 class Sampler:
@@ -48,6 +50,7 @@ class Sampler:
         store: RolloutStore,
         pool: VerifierPool,
         on_progress: Callable[[Progress], None] | None = None,
+        phase: str = "sampling",
     ) -> None:
         """
         Args:
@@ -56,10 +59,11 @@ class Sampler:
             store: Where they are kept; prompts go on from what it holds.
             pool: Scores them.
             on_progress: Called after every change.
+            phase: What the progress is of.
         """
         self._problems = {problem.id: problem for problem in problems}
         self._plan, self._rule = plan, StoppingRule([plan])
-        self._store, self._pool, self._on_progress = store, pool, on_progress
+        self._store, self._pool, self._on_progress, self._phase = store, pool, on_progress, phase
         self._ready: deque[Request] = deque()
         self._in_engine = 0
         self._decided = self._fixed = self._saved = self._tokens = self._drawn = 0
@@ -161,7 +165,7 @@ class Sampler:
         if self._on_progress:
             self._on_progress(
                 Progress(
-                    len(self._problems), self._decided, self._rollouts, self._fixed, self._saved,
+                    self._phase, len(self._problems), self._decided, self._rollouts, self._fixed, self._saved,
                     self._sum_to_come, self._tokens, self._drawn,
                 )
             )  # fmt: skip

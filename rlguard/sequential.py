@@ -6,8 +6,8 @@ Three facts carry this module.
    the last look to the first, one more batch is drawn wherever it lowers the probability of a wrong band by more than
    it costs (Arrow, Blackwell & Girshick 1949). The price of a rollout is set so that the expected share of prompts in a
    wrong band is the error rate asked for, in a population that nobody need know: half Jeffreys' prior, a quarter at 0
-   and a quarter at 1 (`REFERENCE`). On a population unlike it the rule is less thrifty, or errs more; what is said
-   afterwards stays true, because
+   and a quarter at 1 (`REFERENCE`). If the prompts turn out to lie elsewhere, at the bounds for instance, so that more
+   bands than that are probably wrong, a second plan for the population as it was found goes on from there.
 2. *the interval* is a confidence sequence: it covers at all times at once, so at whatever time the sampling stopped
    (Ville's inequality for the likelihood ratio of the reference mixture; Robbins 1970). And
 3. *the rate* is the unbiased estimate of Girshick, Mosteller & Savage (1946): among the ways to arrive at k of n under
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -29,6 +29,9 @@ from rlguard.types import BANDS, BOUNDS, InputError, name_band
 
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Counts at which the rule looks; a look every rollout would gain little and keep engines waiting."""
+
+LEAST_PRICE = 1e-4
+"""A rollout that lowers the probability of a wrong band by less than this is never worth drawing."""
 
 _CELLS = 256
 RATES = np.concatenate([[0.0], np.sin((np.arange(_CELLS) + 0.5) / _CELLS * np.pi / 2) ** 2, [1.0]])
@@ -45,6 +48,8 @@ class Plan:
     error_rate: float = 0.05
     """Share of prompts that may end in a wrong band."""
     bounds: tuple[float, float, float] = BOUNDS
+    population: tuple[float, ...] | None = None
+    """Masses over `RATES` in which the error rate is to hold; None is `REFERENCE`."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_n <= self.max_n <= LOOKS[-1]:
@@ -59,6 +64,10 @@ class Plan:
     @property
     def is_fixed(self) -> bool:
         return self.min_n == self.max_n
+
+    @property
+    def masses(self) -> np.ndarray:
+        return REFERENCE if self.population is None else np.array(self.population)
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -113,7 +122,8 @@ class StoppingRule:
 
     @classmethod
     def from_json(cls, plans: list[dict[str, Any]]) -> StoppingRule:
-        return cls(Plan(**(plan | {"bounds": tuple(plan["bounds"])})) for plan in plans)
+        fields = [{name: tuple(v) if isinstance(v, list) else v for name, v in plan.items()} for plan in plans]
+        return cls(Plan(**plan) for plan in fields)  # type: ignore[arg-type]
 
     def _share_beginning_with_success(self, successes: int, trials: int) -> float:
         paths, begun = self._log_paths
@@ -158,6 +168,27 @@ def band_error(
     return 1.0 - float(mass[_bands(bounds) == band].sum() / mass.sum())
 
 
+def refine_plan(plan: Plan, successes_P: np.ndarray, trials_P: np.ndarray) -> Plan | None:
+    """A plan that goes on where more prompts than were asked for are probably in a wrong band.
+
+    Args:
+        plan: By which was sampled.
+        successes_P: Successes per prompt.
+        trials_P: Trials per prompt, ≥ 1.
+
+    Returns:
+        The same plan for the population that was found; None when the error rate holds there.
+    """
+    if plan.is_fixed or not len(trials_P):
+        return None
+    population = fit_population(successes_P, trials_P)
+    states, counts = np.unique(np.stack([successes_P, trials_P], axis=1), axis=0, return_counts=True)
+    errors = [band_error(int(k), int(n), population, plan.bounds) for k, n in states]
+    if counts @ errors / counts.sum() <= plan.error_rate:
+        return None
+    return replace(plan, population=tuple(population.round(9).tolist()))
+
+
 def _next_look(plan: Plan, successes: int, trials: int) -> int | None:
     if trials >= plan.max_n:
         return None
@@ -172,7 +203,7 @@ def _expected_more(plan: Plan, successes: int, trials: int) -> float:
     if look is None or _next_look(plan, successes, trials) is None:
         return 0.0
     if trials == 0:  # before the first look: what a prompt of the reference population takes
-        J = _likelihood(np.arange(look + 1), np.full(look + 1, look)) @ REFERENCE
+        J = _likelihood(np.arange(look + 1), np.full(look + 1, look)) @ plan.masses
         ways = np.array([math.comb(look, k) for k in range(look + 1)], float)
         return look + float((J * ways) @ more[look])
     nearest = round(successes * look / trials)  # between looks only after unscored rollouts
@@ -186,7 +217,7 @@ def _solve(plan: Plan) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
         nothing = np.zeros(plan.max_n + 1)
         return {plan.max_n: nothing.astype(bool)}, {plan.max_n: nothing}
     steps = _Induction(plan)
-    low, high = 1e-6, 1e-1  # the price of a rollout, in shares of a wrong band
+    low, high = LEAST_PRICE, 0.1
     for _ in range(25):
         price = math.sqrt(low * high)
         low, high = (price, high) if steps.run(price) <= plan.error_rate else (low, price)
@@ -203,11 +234,12 @@ class _Induction:
         self.wrong: dict[int, np.ndarray] = {}  # look -> probability of a wrong band, by successes
         self.ahead: dict[int, np.ndarray] = {}  # look -> (successes now, successes among the next batch) probabilities
         for number, look in enumerate(self.looks):
-            posterior = _likelihood(np.arange(look + 1), np.full(look + 1, look)) * REFERENCE
+            posterior = _likelihood(np.arange(look + 1), np.full(look + 1, look)) * plan.masses
             if number == 0:
                 self.first = posterior.sum(axis=1) * [math.comb(look, k) for k in range(look + 1)]
-            posterior /= posterior.sum(axis=1, keepdims=True)
-            self.wrong[look] = 1 - np.stack([posterior[:, bands == b].sum(axis=1) for b in range(len(BANDS))]).max(0)
+            posterior /= posterior.sum(axis=1, keepdims=True) + 1e-300
+            named = np.array([BANDS.index(name_band(k / look, plan.bounds)) for k in range(look + 1)])
+            self.wrong[look] = (posterior * (bands != named[:, None])).sum(axis=1)
             if number + 1 < len(self.looks):
                 batch = self.looks[number + 1] - look
                 ways = np.array([math.comb(batch, k) for k in range(batch + 1)], float)

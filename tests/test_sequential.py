@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import cache
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from rlguard.sequential import RATES, REFERENCE, Plan, StoppingRule, band_error, fit_population
+from rlguard.sequential import RATES, REFERENCE, Plan, StoppingRule, band_error, fit_population, refine_plan
 from rlguard.stats import confidence_sequence
 from rlguard.types import InputError, name_band
 
@@ -129,6 +130,42 @@ def test_population_and_error_of_a_band():
     wrong = np.array([name_band(a / 12) for a in k]) != np.array([name_band(a) for a in p])
     expected = np.mean([band_error(int(a), 12, population) for a in k])
     assert expected == pytest.approx(wrong.mean(), abs=0.03)
+
+
+def test_a_population_at_the_bounds_gets_a_second_plan_that_keeps_the_promise():
+    """Rates around 0.9, where mastered begins: the first plan stops too soon, the refined one goes on."""
+    rng = np.random.default_rng(3)
+    p = rng.beta(27, 3, 1500)
+    successes = (rng.random((1500, 128)) < p[:, None]).cumsum(axis=1)
+    plan = Plan(error_rate=0.2)
+    plans, taken = [plan], np.zeros(1500, int)
+    wrong = []
+    while True:
+        for row in range(1500):
+            n = taken[row]
+            while (
+                look := StoppingRule([plans[-1]]).next_look(int(successes[row, n - 1]) if n else 0, int(n))
+            ) is not None:
+                n = look
+            taken[row] = n
+        k = successes[np.arange(1500), taken - 1]
+        wrong.append(np.mean([name_band(a / n) != name_band(b) for a, n, b in zip(k, taken, p, strict=True)]))
+        refined = refine_plan(plan, k, taken)
+        if refined is None or len(plans) == 3:
+            break
+        plans.append(refined)
+    assert wrong[0] > 0.3
+    assert wrong[-1] == pytest.approx(0.2, abs=0.04)
+    assert 1 < len(plans) <= 3
+    rule = StoppingRule.from_json(json.loads(json.dumps(StoppingRule(plans).to_json())))
+    errors = np.array([rule.rate(int(a), int(n)) for a, n in zip(k, taken, strict=True)]) - p
+    assert abs(errors.mean()) < 3 * errors.std() / np.sqrt(1500)
+
+
+def test_no_second_plan_where_the_first_kept_its_promise():
+    assert refine_plan(Plan(), np.array([0] * 50 + [64] * 50), np.full(100, 64)) is None
+    assert refine_plan(Plan(8, 8), np.array([1]), np.array([8])) is None
+    assert refine_plan(Plan(), np.array([], int), np.array([], int)) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Rollouts that adaptive sampling takes, against a fixed number for the same share of prompts in a wrong band.
 
-    python benchmarks/throughput/adaptive.py --out out/adaptive.json       # about 2 minutes on one core
+    python benchmarks/throughput/adaptive.py --out out/adaptive.json       # about 8 minutes on one core
 
 Prompts are simulated (their pass rate is known), the rule is rlguard's own. For each population and set of bounds:
 fixed n = 64 with the band of k/n; rlguard's rule at several error rates, from which the number of rollouts at the same
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from rlguard import sequential
-from rlguard.sequential import RATES, Plan, StoppingRule, band_error, fit_population
+from rlguard.difficulty import REFINEMENTS
+from rlguard.sequential import RATES, Plan, StoppingRule, band_error, fit_population, refine_plan
 from rlguard.stats import confidence_sequence
 from rlguard.types import name_band
 
@@ -25,6 +26,8 @@ POPULATIONS = {  # share at 0, share at 1, Beta parameters of the rest
     "many at 0 and 1, Beta(1, 1) between": (0.4, 0.3, 1.0, 1.0),
     "many at 0 and 1, Beta(2, 2) between": (0.4, 0.3, 2.0, 2.0),
     "many at 0 and 1, Beta(0.8, 0.8) between": (0.4, 0.3, 0.8, 0.8),
+    "very many at 0 and 1, Beta(1, 1) between": (0.5, 0.35, 1.0, 1.0),
+    "at the bounds: Beta(9, 1)": (0.0, 0.0, 9.0, 1.0),
     "hard: half at 0, Beta(1, 2) between": (0.5, 0.1, 1.0, 2.0),
 }
 BOUNDS = ((0.02, 0.1, 0.9), (0.05, 0.2, 0.8))
@@ -34,7 +37,7 @@ ERROR_RATES = (0.004, 0.008, 0.012, 0.016, 0.02, 0.025, 0.03, 0.04, 0.05, 0.06, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/adaptive.json"))
-    parser.add_argument("--prompts", type=int, default=20_000)
+    parser.add_argument("--prompts", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     rows = []
@@ -52,19 +55,13 @@ def compare(shape, bounds, prompts: int, seed: int) -> dict:
     truth = np.array([name_band(rate, bounds) for rate in p])
     successes = (rng.random((prompts, 128)) < p[:, None]).cumsum(axis=1)
     target = float(np.mean([name_band(k / 64, bounds) for k in successes[:, 63]] != truth))
-    curves = {"rlguard": curve(successes, truth, bounds)}
-    sequential.REFERENCE, kept = histogram(draw_population(shape, 200_000, rng)), sequential.REFERENCE
-    curves["knows the population"] = curve(successes, truth, bounds)
-    sequential.REFERENCE = kept
-    sequential._solve.cache_clear()
-    default = run_rule(StoppingRule([Plan(bounds=bounds)]), successes, truth, bounds)
+    known = tuple(histogram(draw_population(shape, 200_000, rng)).tolist())
+    plans = {"rlguard": Plan(bounds=bounds), "knows the population": Plan(bounds=bounds, population=known)}
+    default = stop(successes, plans["rlguard"], refine=True)
     return {
         "wrong at fixed 64": target,
-        "rollouts at the same share": {
-            who: float(np.interp(target, [point["wrong"] for point in points], [point["n"] for point in points]))
-            for who, points in curves.items()
-        },
-        "default plan": default,
+        "rollouts at the same share": {who: at_share(target, successes, truth, plan) for who, plan in plans.items()},
+        "default plan": judge(successes, default, truth, bounds),
         "until the interval fits a band (at most 128)": until_interval_fits(successes, truth, bounds),
     }
 
@@ -83,31 +80,45 @@ def histogram(p: np.ndarray) -> np.ndarray:
     return masses / masses.sum()
 
 
-def curve(successes, truth, bounds) -> list[dict]:
-    sequential._solve.cache_clear()
-    points = [
-        run_rule(StoppingRule([Plan(error_rate=e, bounds=bounds)]), successes, truth, bounds) for e in ERROR_RATES
-    ]
-    return sorted(points, key=lambda point: point["wrong"])
+def at_share(target: float, successes: np.ndarray, truth: np.ndarray, plan: Plan) -> float:
+    """Rollouts a prompt at which a share `target` of the bands is wrong, between the error rates tried."""
+    points = []
+    for error_rate in ERROR_RATES:
+        trials = stop(successes, replace(plan, error_rate=error_rate), refine=False)
+        found = judge(successes, trials, truth, plan.bounds)
+        points.append((found["wrong"], found["n"]))
+    return float(np.interp(target, *zip(*sorted(points), strict=True)))
 
 
-def run_rule(rule: StoppingRule, successes: np.ndarray, truth: np.ndarray, bounds) -> dict:
-    """Stops every prompt by the rule and names its band, as the estimator does."""
-    taken = np.zeros(len(truth), int)
-    for row, counts in enumerate(successes):
-        n = 0
-        while (look := rule.next_look(int(counts[n - 1]) if n else 0, n)) is not None:
-            n = look
-        taken[row] = n
-    k = successes[np.arange(len(taken)), taken - 1]
-    population = fit_population(k, taken)
-    cache = {
-        state: (name_band(state[0] / state[1], bounds), band_error(*state, population, bounds))
-        for state in set(zip(k.tolist(), taken.tolist(), strict=True))
+def stop(successes: np.ndarray, plan: Plan, refine: bool) -> np.ndarray:
+    """(prompts,) rollouts that each prompt takes, with the plan refined as the estimator refines it."""
+    taken = np.zeros(len(successes), int)
+    going: Plan | None = plan
+    for _ in range(1 + REFINEMENTS * refine):
+        if going is None:
+            break
+        rule = StoppingRule([going])
+        for row, counts in enumerate(successes):
+            n = int(taken[row])
+            while (look := rule.next_look(int(counts[n - 1]) if n else 0, n)) is not None:
+                n = look
+            taken[row] = n
+        going = refine_plan(plan, successes[np.arange(len(taken)), taken - 1], taken)
+    return taken
+
+
+def judge(successes: np.ndarray, trials: np.ndarray, truth: np.ndarray, bounds) -> dict:
+    """Rollouts a prompt, the share of bands that are wrong, and what the estimator expects that share to be."""
+    k = successes[np.arange(len(trials)), trials - 1]
+    population = fit_population(k, trials)
+    states, which = np.unique(np.stack([k, trials], axis=1), axis=0, return_inverse=True)
+    errors = np.array([band_error(int(a), int(n), population, bounds) for a, n in states])[which.ravel()]
+    bands = np.array([name_band(a / n, bounds) for a, n in states])[which.ravel()]
+    return {
+        "n": float(trials.mean()),
+        "wrong": float(np.mean(bands != truth)),
+        "expected wrong": float(errors.mean()),
     }
-    found = [cache[state] for state in zip(k.tolist(), taken.tolist(), strict=True)]
-    wrong = float(np.mean(np.array([band for band, _ in found]) != truth))
-    return {"n": float(taken.mean()), "wrong": wrong, "expected wrong": float(np.mean([error for _, error in found]))}
 
 
 def until_interval_fits(successes: np.ndarray, truth: np.ndarray, bounds) -> dict:

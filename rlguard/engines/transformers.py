@@ -73,22 +73,25 @@ class TransformersEngine:
                     waiting.append((request, tokens))
             if not waiting:
                 return
-            waiting.sort(key=lambda pair: (pair[0].n, len(pair[1])))
-            n = waiting[0][0].n
-            size = min(max(1, self.batch_size // n), sum(request.n == n for request, _ in waiting))
+            waiting.sort(key=lambda pair: len(pair[1]))  # little padding
+            size = rollouts = 0
+            while size < len(waiting) and (not size or rollouts + waiting[size][0].n <= self.batch_size):
+                rollouts += waiting[size][0].n
+                size += 1
             batch, waiting = waiting[:size], waiting[size:]
             try:
                 yield from self._generate_batch(batch, sampling)
             except self._torch.OutOfMemoryError as error:
-                raise InputError(f"{size} prompts x {n} do not fit into memory, lower batch_size: {error}") from error
+                raise InputError(f"{rollouts} rollouts do not fit into memory, lower batch_size: {error}") from error
 
     def _generate_batch(
         self, batch: list[tuple[Request, list[int]]], sampling: Sampling
     ) -> Iterator[tuple[Request, list[Generation]]]:
-        torch, n = self._torch, batch[0][0].n
+        torch = self._torch
         width = max(len(tokens) for _, tokens in batch)
-        ids = torch.tensor([[self._pad] * (width - len(tokens)) + tokens for _, tokens in batch])
-        mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for _, tokens in batch])
+        repeated = [tokens for request, tokens in batch for _ in range(request.n)]
+        ids = torch.tensor([[self._pad] * (width - len(tokens)) + tokens for tokens in repeated])
+        mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in repeated])
         torch.manual_seed(request_seed(sampling.seed, batch[0][0]))
         drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
         with torch.inference_mode():
@@ -96,13 +99,12 @@ class TransformersEngine:
                 input_ids=ids.to(self._model.device),
                 attention_mask=mask.to(self._model.device),
                 max_new_tokens=min(sampling.max_tokens, self._limit - width),
-                num_return_sequences=n,
                 pad_token_id=self._pad,
                 **(drawing if sampling.temperature > 0 else {"do_sample": False}),
             )
-        rows = output[:, width:].tolist()
-        for number, (request, _) in enumerate(batch):
-            yield request, [self._to_generation(row) for row in rows[number * n : (number + 1) * n]]
+        rows = iter(output[:, width:].tolist())
+        for request, _ in batch:
+            yield request, [self._to_generation(next(rows)) for _ in range(request.n)]
 
     def _to_generation(self, tokens: list[int]) -> Generation:
         end = next((place for place, token in enumerate(tokens) if token in self._eos), None)
