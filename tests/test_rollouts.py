@@ -154,7 +154,7 @@ def test_the_rule_of_all_plans_is_kept(tmp_path):
         assert store.add_plan(Plan(6, 6)).next_look(0, 4) == 6
         store.add_plan(Plan(4, 4))
     assert read_rule(tmp_path).plans == (Plan(4, 4), Plan(6, 6))
-    (tmp_path / "design.json").write_text("[{}]")
+    (tmp_path / "design.json").write_text('[{"nonsense": 1}]')
     with pytest.raises(InputError, match="not a sampling design"):
         read_rule(tmp_path)
 
