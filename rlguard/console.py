@@ -109,13 +109,13 @@ def describe_totals(rates: Sequence[PassRate]) -> str:
 
 
 def histogram(rates: Sequence[PassRate]) -> Table:
-    """Prompts by observed pass rate: none, tenths, all."""
-    known = [rate.observed for rate in rates if not math.isnan(rate.observed)]
+    """Prompts by successes / trials: none, tenths, all."""
+    known = [r.successes / r.trials if r.trials else r.rate for r in rates if not math.isnan(r.rate)]
     names = ["0", *(f"{low / 10:.1f}–{(low + 1) / 10:.1f}" for low in range(10)), "1"]
     counts = dict.fromkeys(names, 0)
     for rate in known:
         counts["0" if rate == 0 else "1" if rate == 1 else names[1 + int(rate * 10)]] += 1
-    table = Table("pass rate", "prompts", "", title="Histogram")
+    table = Table("successes / trials", "prompts", "", title="Histogram")
     for name, count in counts.items():
         table.add_row(name, str(count), bar(count, max(counts.values(), default=1)))
     return table

@@ -12,8 +12,8 @@ import numpy as np
 from rlguard.answers import answer_type, normalise_answer
 from rlguard.chance import ChanceRates
 from rlguard.segments import Group, Tally
-from rlguard.sequential import StoppingRule, band_error, fit_population
-from rlguard.stats import binomial_interval, probability_above
+from rlguard.sequential import Population
+from rlguard.stats import binomial_interval, confidence_sequence, probability_above
 from rlguard.types import BOUNDS, PassRate, Problem, name_band
 
 AGREEMENT_BY_CHANCE = 0.01
@@ -32,7 +32,7 @@ class _Seen:
 def count_rates(
     problems: Sequence[Problem],
     groups: Iterable[Group],
-    rule: StoppingRule,
+    fixed: bool,
     bounds: tuple[float, float, float] = BOUNDS,
     rejected: Iterable[str] = (),
     guesses: Mapping[str, Tally] | None = None,
@@ -43,7 +43,8 @@ def count_rates(
     Args:
         problems: The problems, each id once.
         groups: Tallies and answers by prompt (`segments.group_rollouts`); those of other problems are ignored.
-        rule: By which the sampling stopped.
+        fixed: Whether all prompts were to get the same number of rollouts: then the rate is k/n with an exact binomial
+            interval, else it is corrected for the stopping (see `sequential`).
         bounds: Where near-impossible, learnable and mastered begin.
         rejected: Ids of problems whose gold answer is unusable.
         guesses: Tallies of answer-only rollouts by prompt; they give the chance rate where there are any. Without them
@@ -57,23 +58,26 @@ def count_rates(
     k_P, n_P = (np.array([getattr(seen[p.id].tally, name) for p in problems]) for name in ("successes", "trials"))
     chance_P = [_chance(problem, chance, (guesses or {}).get(problem.id)) for problem in problems]
     above_P = _above_chance(k_P, n_P, chance_P)
-    population = fit_population(k_P[n_P > 0], n_P[n_P > 0])
-    errors: dict[tuple[int, int], float] = {}
+    population = Population.fit(k_P[n_P > 0], n_P[n_P > 0])
+    find_interval = binomial_interval if fixed else confidence_sequence
+    known: dict[tuple[int, int], tuple[float, str, float]] = {}  # most prompts share their counts with others
     out, rates = set(rejected), []
     for problem, (matches, others), above in zip(problems, chance_P, above_P, strict=True):
         found = seen[problem.id]
-        state = found.tally.successes, found.tally.trials
-        rate = rule.rate(*state)
-        if state not in errors:
-            errors[state] = band_error(*state, population, bounds) if state[1] else math.nan
-        low, high = rule.interval(*state)
+        k, n = found.tally.successes, found.tally.trials
+        if (k, n) not in known:
+            rate = k / n if fixed and n else population.rate(k, n)
+            band = name_band(rate, bounds)
+            known[k, n] = rate, band, population.band_error(k, n, band, bounds)
+        rate, band, error = known[k, n]
+        low, high = find_interval(k, n)
         chance_low, chance_high = binomial_interval(round(matches), round(others)) if others else (math.nan, math.nan)
         other = _agreed_answer(problem, found, chance)
         rates.append(
             PassRate(
-                problem.id, *state, low, high, name_band(state[0] / state[1] if state[1] else math.nan, bounds),
+                problem.id, k, n, low, high, band,
                 truncated=found.tally.truncated, unscored=found.tally.drawn - found.tally.trials,
-                rate=rate, band_error=errors[state],
+                rate=rate, band_error=error,
                 chance_rate=matches / others if others else math.nan, chance_low=chance_low, chance_high=chance_high,
                 above_chance=float(above), other_answer=other, other_count=found.other_count if other else 0,
                 status="gold_rejected" if problem.id in out else "ok" if found.tally.drawn else "not_sampled",

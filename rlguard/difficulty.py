@@ -14,7 +14,7 @@ from rlguard.answers import normalise_answer
 from rlguard.counting import count_rates
 from rlguard.data import read_problems, read_rows
 from rlguard.rates import RATES, write_rates
-from rlguard.rollouts import RolloutStore, read_rule
+from rlguard.rollouts import RolloutStore, read_plans
 from rlguard.sampling import AnswerOnly, Progress, Sampler
 from rlguard.segments import Tally, group_rollouts
 from rlguard.sequential import Plan, refine_plan
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 PROBLEMS = "problems.jsonl"
 GUESSES = "answer_only"
 ANSWER_CUE = "The answer is"
+GUESS_TOKENS = 32
 REFINEMENTS = 2
 """How often the plan is fitted anew to the population, where too many bands are uncertain."""
 
@@ -91,22 +92,26 @@ def estimate_pass_rates(
     verifier = pick_verifier(verifier) if isinstance(verifier, str) else verifier
     with VerifierPool(verifier, timeout_s=timeout_s) as pool:
         rejected = _reject_gold(problems, verifier, pool)
+        unscored = pool.counts
         wanted = [problem for problem in problems if problem.id not in rejected]
         engine = _open_engine(engine, model, engine_options or {})
-        try:
-            _draw(engine, wanted, plan, sampling, verifier, pool, Path(out), on_progress, problems)
-            if answer_only:
-                guessing = dataclasses.replace(sampling, max_tokens=min(sampling.max_tokens, 32))
-                guesser, fixed = AnswerOnly(engine, answer_cue), Plan(answer_only, answer_only)
-                _draw(guesser, wanted, fixed, guessing, verifier, pool, Path(out) / GUESSES, on_progress)
-        finally:
-            if (Path(out) / PROBLEMS).exists():  # the store was opened: whatever happened, what is there is counted
-                model_name = str(engine.describe().get("model"))
-                rates = count_store(out, problems, plan.bounds, rejected, model_name)
+        with RolloutStore(out, _make_key(engine, sampling, verifier)) as store:
+            _keep_problems(problems, Path(out) / PROBLEMS)
+            try:
+                _sample(engine, wanted, plan, sampling, pool, store, on_progress)
+                if answer_only:
+                    sampling = dataclasses.replace(sampling, max_tokens=min(sampling.max_tokens, GUESS_TOKENS))
+                    guesser, plan = AnswerOnly(engine, answer_cue), Plan(answer_only, answer_only, bounds=plan.bounds)
+                    with RolloutStore(Path(out) / GUESSES, _make_key(guesser, sampling, verifier)) as guesses:
+                        guesses.add_plan(plan)
+                        Sampler(wanted, plan, guesses, pool, on_progress, "answer only").run(guesser, sampling)
+            finally:  # whatever happened, what is there is counted
+                rates = count_store(out, problems, plan.bounds, rejected, str(engine.describe().get("model")))
                 write_rates(rates, problems, Path(out) / RATES)
-        if any(pool.counts.values()):
-            causes = ", ".join(f"{count} {cause}" for cause, count in pool.counts.items() if count)
-            logger.warning("some completions could not be judged and are unscored: %s", causes)
+        causes = {cause: count - unscored[cause] for cause, count in pool.counts.items() if count > unscored[cause]}
+        if causes:
+            counted = ", ".join(f"{count} {cause}" for cause, count in causes.items())
+            logger.warning("some completions could not be judged and are unscored: %s", counted)
     return rates
 
 
@@ -121,38 +126,36 @@ def count_store(
     guesses: dict[str, Tally] = {}
     if (Path(folder) / GUESSES).exists():
         guesses = {prompt_id: tally for prompt_id, tally, _ in group_rollouts(Path(folder) / GUESSES)}
-    return count_rates(problems, group_rollouts(folder), read_rule(folder), bounds, rejected, guesses, model)
+    fixed = all(plan.is_fixed for plan in read_plans(folder))
+    return count_rates(problems, group_rollouts(folder), fixed, bounds, rejected, guesses, model)
 
 
-def _draw(
+def _sample(
     engine: Engine,
     problems: Sequence[Problem],
     plan: Plan,
     sampling: Sampling,
-    verifier: Verifier,
     pool: VerifierPool,
-    out: Path,
+    store: RolloutStore,
     on_progress: Callable[[Progress], None] | None,
-    keep: Sequence[Problem] = (),
 ) -> None:
-    key = {
+    """Samples by the plan, and on by finer ones while too many bands are uncertain."""
+    going: Plan | None = plan
+    for phase in ("sampling", *["refining"] * REFINEMENTS):
+        if going is None:
+            break
+        store.add_plan(going)
+        Sampler(problems, going, store, pool, on_progress, phase).run(engine, sampling)
+        seen = [tally for problem in problems if (tally := store.tallies.get(problem.id)) and tally.trials]
+        going = refine_plan(plan, np.array([t.successes for t in seen]), np.array([t.trials for t in seen]))
+
+
+def _make_key(engine: Engine, sampling: Sampling, verifier: Verifier) -> dict[str, Any]:
+    return {
         "engine": engine.describe(),
         "sampling": dataclasses.asdict(sampling),
         "verifier": {"name": verifier.name, "version": verifier.version},
     }
-    with RolloutStore(out, key) as store:
-        if keep:
-            _keep_problems(keep, out / PROBLEMS)
-        next_plan: Plan | None = plan
-        for phase in ("sampling" if keep else "answer only", *["refining"] * REFINEMENTS):
-            if next_plan is None:
-                break
-            store.add_plan(next_plan)
-            Sampler(problems, next_plan, store, pool, on_progress, phase).run(engine, sampling)
-            seen = [tally for p in problems if (tally := store.tallies.get(p.id)) and tally.trials]
-            next_plan = refine_plan(
-                plan, *(np.array([getattr(t, name) for t in seen]) for name in ("successes", "trials"))
-            )
 
 
 def _open_engine(engine: str | Engine, model: str | None, options: Mapping[str, Any]) -> Engine:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlguard.sequential import RATES, fit_population
+from rlguard.sequential import RATES, Population
 from rlguard.types import PassRate
 
 GUESSABLE = 0.95
@@ -72,7 +72,7 @@ def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
         rates: As `estimate_pass_rates` gives them.
         k: Rollouts a group will have in training.
 
-    pass@1 and pass@k are means over the population of pass rates fitted to all prompts (`sequential.fit_population`):
+    pass@1 and pass@k are means over the population of pass rates fitted to all prompts (`sequential.Population`):
     prompts with few rollouts say little alone, and their number depends on what they showed.
     """
     known = [rate for rate in rates if not math.isnan(rate.rate)]
@@ -81,10 +81,10 @@ def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
     bands = [rate.band for rate in known]
     counted = [rate for rate in known if rate.trials]
     if counted:
-        population = fit_population(
+        population = Population.fit(
             np.array([rate.successes for rate in counted]), np.array([rate.trials for rate in counted])
         )
-        pass_1, pass_k = float(population @ RATES), float(population @ (1 - (1 - RATES) ** k))
+        pass_1, pass_k = float(population.masses @ RATES), float(population.masses @ (1 - (1 - RATES) ** k))
     else:  # published rates without counts
         plain = np.array([rate.rate for rate in known])
         pass_1, pass_k = float(plain.mean()), float((1 - (1 - plain) ** k).mean())

@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,7 +31,7 @@ from rlguard.segments import (
     to_line,
     write_lines,
 )
-from rlguard.sequential import Plan, StoppingRule
+from rlguard.sequential import Plan
 from rlguard.types import InputError, Rollout
 
 META = "meta.json"
@@ -99,12 +100,10 @@ class RolloutStore:
                 "Choose another --out."
             )
 
-    def add_plan(self, plan: Plan) -> StoppingRule:
-        """Records how many rollouts this run means to draw; returns the rule of all runs into this store together."""
-        path = self.folder / DESIGN
-        rule = StoppingRule([*(read_rule(self.folder).plans if path.exists() else ()), plan])
-        _replace(path, json.dumps(rule.to_json(), indent=2))
-        return rule
+    def add_plan(self, plan: Plan) -> None:
+        """Records how many rollouts this run means to draw, beside the plans of earlier ones."""
+        plans = dict.fromkeys([*read_plans(self.folder), plan])
+        _replace(self.folder / DESIGN, json.dumps([asdict(plan) for plan in plans], indent=2))
 
     @property
     def received(self) -> list[Rollout]:
@@ -189,12 +188,18 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
         raise InputError(f"{meta}: not JSON: {error}") from error
 
 
-def read_rule(folder: str | Path) -> StoppingRule:
-    """The rule by which a store was sampled; without a record of it, a fixed number of rollouts a prompt."""
+def read_plans(folder: str | Path) -> list[Plan]:
+    """The plans by which a store was sampled; none where there is no record of them.
+
+    Raises:
+        InputError: If the record cannot be read.
+    """
     path = Path(folder) / DESIGN
     try:
-        return StoppingRule.from_json(json.loads(path.read_text())) if path.exists() else StoppingRule([Plan(1, 1)])
-    except (ValueError, TypeError, KeyError) as error:
+        plans = json.loads(path.read_text()) if path.exists() else []
+        fields = [{k: tuple(v) if isinstance(v, list) else v for k, v in plan.items()} for plan in plans]
+        return [Plan(**plan) for plan in fields]  # type: ignore[arg-type]
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a sampling design by rlguard: {error}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlguard.rollouts import RolloutStore
 from rlguard.segments import Tally
-from rlguard.sequential import Plan, StoppingRule
+from rlguard.sequential import Plan
 from rlguard.types import Engine, Generation, InputError, Problem, Request, Rollout, Sampling
 from rlguard.workers import VerifierPool
 
@@ -62,7 +62,7 @@ class Sampler:
             phase: What the progress is of.
         """
         self._problems = {problem.id: problem for problem in problems}
-        self._plan, self._rule = plan, StoppingRule([plan])
+        self._plan = plan
         self._store, self._pool, self._on_progress, self._phase = store, pool, on_progress, phase
         self._ready: deque[Request] = deque()
         self._in_engine = 0
@@ -130,14 +130,14 @@ class Sampler:
     def _go_on(self, prompt_id: str, first: bool) -> None:
         """Queues what the prompt needs next, before all others: the engine still has its prefix cached."""
         tally = self._store.tallies.get(prompt_id, Tally())
-        look = self._rule.next_look(tally.successes, tally.trials)
+        look = self._plan.next_look(tally.successes, tally.trials)
         if look is None or tally.drawn >= self._plan.max_n:  # the second: too many could not be scored
             self._close(prompt_id)
             return
         count = min(look - tally.trials, self._plan.max_n - tally.drawn)
         request = Request(self._problems[prompt_id], count, tally.drawn)
         (self._ready.appendleft if first else self._ready.append)(request)
-        self._expect(prompt_id, self._rule.expected_more(tally.successes, tally.trials))
+        self._expect(prompt_id, self._plan.expected_more(tally.successes, tally.trials))
 
     def _close(self, prompt_id: str) -> None:
         tally = self._store.tallies.get(prompt_id, Tally())

@@ -8,23 +8,25 @@ Three facts carry this module.
    wrong band is the error rate asked for, in a population that nobody need know: half Jeffreys' prior, a quarter at 0
    and a quarter at 1 (`REFERENCE`). If the prompts turn out to lie elsewhere, at the bounds for instance, so that more
    bands than that are probably wrong, a second plan for the population as it was found goes on from there.
-2. *the interval* is a confidence sequence: it covers at all times at once, so at whatever time the sampling stopped
-   (Ville's inequality for the likelihood ratio of the reference mixture; Robbins 1970). And
-3. *the rate* is the unbiased estimate of Girshick, Mosteller & Savage (1946): among the ways to arrive at k of n under
-   the rule, the share that begins with a success. k/n itself is biased: who stops when it looks good, reports too much.
+2. *the interval* is a confidence sequence (`stats.confidence_sequence`): it covers at all times at once, so at whatever
+   time the sampling stopped. And
+3. *the rate* is the posterior mean in the population that was fitted to all prompts. k/n is biased: who stops when it
+   looks clear, reports too extreme a rate. A posterior does not mind why sampling stopped (the stopping rule cancels
+   from the likelihood), so among prompts that are reported alike the true rates average to the reported one, and
+   averages over the prompts are unbiased. (An estimate unbiased for each single prompt exists: Girshick, Mosteller &
+   Savage 1946, the share of ways to k of n that begin with a success. It reports 1.0 for 21 of 24 when only perfect
+   starts go on: true on average, useless for the prompt.)
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
-from rlguard.stats import binomial_interval, confidence_sequence, fit_mixture
+from rlguard.stats import fit_mixture
 from rlguard.types import BANDS, BOUNDS, InputError, name_band
 
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -73,99 +75,60 @@ class Plan:
     def looks(self) -> tuple[int, ...]:
         return tuple(sorted({self.min_n, self.max_n, *(n for n in LOOKS if self.min_n < n < self.max_n)}))
 
-
-class StoppingRule:
-    """The rule under which a store's rollouts were drawn: that of its plan, or of all its plans together.
-
-    A store that was sampled by one plan and then by another holds prompts that either would have continued, so the rule
-    of both continues wherever one of them does.
-
-    >>> rule = StoppingRule([Plan()])
-    >>> rule.next_look(0, 0), rule.next_look(2, 4), rule.next_look(64, 128)
-    (4, None, None)
-    >>> StoppingRule([Plan(16, 16)]).rate(3, 16)
-    0.1875
-    """
-
-    def __init__(self, plans: Iterable[Plan]) -> None:
-        self.plans = tuple(dict.fromkeys(plans))
-        self._rate = lru_cache(maxsize=None)(self._share_beginning_with_success)
-
-    @property
-    def is_fixed(self) -> bool:
-        """Whether the number of rollouts depends on no outcome."""
-        return all(plan.is_fixed for plan in self.plans)
-
     def next_look(self, successes: int, trials: int) -> int | None:
-        """How many trials the prompt should have next; None when it is decided."""
-        waiting = [next_look for plan in self.plans if (next_look := _next_look(plan, successes, trials)) is not None]
-        return min(waiting, default=None)
+        """How many trials a prompt should have next; None when it is decided."""
+        if trials >= self.max_n or (trials in self.looks and not _solve(self)[0][trials][successes]):
+            return None
+        return next(look for look in self.looks if look > trials)
 
     def expected_more(self, successes: int, trials: int) -> float:
-        """Further trials that the prompt will take on average, in the reference population."""
-        known = [_expected_more(plan, successes, trials) for plan in self.plans]
-        return max(known, default=0.0)
+        """Further trials that a prompt takes on average, in the plan's population."""
+        look = next((look for look in self.looks if look >= trials), None)
+        if look is None or self.next_look(successes, trials) is None:
+            return 0.0
+        more = _solve(self)[1][look]
+        if trials == 0:  # before the first look: what any prompt of the population takes
+            ways = np.array([math.comb(look, k) for k in range(look + 1)], float)
+            return look + float((_likelihood(np.arange(look + 1), np.full(look + 1, look)) @ self.masses * ways) @ more)
+        return look - trials + float(more[round(successes * look / trials)])  # between looks: after unscored rollouts
 
-    def interval(self, successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-        """A confidence interval for the pass rate: exact binomial for fixed numbers, else a confidence sequence."""
-        find = binomial_interval if self.is_fixed else confidence_sequence
-        return find(successes, trials, confidence)
 
-    def rate(self, successes: int, trials: int) -> float:
-        """The unbiased estimate of the pass rate after stopping at `successes` of `trials`; NaN without trials."""
-        if trials == 0:
-            return math.nan
-        return successes / trials if self.is_fixed else self._rate(successes, trials)
+@dataclass(frozen=True, eq=False)
+class Population:
+    """How pass rates are spread over the prompts of a run: masses over `RATES`, and what they say of one prompt.
 
-    def to_json(self) -> list[dict[str, Any]]:
-        return [asdict(plan) for plan in self.plans]
+    >>> population = Population.fit(np.array([0] * 50 + [8] * 50), np.array([8] * 100))
+    >>> [round(population.rate(k, 8), 2) for k in (0, 8)]
+    [0.0, 1.0]
+    """
+
+    masses: np.ndarray
 
     @classmethod
-    def from_json(cls, plans: list[dict[str, Any]]) -> StoppingRule:
-        fields = [{name: tuple(v) if isinstance(v, list) else v for name, v in plan.items()} for plan in plans]
-        return cls(Plan(**plan) for plan in fields)  # type: ignore[arg-type]
+    def fit(cls, successes_P: np.ndarray, trials_P: np.ndarray, rounds: int = 200) -> Population:
+        """Nonparametric maximum likelihood by EM (empirical Bayes); `REFERENCE` enters with the weight of two prompts.
 
-    def _share_beginning_with_success(self, successes: int, trials: int) -> float:
-        paths, begun = self._log_paths
-        if trials >= len(paths) or paths[trials][successes] == -np.inf:  # not a place where this rule arrives
-            return successes / trials
-        return float(np.exp(begun[trials][successes] - paths[trials][successes]))
+        Args:
+            successes_P: Successes per prompt.
+            trials_P: Trials per prompt; the rule by which they stopped does not matter to a likelihood.
+            rounds: EM steps.
+        """
+        states, counts = np.unique(np.stack([successes_P, trials_P], axis=1), axis=0, return_counts=True)
+        return cls(fit_mixture(_likelihood(states[:, 0], states[:, 1]), 2 * REFERENCE, counts, rounds))
 
-    @cached_property
-    def _log_paths(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Log of the number of ways to arrive at (n, k), and of those that begin with a success."""
-        none = np.full(1, -np.inf)
-        paths, begun = [np.zeros(1), np.zeros(2)], [none, np.array([-np.inf, 0.0])]
-        for n in range(1, max(plan.max_n for plan in self.plans)):
-            goes_on = np.array([self.next_look(k, n) is not None for k in range(n + 1)])
-            for counts in (paths, begun):
-                going = np.where(goes_on, counts[n], -np.inf)
-                counts.append(np.logaddexp(np.concatenate([going, none]), np.concatenate([none, going])))
-        return paths, begun
+    def rate(self, successes: int, trials: int) -> float:
+        """The mean of a prompt's pass rate, given its counts; NaN without trials."""
+        return float(self._posterior(successes, trials) @ RATES) if trials else math.nan
 
+    def band_error(self, successes: int, trials: int, band: str, bounds: tuple[float, float, float] = BOUNDS) -> float:
+        """Probability that a prompt's true pass rate lies in another band than `band`; NaN without trials."""
+        if not trials:
+            return math.nan
+        return float(self._posterior(successes, trials)[_bands(bounds) != BANDS.index(band)].sum())
 
-def fit_population(successes_P: np.ndarray, trials_P: np.ndarray, rounds: int = 200) -> np.ndarray:
-    """How pass rates are spread in a population of prompts: nonparametric maximum likelihood by EM (empirical Bayes).
-
-    Args:
-        successes_P: Successes per prompt.
-        trials_P: Trials per prompt; the rule by which they stopped does not matter to a likelihood.
-        rounds: EM steps.
-
-    Returns:
-        (len(RATES),) masses that sum to 1. `REFERENCE` enters with the weight of two prompts.
-    """
-    states, counts = np.unique(np.stack([successes_P, trials_P], axis=1).reshape(-1, 2), axis=0, return_counts=True)
-    return fit_mixture(_likelihood(states[:, 0], states[:, 1]), 2 * REFERENCE, counts, rounds)
-
-
-def band_error(
-    successes: int, trials: int, population: np.ndarray, bounds: tuple[float, float, float] = BOUNDS
-) -> float:
-    """Probability that the true pass rate lies in another band than k/n, in a population over `RATES`."""
-    mass = _likelihood(np.array([successes]), np.array([trials]))[0] * population
-    band = BANDS.index(name_band(successes / trials, bounds))
-    return 1.0 - float(mass[_bands(bounds) == band].sum() / mass.sum())
+    def _posterior(self, successes: int, trials: int) -> np.ndarray:
+        mass = _likelihood(np.array([successes]), np.array([trials]))[0] * self.masses + 1e-300
+        return mass / mass.sum()
 
 
 def refine_plan(plan: Plan, successes_P: np.ndarray, trials_P: np.ndarray) -> Plan | None:
@@ -181,33 +144,13 @@ def refine_plan(plan: Plan, successes_P: np.ndarray, trials_P: np.ndarray) -> Pl
     """
     if plan.is_fixed or not len(trials_P):
         return None
-    population = fit_population(successes_P, trials_P)
+    population = Population.fit(successes_P, trials_P)
     states, counts = np.unique(np.stack([successes_P, trials_P], axis=1), axis=0, return_counts=True)
-    errors = [band_error(int(k), int(n), population, plan.bounds) for k, n in states]
+    bands = [name_band(population.rate(k, n), plan.bounds) for k, n in states]
+    errors = [population.band_error(k, n, band, plan.bounds) for (k, n), band in zip(states, bands, strict=True)]
     if counts @ errors / counts.sum() <= plan.error_rate:
         return None
-    return replace(plan, population=tuple(population.round(9).tolist()))
-
-
-def _next_look(plan: Plan, successes: int, trials: int) -> int | None:
-    if trials >= plan.max_n:
-        return None
-    if trials in plan.looks and not _solve(plan)[0][trials][successes]:
-        return None
-    return next(look for look in plan.looks if look > trials)
-
-
-def _expected_more(plan: Plan, successes: int, trials: int) -> float:
-    _, more = _solve(plan)
-    look = next((look for look in plan.looks if look >= trials), None)
-    if look is None or _next_look(plan, successes, trials) is None:
-        return 0.0
-    if trials == 0:  # before the first look: what a prompt of the reference population takes
-        J = _likelihood(np.arange(look + 1), np.full(look + 1, look)) @ plan.masses
-        ways = np.array([math.comb(look, k) for k in range(look + 1)], float)
-        return look + float((J * ways) @ more[look])
-    nearest = round(successes * look / trials)  # between looks only after unscored rollouts
-    return look - trials + float(more[look][nearest])
+    return replace(plan, population=tuple(population.masses.round(9).tolist()))
 
 
 @lru_cache(maxsize=32)
@@ -238,7 +181,7 @@ class _Induction:
             if number == 0:
                 self.first = posterior.sum(axis=1) * [math.comb(look, k) for k in range(look + 1)]
             posterior /= posterior.sum(axis=1, keepdims=True) + 1e-300
-            named = np.array([BANDS.index(name_band(k / look, plan.bounds)) for k in range(look + 1)])
+            named = np.array([BANDS.index(name_band(rate, plan.bounds)) for rate in posterior @ RATES])
             self.wrong[look] = (posterior * (bands != named[:, None])).sum(axis=1)
             if number + 1 < len(self.looks):
                 batch = self.looks[number + 1] - look

@@ -130,7 +130,7 @@ class PassRate:
     truncated: int = 0
     unscored: int = 0
     rate: float = math.nan
-    """The pass rate, corrected for the stopping rule, so that averages are unbiased; NaN unknown."""
+    """The pass rate, corrected for the stopping rule if there was one; successes / trials unless given, NaN unknown."""
     band_error: float = math.nan
     """Probability that the true pass rate lies in another band, given the population of this run; NaN unknown."""
     chance_rate: float = math.nan
@@ -152,11 +152,6 @@ class PassRate:
     def __post_init__(self) -> None:
         if math.isnan(self.rate) and self.trials:
             object.__setattr__(self, "rate", self.successes / self.trials)
-
-    @property
-    def observed(self) -> float:
-        """Successes / trials, the likeliest pass rate, by which bands are named; the rate when there are no counts."""
-        return self.successes / self.trials if self.trials else self.rate
 
     def suspects_label(self, share: float = 0.5) -> bool:
         """Whether at least `share` of the trials, and six of them, agree on an answer that is not the gold answer."""

@@ -195,7 +195,7 @@ def _columns(prompt_id: str, rate: PassRate | None, rules: Rules) -> dict[str, A
             "pass_rate": rate.rate,
             "low": rate.low if known else None,
             "high": rate.high if known else None,
-            "band": name_band(rate.observed, rules.bounds),
+            "band": name_band(rate.rate, rules.bounds),
         }
     return {PREFIX + name: None if value != value else value for name, value in values.items()}
 
@@ -204,6 +204,8 @@ def _judge_rate(rate: PassRate, rules: Rules) -> tuple[str, str] | None:
     drawn = rate.trials + rate.unscored
     if rate.trials:
         figures = f"{rate.successes} of {rate.trials} correct (95% interval {rate.low:.3f} to {rate.high:.3f})"
+        if abs(rate.rate - rate.successes / rate.trials) > 0.0005:
+            figures += f", a pass rate of {rate.rate:.3f} after correction"
     else:
         figures = f"a pass rate of {rate.rate:.3f}, of unknown trials"
     if rules.max_truncated is not None and drawn and rate.truncated > rules.max_truncated * drawn:
@@ -212,15 +214,15 @@ def _judge_rate(rate: PassRate, rules: Rules) -> tuple[str, str] | None:
         agreed = f"{rate.other_count} of {rate.trials} rollouts agree on {rate.other_answer!r:.80} instead"
         return "suspected_wrong_label", f"{agreed}; {figures}"
     low, high = rules.keep
-    if rate.observed < low:
-        return name_band(rate.observed, rules.bounds), f"{figures}, below {low:g}"
-    if rate.observed > high:
+    if rate.rate < low:
+        return name_band(rate.rate, rules.bounds), f"{figures}, below {low:g}"
+    if rate.rate > high:
         return "mastered", f"{figures}, above {high:g}"
     if rules.chance_confidence is None:
         return None
     if rate.above_chance < rules.chance_confidence:
         sure = f"probability {rate.above_chance:.2f} that it is better, {rules.chance_confidence:g} is asked for"
         return "chance", f"{figures}, which cannot be told from guessing at {rate.chance_rate:.2f} ({sure})"
-    if rate.above_chance != rate.above_chance and rate.observed <= rate.chance_rate:
+    if rate.above_chance != rate.above_chance and rate.rate <= rate.chance_rate:
         return "chance", f"{figures}, and guessing would pass at {rate.chance_rate:.2f}"
     return None

@@ -6,10 +6,7 @@ import pytest
 
 from rlguard.counting import count_rates, summarise_chance
 from rlguard.segments import Tally
-from rlguard.sequential import Plan, StoppingRule
 from rlguard.types import Problem
-
-FIXED = StoppingRule([Plan(4, 4)])
 
 
 def group(prompt_id, answers, truncated=0, unscored=0):
@@ -19,7 +16,7 @@ def group(prompt_id, answers, truncated=0, unscored=0):
 
 
 def count(problems, groups, **options):
-    return {rate.prompt_id: rate for rate in count_rates(problems, groups, FIXED, **options)}
+    return {rate.prompt_id: rate for rate in count_rates(problems, groups, True, **options)}
 
 
 def test_chance_rate_comes_from_the_wrong_answers_to_other_prompts():
@@ -96,7 +93,7 @@ def test_counts_bands_and_status():
 
 
 def test_nothing_to_count():
-    assert count_rates([], [], FIXED) == []
+    assert count_rates([], [], True) == []
 
 
 def test_chance_by_answer_type():
@@ -107,3 +104,12 @@ def test_chance_by_answer_type():
     assert summary["integer"]["prompts"] == 2
     assert summary["integer"]["chance_rate"] == pytest.approx((0.5 + 1.0) / 2)
     assert summary["integer"]["chance_low"] < 0.75 < summary["integer"]["chance_high"]
+
+
+def test_rates_after_stopping_are_drawn_towards_the_population():
+    problems = [Problem(f"p{i}", "?", "1") for i in range(40)]
+    groups = [group(f"p{i}", {"1": (4, 4)} if i % 2 else {"0": (4, 0)}) for i in range(40)]
+    adaptive = count_rates(problems, groups, False)
+    assert 0.9 < adaptive[1].rate < 1.0
+    assert 0.0 < adaptive[0].rate < 0.1
+    assert adaptive[0].high > count_rates(problems, groups, True)[0].high  # valid at any time, so wider

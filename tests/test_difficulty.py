@@ -74,6 +74,14 @@ def test_another_way_of_drawing_or_judging_does_not_mix(tmp_path, options, diffe
         estimate_pass_rates(ROWS, **arguments)
 
 
+def test_a_refused_run_leaves_the_rates_alone(tmp_path):
+    estimate(tmp_path, FakeEngine(script), n=1)
+    before = (tmp_path / "rates" / "rates.parquet").read_bytes()
+    with pytest.raises(InputError, match="do not mix"):
+        estimate(tmp_path, FakeEngine(script), n=1, sampling=Sampling(top_p=0.9), rows=ROWS[:1])
+    assert (tmp_path / "rates" / "rates.parquet").read_bytes() == before
+
+
 def test_another_model_in_an_engine_of_ones_own_does_not_mix(tmp_path):
     class Other(FakeEngine):
         def describe(self):

@@ -144,11 +144,10 @@ def test_pictures_are_part_of_a_prompt(caplog):
         ({"chance_rate": 0.5}, {}, "chance"),
         ({"chance_rate": 0.5}, {"chance_confidence": None}, None),
         ({"chance_rate": 0.6, "above_chance": 0.99}, {}, None),  # the probability knows more than the two rates
-        ({"successes": 4, "trials": 80}, {}, "near-impossible"),
-        ({"successes": 0}, {}, "impossible"),
-        ({"successes": 16}, {}, "mastered"),
-        ({"rate": 0.01}, {}, None),  # the counts say more of one prompt than the unbiased rate,
-        ({"successes": 0}, {"keep": (0.0, 1.0)}, None),
+        ({"rate": 0.05}, {}, "near-impossible"),
+        ({"rate": 0.01}, {}, "impossible"),
+        ({"rate": 0.95}, {}, "mastered"),
+        ({"rate": 0.01}, {"keep": (0.0, 1.0)}, None),
         ({"rate": math.nan, "trials": 0, "unscored": 16}, {}, "unscored"),
         ({"rate": math.nan, "trials": 0, "status": "not_sampled"}, {}, "not_sampled"),
         ({"rate": math.nan, "trials": 0, "status": "gold_rejected"}, {}, "gold_rejected"),
@@ -174,7 +173,7 @@ def test_figures_in_plain_words():
         "12 of 16 rollouts agree on '7' instead; 8 of 16 correct"
     )
     assert "cannot be told from guessing at 0.40 (probability 0.80" in detail(chance_rate=0.4, above_chance=0.8)
-    assert detail(successes=1).endswith("below 0.1")
+    assert detail(rate=0.05).endswith("a pass rate of 0.050 after correction, below 0.1")
     assert detail(successes=0, trials=0, rate=0.95) == "a pass rate of 0.950, of unknown trials, above 0.9"
 
 
@@ -188,7 +187,7 @@ ROW = st.tuples(st.sampled_from("pq"), st.sampled_from(["1", "1.0", "2"]), KINDS
 )
 def test_agrees_with_a_slow_plain_loop(rows):
     kinds = {(prompt, answer): kind for prompt, answer, kind in rows}
-    changes = {"rejected": {"status": "gold_rejected"}, "easy": {"successes": 16}, "hard": {"successes": 0}, "fine": {}}
+    changes = {"rejected": {"status": "gold_rejected"}, "easy": {"rate": 1.0}, "hard": {"rate": 0.0}, "fine": {}}
     rates = [rate_of(*pair, **changes[kind]) for pair, kind in kinds.items() if kind != "not_estimated"]
     expected = []
     for number, (prompt, answer, _) in enumerate(rows):
@@ -217,7 +216,7 @@ def test_filtering_again_replaces_its_columns():
     again = filter_dataset(kept, [replace(RATES[0], successes=4, rate=0.25)]).kept[0]
     assert list(again) == list(kept[0])
     assert (again["rlguard_successes"], again["rlguard_pass_rate"]) == (4, 0.25)
-    dropped = filter_dataset(kept, [replace(RATES[0], successes=16)]).dropped
+    dropped = filter_dataset(kept, [replace(RATES[0], rate=1.0)]).dropped
     assert "rlguard_drop_reason" not in filter_dataset(dropped, RATES).kept[0]
 
 

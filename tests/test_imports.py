@@ -21,7 +21,7 @@ LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"advantage", "chance", "sequential"},
     {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
     {"sampling", "tracker", "engines", "report"},
-    {"difficulty", "filtering", "published", "scan", "guard"},
+    {"difficulty", "filtering", "published", "labelled", "scan", "guard"},
     {"integrations"},
     {"cli", "console", "__main__"},
 ]

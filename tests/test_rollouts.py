@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rlguard.rollouts import RolloutStore, read_rule
+from rlguard.rollouts import RolloutStore, read_plans
 from rlguard.segments import ROLLOUTS, Tally, group_rollouts, is_store, read_rollouts, to_line
 from rlguard.sequential import Plan
 from rlguard.types import InputError, Rollout
@@ -148,15 +148,15 @@ def test_received_rollouts_do_not_pile_up(tmp_path):
             store.append([rollout("a", index)])
 
 
-def test_the_rule_of_all_plans_is_kept(tmp_path):
+def test_the_plans_of_all_runs_are_kept(tmp_path):
+    refined = Plan(error_rate=0.1, population=(0.5, 0.5))
     with RolloutStore(tmp_path, KEY) as store:
-        assert store.add_plan(Plan(4, 4)).next_look(0, 4) is None
-        assert store.add_plan(Plan(6, 6)).next_look(0, 4) == 6
-        store.add_plan(Plan(4, 4))
-    assert read_rule(tmp_path).plans == (Plan(4, 4), Plan(6, 6))
+        for plan in (Plan(4, 4), refined, Plan(4, 4)):
+            store.add_plan(plan)
+    assert read_plans(tmp_path) == [Plan(4, 4), refined]
     (tmp_path / "design.json").write_text('[{"nonsense": 1}]')
     with pytest.raises(InputError, match="not a sampling design"):
-        read_rule(tmp_path)
+        read_plans(tmp_path)
 
 
 KILLED = """

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from rlguard.difficulty import REFINEMENTS
-from rlguard.sequential import RATES, Plan, StoppingRule, band_error, fit_population, refine_plan
+from rlguard.sequential import RATES, Plan, Population, refine_plan
 from rlguard.stats import confidence_sequence
 from rlguard.types import name_band
 
@@ -97,10 +97,9 @@ def stop(successes: np.ndarray, plan: Plan, refine: bool) -> np.ndarray:
     for _ in range(1 + REFINEMENTS * refine):
         if going is None:
             break
-        rule = StoppingRule([going])
         for row, counts in enumerate(successes):
             n = int(taken[row])
-            while (look := rule.next_look(int(counts[n - 1]) if n else 0, n)) is not None:
+            while (look := going.next_look(int(counts[n - 1]) if n else 0, n)) is not None:
                 n = look
             taken[row] = n
         going = refine_plan(plan, successes[np.arange(len(taken)), taken - 1], taken)
@@ -110,10 +109,11 @@ def stop(successes: np.ndarray, plan: Plan, refine: bool) -> np.ndarray:
 def judge(successes: np.ndarray, trials: np.ndarray, truth: np.ndarray, bounds) -> dict:
     """Rollouts a prompt, the share of bands that are wrong, and what the estimator expects that share to be."""
     k = successes[np.arange(len(trials)), trials - 1]
-    population = fit_population(k, trials)
+    population = Population.fit(k, trials)
     states, which = np.unique(np.stack([k, trials], axis=1), axis=0, return_inverse=True)
-    errors = np.array([band_error(int(a), int(n), population, bounds) for a, n in states])[which.ravel()]
-    bands = np.array([name_band(a / n, bounds) for a, n in states])[which.ravel()]
+    named = [name_band(population.rate(*state), bounds) for state in states]
+    errors = [population.band_error(*state, band, bounds) for state, band in zip(states, named, strict=True)]
+    bands, errors = np.array(named)[which.ravel()], np.array(errors)[which.ravel()]
     return {
         "n": float(trials.mean()),
         "wrong": float(np.mean(bands != truth)),

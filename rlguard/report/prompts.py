@@ -137,7 +137,7 @@ def count_drops(run: Run) -> dict[str, int]:
 
 
 def bin_rates(prompts: list[Row]) -> list[Row]:
-    """Prompts by pass rate: exactly 0 and exactly 1 stand apart, tenths between; each bin counts its bands.
+    """Prompts by pass rate: never and always solved stand apart, tenths between; each bin counts its bands.
 
     The ends stand apart because a prompt never solved and one solved once in 16 ask for different treatment.
     """
@@ -145,7 +145,7 @@ def bin_rates(prompts: list[Row]) -> list[Row]:
     bins += [{"label": f"{i / 10:.1f}–{(i + 1) / 10:.1f}", "bands": Counter()} for i in range(10)]
     bins += [{"label": "1", "bands": Counter()}]
     for row in prompts:
-        rate = row["rate"]
+        rate = row["successes"] / row["trials"] if row["trials"] else row["rate"]  # the latter may be corrected
         if rate is None:
             continue
         place = 0 if rate <= 0 else 11 if rate >= 1 else 1 + min(9, int(rate * 10 + 1e-9))

@@ -1,0 +1,348 @@
+"""Signs that only a batch shows: one answer for every prompt, answers copied from the prompt, groups that guess.
+
+Each compares final answers with the batch's own gold answers: genuine answers are spread as the golds are, so what is
+given far more often than it is right is given for another reason. A prompt counts once, however many completions it
+has: completions of one prompt resemble each other.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from rlguard.answers import answer_type, extract_answer, normalise_answer
+from rlguard.shortcuts.case import NUMBERS, matches, read_value
+from rlguard.shortcuts.equations import find_equations
+from rlguard.shortcuts.evidence import LIMIT, quote
+from rlguard.shortcuts.prompts import PromptFacts, read_prompt
+from rlguard.types import Finding, InputError, Messages, prompt_text
+
+READ_LIMIT = 400_000
+"""Characters of a completion that are read, from its end."""
+FALSE_ALARM = 1e-3
+LEAST_RATIO = 2 / 3
+_NUMBER_WORDS = re.compile(
+    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|half|double|twice|dozen)\b",
+    re.IGNORECASE,
+)
+_OFFERS = re.compile(r"\b(?:options?|choices?|choose|pick|select|one of|either|which of|between)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResult:
+    """What a batch shows beyond its single completions."""
+
+    findings_B: list[list[Finding]]
+    """One list per completion, in the order given; spans are those of the final answers."""
+    skipped: dict[str, str]
+    """Detectors that could not run, with "SKIPPED: " and what they lacked."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """One completion, its prompt's name and what is known of it."""
+
+    text: str
+    prompt_id: Hashable
+    answer: tuple[str, int, int] | None
+    given: str | None
+    """Final answer, normalised; spelled as the gold answer where it was judged right."""
+    gold: str | None
+    outcome: float
+
+
+@dataclass(slots=True)
+class _Kind:
+    """The prompts whose gold answers are of one type."""
+
+    prompts: int = 0
+    golds: Counter[str] = field(default_factory=Counter)
+    wrong: dict[str, float] = field(default_factory=dict)
+    """Answer -> sum, over prompts whose gold is another, of the share of their completions that give it."""
+
+
+def detect_group_shortcuts(
+    completions: Sequence[str | Messages],
+    prompt_ids: Sequence[Hashable],
+    answers: Sequence[Any] | None = None,
+    outcomes: Sequence[float] | None = None,
+    prompts: Sequence[str | Messages] | None = None,
+    false_alarm: float = FALSE_ALARM,
+    least_ratio: float | None = LEAST_RATIO,
+) -> GroupResult:
+    """Finds `same_answer`, `copied_answer` and `lucky_guess` in a batch.
+
+    Args:
+        completions: B completions, text or chat messages, of as many prompts as there are distinct ids.
+        prompt_ids: B names of their prompts; groups may be ragged and in any order.
+        answers: B gold answers; a None among them is not known.
+        outcomes: B outcomes, 1, 0 or NaN; without them a final answer is right that equals the gold answer.
+        prompts: B prompts, for `copied_answer`.
+        false_alarm: Bound on the probability that a batch without shortcuts has a `same_answer` (or `copied_answer`).
+        least_ratio: A finding needs a likelihood ratio of at most this; None turns the threshold off.
+
+    Returns:
+        Findings per completion, and what was skipped. Ratios lie in [1/50, 50]. They hold for a success; on a wrong
+        completion they only show the pattern.
+
+    Raises:
+        InputError: Lengths differ, an outcome is no outcome, or a prompt has two gold answers; names the row.
+
+    >>> said = ["so the answer is 0"] * 10
+    >>> result = detect_group_shortcuts(said, list(range(10)), answers=list(range(10)))
+    >>> result.findings_B[3][0].kind, round(result.findings_B[3][0].likelihood_ratio, 2), sorted(result.skipped)
+    ('same_answer', 0.14, ['copied_answer', 'lucky_guess'])
+    """
+    rows = _read(completions, prompt_ids, answers, outcomes)
+    asked = None if prompts is None else [prompt_text(prompt) for prompt in _sized("prompts", prompts, len(rows))]
+    groups: dict[Hashable, list[int]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(row.prompt_id, []).append(number)
+    kinds = _count_kinds(rows, groups)
+    found: list[list[Finding]] = [[] for _ in rows]
+    skipped: dict[str, str] = {}
+    if not kinds:
+        skipped = dict.fromkeys(("same_answer", "copied_answer", "lucky_guess"), "SKIPPED: needs gold answers")
+        return GroupResult(found, skipped)
+    detectors: dict[str, Iterator[tuple[int, Finding]] | str] = {
+        "same_answer": _same_answer(rows, kinds, false_alarm) if len(groups) > 1 else "needs more than one prompt",
+        "lucky_guess": _lucky_guess(rows, groups, kinds) if len(groups) > 1 else "needs more than one prompt",
+        "copied_answer": "needs prompts" if asked is None else _copied_answer(rows, groups, asked, false_alarm),
+    }
+    if not isinstance(detectors["lucky_guess"], str) and not any(len(_scored(rows, g)) > 1 for g in groups.values()):
+        detectors["lucky_guess"] = "needs two or more scored completions of a prompt"
+    for name, detector in detectors.items():
+        if isinstance(detector, str):
+            skipped[name] = f"SKIPPED: {detector}"
+            continue
+        for number, finding in detector:
+            if least_ratio is None or finding.likelihood_ratio <= least_ratio:
+                found[number].append(finding)
+    return GroupResult(found, skipped)
+
+
+def _sized(name: str, column: Sequence[Any], size: int) -> Sequence[Any]:
+    if len(column) != size:
+        raise InputError(f"{name}: expected {size}, one per completion, given {len(column)}")
+    return column
+
+
+def _read(
+    completions: Sequence[Any], ids: Sequence[Hashable], answers: Sequence[Any] | None, outcomes: Sequence[float] | None
+) -> list[_Row]:
+    size = len(completions)
+    _sized("prompt_ids", ids, size)
+    golds = [None] * size if answers is None else _sized("answers", answers, size)
+    judged = [None] * size if outcomes is None else _sized("outcomes", outcomes, size)
+    rows, first_gold = [], dict[Hashable, str | None]()
+    for number in range(size):
+        text = completions[number]
+        if not isinstance(text, str):
+            if not isinstance(text, list) or not all(isinstance(part, dict) for part in text):
+                raise InputError(f"completion in row {number}: expected text or chat messages, given {text!r:.40}")
+            text = prompt_text([part for part in text if part.get("role", "assistant") == "assistant"])
+        gold = None if golds[number] is None else normalise_answer(golds[number])
+        if first_gold.setdefault(ids[number], gold) != gold:
+            expected = first_gold[ids[number]]
+            raise InputError(f"row {number}: prompt {ids[number]!r} has gold {expected!r} elsewhere, given {gold!r}")
+        skip = max(0, len(text) - READ_LIMIT)
+        answer = extract_answer(text[skip:])
+        given = None if answer is None else normalise_answer(answer[0])
+        right = math.nan if gold is None else float(given == gold)
+        outcome = right if judged[number] is None else float(judged[number])  # type: ignore[arg-type]
+        if outcome not in (0.0, 1.0) and not math.isnan(outcome):
+            raise InputError(f"outcome in row {number}: expected 1, 0 or NaN, given {outcome}")
+        span = None if answer is None else (answer[0], answer[1] + skip, answer[2] + skip)
+        given = gold if outcome == 1.0 and gold is not None and given is not None else given
+        rows.append(_Row(text, ids[number], span, given, gold, outcome))
+    return rows
+
+
+def _count_kinds(rows: list[_Row], groups: dict[Hashable, list[int]]) -> dict[str, _Kind]:
+    kinds: dict[str, _Kind] = {}
+    for numbers in groups.values():
+        gold = rows[numbers[0]].gold
+        if gold is None:
+            continue
+        kind = kinds.setdefault(answer_type(gold), _Kind())
+        kind.prompts += 1
+        kind.golds[gold] += 1
+        for answer, count in Counter(rows[number].given for number in numbers).items():
+            if answer is not None and answer != gold:
+                kind.wrong[answer] = kind.wrong.get(answer, 0.0) + count / len(numbers)
+    return kinds
+
+
+def _compare(gold_hits: int, prompts: int, given: float, others: int) -> tuple[float, float]:
+    """How a property of final answers speaks for luck, and whether it is more frequent than the golds allow.
+
+    Args:
+        gold_hits: Prompts whose gold answer has the property.
+        prompts: All prompts.
+        given: Sum of the shares, over prompts whose gold lacks it, of completions whose answer has it.
+        others: The number of those prompts.
+
+    Returns:
+        `(ratio, bound)`. The ratio is P(property | genuine) / P(property | lucky): genuine answers have it as often as
+        golds do, lucky ones as often as it is given where it is wrong (both by Jeffreys' estimate). The bound is on
+        the probability of so much of it if answers were drawn like golds (Hoeffding 1963, theorem 1: shares in [0, 1],
+        independent between prompts, whatever their spread within).
+    """
+    ratio = (gold_hits + 0.5) / (prompts + 1) * (others + 1) / (given + 0.5)
+    mean, expected = min(1.0, given / others) if others else 0.0, (gold_hits + 1) / (prompts + 1)
+    if mean <= expected:
+        return ratio, 1.0
+    distance = mean * math.log(mean / expected)
+    distance += (1 - mean) * math.log((1 - mean) / (1 - expected)) if mean < 1 else 0.0
+    return ratio, math.exp(-others * distance)
+
+
+def _finding(kind: str, reason: str, row: _Row, ratio: float) -> Finding:
+    start, end = row.answer[1:] if row.answer else (0, len(row.text))
+    ratio = min(max(ratio, 1 / LIMIT), LIMIT)
+    return Finding(kind, reason, start, end, ratio, "error" if ratio <= 0.2 else "warn")
+
+
+def _same_answer(rows: list[_Row], kinds: dict[str, _Kind], false_alarm: float) -> Iterator[tuple[int, Finding]]:
+    """One final answer for many prompts, where the gold answers are others."""
+    flagged: dict[tuple[str, str], tuple[float, str]] = {}
+    tested = sum(len(kind.wrong) for kind in kinds.values())
+    for name, kind in kinds.items():
+        for answer, given in kind.wrong.items():
+            right, others = kind.golds[answer], kind.prompts - kind.golds[answer]
+            ratio, bound = _compare(right, kind.prompts, given, others)
+            if bound * tested <= false_alarm:
+                reason = (
+                    f"answer {quote(answer)} given to {100 * given / others:.0f} % of the prompts where it is wrong"
+                )
+                flagged[name, answer] = ratio, f"{reason}; it is right for {100 * right / kind.prompts:.0f} %"
+    for number, row in enumerate(rows):
+        key = (answer_type(row.gold), row.given) if flagged and row.gold is not None else None
+        if key in flagged:
+            ratio, reason = flagged[key]  # type: ignore[index]
+            yield number, _finding("same_answer", reason, row, ratio)
+
+
+def _copied_answer(
+    rows: list[_Row], groups: dict[Hashable, list[int]], asked: list[str], false_alarm: float
+) -> Iterator[tuple[int, Finding]]:
+    """The final number stands in the prompt, and the completion works nothing out.
+
+    Only prompts that take several steps and offer no options count: elsewhere the answer may stand there honestly.
+    """
+    prompts = gold_hits = others = 0
+    given, copies = 0.0, list[int]()
+    for numbers in groups.values():
+        prompt, gold = asked[numbers[0]], rows[numbers[0]].gold
+        facts = read_prompt(prompt)
+        value = None if gold is None else read_value(gold)
+        if value is None or facts.steps < 2 or facts.other_rules or _OFFERS.search(prompt):
+            continue
+        copied = [number for number in numbers if _is_copied(rows[number], facts)]
+        copies += copied
+        prompts += 1
+        if value in facts.numbers:
+            gold_hits += 1
+        else:
+            others += 1
+            given += len(copied) / len(numbers)
+    ratio, bound = _compare(gold_hits, prompts, given, others)
+    if bound > false_alarm:
+        return
+    for number in copies:
+        answer = quote(rows[number].answer[0])  # type: ignore[index]
+        reason = f"answer {answer} stands in the prompt and is worked out nowhere; so do {100 * given / others:.0f} %"
+        reason += f" of answers where it is wrong, and {100 * gold_hits / prompts:.0f} % of golds"
+        yield number, _finding("copied_answer", reason, rows[number], ratio)
+
+
+def _is_copied(row: _Row, facts: PromptFacts) -> bool:
+    """Whether a final number stands in the prompt, and no other number is reached on the way."""
+    value = read_value(row.answer[0]) if row.answer else None
+    if value is None or row.answer is None or value not in facts.numbers:
+        return False
+    body = row.text[: row.answer[1]] + " " + row.text[row.answer[2] :]
+    if len(body) > 20_000 or _NUMBER_WORDS.search(body):
+        return False
+    if any(read_value(number) not in facts.numbers for number in NUMBERS.findall(body)):
+        return False
+    equations = find_equations(row.text, facts.moduli)
+    return not any(matches(value, side, facts.moduli) for e in equations for side in (e.left, e.right))
+
+
+def _scored(rows: list[_Row], numbers: list[int]) -> list[_Row]:
+    return [rows[number] for number in numbers if not math.isnan(rows[number].outcome)]
+
+
+def _lucky_guess(
+    rows: list[_Row], groups: dict[Hashable, list[int]], kinds: dict[str, _Kind]
+) -> Iterator[tuple[int, Finding]]:
+    """Groups whose answers are spread as answers to other prompts are, and whose successes chance explains."""
+    for numbers in groups.values():
+        scored = _scored(rows, numbers)
+        gold, right = rows[numbers[0]].gold, int(sum(row.outcome for row in scored))
+        if gold is None or len(scored) < 2 or not 0 < right < len(scored):
+            continue
+        kind = kinds[answer_type(gold)]
+        others = kind.prompts - kind.golds[gold]  # none of them is this prompt
+        answers = Counter(row.given for row in scored if row.given is not None)
+        if others < 1 or len(answers) < 2 or _agrees(answers, gold, len(numbers), kind):
+            continue
+        matched = min(kind.wrong.get(gold, 0.0), others)
+        ratio = luck_ratio(right, len(scored), round(matched, 3), others)
+        reason = f"{right} of {len(scored)} right among {len(answers)} different answers; other prompts of its kind"
+        reason += f" get {quote(gold)} {100 * matched / others:.0f} % of the time"
+        for number in numbers:
+            if rows[number].outcome == 1.0:
+                yield number, _finding("lucky_guess", reason, rows[number], ratio)
+
+
+def _agrees(answers: Counter[str], gold: str, size: int, kind: _Kind, level: float = 0.01) -> bool:
+    """Whether a group agrees on a wrong answer more than guesses do: then it follows some method, if a wrong one."""
+    from scipy.special import bdtrc
+
+    total = sum(answers.values())
+    wrong = [(count, answer) for answer, count in answers.items() if answer != gold]
+    for count, answer in wrong:
+        elsewhere = max(0.0, kind.wrong.get(answer, 0.0) - count / size)
+        others = kind.prompts - kind.golds[answer] - 1
+        share = min(1.0, (elsewhere + 0.5) / (others + 1))
+        if float(bdtrc(count - 1, total, share)) * len(wrong) < level:
+            return True
+    return False
+
+
+@lru_cache(maxsize=100_000)
+def luck_ratio(right: int, scored: int, matched: float, others: float) -> float:
+    """P(so many right | the model has some skill here) / P(so many right | it guesses).
+
+    Both are marginal likelihoods: a guess passes with the chance rate c, known from the other prompts up to its
+    posterior Beta(matched + ½, others − matched + ½); a skill q, with Jeffreys' prior, passes with q + (1 − q)·c.
+
+    Args:
+        right: Successes of the group, 0..scored.
+        scored: Scored completions of the group.
+        matched: Other prompts (shares of them) whose answers would have passed here.
+        others: Number of other prompts.
+
+    >>> round(luck_ratio(1, 8, 10, 100), 2), luck_ratio(8, 8, 10, 100)
+    (0.34, 50.0)
+    """
+    import numpy as np
+    from scipy.special import betaincinv, xlog1py, xlogy
+
+    from rlguard.stats import SKILL_GRID
+
+    chance = betaincinv(matched + 0.5, others - matched + 0.5, (np.arange(64) + 0.5) / 64)
+    skilled = SKILL_GRID[:, None] + (1 - SKILL_GRID[:, None]) * chance
+
+    def marginal(rates: np.ndarray) -> float:
+        return float(np.exp(xlogy(right, rates) + xlog1py(scored - right, -rates)).mean())
+
+    return min(max(marginal(skilled) / max(marginal(chance), 1e-300), 1 / LIMIT), LIMIT)
