@@ -18,6 +18,9 @@ from rlguard.types import BOUNDS, PassRate, Problem, name_band
 
 AGREEMENT_BY_CHANCE = 0.01
 """A wrong answer given so often that guessing explains it with less than this probability is one the model holds."""
+RIGHT_WHERE_AGREED = 4
+"""A model's agreement casts doubt on labels only if it agrees on gold answers this many times as often as on others: a
+weak model makes the same mistake again and again."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ def count_rates(
     population = Population.fit(k_P[n_P > 0], n_P[n_P > 0])
     find_interval = binomial_interval if fixed else confidence_sequence
     known: dict[tuple[int, int], tuple[float, str, float]] = {}  # most prompts share their counts with others
+    others_P = _agreed_answers(problems, seen, chance)
     out, rates = set(rejected), []
     for problem, (matches, others), above in zip(problems, chance_P, above_P, strict=True):
         found = seen[problem.id]
@@ -72,7 +76,7 @@ def count_rates(
         rate, band, error = known[k, n]
         low, high = find_interval(k, n)
         chance_low, chance_high = binomial_interval(round(matches), round(others)) if others else (math.nan, math.nan)
-        other = _agreed_answer(problem, found, chance)
+        other = others_P[problem.id]
         rates.append(
             PassRate(
                 problem.id, k, n, low, high, band,
@@ -121,6 +125,17 @@ def _above_chance(k_P: np.ndarray, n_P: np.ndarray, chance_P: Sequence[tuple[flo
     m_P, others_P = np.array(chance_P, float).reshape(-1, 2).T
     above = probability_above(k_P, n_P, np.minimum(m_P, others_P), others_P) if len(k_P) else np.zeros(0)
     return np.where((n_P > 0) & (others_P > 0), above, math.nan)
+
+
+def _agreed_answers(
+    problems: Sequence[Problem], seen: Mapping[str, _Seen], chance: ChanceRates
+) -> dict[str, str | None]:
+    """By prompt the other answer that the model agrees on; none at all where its agreement is not worth much."""
+    others = {problem.id: _agreed_answer(problem, seen[problem.id], chance) for problem in problems}
+    tallies = [(name, found.tally, found.other_count) for name, found in seen.items() if found.tally.trials]
+    right = sum(2 * tally.successes >= tally.trials for _, tally, _ in tallies)
+    wrong = sum(others[name] is not None and 2 * count >= tally.trials for name, tally, count in tallies)
+    return others if right >= RIGHT_WHERE_AGREED * wrong else dict.fromkeys(others)
 
 
 def _agreed_answer(problem: Problem, found: _Seen, chance: ChanceRates) -> str | None:

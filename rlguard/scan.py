@@ -13,6 +13,8 @@ from rlguard.data import read_rows
 from rlguard.difficulty import PROBLEMS
 from rlguard.segments import ROLLOUTS, read_rollouts
 from rlguard.shortcuts import judge_completion
+from rlguard.shortcuts.groups import detect_group_shortcuts
+from rlguard.shortcuts.reference import LengthReference
 from rlguard.types import Finding, InputError, count_reasons, make_prompt_id, prompt_text
 
 _COMPLETION_COLUMNS = ("completion", "completions", "output", "response", "generation")
@@ -64,30 +66,78 @@ class ScanResult:
         ]
 
 
-def scan_rollouts(source: str | Path) -> ScanResult:
-    """Searches stored rollouts for answer repetition and skipped computation.
+def scan_rollouts(source: str | Path, reference: str | Path | None = None) -> ScanResult:
+    """Searches stored rollouts for shortcuts: each completion alone, then the batch, then lengths against a reference.
 
     Args:
         source: A rollout store, a folder with TRL's `completions/*.parquet`, or a JSONL, CSV or Parquet file with a
             column of completions.
+        reference: Rollouts to the same prompts before training, for `length_collapse`; the same kinds of source.
 
     Raises:
         InputError: If the source holds no rollouts in a form that is known; names the columns it has.
     """
-    schema, rollouts = read_any_rollouts(source)
-    findings, count, without_prompt = [], 0, 0
-    for rollout in rollouts:
-        count += 1
-        without_prompt += not rollout.prompt
-        for finding in judge_completion(rollout.completion, rollout.prompt, rollout.answer).findings:
-            placed = dataclasses.replace(finding, prompt_id=rollout.prompt_id, index=rollout.index, step=rollout.step)
-            findings.append((placed, rollout))
-    if count == 0:
+    schema, read = read_any_rollouts(source)
+    rollouts = list(read)
+    if not rollouts:
         raise InputError(f"{source}: holds no rollouts")
+    found = [list(judge_completion(r.completion, r.prompt, r.answer).findings) for r in rollouts]
+    without_prompt = sum(not rollout.prompt for rollout in rollouts)
     skipped = {}
     if without_prompt:
-        skipped["skipped_computation"] = f"SKIPPED for {without_prompt} of {count} rollouts: their prompt is missing"
-    return ScanResult(findings, count, schema, skipped)
+        which = f"SKIPPED for {without_prompt} of {len(rollouts)} rollouts: their prompt is missing"
+        skipped["skipped_computation"] = which
+    skipped |= _search_batch(rollouts, found) | _search_lengths(rollouts, found, reference)
+    findings = [
+        (dataclasses.replace(finding, prompt_id=rollout.prompt_id, index=rollout.index, step=rollout.step), rollout)
+        for rollout, row in zip(rollouts, found, strict=True)
+        for finding in row
+    ]
+    return ScanResult(findings, len(rollouts), schema, skipped)
+
+
+def _search_batch(rollouts: list[Scanned], found: list[list[Finding]]) -> dict[str, str]:
+    """Adds what only the batch shows, step by step where the rollouts have steps: the policy moves."""
+    skipped: dict[str, str] = {}
+    batches: dict[int | None, list[int]] = {}
+    for number, rollout in enumerate(rollouts):
+        if rollout.prompt_id is not None:
+            batches.setdefault(rollout.step, []).append(number)
+    if not batches:
+        return dict.fromkeys(("same_answer", "lucky_guess"), "SKIPPED: the rollouts do not say which prompt is theirs")
+    for numbers in batches.values():
+        batch = [rollouts[number] for number in numbers]
+        result = detect_group_shortcuts(
+            [r.completion for r in batch],
+            [r.prompt_id for r in batch],
+            [r.answer for r in batch],
+            [r.outcome for r in batch],
+            [r.prompt for r in batch],
+        )
+        skipped |= result.skipped
+        for number, more in zip(numbers, result.findings_B, strict=True):
+            kinds = {finding.kind for finding in found[number]}
+            found[number] += [finding for finding in more if finding.kind not in kinds]
+    return skipped
+
+
+def _search_lengths(
+    rollouts: list[Scanned], found: list[list[Finding]], reference: str | Path | None
+) -> dict[str, str]:
+    """Adds completions that are far shorter than the reference run's on the same prompt, in characters."""
+    if reference is None:
+        return {"length_collapse": "SKIPPED: needs a reference run (--reference)"}
+    lengths: dict[str, list[float]] = {}
+    for rollout in read_any_rollouts(reference)[1]:
+        lengths.setdefault(str(rollout.prompt_id), []).append(len(rollout.completion))
+    result = LengthReference.fit(lengths).judge(
+        [len(r.completion) for r in rollouts],
+        [str(r.prompt_id) for r in rollouts],
+        completions=[r.completion for r in rollouts],
+    )
+    for row, more in zip(found, result.findings_B, strict=True):
+        row += more
+    return result.skipped
 
 
 def read_any_rollouts(source: str | Path) -> tuple[str, Iterable[Scanned]]:

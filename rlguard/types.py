@@ -163,7 +163,9 @@ class Finding:
     """One sign of a shortcut in one completion, with the span that shows it."""
 
     kind: str
-    """`answer_repetition`, `text_loop`, `skipped_computation`, `answer_first`, `unsupported_answer`, `false_step`."""
+    """Of one completion: `answer_repetition`, `text_loop`, `skipped_computation`, `placeholder`, `answer_first`,
+    `unsupported_answer`, `copied_answer`, `false_step`; of a batch: `same_answer`, `lucky_guess`, `length_collapse`,
+    `truncation_test`."""
     reason: str
     """One line in plain words."""
     start: int

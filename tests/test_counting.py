@@ -71,6 +71,13 @@ def test_agreement_on_another_answer_is_reported():
     assert all(rates[f"p{i}"].other_answer is None for i in range(9))
 
 
+def test_a_weak_model_that_agrees_on_mistakes_casts_no_doubt():
+    """On four prompts of ten it always makes the same mistake: no label is suspected."""
+    problems = [Problem(f"p{i}", "?", str(i)) for i in range(10)]
+    groups = [group(f"p{i}", {str(i): (8, 8)} if i < 6 else {str(50 + i): (8, 0)}) for i in range(10)]
+    assert all(rate.other_answer is None for rate in count(problems, groups).values())
+
+
 def test_an_answer_given_everywhere_is_no_agreement():
     problems = [Problem(f"p{i}", "?", str(i)) for i in range(10)]
     rates = count(problems, [group(f"p{i}", {"77": (8, 0)}) for i in range(10)])

@@ -21,9 +21,9 @@ LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"advantage", "chance", "sequential"},
     {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
     {"sampling", "tracker", "engines", "report"},
-    {"difficulty", "filtering", "published", "labelled", "scan", "guard"},
+    {"difficulty", "truncating", "filtering", "published", "labelled", "scan", "guard"},
     {"integrations"},
-    {"cli", "console", "__main__"},
+    {"cli", "cli_shared", "cli_sampling", "console", "__main__"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")

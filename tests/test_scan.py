@@ -66,3 +66,19 @@ def test_unknown_tables_are_named(tmp_path, rows, message):
 def test_a_folder_of_nothing(tmp_path):
     with pytest.raises(InputError, match="expected a rollout store"):
         scan_rollouts(tmp_path)
+
+
+def test_batches_and_lengths_are_searched_too(tmp_path):
+    """One answer for every prompt, and completions a tenth as long as before; what cannot be judged is said."""
+    honest = "First I add the numbers with care, 1 + {i} = {j}, and then I check it once more. The answer is {j}."
+    rows = [{"prompt": f"1 + {i} + 0 = ?", "answer": str(i + 1)} for i in range(20) for _ in range(4)]
+    before = [row | {"completion": honest.format(i=int(row["answer"]) - 1, j=row["answer"])} for row in rows]
+    after = [row | {"completion": "The answer is 5."} for row in rows]
+    write_rows(before, tmp_path / "before.jsonl")
+    write_rows(after, tmp_path / "after.jsonl")
+    found = scan_rollouts(tmp_path / "after.jsonl", tmp_path / "before.jsonl")
+    assert found.kinds["same_answer"] > 40
+    assert found.kinds["length_collapse"] > 40
+    assert "length_collapse" not in scan_rollouts(tmp_path / "before.jsonl", tmp_path / "before.jsonl").kinds
+    alone = scan_rollouts(tmp_path / "after.jsonl")
+    assert alone.skipped["length_collapse"] == "SKIPPED: needs a reference run (--reference)"

@@ -218,14 +218,12 @@ def _same_answer(rows: list[_Row], kinds: dict[str, _Kind], false_alarm: float) 
             right, others = kind.golds[answer], kind.prompts - kind.golds[answer]
             ratio, bound = _compare(right, kind.prompts, given, others)
             if bound * tested <= false_alarm:
-                reason = (
-                    f"answer {quote(answer)} given to {100 * given / others:.0f} % of the prompts where it is wrong"
-                )
+                reason = f"answer {quote(answer)} given to {100 * given / others:.0f} % of prompts where it is wrong"
                 flagged[name, answer] = ratio, f"{reason}; it is right for {100 * right / kind.prompts:.0f} %"
     for number, row in enumerate(rows):
         key = (answer_type(row.gold), row.given) if flagged and row.gold is not None else None
         if key in flagged:
-            ratio, reason = flagged[key]  # type: ignore[index]
+            ratio, reason = flagged[key]
             yield number, _finding("same_answer", reason, row, ratio)
 
 
@@ -332,7 +330,7 @@ def luck_ratio(right: int, scored: int, matched: float, others: float) -> float:
         others: Number of other prompts.
 
     >>> round(luck_ratio(1, 8, 10, 100), 2), luck_ratio(8, 8, 10, 100)
-    (0.34, 50.0)
+    (0.33, 50.0)
     """
     import numpy as np
     from scipy.special import betaincinv, xlog1py, xlogy
