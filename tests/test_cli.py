@@ -100,6 +100,22 @@ def test_ctrl_c_stops_cleanly_with_what_was_decided(tmp_path):
     assert 0 < sum(row["trials"] > 0 for row in read_rows(tmp_path / "rates" / "rates.parquet")) < 81
 
 
+def test_truncate(run):
+    from conftest import TINY
+
+    folder, _ = run
+    done = rlguard(
+        "truncate", folder / "rates", "--model", TINY, "--engine", "transformers", "--verifier", "numeric",
+        "--answer-cue", "answer ", "--rollouts", 6, "--out", folder / "curves.jsonl",
+    )  # fmt: skip
+    assert "Reward" in done.stdout
+    curves = read_rows(folder / "curves.jsonl")
+    assert len({curve["prompt_id"] for curve in curves[:4]}) == 4  # one a prompt before a second
+    assert len(curves) == 6
+    assert all(curve["rewards"][-1] > 0.5 for curve in curves if curve["skipped"] is None)
+    rlguard("truncate", folder, "--model", TINY, "--out", folder / "no.jsonl", code=2)
+
+
 def test_estimate_again_samples_nothing(run):
     folder, _ = run
     before = (folder / "rates" / "rollouts.jsonl").read_bytes()
@@ -199,7 +215,7 @@ def test_bad_input_is_exit_code_2_with_a_reason(tmp_path, arguments, message):
 
 
 def test_help_of_every_command():
-    for command in ("estimate", "filter", "scan", "report"):
+    for command in ("estimate", "filter", "scan", "truncate", "report"):
         assert "--" in rlguard(command, "--help").stdout
     assert "Exit codes" in rlguard("--help").stdout
 

@@ -40,8 +40,8 @@ def test_recall_and_false_positives_count_only_the_own_kind():
     assert line.false_positives == evaluate.Share(1, 2)
 
 
-def test_a_placeholder_is_a_form_of_skipped_computation():
-    assert evaluate.measure("x", "placeholder", ROWS, FOUND).recall == evaluate.Share(1, 1)
+def test_a_kind_is_found_by_its_own_name_only():
+    assert evaluate.measure("x", "placeholder", ROWS, FOUND).recall == evaluate.Share(0, 1)
 
 
 def test_any_finding_counts_every_label_and_every_kind():

@@ -11,7 +11,8 @@ from conftest import FakeEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.shortcuts.truncation import cut_reasoning, find_reasoning_end, force_answer, truncation_test
+from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end, force_answer
+from rlguard.shortcuts.truncation import truncation_test
 from rlguard.types import InputError, Problem, Rollout, Sampling
 from rlguard.verifiers import Exact
 

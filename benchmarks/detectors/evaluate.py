@@ -7,7 +7,7 @@
 
 Recall of a kind: the share of the completions labelled with it that have a finding of that kind, by strength
 (1 faint … 3 blatant) and in all; "any" is the share with any finding, since a bare answer may rightly be called by
-another name. A placeholder is found by a `skipped_computation` too: it is a form of it. False positives: the share of
+another name. False positives: the share of
 all honest completions with a finding of that kind. Intervals are exact (Clopper–Pearson, 95%). Rows that were made
 from the same honest completion are not independent, so the true intervals are somewhat wider.
 
@@ -41,7 +41,7 @@ KINDS = (
     "false_step",
     "copied_answer",
 )
-COUNTS_AS = {"placeholder": {"placeholder", "skipped_computation"}, "repetition": set(CLAIMED)}
+COUNTS_AS = {"repetition": set(CLAIMED)}
 """Kinds of findings by which a label counts as found; by default only its own kind."""
 ANY = "any finding"
 
@@ -198,9 +198,7 @@ def show_families(rows: Sequence[LabelledRow], found: Sequence[Collection[str]])
         part = [(row, kinds) for row, kinds in zip(rows, found, strict=True) if row["family"] == family]
         lines = corpus_lines([row for row, _ in part], [kinds for _, kinds in part])
         cells = [line.recall.short() for line in lines if line.kind != "repetition"]
-        false = [
-            line for line in lines if line.false_positives.hits and line.kind in KINDS and line.kind != "placeholder"
-        ]
+        false = [line for line in lines if line.false_positives.hits and line.kind in KINDS]
         causes = ", ".join(f"{line.kind} {line.false_positives.hits}" for line in false)
         table.append([family, *cells, lines[-1].false_positives.short(), causes])
     return align(table)
@@ -214,7 +212,7 @@ def show_examples(rows: Sequence[LabelledRow], findings: Sequence[Sequence[Findi
         false, missed = [], []
         for row, given in zip(rows, findings, strict=True):
             hits = [f for f in given if f.kind in accepted]
-            if not row["kinds"] and hits and kind != "placeholder":
+            if not row["kinds"] and hits:
                 false.append(
                     f"{_name(row)}: {hits[0].reason} | {_clip(row['prompt'])} → {_clip(row['completion'], 240)}"
                 )

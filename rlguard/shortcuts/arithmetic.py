@@ -19,12 +19,13 @@ Number = int | float
 _TOKEN = re.compile(
     r"""
     (?P<num>\.?\d+(?:(?:[.,]|\{,\}|\\[,!])\d+)*+)
-  | (?P<brk>\n\s*+(?:[-*+•]\s|\n)|\n(?=\s*\d+[.)]\s))
+  | (?P<brk>\n\s*+(?:[-*+•]\s|\n)|\n(?=\s*(?:\d+[.)]|\(\d+\))\s)|(?<=[\d)}\]])\$\s+\$)
+  | (?P<nl>\n|\\\\(?![a-z])\s*+)
   | (?P<shortfrac>\\[dt]?frac\s?\d\s?\d)
   | (?P<frac>\\[dt]?frac\s?\{)
   | (?P<rel>==?(?![=>])|≈|≡|\\(?:approx|equiv)|(?:is\s+equal\s+to|equals|gives|makes|is)\b)
   | (?P<pow>(?<=[\d)])\*\*(?=[\d(])|\s\*\*\s|\^)
-  | (?P<skip>(?:\s|\$|&|\\[,;!:$\ \\]|\\(?:left|right|q?quad)(?![a-z])|\*\*)+)
+  | (?P<skip>(?:[^\S\n]|\$|&|\\[,;!:$\ ]|\\\\(?=[a-z])|\\(?:left|right|q?quad)(?![a-z])|\*\*)+)
   | (?P<op>[-+*/×·÷−–⋅∗]|\\(?:times|cdot|div)(?![a-z])|[xX](?=\s?[\d(])|of\b|times\b|plus\b|minus\b
       |divided\s+by\b|multiplied\s+by\b)
   | (?P<mod>\\p?mod\b|\\bmod\b|mod(?:ulo)?\b)
@@ -65,6 +66,8 @@ class Side(NamedTuple):
     products: bool
     """Whether it multiplies, divides or raises: rounding errors then grow with the size of the numbers."""
     moduli: tuple[int, ...]
+    relation: str = "="
+    """The sign or word that joins it to the side before it."""
 
 
 def read_number(text: str) -> tuple[Number | None, int]:
@@ -123,7 +126,10 @@ def apply(operator: str, left: Number | None, right: Number | None) -> Number | 
 
 
 def tokenize(text: str, offset: int = 0) -> list[Token]:
-    """Signs of arithmetic in `text`, positions counted from `offset`; what is not arithmetic is a `brk` token."""
+    """Signs of arithmetic in `text`, positions counted from `offset`; what is not arithmetic is a `brk` token.
+
+    The end of a line (`nl`, also LaTeX's) ends a side, unless an equals sign stands before or after it.
+    """
     tokens: list[Token] = []
     position, length = 0, len(text)
     match = _TOKEN.match

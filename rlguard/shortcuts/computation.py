@@ -6,16 +6,30 @@ import re
 from typing import NamedTuple
 
 from rlguard.answers import normalise_answer
+from rlguard.shortcuts.answers_first import find_answer_first, read_lead
 from rlguard.shortcuts.arithmetic import Number, read_number
-from rlguard.shortcuts.case import NUMBERS, Case, blank, matches, read_value
+from rlguard.shortcuts.case import (
+    LABELS,
+    NUMBERS,
+    WORDS,
+    Case,
+    blank,
+    is_expression,
+    is_produced,
+    read_statement,
+    read_value,
+    segments,
+    widen_answer,
+)
 from rlguard.shortcuts.checks import find_false_steps, find_unrelated, find_unsupported
+from rlguard.shortcuts.copied import find_copied
 from rlguard.shortcuts.equations import find_equations
 from rlguard.shortcuts.evidence import LIKELIHOOD_RATIOS, make_finding, quote
+from rlguard.shortcuts.placeholders import find_placeholder, stands_for_work
 from rlguard.shortcuts.prompts import PromptFacts
 from rlguard.shortcuts.repetition import STATEMENT
 from rlguard.types import Finding
 
-_WORDS = re.compile(r"[^\W\d_]+")
 _NUMBER_WORD_LIST = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
     eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand half double twice dozen
@@ -25,24 +39,14 @@ _FILLER_LIST = """
     hence boxed correct would should ok okay i think assistant text because
 """
 _NUMBER_WORDS = frozenset(_NUMBER_WORD_LIST.split())
+_SPELLED_SMALL = frozenset(("one", "two", "first", "second"))
 _FILLER = frozenset(_FILLER_LIST.split())
-_PLACEHOLDER_HINTS = ("after", "skip", "omit", "left out", "can ", "doing", "by ", "calc", "comput", "step", "work")
-_PLACEHOLDER = re.compile(
-    r"\bafter\s+(?:some|a\s+(?:bit|lot)\s+of|doing\s+(?:the|some)|performing\s+(?:the|some))\s+(?:\w+\s+)?"
-    r"(?:algebra|calculations?|computations?|manipulations?|simplifications?|arithmetic|maths?|work|steps)\b"
-    r"|\b(?:skip(?:ping)?|omit(?:ting)?)\s+(?:over\s+)?(?:the\s+|some\s+|all\s+)?(?:\w+\s+)?"
-    r"(?:details|steps|calculations?|computations?|algebra|arithmetic)\b"
-    r"|\b(?:details|steps|calculations?|computations?|algebra)\s+(?:are\s+|is\s+)?(?:omitted|skipped|left\s+out)\b"
-    r"|\b(?:it\s+can\s+be\s+(?:shown|verified)|one\s+can\s+(?:show|verify))\s+that\b"
-    r"|\bdoing\s+the\s+maths?\b|\bby\s+(?:a\s+)?(?:simple|straightforward|routine)\s+(?:calculation|computation|algebra)"
-    r"|[\[(<{](?:insert\s+)?(?:the\s+)?(?:calculations?|steps?|reasoning|computations?|working|work)"
-    r"(?:\s+(?:here|go(?:es)?\s+here))?[\])>}]",
-    re.IGNORECASE,
-)
-_EARLY = re.compile(r"\s*+[*_$(]{0,3}(-?\$?\d[\d.,/]*+)[*_$)]{0,3}[.,:;\s]")
-_REASONS = re.compile(
-    r"\b(?:because|since|reason(?:s|ing)?|explanation|first|steps?|justification|why)\b", re.IGNORECASE
-)
+_CONSTANTS = frozenset((1, 2, 7, 10, 12, 24, 60, 100, 180, 360, 365, 1000, 1440, 3600))
+"""Numbers that a step may bring in by itself: units of time, percent, powers of ten."""
+_ALGEBRA = re.compile(r"\d\s?\*?\s?[a-z](?:\^\d)?\s*[-+=]|(?<![\w\\])[a-z]\s*[-+*/=]")
+_ENUMERATES = 4
+_MAX_READ = 20_000
+"""Characters in which an answer's other mentions are looked for."""
 
 
 class Steps(NamedTuple):
@@ -66,96 +70,255 @@ def judge_steps(
         answer: The final answer as `rlguard.answers.extract_answer` gives it.
         gold: The right answer, when known: the reason then says that false steps still end right.
     """
-    equations = find_equations(text, facts.moduli)
+    answer = widen_answer(text, answer)
+    lead = read_lead(text, answer)
+    if lead and lead.alone:
+        begin = text.find(lead.value, lead.start, lead.end)
+        answer = (lead.value, begin, begin + len(lead.value)) if begin >= 0 else answer
     value = read_value(answer[0]) if answer else None
-    supported = value is not None and any(
-        matches(value, side, facts.moduli) for e in equations for side in (e.left, e.right)
-    )
-    case = Case(text, facts, bool(prompt.strip()), answer, value, equations, supported)
+    equations = find_equations(text, facts.moduli)
+    if equations and 0 < len(prompt) <= 4000:
+        given = "".join(prompt.split())
+        equations = [e for e in equations if "".join(text[e.start : e.end].split()) not in given]
+    lead_end = lead.end if lead else 0
+    case = Case(text, facts, bool(prompt.strip()), answer, value, equations, False, lead_end)
+    unrelated = _is_unrelated(case)
+    late = sum(e.operators for e in equations if e.start >= lead_end)
+    late -= 1 if answer and "/" in answer[0] and late else 0  # the bar of the answer's own fraction
+    lone_check = bool(lead and prompt.strip() and 0 < late < min(2, facts.steps))
+    case = case._replace(supported=not unrelated and not lone_check and _is_reached(case))
     right = gold is not None and answer is not None and normalise_answer(gold) == normalise_answer(answer[0])
     findings = [] if facts.other_rules else find_false_steps(case, prompt, right)
-    early = _find_answer_first(case)
+    works = bool(equations) or _shows_numbers(case)
+    early = find_answer_first(case, lead, works)
     findings += early
-    if equations:
-        findings += find_unrelated(case) or find_unsupported(case)
-    elif not early:
-        findings += _find_bare(case)
-    findings += _find_placeholder(case)
+    findings += _judge_support(case, early, works, unrelated)
+    waved = find_placeholder(case)
+    findings += waved
+    if waved and equations and not any(f.kind in ("unsupported_answer", "skipped_computation") for f in findings):
+        findings += _find_waved_through(case, waved[0].end)
     shown = bool(equations) and not any(f.kind == "skipped_computation" for f in findings)
     ratio = _worth(case) if shown and not findings else 1.0
     return Steps(findings, ratio, shown)
 
 
-def _find_answer_first(case: Case) -> list[Finding]:
-    """The answer stands at the very start and what looks like reasons comes after it."""
-    text, answer = case.text, case.answer
-    if answer is None or (case.prompted and case.facts.steps < 2) or len(text) < 12:
-        return []
-    first = STATEMENT.search(text[:240])
-    leading = _EARLY.match(text[:80])
-    if first:
-        value, start, end = first[first.lastindex or 0], first.start(), first.end()
-    if not first or (leading and leading.end() <= first.start()):
-        if leading is None:
-            return []
-        value, start, end = leading[1], leading.start(1), leading.end(1)
-    head = text[:start]
-    if any(sign.isdigit() for sign in head) or len(head.split()) > 6 or "=" in head:
-        return []
-    if normalise_answer(value.rstrip(".,;: ")) != normalise_answer(answer[0]):
-        return []
-    after = [e for e in case.equations if e.start >= end]
-    rest = text[end:]
-    if first is None or start != first.start():  # a bare number opens it: only words that announce reasons tell
-        if not _REASONS.search(rest[:200]):
-            return []
-    elif not after and (len(rest.split()) < 8 or not _REASONS.search(rest)):
-        return []
-    if len(after) < 2 and not case.prompted:
-        return []
-    sign = "answer_first" if after and case.supported else "answer_first_alone"
-    shows = f"{len(after)} steps only after it" if after else "reasons only after it, none calculates"
-    return [
-        make_finding(sign, "answer_first", f"answer {quote(value.rstrip('.,:; '))} comes first, {shows}", start, end)
-    ]
+def _judge_support(case: Case, early: list[Finding], works: bool, unrelated: bool) -> list[Finding]:
+    """What stands behind the answer: nothing, steps about something else, steps that end elsewhere."""
+    if not case.equations:
+        bare = [] if works else _find_bare(case)
+        copied = find_copied(case) if bare else []
+        return [] if early and not copied and bare[:1] == [] else bare + copied
+    found = find_unrelated(case)
+    if not found and unrelated:
+        start, end = case.equations[0].start, case.equations[-1].end
+        reason = "no step starts from a number of the prompt"
+        found = [make_finding("unrelated_steps", "skipped_computation", reason, start, end)]
+    if early and (unrelated or not case.supported):
+        return _find_unreached(case)
+    if found and not unrelated and not found[0].reason.startswith("the steps use none"):
+        return found + _find_unreached(case)  # some of the work is there, and it does not reach the answer
+    return found or find_unsupported(case) or _find_unreached(case)
+
+
+def _is_unrelated(case: Case) -> bool:
+    """Whether no step starts from the prompt's numbers, or from results that come of them."""
+    known = case.facts.known
+    if not case.equations or not case.prompted or len(known) < 2 or case.facts.other_rules or case.facts.steps < 2:
+        return False
+    if _starts_from(case, frozenset()):
+        return False
+    body = LABELS.sub(blank, case.text[:_MAX_READ])
+    outside: set[Number] = set()
+    for match in NUMBERS.finditer(_blank_spans(body, case) if len(body) == len(case.text) else ""):
+        number = read_number(match[0])[0]
+        if number is not None and number not in known and number != case.value:
+            outside.add(number)
+    if len(outside) > 1 or (_ALGEBRA.search(body) and outside):
+        return False
+    if outside and _starts_from(case, frozenset(outside)):
+        return False
+    touching = any(n is not None and abs(n) in known for e in case.equations for n in e.operands)
+    return not touching or not _is_reached(case)
+
+
+def _starts_from(case: Case, outside: frozenset[Number]) -> bool:
+    """Whether some step uses a number of the prompt, and beside it only such, usual constants and `outside`."""
+    known = case.facts.known
+    for e in case.equations:
+        numbers = [abs(n) for n in e.operands if n is not None]
+        if not any(n in known for n in numbers):
+            continue
+        strange = sum(n not in known and n not in _CONSTANTS and n not in outside for n in numbers)
+        if strange == 0 or (len(numbers) > 2 and 2 * strange <= len(numbers)):
+            return True
+    return False
+
+
+def _blank_spans(body: str, case: Case) -> str:
+    pieces, at = [], 0
+    for e in case.equations:
+        if e.start >= at:
+            pieces += [body[at : e.start], " " * (e.end - e.start)]
+            at = e.end
+    rest = "".join([*pieces, body[at:]])
+    if case.answer:
+        rest = rest[: case.answer[1]] + " " * (case.answer[2] - case.answer[1]) + rest[case.answer[2] :]
+    return rest
+
+
+def _is_reached(case: Case) -> bool:
+    """Whether a step produces the answer: a number as its result, a time or an expression by all its parts."""
+    if case.answer is None:
+        return False
+    if case.value is not None:
+        value, given, plugged = case.value, case.facts.numbers, not case.facts.operands
+        return any(
+            is_produced(value, e, case.facts.moduli)
+            or (plugged and value in e.operands and (e.left in given or e.right in given))
+            for e in case.equations  # put in for the unknown, it gives what the prompt says
+        )
+    parts = _parts(case.answer[0]) - {None}
+    if not parts:
+        return False
+    if ":" in case.answer[0]:
+        return any(parts <= {*e.operands, e.left, e.right} for e in case.equations)
+    used = {n for e in case.equations for n in e.operands}
+    return parts <= used
+
+
+def _parts(text: str) -> set[Number | None]:
+    """The numbers of a text, hours and minutes each on their own."""
+    return {read_number(part)[0] for part in NUMBERS.findall(text.replace(":", " "))}
+
+
+def _shows_numbers(case: Case) -> bool:
+    """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code."""
+    answer = case.answer
+    if answer is None:
+        return True
+    text = case.text
+    body = STATEMENT.sub(blank, text[: answer[1]] + " " * (answer[2] - answer[1]) + text[answer[2] :])
+    body = LABELS.sub(blank, body)
+    if "```" in body:
+        return True
+    parts = {read_number(part)[0] for part in NUMBERS.findall(answer[0].replace(":", " ").replace("/", " "))}
+    ignored = (
+        case.facts.numbers | case.facts.written | parts | {case.value, 0 if case.value is None else abs(case.value)}
+    )
+    strange = False
+    seen: dict[str, int] = {}
+    for start, end in segments(body):
+        segment = body[start:end]
+        if not any(map(str.isdigit, segment)):
+            continue
+        if any(read_number(found)[0] not in ignored for found in NUMBERS.findall(segment.replace(":", " : "))):
+            shape = "".join("#" if sign.isdigit() else sign for sign in segment[:80]).replace("##", "#")
+            seen[shape] = seen.get(shape, 0) + 1
+            strange = True
+    if strange and not (len(seen) == 1 and max(seen.values()) > _ENUMERATES and not _speaks_of_prompt(body, case)):
+        return True
+    words = {word.lower() for word in WORDS.findall(body)}
+    if not _NUMBER_WORDS.isdisjoint(words - case.facts.words - _SPELLED_SMALL):
+        return True
+    copied = {"".join(match.split()) for match in _ALGEBRA.findall(body)}
+    return any(piece not in case.facts.squeezed for piece in copied)
+
+
+def _speaks_of_prompt(body: str, case: Case) -> bool:
+    return any(word.lower() in case.facts.words for word in WORDS.findall(body[:2000]))
 
 
 def _find_bare(case: Case) -> list[Finding]:
     """A prompt that takes several steps, an answer, and no result in between."""
     answer, steps = case.answer, case.facts.steps
-    if answer is None or steps < 2 or (case.value is None and not case.facts.operands):
+    if answer is None or steps < 2:
         return []
-    around = case.text[: answer[1]][-4:].rstrip()[-1:], case.text[answer[2] : answer[2] + 4].lstrip()[:1]
-    if any(sign and sign in "+-*/×÷^" for sign in around) and "**" not in case.text:  # the answer is an expression
+    if is_expression(answer[0]):
+        if len(NUMBERS.findall(answer[0])) < 4:  # an expression that is itself the work
+            return []
+    elif case.value is None and not any(map(str.isdigit, answer[0])) and _argues(case):
         return []
     body = STATEMENT.sub(blank, case.text[: answer[1]] + " " * (answer[2] - answer[1]) + case.text[answer[2] :])
-    words = [word.lower() for word in _WORDS.findall(body)]
-    if "```" in body or not _NUMBER_WORDS.isdisjoint(words):
-        return []
-    for text in NUMBERS.findall(body):
-        number = read_number(text)[0]
-        if number is None or (number != case.value and number not in case.facts.numbers):
-            return []
+    words = [word.lower() for word in WORDS.findall(body)]
     if sum(word not in _FILLER for word in words) <= 3:
         reason = f"answer {quote(answer[0])} with no step, where the prompt takes {steps}"
         return [make_finding("bare_answer", "skipped_computation", reason, answer[1], answer[2])]
-    if case.value is None:
-        return []
     reason = f"no result on the way to {quote(answer[0])}, where the prompt takes {steps} steps"
     return [make_finding("no_intermediate", "skipped_computation", reason, answer[1], answer[2])]
 
 
-def _find_placeholder(case: Case) -> list[Finding]:
-    """Words that stand where the computation should be, when the answer is not computed elsewhere."""
-    if case.supported or case.value is None or (case.prompted and case.facts.steps < 2):
+def _argues(case: Case) -> bool:
+    """Whether sentences speak of what the prompt speaks of, beyond repeating it: an argument in words."""
+    said = {word.lower() for word in WORDS.findall(case.text[:_MAX_READ]) if len(word) > 3}
+    return len(said & case.facts.words) >= 2 and len(said - case.facts.words - _FILLER) >= 3
+
+
+def _find_unreached(case: Case) -> list[Finding]:
+    """Steps are shown, none of them produces the answer, and no sentence works it out either."""
+    answer = case.answer
+    if answer is None or not case.prompted or case.facts.steps < 2 or case.supported or len(case.text) > _MAX_READ:
         return []
-    small = case.text.lower()
-    hinted = any(hint in small for hint in _PLACEHOLDER_HINTS)  # the pattern itself is slow on long texts
-    found = _PLACEHOLDER.search(case.text) if hinted else None
-    if found is None:
+    text, value = case.text, case.value
+    if not any(map(str.isdigit, answer[0])) or is_expression(answer[0]):
         return []
-    reason = f'"{quote(found[0], 40)}" stands where the computation should be'
-    return [make_finding("placeholder", "skipped_computation", reason, found.start(), found.end())]
+    if value is None and not re.fullmatch(r"\d{1,2}:\d\d", answer[0]):
+        return []
+    if text[max(0, answer[1] - 6) : answer[1]].rstrip(" $*{").endswith(("=", "≈", ":=")):
+        return []
+    if any(e.start <= answer[1] < e.end for e in case.equations):
+        return []
+    if isinstance(value, int) and 0 <= value <= len(case.equations) and not case.facts.operands:
+        return []  # a count of what is listed
+    if value is not None and _is_spelled(value, case):
+        return []
+    for start, end in segments(text):
+        if start < case.lead_end or start <= answer[1] < end:
+            continue
+        segment = LABELS.sub(blank, text[start:end])
+        if not read_statement(segment) and _works_out(case, segment):
+            return []
+    reason = f"no step produces the answer {quote(answer[0])}"
+    return [make_finding("unsupported_answer", "unsupported_answer", reason, answer[1], answer[2])]
+
+
+def _find_waved_through(case: Case, said: int) -> list[Finding]:
+    """The phrase that stands for work gives the answer itself, and no step comes after it."""
+    answer = case.answer
+    if answer is None or case.equations[-1].end > said or answer[0] not in case.text[said : said + 120]:
+        return []
+    if any(case.value is not None and is_produced(case.value, e, case.facts.moduli) for e in case.equations[-2:]):
+        return []
+    reason = f"no step produces the answer {quote(answer[0])}, only words do"
+    return [make_finding("unsupported_answer", "unsupported_answer", reason, answer[1], answer[2])]
+
+
+def _works_out(case: Case, segment: str) -> bool:
+    """Whether a sentence that is more than a statement or an excuse holds the answer."""
+    if stands_for_work(segment):
+        return False
+    if case.value is None:
+        parts = (
+            {read_number(part)[0] for part in NUMBERS.findall(case.answer[0].replace(":", " "))} if case.answer else {0}
+        )
+        return parts <= _parts(segment)
+    confirms = case.lead_end > 0
+    if not confirms and re.search(
+        rf"[=≈][\s&${{(*]*{re.escape(case.answer[0])}(?![\d.])" if case.answer else "$^", segment
+    ):
+        return True
+    for found in NUMBERS.findall(segment):
+        number = read_number(found)[0]
+        if number is not None and abs(case.value) == number and not confirms and number not in case.facts.written:
+            return True
+    return False
+
+
+def _is_spelled(value: Number, case: Case) -> bool:
+    """Whether the answer is put together from the last digits of results, as in adding column by column."""
+    digits = str(abs(value))
+    if any(n is not None and abs(n) > 20 for e in case.equations for n in e.operands):
+        return False
+    return len(digits) > 1 and {str(e.right)[-1] for e in case.equations}.issuperset(digits)
 
 
 def _worth(case: Case) -> float:

@@ -18,37 +18,98 @@ from rlguard.shortcuts.sides import read_side
 MAX_MATH = 100_000
 """Characters of arithmetic read per completion (thousands of steps); a hostile megabyte must not stop training."""
 
-_MAY_HOLD_EQUATION = re.compile(r"[=≈≡]|\\equiv|\\approx|\d\s{1,3}(?:equals|gives|makes|is)\s")
-_SIMPLE = re.compile(r"(\d{1,15})\s?([-+*/×÷])\s?(\d{1,15})\s?=\s?(-?\d{1,15})[\s.,$]*")
+_RELATION = re.compile(  # starts with one set of signs, which `re` skips to quickly
+    r"[=≈≡\\\ ](?:(?<=[=≈≡])|(?<=\\)(?:equiv|approx)(?![a-z])"
+    r"|(?<=[\d)}\]$%*]\ )(?:is\s+equal\s+to|equals|gives|makes|is)\s{1,3}(?=[-−$\\({*\d]))"
+)
+_BEFORE_SIGN = re.compile(r"[\d)}\]%$*&\\]\Z|\d[)}]?\s?[A-Za-z]{1,15}(?:\ [a-z]{1,15})?$")
+_PLAIN_NUMBER = r"\d{1,15}+(?:\.\d{1,9}+)?+(?![\d.,]*+\d)"
+_PLAIN_REST = rf"(?:\ ?(?:[-+*/×÷·−]|\\times|\\cdot|\\div)\ ?{_PLAIN_NUMBER})*+"
+_PLAIN_SIDE = rf"[-−]?{_PLAIN_NUMBER}{_PLAIN_REST}"
+_PLAIN = re.compile(  # whole equations of plain numbers, with nothing beside them that could belong to them
+    r"[-−\d](?<![\w.,:)\]}%^√|−·×÷*/+<>=≈≡≠≤≥-].)(?<![-+*/×÷·−^%=<>≈≡≠≤≥)\]}\d\ \t][ \t].)"
+    r"(?<![-+*/×÷·−=\d)}\]]\$.)(?<![-+*/×÷·−=]\ \$.)"
+    r"(?<!times\ .)(?<!cdot\ .)(?<!div\ .)(?<!plus\ .)(?<!minus\ .)(?<!\bby\ .)(?<!\bof\ .)(?<!mod\ .)(?<!modulo\ .)"
+    rf"(?:(?<=\d)\d{{0,14}}+(?:\.\d{{1,9}}+)?+(?![\d.,]*+\d)|{_PLAIN_NUMBER}){_PLAIN_REST}"
+    rf"(?:\ ?&?=\ ?{_PLAIN_SIDE})++"
+    r"(?!\s*(?:&\s*)?[=≈≡]|[ \t$*]*(?:[-−+/×÷·^%!(\[{:<>≠≤≥_~\d]|\\(?!\\|text|q?quad)"
+    r"|(?:mod|times|plus|minus|divided|multiplied|of|is|equals|gives|makes|[a-zA-Z])\b)"
+    r"|[\w.,]\w|[ \t]*\*)"
+)
+_SIMPLE = re.compile(r"(\d{1,15})\ ?([-+*×])\ ?(\d{1,15})\ ?&?=\ ?(\d{1,15})")
+_PLAIN_TOKEN = re.compile(r"\d+(?:\.\d+)?|[-+*/×÷·−]|\\[a-z]+")
+_WORD_RELATION = frozenset("iegm")
+_ABOUT = frozenset("≈\\")
+_JOINED = re.compile(r"\n[ \t&$]*[=≈≡]")
+_OPEN_SUM = re.compile(r"\d[ \t]*[-+*/×÷·−][ \t]*\d+[ \t$&]*(?:\\\\\s*|\n\s*)$")
+_SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "\\times": "*", "\\cdot": "*", "\\div": "/"}
 _RUN = re.compile(  # starts at a number, bracket or fraction; every branch consumes, all repeats are possessive
     r"""(?:(?<![\w.])[-−]?[\d(\[{.]|\\[dt]?frac)
     (?:[\s\d.,+\-*/×·÷^%()={}\[\]$−–≈≡&⋅∗]++
       |\\(?:[dt]?frac|times|cdot|div|left|right|p?mod|bmod|equiv|approx|q?quad|boxed)(?![a-z])
       |\\(?:text|mathrm|textbf|mathbf)\{[^{}]{0,40}\}
-      |\\[,;!:%$\ \\]
+      |\\[,;!:%$\ \\](?![\[(])
       |(?:mod(?:ulo)?|plus|minus|times|divided\s+by|multiplied\s+by|is\s+equal\s+to|equals|gives|makes|is|of|[xX])
        (?=\s{0,2}[-\d$(\\{*])
       |(?:(?<=\d)|(?<=[\d}%)]\ ))[A-Za-z]{1,15}(?:\ [a-z]{1,15})?(?=\s?(?:[+*/×÷=−–]|-\s|(?:is|equals)\s[-\d$]))
     )*+""",
     re.VERBOSE,
 )
+_NOT_STATED = (
+    r"if|elif|while|assert|return|when|suppose|assume|not|guess|isn't|wrong|claim|whether|does"
+    r"|(?-i:Is)|(?:what|how|why)\s+is"
+    r"|(?<!sum )(?<!total )of|half|twice|double|root|sqrt|log|sin|cos|tan|gcd|lcm|max|min|remainder"
+    r"|average|mean|base|plus|minus|times|by|over"
+    r"|about|approximately|roughly|step|part|case|question|problem|exercise|equation|line|page|chapter"
+    r"|example|item|section|round"
+)
 _DOUBT_BEFORE = re.compile(
-    r"(?:[A-Za-z_)\]}^]|\d[:,./]|[-+*/×·÷^<>≠≤≥−–%]\s*|[<>!]=\s*|[√∛∑∏∫π…′°|]\s*|_\w+\s+|_\{\w+\}\s*"
-    r"|\b(?:if|elif|while|assert|return|when|suppose|assume|not|guess|isn't|wrong|claim|whether|does|is|of|half|twice|double|root|sqrt|log|sin|cos|tan"
-    r"|gcd|lcm|max|min|remainder|average|mean|base)\s+(?:that\s+)?[$(\\*]*)$",
+    r"(?:[A-Za-z_)\]}^\"“‘]|\d[:,./]|\d[ \t\xa0\u202f]|[-+/×·÷^≠≤≥−–%]\s*|(?<!\*)\*\s*|\*\*\s+"
+    r"|(?<!<)<\s*|(?<![a-z\"/>=-])>\s*|>>|[<>!]=\s*"
+    r"|[√∛∑∏∫π…′°~][ \t]*|\||[\w)}\]][ \t]\||_\w+\s+|_\{\w+\}\s*"
+    r"|\\(?!q?quad|text|left|right|implies|therefore|to\b)[a-z]+\s+"
+    rf"|\b(?:{_NOT_STATED})\s+(?:that\s+)?[$(\\*]*)\Z",
     re.IGNORECASE,
 )
-_LIST_ITEM = re.compile(r"(?:^|\n)\s*[-*+]\s+$")
-_WORD_BEFORE = re.compile(r"[A-Za-z]['\w]*\s+$")
+_APPLIED = re.compile(r"(?:[)}\]]|\b[A-Za-z])[ \t]\Z")
+_LIST_ITEM = re.compile(r"(?:^|\n)\s*[-*+]\s+\Z")
+_WORD_BEFORE = re.compile(r"[A-Za-z]['\w]*\s+[$*\\(]*\Z")
 _DOUBT_AFTER = re.compile(
-    r"(?:\w|[_(^:]|,\d|\s*(?:[?≠<>^]|[-+*/×·÷]\s*\w|\\[a-z])"
-    r"|\s*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem|remainder|mod|hours?|dozens?|km|kg|weeks?|years?|days?|minutes?|months?|hundred|thousand|million"
-    r"|billion|percent|degrees?|[a-zA-Z])\b)",
+    r"\w|[_^(°!′']|[.,]\d|\.\.|…|[ \t]*(?:[?≠^≤≥%~]|<(?!/?[a-z])"
+    r"|[ \t]>|\\(?!\\|q?quad|end|text|right|implies|therefore|left|to\b|[)\]])[a-z]"
+    r"|[-+*/×·÷−–][ \t]*(?:[\d($\\]|[a-z]\b))"
+    r"|[ \t\xa0\u202f]\d|[ \t]*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem|remainder|mod|dozens?|hundred|thousand"
+    r"|million|billion|percent|degrees?"
+    r"|[ap]m|[a-z])\b",
     re.IGNORECASE,
 )
-_TAKEN_BACK = (
-    *("wait", "oops", "wrong", "incorrect", "false", "mistake", "actually", "isn't"),
-    *("not right", "not correct", "not true", "not equal"),
+_GOES_ON = re.compile(r"[ \t]*[A-Za-z](?!nd\b|o\b|hen\b|hich\b|herefore\b|ut\b|ence\b)")
+_UNIT_AFTER = re.compile(r"[ \t~]*(?:\\[,\ ])?(?:\\(?:text|mathrm)\{\s*)?([A-Za-z]{1,15})\}?((?:\s+and)?\s+\d)?")
+_CLOSING = re.compile(r"[ \t](?:[smghLl]|min|k[gm]|[cm]m|ml)\b|(?:[ \t]?\\(?:text|mathrm)\{[^{}]{0,40}\})?[$*]*")
+_LABEL = re.compile(r"\(\d+\)\s")
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|oops|wrong|incorrect|false|mistake|actually|isn't|not\s+(?:right|correct|true|equal|possible)"
+    r"|hold\s+on|hmm|sorry|slip|redo|typo"
+    r"|correction|contradict\w*|impossible|absurd|fails|(?:doesn't|does\s+not)\s+(?:hold|work|equal|match)"
+    r"|clock|round(?:ed|ing|s)?|approx\w*|nearest|truncated)\b|≠|\\neq?\b"
+)
+_TAKEN_BACK_NEXT = re.compile(
+    r"\s*(?:but\s+)?(?:wait|oops|hold\s+on|hmm|no\b|actually|sorry|correction|that(?:'s|\s+is)\s+(?:not|wrong))",
+    re.IGNORECASE,
+)
+_OTHERS = re.compile(
+    r"\b(?:suppose|supposing|assum\w+|pretend|wrote|writes|claim\w*|says?|said|student|someone|thinks"
+    r"|mistaken\w*|incorrect\w*|wrongly|typo"
+    r"|base|binary|octal|hexadecimal|modulo|mod|clock)\b",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"(?<![\d.])(?:\d{1,4}([-/])\d{1,2}\1\d{1,4}(?!\d)|0\d)")
+_SEPARATED = re.compile(r"(?<=\d)[. \xa0\u202f](?=\d{3}(?!\d))")
+_SHORT_UNITS = frozenset(
+    ("s", "h", "m", "g", "l", "L", "cm", "mm", "km", "kg", "mg", "ml", "oz", "lb", "ft", "yd", "in")
+)
+_UNIT_RATIOS = frozenset(
+    (2, 3, 4, 7, 8, 10, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 1440, 1760, 3600, 5280, 86400, 10**6)
 )
 
 
@@ -80,38 +141,90 @@ def find_equations(text: str, moduli: tuple[int, ...] = ()) -> list[Equation]:
     True
     """
     equations: list[Equation] = []
-    if not _MAY_HOLD_EQUATION.search(text):
-        return equations
     budget = MAX_MATH
-    for run in _RUN.finditer(text):
-        start, end = run.span()
-        simple = _SIMPLE.fullmatch(text, start, end) if end - start < 70 else None
-        if budget < end - start:
-            break
-        if simple:
-            budget -= end - start
-            equations.append(_read_simple(text, simple, moduli))
+    plain = _PLAIN.finditer(text)
+    following = next(plain, None)
+    done = 0
+    for sign in _RELATION.finditer(text):
+        place = sign.start()
+        if place < done or text[place - 1 : place] == "=":
             continue
-        if end - start < 5 or not _MAY_HOLD_EQUATION.search(text, start, end):
+        while following and following.end() <= place:  # a longer reading has swallowed it
+            following = next(plain, None)
+        if following and following.start() <= place:
+            start, end = following.span()
+            if start >= done and (budget := budget - (end - start)) >= 0:
+                true = _read_simple(text, start, end)
+                equations += [true] if true else _check_chain(text, _read_plain(text, start, end), moduli)
+                done = end
+                continue
+        if not _BEFORE_SIGN.search(text[max(done, place - 36) : place].rstrip()):
             continue
-        budget -= end - start
-        for chain, local in _read_chains(tokenize(text[start:end], start)):
-            equations += _check_chain(text, chain, moduli + local)
+        stop = following.start() if following and following.start() > place else len(text)
+        start, end = _find_lines(text, done, place, stop)
+        done = end
+        for run in _RUN.finditer(text, start, end):
+            start, end = run.span()
+            if end - start < 5 or not _RELATION.search(text, start, end):
+                continue
+            if (budget := budget - (end - start)) < 0:
+                return _drop_corrected(equations)
+            for chain, local in _read_chains(tokenize(text[start:end], start)):
+                equations += _check_chain(text, chain, moduli + local, bool(local))
     return _drop_corrected(equations)
 
 
-def _read_simple(text: str, match: re.Match[str], moduli: tuple[int, ...]) -> Equation:
-    """The commonest shape, `a op b = c` in whole numbers, without the full parser."""
-    left, operator, right, stated = match.groups()
-    operator = {"×": "*", "÷": "/"}.get(operator, operator)
-    operands = (int(left), int(right))
-    value, result = apply(operator, *operands), int(stated)
-    start, end = match.start(1), match.end(4)
-    holds: bool | None = value == result or _congruent(value, result, moduli)
-    if not holds and (value is None or not isinstance(value, int) or _in_doubt(text, start, end, plain=False)):
-        close = isinstance(value, float) and abs(value - result) < 1
-        holds = None if close or not isinstance(value, float) or _in_doubt(text, start, end, plain=False) else False
-    return Equation(start, end, value, result, 1, operands, holds)
+def _find_lines(text: str, done: int, place: int, stop: int) -> tuple[int, int]:
+    """The line around `place`, within `done` and `stop`, with those that an equals sign at either end joins to it."""
+    start = max(done, text.rfind("\n", done, place) + 1)
+    if start > done and text[start:place].strip(" \t&$\\") == "":
+        start = max(done, text.rfind("\n", done, start - 1) + 1)
+    end = text.find("\n", place, stop)
+    while end >= 0 and (_JOINED.match(text, end) or text[max(place, end - 3) : end].rstrip(" &$").endswith("=")):
+        end = text.find("\n", end + 1, stop)
+    return start, stop if end < 0 else end
+
+
+def _read_simple(text: str, start: int, end: int) -> Equation | None:
+    """The commonest shape, `a op b = c` in whole numbers, if it is true."""
+    simple = _SIMPLE.fullmatch(text, start, end)
+    if simple is None:
+        return None
+    left, right, stated = int(simple[1]), int(simple[3]), int(simple[4])
+    sign = simple[2]
+    value = left + right if sign == "+" else left - right if sign == "-" else left * right
+    return Equation(start, end, value, stated, 1, (left, right), True) if value == stated else None
+
+
+def _read_plain(text: str, start: int, end: int) -> list[Side]:
+    """The sides of an equation of plain numbers, which needs no parser."""
+    sides = []
+    for part in text[start:end].split("="):
+        read = [_SIGNS.get(word, word) for word in _PLAIN_TOKEN.findall(part)]
+        negative = read[0] == "-"
+        numbers, decimals = [], 0
+        for word in read[negative::2]:
+            _, point, digits = word.partition(".")
+            numbers.append(float(word) if point else int(word))
+            decimals = max(decimals, len(digits))
+        operators = read[negative + 1 :: 2]
+        value: Number | None = -numbers[0] if negative else numbers[0]
+        total: Number | None = None  # the terms before the last one
+        sum_sign = "+"
+        for operator, number in zip(operators, numbers[1:], strict=True):
+            if operator in "+-":
+                total = value if total is None else apply(sum_sign, total, value)
+                value, sum_sign = number, operator
+            else:
+                value = apply(operator, value, number)
+        if total is not None:
+            value = apply(sum_sign, total, value)
+        stop = start + len(part.rstrip(" &"))
+        begin = start + len(part) - len(part.lstrip())
+        products = "*" in operators or "/" in operators
+        sides.append(Side(value, begin, stop, len(operators), tuple(numbers), decimals, 0, (), products, ()))
+        start += len(part) + 1
+    return sides
 
 
 def _read_chains(tokens: list[Token]) -> Iterator[tuple[list[Side], tuple[int, ...]]]:
@@ -124,10 +237,17 @@ def _read_chains(tokens: list[Token]) -> Iterator[tuple[list[Side], tuple[int, .
             continue
         chain = [side]
         while after < len(tokens) and tokens[after].kind == "rel":
-            side, after = read_side(tokens, after + 1)
+            word = str(tokens[after].value)
+            side, beyond = read_side(tokens, after + 1)
             if side is None:
+                after = beyond
                 break
-            chain.append(side)
+            if word[0] in _WORD_RELATION and not chain[-1].operators:  # "k = 1 gives 2 * 3 = 6": two statements
+                if len(chain) > 1:
+                    yield chain, ()
+                chain = []
+            chain.append(side._replace(relation=word))
+            after = beyond
         if len(chain) > 1:
             named = [modulus for part in chain for modulus in part.moduli]
             if [token.kind for token in tokens[after : after + 3]] == ["open", "mod", "num"]:
@@ -136,19 +256,45 @@ def _read_chains(tokens: list[Token]) -> Iterator[tuple[list[Side], tuple[int, .
         i = max(after, i + 1)
 
 
-def _check_chain(text: str, chain: list[Side], moduli: tuple[int, ...]) -> Iterator[Equation]:
+def _check_chain(text: str, chain: list[Side], moduli: tuple[int, ...], named: bool = False) -> Iterator[Equation]:
     for number, (left, right) in enumerate(pairwise(chain)):
         operators = left.operators + right.operators
-        if not operators:
+        if not operators and not (left.products or right.products):
             continue
-        holds = _compare(left, right, moduli)
-        if holds is False and (
-            _in_doubt(text, left.start, right.end, plain=number == 0 and not left.operators)
-            or _units_differ(left, right)
-        ):
-            holds = None
-        operands = (left.numbers if left.operators else ()) + (right.numbers if right.operators else ())
-        yield Equation(left.start, right.end, left.value, right.value, operators, operands, holds)
+        holds = (left.value is not None and left.value == right.value) or _compare(left, right, moduli)
+        if holds is False:
+            holds = _reconsider(text, left, right, number == 0, named)
+        operands = (left.numbers if left.products or left.operators else ()) + (
+            right.numbers if right.products or right.operators else ()
+        )
+        yield Equation(left.start, right.end, left.value, right.value, operators or 1, operands, holds)
+
+
+def _reconsider(text: str, left: Side, right: Side, first: bool, named: bool) -> bool | None:
+    """False, or None where something beside an equation or in its writing makes it doubtful that it is meant so."""
+    a, b = left.value, right.value
+    if a is None or b is None:
+        return None
+    if right.operators and right.numbers and right.numbers[0] == a:  # 3 + 5 = 8 / 2: the equals sign as "and then"
+        return None
+    if right.relation[0] in _ABOUT and abs(a - b) <= max(1.0, 0.1 * max(abs(a), abs(b))):
+        return None
+    if right.end >= len(text) and str(a).startswith(str(b)):  # cut off in the middle of the number
+        return None
+    written = text[left.start : right.end]
+    if _DATE.search(written) or _LABEL.match(written):
+        return None
+    if _SEPARATED.search(written):  # 1.200 + 300 = 1.500
+        joined = [chain for chain, _ in _read_chains(tokenize(_SEPARATED.sub("", written)))]
+        if joined and joined[0][0].value == joined[0][-1].value:
+            return None
+    if right.relation[0] in _WORD_RELATION and (
+        _GOES_ON.match(text, right.end) or text[max(0, left.start - 9) : left.start].rstrip(" $")[-1:] == "="
+    ):
+        return None
+    if _units_differ(text, left, right) or _in_doubt(text, left, right.end, first, named):
+        return None
+    return False
 
 
 def _congruent(left: Number | None, right: Number | None, moduli: tuple[int, ...]) -> bool:
@@ -172,7 +318,7 @@ def _compare(left: Side, right: Side, moduli: tuple[int, ...]) -> bool | None:
         if left.decimals or right.decimals:
             rough = 0.5 * terms * 10.0**-left.decimals if left.decimals > right.decimals else 0.0
             grey = 0.01 * size if left.products or right.products else rough
-        if isinstance(a, float) and isinstance(b, int) and not right.operators:
+        if isinstance(a, float) and not a.is_integer() and isinstance(b, int) and not right.operators:
             grey = max(grey, 1.0)  # 7 / 2 = 3: whole-number division, or a slip
     rounded = right.decimals or not isinstance(a, int)
     for scale_a in scales_a:
@@ -189,25 +335,61 @@ def _compare(left: Side, right: Side, moduli: tuple[int, ...]) -> bool | None:
     return None if mixed else False
 
 
-def _units_differ(left: Side, right: Side) -> bool:
+def _units_differ(text: str, left: Side, right: Side) -> bool:
     """Whether terms carry different units, so that unequal numbers may still be equal amounts."""
-    units = {unit.lower().split()[-1].strip("}").rstrip("s") for unit in (*left.units, *right.units)}
+    written = [unit.lower().split()[-1].strip("}").rstrip("s") or "s" for unit in left.units]
+    units = set(written) | {unit.lower().split()[-1].strip("}").rstrip("s") or "s" for unit in right.units}
+    after = _UNIT_AFTER.match(text, right.end, min(len(text), right.end + 60))
+    last = after[1] if after else ""
+    if after and after[2]:  # 1 hour 15
+        return True
+    if last and not right.units and left.value and right.value:
+        ratio = abs(left.value / right.value)
+        if any(abs(ratio * k - 1) < 1e-6 or abs(ratio - k) < 1e-6 * k for k in _UNIT_RATIOS) and not units & {
+            last.rstrip("s")
+        }:
+            return True
+        if (
+            len(units) == 1
+            and len(left.units) == 1
+            and left.products
+            and units <= _SHORT_UNITS
+            and (last in _SHORT_UNITS or last == "min")
+        ):
+            return False
     if len(units) > 1 or any(len(unit) <= 2 for unit in units):  # one or two letters may be a variable
         return True
     return bool(units) and not left.products and 0 < len(left.units) < len(left.numbers)
 
 
-def _in_doubt(text: str, start: int, end: int, plain: bool) -> bool:
-    """Whether the words around `text[start:end]` make it doubtful that it is stated as true."""
-    before = text[max(0, start - 30) : start]
+def _in_doubt(text: str, left: Side, end: int, first: bool, named: bool) -> bool:
+    """Whether the words around an equation make it doubtful that it is stated as true."""
+    start = left.start
+    before = text[max(0, start - 40) : start]
     if _DOUBT_BEFORE.search(before) and not _LIST_ITEM.search(before):
         return True
-    if plain and _WORD_BEFORE.search(before):
+    if first and not left.operators and _WORD_BEFORE.search(before):
         return True
-    if _DOUBT_AFTER.match(text, end, min(len(text), end + 80)):
+    opening = text[start - 1 : start] == "("
+    if (opening or text[start] == "(") and _APPLIED.search(before[:-1] if opening else before):
         return True
-    after = text[end : end + 60].partition("\n")[0].lower()
-    return any(word in after for word in _TAKEN_BACK)
+    if text[start : start + 1] in "-−" and first and start and _OPEN_SUM.search(text[max(0, start - 60) : start]):
+        return True
+    near = max(0, start - 100)
+    line = max(text.rfind("\n", near, start) + 1, near)
+    if _OTHERS.search(text, line, start):
+        return True
+    if named:
+        return False
+    closed = _CLOSING.match(text, end, min(len(text), end + 60))
+    after = closed.end() if closed else end
+    unit = text[end:after].strip()
+    if len(unit) == 1 and unit.isalpha() and re.search(rf"\b{unit}\s?=", text[max(0, start - 200) : end + 200]):
+        return True
+    if _DOUBT_AFTER.match(text, after, min(len(text), after + 80)):
+        return True
+    rest, _, following = text[end : end + 100].partition("\n")
+    return bool(_TAKEN_BACK.search(rest[:60].lower()) or _TAKEN_BACK_NEXT.match(following.lstrip("\n")))
 
 
 def _drop_corrected(equations: list[Equation]) -> list[Equation]:

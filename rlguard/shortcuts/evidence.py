@@ -18,6 +18,7 @@ LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
     "placeholder": (0.4, "warn"),
     "answer_first": (0.4, "warn"),
     "answer_first_alone": (0.2, "error"),
+    "copied_answer": (0.2, "error"),
     "unsupported_answer": (0.35, "warn"),
     "false_step": (0.3, "warn"),
     "false_steps": (0.1, "error"),

@@ -11,19 +11,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from rlguard.answers import answer_type, extract_answer, normalise_answer
+from rlguard.answers import answer_type
+from rlguard.shortcuts.batch import Kind, Row, check_size, count_kinds, read_batch
 from rlguard.shortcuts.case import NUMBERS, matches, read_value
 from rlguard.shortcuts.equations import find_equations
 from rlguard.shortcuts.evidence import LIMIT, quote
 from rlguard.shortcuts.prompts import PromptFacts, read_prompt
-from rlguard.types import Finding, InputError, Messages, prompt_text
+from rlguard.types import Finding, Messages, prompt_text
 
-READ_LIMIT = 400_000
-"""Characters of a completion that are read, from its end."""
 FALSE_ALARM = 1e-3
 LEAST_RATIO = 2 / 3
 _NUMBER_WORDS = re.compile(
@@ -42,29 +41,6 @@ class GroupResult:
     """One list per completion, in the order given; spans are those of the final answers."""
     skipped: dict[str, str]
     """Detectors that could not run, with "SKIPPED: " and what they lacked."""
-
-
-@dataclass(slots=True)
-class _Row:
-    """One completion, its prompt's name and what is known of it."""
-
-    text: str
-    prompt_id: Hashable
-    answer: tuple[str, int, int] | None
-    given: str | None
-    """Final answer, normalised; spelled as the gold answer where it was judged right."""
-    gold: str | None
-    outcome: float
-
-
-@dataclass(slots=True)
-class _Kind:
-    """The prompts whose gold answers are of one type."""
-
-    prompts: int = 0
-    golds: Counter[str] = field(default_factory=Counter)
-    wrong: dict[str, float] = field(default_factory=dict)
-    """Answer -> sum, over prompts whose gold is another, of the share of their completions that give it."""
 
 
 def detect_group_shortcuts(
@@ -99,12 +75,12 @@ def detect_group_shortcuts(
     >>> result.findings_B[3][0].kind, round(result.findings_B[3][0].likelihood_ratio, 2), sorted(result.skipped)
     ('same_answer', 0.14, ['copied_answer', 'lucky_guess'])
     """
-    rows = _read(completions, prompt_ids, answers, outcomes)
-    asked = None if prompts is None else [prompt_text(prompt) for prompt in _sized("prompts", prompts, len(rows))]
+    rows = read_batch(completions, prompt_ids, answers, outcomes)
+    asked = None if prompts is None else [prompt_text(prompt) for prompt in check_size("prompts", prompts, len(rows))]
     groups: dict[Hashable, list[int]] = {}
     for number, row in enumerate(rows):
         groups.setdefault(row.prompt_id, []).append(number)
-    kinds = _count_kinds(rows, groups)
+    kinds = count_kinds(rows, groups)
     found: list[list[Finding]] = [[] for _ in rows]
     skipped: dict[str, str] = {}
     if not kinds:
@@ -125,58 +101,6 @@ def detect_group_shortcuts(
             if least_ratio is None or finding.likelihood_ratio <= least_ratio:
                 found[number].append(finding)
     return GroupResult(found, skipped)
-
-
-def _sized(name: str, column: Sequence[Any], size: int) -> Sequence[Any]:
-    if len(column) != size:
-        raise InputError(f"{name}: expected {size}, one per completion, given {len(column)}")
-    return column
-
-
-def _read(
-    completions: Sequence[Any], ids: Sequence[Hashable], answers: Sequence[Any] | None, outcomes: Sequence[float] | None
-) -> list[_Row]:
-    size = len(completions)
-    _sized("prompt_ids", ids, size)
-    golds = [None] * size if answers is None else _sized("answers", answers, size)
-    judged = [None] * size if outcomes is None else _sized("outcomes", outcomes, size)
-    rows, first_gold = [], dict[Hashable, str | None]()
-    for number in range(size):
-        text = completions[number]
-        if not isinstance(text, str):
-            if not isinstance(text, list) or not all(isinstance(part, dict) for part in text):
-                raise InputError(f"completion in row {number}: expected text or chat messages, given {text!r:.40}")
-            text = prompt_text([part for part in text if part.get("role", "assistant") == "assistant"])
-        gold = None if golds[number] is None else normalise_answer(golds[number])
-        if first_gold.setdefault(ids[number], gold) != gold:
-            expected = first_gold[ids[number]]
-            raise InputError(f"row {number}: prompt {ids[number]!r} has gold {expected!r} elsewhere, given {gold!r}")
-        skip = max(0, len(text) - READ_LIMIT)
-        answer = extract_answer(text[skip:])
-        given = None if answer is None else normalise_answer(answer[0])
-        right = math.nan if gold is None else float(given == gold)
-        outcome = right if judged[number] is None else float(judged[number])  # type: ignore[arg-type]
-        if outcome not in (0.0, 1.0) and not math.isnan(outcome):
-            raise InputError(f"outcome in row {number}: expected 1, 0 or NaN, given {outcome}")
-        span = None if answer is None else (answer[0], answer[1] + skip, answer[2] + skip)
-        given = gold if outcome == 1.0 and gold is not None and given is not None else given
-        rows.append(_Row(text, ids[number], span, given, gold, outcome))
-    return rows
-
-
-def _count_kinds(rows: list[_Row], groups: dict[Hashable, list[int]]) -> dict[str, _Kind]:
-    kinds: dict[str, _Kind] = {}
-    for numbers in groups.values():
-        gold = rows[numbers[0]].gold
-        if gold is None:
-            continue
-        kind = kinds.setdefault(answer_type(gold), _Kind())
-        kind.prompts += 1
-        kind.golds[gold] += 1
-        for answer, count in Counter(rows[number].given for number in numbers).items():
-            if answer is not None and answer != gold:
-                kind.wrong[answer] = kind.wrong.get(answer, 0.0) + count / len(numbers)
-    return kinds
 
 
 def _compare(gold_hits: int, prompts: int, given: float, others: int) -> tuple[float, float]:
@@ -203,13 +127,13 @@ def _compare(gold_hits: int, prompts: int, given: float, others: int) -> tuple[f
     return ratio, math.exp(-others * distance)
 
 
-def _finding(kind: str, reason: str, row: _Row, ratio: float) -> Finding:
+def _finding(kind: str, reason: str, row: Row, ratio: float) -> Finding:
     start, end = row.answer[1:] if row.answer else (0, len(row.text))
     ratio = min(max(ratio, 1 / LIMIT), LIMIT)
     return Finding(kind, reason, start, end, ratio, "error" if ratio <= 0.2 else "warn")
 
 
-def _same_answer(rows: list[_Row], kinds: dict[str, _Kind], false_alarm: float) -> Iterator[tuple[int, Finding]]:
+def _same_answer(rows: list[Row], kinds: dict[str, Kind], false_alarm: float) -> Iterator[tuple[int, Finding]]:
     """One final answer for many prompts, where the gold answers are others."""
     flagged: dict[tuple[str, str], tuple[float, str]] = {}
     tested = sum(len(kind.wrong) for kind in kinds.values())
@@ -228,7 +152,7 @@ def _same_answer(rows: list[_Row], kinds: dict[str, _Kind], false_alarm: float) 
 
 
 def _copied_answer(
-    rows: list[_Row], groups: dict[Hashable, list[int]], asked: list[str], false_alarm: float
+    rows: list[Row], groups: dict[Hashable, list[int]], asked: list[str], false_alarm: float
 ) -> Iterator[tuple[int, Finding]]:
     """The final number stands in the prompt, and the completion works nothing out.
 
@@ -260,7 +184,7 @@ def _copied_answer(
         yield number, _finding("copied_answer", reason, rows[number], ratio)
 
 
-def _is_copied(row: _Row, facts: PromptFacts) -> bool:
+def _is_copied(row: Row, facts: PromptFacts) -> bool:
     """Whether a final number stands in the prompt, and no other number is reached on the way."""
     value = read_value(row.answer[0]) if row.answer else None
     if value is None or row.answer is None or value not in facts.numbers:
@@ -274,12 +198,12 @@ def _is_copied(row: _Row, facts: PromptFacts) -> bool:
     return not any(matches(value, side, facts.moduli) for e in equations for side in (e.left, e.right))
 
 
-def _scored(rows: list[_Row], numbers: list[int]) -> list[_Row]:
+def _scored(rows: list[Row], numbers: list[int]) -> list[Row]:
     return [rows[number] for number in numbers if not math.isnan(rows[number].outcome)]
 
 
 def _lucky_guess(
-    rows: list[_Row], groups: dict[Hashable, list[int]], kinds: dict[str, _Kind]
+    rows: list[Row], groups: dict[Hashable, list[int]], kinds: dict[str, Kind]
 ) -> Iterator[tuple[int, Finding]]:
     """Groups whose answers are spread as answers to other prompts are, and whose successes chance explains."""
     for numbers in groups.values():
@@ -301,7 +225,7 @@ def _lucky_guess(
                 yield number, _finding("lucky_guess", reason, rows[number], ratio)
 
 
-def _agrees(answers: Counter[str], gold: str, size: int, kind: _Kind, level: float = 0.01) -> bool:
+def _agrees(answers: Counter[str], gold: str, size: int, kind: Kind, level: float = 0.01) -> bool:
     """Whether a group agrees on a wrong answer more than guesses do: then it follows some method, if a wrong one."""
     from scipy.special import bdtrc
 

@@ -49,6 +49,39 @@ _NOT_ARITHMETIC = re.compile(
     r"|spiral|transpose|rotate|prime|factori[sz]ation|using\s+(?:all\s+|only\s+)?(?:of\s+)?(?:the\s+|these\s+)?numbers|moves?|cube|greater|less\s+than|compare|letters?|words?|grid|board|divisors?|factors?)\b",
     re.IGNORECASE,
 )
+_ABOUT_FORM = re.compile(  # in sentences that say how to write the answer, not what it is
+    r"\b(?:(?:write|put|give|box|state|show)\b[^.?!\n]{0,30}\banswer|answer\s+(?:with|in|as)|\\?boxed)\b",
+    re.IGNORECASE,
+)
+_UNKNOWN = re.compile(r"(?<![\w\\])(\d*)\s?\*?\s?[a-z](?:\^\d)?(?![\w'])(?:[^=\n]{0,40}=|\s*[-+*/])")
+_CHOOSES = re.compile(
+    r"\b(?:sort|order|arrange|largest|smallest|biggest|maximum|minimum|max|min|reverse|which|greater|less\s+than|compare"
+    r"|spiral|transpose|rotate|matrix|grid|board|cube|repeat|copy|spell|translate|capital|read|write\s+down)\b",
+    re.IGNORECASE,
+)
+_SERIES = re.compile(r"\d(?:\s*,\s*-?\d+(?:\.\d+)?){2,}+")
+_ASKS_NEXT = re.compile(r"\b(?:next|comes|missing|sequence|pattern|term|follows)\b|,\s*(?:\?|_|\.\.|…)", re.IGNORECASE)
+_ASKS = re.compile(
+    r"\?|\b(?:find|determine|how|what|when|calculate|compute|evaluate|solve|work\s+out|express|using)\b", re.IGNORECASE
+)
+_CLOCK = re.compile(r"\b(\d{1,2}):(\d\d)\b")
+_MINUTES = re.compile(r"\b(\d+)\s+minutes\b")
+_RELATION = re.compile(
+    r"\b(?:if|unless|either|neither|exactly|only|every|all|some|no|not|never|older|younger|taller|shorter|faster|slower"
+    r"|heavier|lighter|left|right|before|after|between|next|than|liar|lies|lying|truth|knight|knave|says|implies)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[^.?!\n]{12,}")
+_LOOP = re.compile(r"^\s*+(?:for|while)\b[^\n]*:", re.MULTILINE)
+_IN_LOWEST = re.compile(r"\b(?:simpl\w+|lowest|reduced?)\b", re.IGNORECASE)
+_FRACTION = re.compile(r"\d\s?/\s?(\d+)|frac\s?\{\d+\}\s?\{(\d+)\}")
+_NUMBER_WORDS: dict[str, Number] = {
+    **{"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9},
+    **{"ten": 10, "eleven": 11, "twelve": 12},
+    **{"half": 2, "twice": 2, "double": 2, "thrice": 3, "triple": 3, "third": 3, "quarter": 4, "dozen": 12, "week": 7},
+    **{"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000, "pair": 2, "score": 20},
+}
+_WORDS = re.compile(r"[^\W\d_]+")
 _LABEL = re.compile(r"(?m)^[ \t]*+(?:\d{1,3}[.)]\s|\(?[A-H][.)][^\n]*$)|\bstep\s+\d+", re.IGNORECASE)
 
 
@@ -64,6 +97,14 @@ class PromptFacts:
     moduli: tuple[int, ...]
     other_rules: bool
     """Whether ordinary arithmetic may not apply (another base, a defined operation, false examples)."""
+    known: frozenset[Number] = frozenset()
+    """Every number a first step may start from: those of the prompt, spelled-out ones, parts of times, percentages."""
+    written: frozenset[Number] = frozenset()
+    """Its numbers as they are written, the parts of times and fractions each on their own."""
+    words: frozenset[str] = frozenset()
+    """Its words of four letters and more."""
+    squeezed: str = ""
+    """The prompt without spaces, so that a piece copied from it is known again."""
 
 
 def steps_needed(prompt: str) -> int:
@@ -106,12 +147,82 @@ def _read(prompt: str) -> PromptFacts:
         spaced = re.search(r"\s[-+*]\s", body)  # in "1/2 + 1/3" the close-set bars are fractions, not divisions
         steps = max(1, len(_OPERATORS.findall(_BAR.sub("", body) if spaced else body)))
     elif _ASKS_AMOUNT.search(clean) and not _NOT_ARITHMETIC.search(clean):
-        steps = max(0, len(found) - 1)
+        steps = max(0, len(found) - len(_CLOCK.findall(clean)) - 1)  # a time of day is one number
     else:
         steps = 0
+    words = frozenset(word.lower() for word in _WORDS.findall(prompt))
     if _CODE.search(prompt):
-        steps, operands = 0, ()
-    return PromptFacts(steps, numbers, operands, tuple(sorted(moduli - {0, 1})), not usual)
+        steps, operands = (3 if _LOOP.search(prompt) else 0), ()
+    elif steps < 2 and usual:
+        steps = max(steps, _estimate_steps(clean, found, steps, words))
+    long_words = frozenset(word for word in words if len(word) > 3)
+    body = _drop_form(prompt)
+    parts = (read_number(text)[0] for text in re.findall(r"\d+(?:[.,]\d+)*+", body))
+    written = frozenset(number for number in parts if number is not None)
+    known = _known(prompt, numbers | written, words)
+    return PromptFacts(
+        steps,
+        numbers,
+        operands,
+        tuple(sorted(moduli - {0, 1})),
+        not usual,
+        known,
+        written,
+        long_words,
+        "".join(prompt.split()),
+    )
+
+
+def _drop_form(prompt: str) -> str:
+    """A prompt without the sentences on how to write the answer."""
+    if not _ABOUT_FORM.search(prompt):
+        return prompt
+    return " ".join(part for part in re.split(r"(?<=[.?!])\s|\n", prompt) if not _ABOUT_FORM.search(part))
+
+
+def _estimate_steps(prompt: str, found: list[Number | None], steps: int, words: frozenset[str]) -> int:
+    """What a prompt takes that is no plain expression: an equation, a series, a count, times, facts to combine."""
+    body = _drop_form(prompt)
+    count = len(_NUMBERS.findall(body))
+    below = [int(a or b) for a, b in _FRACTION.findall(body)]
+    if steps:
+        hard = len(set(below)) > 1 or (len(below) > 1 and _IN_LOWEST.search(prompt))
+        return 2 if hard else steps
+    series = _SERIES.search(body)
+    if series and count > 2 and _ASKS_NEXT.search(body):
+        return max(2, count - 2)
+    if not _ASKS.search(body) or _CHOOSES.search(body):
+        return _combine_facts(body, count)
+    unknown = _UNKNOWN.search(body)
+    if unknown and "=" in body and count > 1:
+        coefficients = len(re.findall(r"(?<![\w.])\d+(?=\s?[a-z]\b)", body))
+        return max(1, count - 1) if coefficients or count > 2 else 1
+    minutes = _MINUTES.search(body)
+    if _CLOCK.search(body) and minutes and int(minutes[1][:6]) >= 60:
+        return 2
+    spelled = sum(word in _NUMBER_WORDS for word in words - {"one", "two", "half", "week", "no"})
+    if len(_CLOCK.findall(body)):
+        count -= len(_CLOCK.findall(body))
+    return max(steps, count + spelled - 1) if count + spelled > 2 else _combine_facts(body, count)
+
+
+def _combine_facts(prompt: str, count: int) -> int:
+    """For questions without a calculation: statements that must be put together, less one."""
+    if "?" not in prompt or count > 6 or len(prompt) > 2000:
+        return 0
+    told = [part for part in _SENTENCE.findall(prompt.rpartition("?")[0])[:-1] if _RELATION.search(part)]
+    return len(told) - 1 if len(told) > 2 else 0
+
+
+def _known(prompt: str, numbers: frozenset[Number], words: frozenset[str]) -> frozenset[Number]:
+    known = {abs(number) for number in numbers}
+    known.update(_NUMBER_WORDS[word] for word in words if word in _NUMBER_WORDS)
+    for hours, minutes in _CLOCK.findall(prompt):
+        known |= {int(hours), int(minutes)}
+    if "%" in prompt or "percent" in words:
+        for number in [n for n in known if 0 < n < 1000]:
+            known |= {number / 100, 1 - number / 100, 1 + number / 100, 100 - number, 100 + number}
+    return frozenset(known)
 
 
 def _find_expression(prompt: str) -> str | None:

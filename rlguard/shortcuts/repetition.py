@@ -1,36 +1,44 @@
-r"""Answer repetition and loops: text that goes round instead of forward.
+r"""Answer repetition: one value stated as the answer over and over, with no work between; and loops, from `loops`.
 
-Loops are found by the distance from each run of four tokens to its last occurrence: inside a loop that distance
-stays equal to the loop's length. One pass, whatever that length is.
+What counts as a statement of the answer is not a list of phrases: it is a short sentence that holds the value and
+besides it only words of the closed kind with which results are stated ("so", "the", "result", "is", "again").
 """
 
 from __future__ import annotations
 
 import re
-from itertools import islice
 
 from rlguard.answers import extract_answer
 from rlguard.shortcuts.evidence import make_finding, quote
+from rlguard.shortcuts.loops import find_loops
 from rlguard.types import Finding
 
-_TOKEN = re.compile(r"\w+|[^\w\s]")
 STATEMENT = re.compile(
     r"<answer>\s*+([^<\n]{1,80}?)\s*+</answer>|\\boxed\s?\{([^{}\n]{1,80})|####[ \t]*+([^\n]{1,80})"
     r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
     re.IGNORECASE,
 )
-_CHARACTER_LOOP = re.compile(r"([^\W\d_])\1{29,}+|(\d)\2{59,}+")
-_CLOSING = frozenset(".,;:!?)]}*")
-_GRAM = 4
-_LEAST_REPEATED = 4
-"""Four-token runs that the shortest loop repeats; most texts have fewer and are done with."""
-_RULE_LINE = 25
-"""Repeats of a unit without letters ("1 + 1 + 1", "| - | - |") that are still sums, tables and rulers."""
-_GRID_CELLS = 1000
-"""Equal one-digit cells in a row that a grid may hold (ARC's have 900)."""
-_LITTLE_NEW = 0.6
-"""Share of repeated four-token runs from which a text says little new (open-r1's and TRL's measure; honest text
-stays under 0.3, templates and tables under 0.5)."""
+_STATING_WORDS = (
+    "a again all also an and answer answers are as at be been before being boxed both by can clear clearly conclude "
+    "concluded conclusion confirm confirmed correct desired earlier end equal equals exactly final finally find for "
+    "found frac fully get gets give given gives got had has have hence here i in indeed is it its just last me must "
+    "my need needed no noted now number obtain obtained of once one only our overall really repeat requested required "
+    "result results right said say see shown simply so solution stated still sum summary sure text that the then "
+    "there therefore these this thus to total value was we were which will with would yes you your above found more "
+    "conclusively obviously certainly definitely should reads read states state displaystyle mathbf"
+)
+_STATING = frozenset(_STATING_WORDS.split())
+_NAMING = frozenset(("answer", "answers", "result", "results", "solution", "final", "conclusion", "boxed"))
+_BREAK = re.compile(r"\n|[>;]|[.!?](?=\s|$)")
+_LETTERS = re.compile(r"[^\W\d_]+")
+_NO_STATEMENT = re.compile(r"[\d=+×÷·/|<→]|[^\W\d_](?:\s?[-^]\s?)[^\W\d_]{0,1}$")
+_EXPRESSION = re.compile(r"[-\d+*/().:,×÷^ ]*+")
+_CAPITAL = re.compile(r"\s(?=[A-Z*\\#])")
+_CONTEXT = 80
+"""Characters on each side of a value within which its sentence must begin and end."""
+_CALCULATING = tuple("=+/×÷&")
+_MOST_STATEMENTS = 1000
+_FORMS = (("boxed", 1), ("answer>", 2), ("#", 3))
 
 
 def find_repetition(completion: str, answer: tuple[str, int, int] | None = None) -> list[Finding]:
@@ -42,19 +50,121 @@ def find_repetition(completion: str, answer: tuple[str, int, int] | None = None)
 
     >>> [f.reason for f in find_repetition("answer 40;" * 9)]
     ['answer 40 stated 9 times, nothing between']
+    >>> [f.reason for f in find_repetition("Final answer: 5. As stated, 5. So it is 5. It is 5, again.")]
+    ['answer 5 stated 4 times, nothing between']
     """
     if len(completion) < 12:
         return []
-    findings = _find_restatements(completion)
-    loops = _find_loops(completion, answer or extract_answer(completion))
+    answer = answer or extract_answer(completion)
+    findings = (_find_restated_value(completion, answer) if answer else []) or _find_restatements(completion)
+    loops = find_loops(completion, answer)
     if findings:  # the answers' own loop is the same fact
         start, end = findings[0].start, findings[0].end
         loops = [f for f in loops if f.end <= start or f.start >= end or (f.end - f.start) > 2 * (end - start)]
     return findings + loops
 
 
+def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
+    """Sentences that state the final answer's value and nothing else, again and again."""
+    value = _whole_value(text, *answer)
+    if not value or text.count(value) < 3:
+        return []
+    best: tuple[int, int, int] | None = None
+    count, begun, until = 0, 0, 0
+    forms: set[object] = set()
+    sentences: set[str] = set()
+    place, floor = text.find(value), 0
+    for _ in range(_MOST_STATEMENTS):
+        stated = _read_statement(text, floor, place, place + len(value))
+        floor = place + len(value)
+        if stated:
+            start, end, form = stated
+            between = text[until:start]
+            if count and (len(between) > 200 or _has_digit(between) or len(between.split()) > 25):
+                count, forms, sentences = 0, set(), set()
+            if count and "</think>" in between:
+                forms = forms | {"think"}
+            begun = begun if count else start
+            count, until = count + 1, end
+            forms.add(form)
+            sentences.add(text[start:end])
+            enough = count - (len(forms) - 1) >= 4 or (count >= 3 and len(sentences) == 1)
+            if enough and (best is None or count >= best[0]):
+                best = (count, begun, end)
+        place = text.find(value, floor)
+        if place < 0:
+            break
+    if best is None:
+        return []
+    count, start, end = best
+    sign = "answer_repeated_often" if count >= 6 else "answer_repeated"
+    reason = f"answer {quote(value)} stated {count} times, nothing between"
+    return [make_finding(sign, "answer_repetition", reason, start, end)]
+
+
+def _whole_value(text: str, value: str, start: int, end: int) -> str:
+    """The answer with the rest of its expression: extraction may give only one number of "2 * (3 + 4)" or "17:35"."""
+    left, right = text[max(0, start - _CONTEXT) : start], _EXPRESSION.match(text, end, end + _CONTEXT)
+    before = left[len(left.rstrip("0123456789+-*/().:,×÷^ ")) :].lstrip(" .,:)*")
+    after = (right[0] if right else "").rstrip(" .,:*(-+/")
+    if _has_digit(before):
+        value = before + value
+    if _has_digit(after) or (after and ")" in after):
+        value += after
+    return value if len(value) <= _CONTEXT else ""
+
+
+def _read_statement(text: str, floor: int, start: int, end: int) -> tuple[int, int, int] | None:
+    """Span and form of the sentence around a value, if it does nothing but state that value.
+
+    `floor` is the end of the value's last occurrence: a capital after it begins a sentence, even without a full stop.
+    """
+    if (
+        text[max(0, start - 3) : start].rstrip()[-1:] in _CALCULATING
+        or text[end : end + 3].lstrip()[:1] in _CALCULATING
+    ):
+        return None  # "= 47" or "47 +", the common case
+    before, after = text[start - 1 : start], text[end : end + 2]
+    if before.isalnum() or (before and before in ".,:/^_") or after[:1].isalnum():
+        return None
+    if len(after) == 2 and after[0] in ".,:/^" and after[1].isdigit():
+        return None
+    tag = start >= 8 and text.startswith("<answer>", start - 8)
+    begin = max(floor, start - _CONTEXT)
+    head = "<answer>" if tag else _BREAK.split(text[begin:start])[-1]
+    if len(head) == start - begin and begin > 0:  # no sentence begins within reach, unless one does at the floor
+        head = head.lstrip(" }*$)_|")
+        if begin != floor or not (head[:1].isupper() or head[:1] in "\\#"):
+            return None
+    tail = "" if tag else _BREAK.split(text[end : end + _CONTEXT], maxsplit=1)[0]
+    if len(tail) == _CONTEXT:
+        return None
+    closing = "</answer>" if tag and text.startswith("</answer>", end) else tail
+    new_sentence = _CAPITAL.search(tail)
+    if new_sentence:
+        closing = tail = tail[: new_sentence.start()]
+    words = _LETTERS.findall(f"{head} {tail}".lower())
+    if _NO_STATEMENT.search(head, 8 * tag) or _NO_STATEMENT.search(tail) or not (words or "#" in head):
+        return None
+    new = [word for word in words if word not in _STATING]
+    if new and (len(new) > 1 or not _is_unit(tail, new[0])):
+        return None
+    if not _has_digit(text[start:end]) and _NAMING.isdisjoint(words):
+        return None
+    form = next((number for sign, number in _FORMS if sign in head), 4)
+    return start - len(head.lstrip()), end + len(closing.rstrip()), form
+
+
+def _is_unit(tail: str, word: str) -> bool:
+    return tail.lower().lstrip(" }$*\\").startswith(word)
+
+
+def _has_digit(text: str) -> bool:
+    return any(map(str.isdigit, text))
+
+
 def _find_restatements(text: str) -> list[Finding]:
-    """One value stated as the answer again and again, with no work between the statements."""
+    """One value stated as the answer again and again, whether or not it is the final one."""
     small = text.lower()
     if small.count("answer") + small.count("boxed") + small.count("####") < 3:
         return []
@@ -69,7 +179,7 @@ def _find_restatements(text: str) -> list[Finding]:
         totals[value] = (count + 1, first, end)
         idle, begun, until, forms = last.get(value, (0, start, start, set()))
         between = text[until:start]
-        if idle and (len(between) > 200 or any(sign.isdigit() for sign in between) or len(between.split()) > 25):
+        if idle and (len(between) > 200 or _has_digit(between) or len(between.split()) > 25):
             idle, begun, forms = 0, start, set()
         forms = forms | {form}
         last[value] = (idle + 1, begun, end, forms)
@@ -84,129 +194,4 @@ def _find_restatements(text: str) -> list[Finding]:
         if count >= 6:
             reason = f"answer {quote(value)} stated {count} times"
             return [make_finding("answer_repeated", "answer_repetition", reason, start, end)]
-    return []
-
-
-def _find_loops(text: str, answer: tuple[str, int, int] | None) -> list[Finding]:
-    tokens = _TOKEN.findall(text)
-    longest = max(map(len, tokens), default=0)
-    found = _CHARACTER_LOOP.search(text) if longest >= 30 else None
-    if found:
-        count = found.end() - found.start()
-        sign = "long_loop" if 2 * count > len(text) else "loop"
-        reason = f"the character {found[0][0]!r} {count} times in a row"
-        return [make_finding(sign, "text_loop", reason, *found.span())]
-    stated = _TOKEN.findall(answer[0][:200]) if answer else []
-    best, repeated = _longest_loop(tokens, stated)
-    if best:
-        start, period, length = best
-        while tokens[start] in _CLOSING and length > period:  # a unit starts with its first word
-            start, length = start + 1, length - 1
-        best = (start, period, length)
-        spans = [m.span() for m in islice(_TOKEN.finditer(text), start, start + length)]
-        return _describe_loop(text, tokens, best, (spans[0][0], spans[-1][1]), stated)
-    if longest >= 120:
-        return _loop_without_spaces(text, tokens)
-    if len(tokens) >= 80 and repeated > _LITTLE_NEW * len(tokens):
-        letters = sum(token[0].isalpha() for token in tokens)
-        digits = sum(token[0].isdigit() for token in tokens)
-        if 2 * letters > len(tokens) > 20 * digits:  # lists of moves repeat their template, and have numbers in it
-            reason = f"{100 * repeated // len(tokens)} % of its four-word runs were said before"
-            return [make_finding("little_new_text", "text_loop", reason, 0, len(text))]
-    return []
-
-
-def _longest_loop(tokens: list[str], stated: list[str]) -> tuple[tuple[int, int, int] | None, int]:
-    """The longest loop as (first token, period, tokens), and how many four-token runs occurred before."""
-    grams = list(zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False))
-    if len(grams) - len(set(grams)) < _LEAST_REPEATED:
-        return None, 0
-    seen: dict[tuple[str, ...], int] = {}
-    best: tuple[int, int, int] | None = None
-    run, period, repeated = 0, 0, 0
-    for i, gram in enumerate(grams):
-        before = seen.get(gram)
-        seen[gram] = i
-        if before is None:
-            distance = 0
-        else:
-            repeated += 1
-            distance = i - before
-        if distance == period:
-            run += 1
-            continue
-        if period:
-            best = _better_loop(tokens, stated, best, i - run, period, run)
-        run, period = 1, distance
-    if period:
-        best = _better_loop(tokens, stated, best, len(tokens) - _GRAM + 1 - run, period, run)
-    return best, repeated
-
-
-def _better_loop(
-    tokens: list[str], stated: list[str], best: tuple[int, int, int] | None, at: int, period: int, run: int
-) -> tuple[int, int, int] | None:
-    """The longer of `best` and the loop that ends here, if it repeats often enough to be one."""
-    start, length = at - period, run + period + _GRAM - 1
-    if length < 2 * period or (best is not None and length <= best[2]):
-        return best  # the unit is only looked at where it repeats: that keeps the whole pass linear
-    allowed = _repeats_allowed(tokens[start : start + period], stated)
-    return (start, period, length) if length >= period * allowed else best
-
-
-def _repeats_allowed(unit: list[str], stated: list[str]) -> int:
-    """From how many repeats on a unit is a loop rather than a sum, a table row, a list of moves."""
-    if len(unit) >= 200:
-        return 2
-    letters = sum(token[0].isalpha() for token in unit)
-    if letters == 0:
-        if (
-            unit == stated and len(unit[0]) > 1 and unit[0].isdigit()
-        ):  # "40 40 40 …"; a row of one-digit cells is a grid
-            return 8
-        if "=" in unit and len(unit) >= 4:
-            return 4
-        if len(unit) == 1 and len(unit[0]) == 1 and unit[0].isdigit():
-            return _GRID_CELLS
-        return 100 if not any(token[0].isdigit() for token in unit) else _RULE_LINE
-    if '"' in unit or all(len(token) == 1 for token in unit):  # a JSON list of moves, "A → A → A"
-        return _RULE_LINE
-    if letters == 1:
-        return 10 if len(unit) == 1 else 8
-    return 6 if letters <= 6 else 4 if letters <= 12 else 3
-
-
-def _describe_loop(
-    text: str,
-    tokens: list[str],
-    loop: tuple[int, int, int],
-    span: tuple[int, int],
-    stated: list[str],
-) -> list[Finding]:
-    first, period, length = loop
-    count = length // period
-    often = count >= 12 or 2 * (span[1] - span[0]) > len(text)
-    unit = tokens[first : first + period]
-    begun = next(_TOKEN.finditer(text, span[0])).start()
-    ended = next(islice(_TOKEN.finditer(text, begun), period - 1, None)).end()
-    shown = quote(text[begun:ended])
-    if stated and (unit == stated or "answer" in map(str.lower, unit) or "boxed" in unit):
-        sign, kind = ("answer_repeated_often" if often else "answer_repeated"), "answer_repetition"
-    else:
-        sign, kind = ("long_loop" if often else "loop"), "text_loop"
-    return [make_finding(sign, kind, f'"{shown}" {count} times in a row', *span)]
-
-
-def _loop_without_spaces(text: str, tokens: list[str]) -> list[Finding]:
-    """A loop inside one long token ("hahaha…", or a script without spaces), looked for in its second half."""
-    for token in tokens:
-        if len(token) < 120:
-            continue
-        tail = token[len(token) // 2 :]
-        period = tail.find(tail[:16], 1)
-        if 0 < period <= len(tail) // 4 and tail[period:] == tail[:-period]:
-            start = text.find(token) + len(token) // 2
-            count = len(tail) // period
-            reason = f'"{quote(tail[:period])}" {count} times in a row'
-            return [make_finding("long_loop", "text_loop", reason, start, start + len(tail))]
     return []

@@ -79,6 +79,8 @@ def read_side(tokens: list[Token], i: int) -> tuple[Side | None, int]:
     Returns:
         The side, or None when there is none, and the number of the first token after it.
     """
+    while i < len(tokens) and tokens[i].kind == "nl":
+        i += 1
     frames = [_Frame("top", tokens[i].start if i < len(tokens) else 0)]
     expect, end = True, 0  # whether a number must come next; where the last number or bracket ended
     while i < len(tokens):
@@ -87,7 +89,7 @@ def read_side(tokens: list[Token], i: int) -> tuple[Side | None, int]:
         if step is None:
             break
         expect = step
-        if token.kind != "unit":
+        if token.kind not in ("unit", "nl"):
             end = token.end
         i += 1
     frame = frames[-1]
@@ -108,6 +110,7 @@ def _take_value(frames: list[_Frame], tokens: list[Token], i: int, end: int) -> 
         return False
     if kind == "shortfrac":
         frame.values.append(token.value)  # type: ignore[arg-type]
+        frame.products = True
         return False
     if kind in ("open", "frac"):
         frames.append(_Frame("f" if kind == "frac" else "(", token.end))
@@ -139,6 +142,8 @@ def _take_link(frames: list[_Frame], tokens: list[Token], i: int, end: int) -> b
             return True
         frame.percents += 1
         return False
+    if kind == "nl":
+        return False if following == "rel" else None
     if kind == "unit":
         if following in ("num", "open", "frac"):
             return None
@@ -146,11 +151,29 @@ def _take_link(frames: list[_Frame], tokens: list[Token], i: int, end: int) -> b
         return False
     if kind == "close":
         return _close(frames, tokens, i)
-    if kind in ("open", "frac") and token.start == end and token.value != "{":  # 2(3), (2)(3), 2\frac{1}{2}
+    if kind in ("open", "frac") and token.value != "{" and not (kind == "frac" and token.start > end):
+        if token.start > end:  # 2 (3): a product, or a number with a remark
+            if not _is_closed(tokens, i):
+                return None
+            if tokens[i - 1].value != "}":
+                frame.values[-1] = None
+        # 2(3), (2)(3), \frac{1}{2} (3), 2\frac{1}{2}
         frame.push("mix" if kind == "frac" and tokens[i - 1].kind == "num" else "*")
         frames.append(_Frame("f" if kind == "frac" else "(", token.end))
         return True
     return None
+
+
+def _is_closed(tokens: list[Token], i: int) -> bool:
+    """Whether the bracket at token `i` closes soon, with nothing but numbers and operators inside."""
+    depth = 0
+    for token in tokens[i : i + 40]:
+        depth += (token.kind in ("open", "frac")) - (token.kind == "close")
+        if depth <= 0:
+            return True
+        if token.kind not in ("num", "op", "open", "close", "frac", "pow", "shortfrac"):
+            return False
+    return False
 
 
 def _close(frames: list[_Frame], tokens: list[Token], i: int) -> bool | None:

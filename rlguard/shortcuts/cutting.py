@@ -1,0 +1,84 @@
+"""Cuts the reasoning of a completion short, and begins an answer after it."""
+
+from __future__ import annotations
+
+import re
+
+from rlguard.answers import extract_answer, normalise_answer
+from rlguard.shortcuts.repetition import STATEMENT
+from rlguard.types import Messages
+
+_REACH = 40  # characters that a cut goes back for a word boundary
+_BOUNDARY = re.compile(r"\s|;")
+_LEAD_IN = re.compile(
+    r"(?:\b(?:so|thus|therefore|hence|finally|and|the|my|our|final|correct)\b[\s,:*]*)+$", re.IGNORECASE
+)
+_WORDED = r"\banswer\b[^\n.:=?!\d]{0,30}?(?:\bis\b|\bbe\b|[:=])[\s*_$\"'`({]{0,4}"
+_EARLY = re.compile(r"\s*[*_$(]{0,3}(-?\$?\d[\d.,/]*)[*_$)]{0,3}(?:[.,:;\n]|$)")
+
+
+def find_reasoning_end(completion: str) -> int | None:
+    """Where the reasoning ends: before the first statement of the final answer. None without a final answer.
+
+    A result of a step that equals the answer is reasoning; a statement of it is not.
+
+    >>> text = "7+8=5;5+5=0;answer 0"
+    >>> text[: find_reasoning_end(text)]
+    '7+8=5;5+5=0;'
+    >>> find_reasoning_end("The answer is 4. Because 2+2=4, the answer is 4.")
+    0
+    """
+    final = extract_answer(completion)
+    if final is None:
+        return None
+    target, end = normalise_answer(final[0]), final[1]
+    early = _EARLY.match(completion[:80])
+    listed = early is not None and re.search(r"\n[ \t]{0,8}2[.)]\s", completion)
+    if early and not listed and normalise_answer(early[1].rstrip(".,")) == target:
+        return 0
+    for match in STATEMENT.finditer(completion):
+        value = match[match.lastindex or 0]
+        if match.start() >= end or normalise_answer(value.strip(" .,;:$*}")) == target or match.end() > final[1]:
+            end = min(end, match.start())
+            break
+    worded = re.search(_WORDED + re.escape(final[0][:200]) + r"(?!\w)", completion[:end], re.IGNORECASE)
+    end = worded.start() if worded else end
+    head = completion[max(0, end - 70) : end]
+    lead_in = _LEAD_IN.search(head)
+    if lead_in:
+        end -= len(head) - lead_in.start()
+    return end
+
+
+def cut_reasoning(completion: str, end: int, fraction: float) -> int:
+    """How many characters a fraction of the reasoning `completion[:end]` takes, back to a word's or a step's end.
+
+    >>> [cut_reasoning("first we add two and two", 24, f) for f in (0, 0.5, 1)]
+    [0, 12, 24]
+    """
+    place = int(end * fraction)
+    if place >= end:
+        return end
+    for back in range(place, max(-1, place - _REACH), -1):
+        if back == 0 or _BOUNDARY.match(completion[back - 1]):
+            return back
+        if completion[back].isspace():
+            return back
+    return place
+
+
+def force_answer(prompt: str | Messages, shown: str, cue: str) -> str | Messages:
+    r"""A prompt after which only the answer is missing: prompt, the reasoning shown, and the cue.
+
+    >>> force_answer("2+2?", "Add them:", "The answer is")
+    '2+2?\nAdd them: The answer is'
+    >>> force_answer([{"role": "user", "content": "2+2?"}], "", "The answer is")[-1]
+    {'role': 'assistant', 'content': 'The answer is'}
+    """
+    begun = shown + ("" if not shown or shown[-1].isspace() or shown[-1] == ";" else " ") + cue
+    if isinstance(prompt, str):
+        return prompt + ("" if prompt[-1:].isspace() else "\n") + begun
+    if prompt and prompt[-1].get("role") == "assistant":  # the prompt begins the message itself ("<think>")
+        content = prompt[-1].get("content")
+        return [*prompt[:-1], {**prompt[-1], "content": (content if isinstance(content, str) else "") + begun}]
+    return [*prompt, {"role": "assistant", "content": begun}]

@@ -1,0 +1,89 @@
+"""Answer repetition and loops: each rule on one tiny text, and honest look-alikes that must stay clean."""
+
+import random
+import time
+
+import pytest
+
+from rlguard.shortcuts.repetition import find_repetition
+
+COLLATZ = [27, 82, 41, 124, 62, 31, 94, 47, 142, 71, 214, 107, 322, 161, 484, 242]
+
+HONEST = {
+    "long sum": "1 + " * 60 + "1 = 61. The answer is 61.",
+    "repeating decimal": "2 * 10 = 3 * 6 + 2, digit 6\n" * 12 + "So 2/3 = 0.666666666666.",
+    "Euclid": "1071 = 2 * 462 + 147\n462 = 3 * 147 + 21\n147 = 7 * 21 + 0\nThe gcd is 21.",
+    "Collatz": "\n".join(
+        f"Step {i}: {a} is odd, so 3 * {a} + 1 = {3 * a + 1}" if a % 2 else f"Step {i}: {a} is even: {a} / 2 = {a // 2}"
+        for i, a in enumerate(COLLATZ, 1)
+    ),
+    "candidates": "\n".join(f"{n} does {'' if '4' in str(n) else 'not '}contain the digit 4" for n in range(1, 40)),
+    "composites": "\n".join(f"{n} is composite." for n in range(114, 127)),
+    "price list": "\n".join(f"{i}. Item number {i} costs {3 * i} dollars." for i in range(1, 15)),
+    "same on each day": "Monday: 5\nTuesday: 5\nWednesday: 5\nThursday: 5\nFriday: 5\nThe answer is 5.",
+    "same for each person": "Anna has 5 apples. Ben has 5 apples. Carl has 5 apples. Dora has 5. The answer is 5.",
+    "products of zero": "0 + 0 = 0\n0 * 1 = 0\n0 * 2 = 0\n0 - 0 = 0\nThe answer is 0.",
+    "code": "count = 0\ntotal = 0\nbest = 0\nprev = 0\nfor x in xs:\n    total += x\nreturn 0",
+    "moves": "LEFT LEFT LEFT LEFT LEFT LEFT UP UP UP UP UP UP UP UP RIGHT",
+    "brackets": "()" * 30,
+    "rulers": "Sum\n" + "-" * 60 + "\nx\n" + "=" * 60,
+    "dot leader": "Chapter one " + "." * 40 + " 5",
+    "restated in three forms": "3 + 4 = 7\nSo we get 7.\nThe answer is 7.\n\\boxed{7}",
+    "proof": "Suppose the sum of two even integers were odd. An even integer is twice some integer. The sum of both is"
+    " then twice the sum of these integers. So the sum is even as well. This contradicts our assumption. Hence the"
+    " claim holds for all even integers.",
+}
+
+SHORTCUTS = [
+    ("other words each time", "Final answer: 5. As stated, 5. So it is 5. Indeed it is 5.", "answer_repetition"),
+    ("no answer word", "12 * 66 = 792. Good.\n" + "The result is 792.\n" * 4, "answer_repetition"),
+    ("a time of day", "9 * 60 = 540.\n" + "The result is 17:35. I am glad.\n" * 5, "answer_repetition"),
+    ("an expression", "**Answer:** 2 * (3 + 4) So we are done\n" * 5, "answer_repetition"),
+    ("boxed with words between", "\\boxed{7} is it. Once more: \\boxed{7}. And \\boxed{7}. Yes, \\boxed{7}.",
+     "answer_repetition"),
+    ("a word", "So the answer is Paris. The answer is Paris. Again, it is the result Paris. Final answer: Paris.",
+     "answer_repetition"),
+    ("label that counts", "".join(f"{i}. We consider the next part.\n" for i in range(15, 30)), "text_loop"),
+    ("number that counts", "".join(f"In round {i} we look at it again.\n" for i in range(1, 25)), "text_loop"),
+    ("unit says the same twice", "We add 2 to both sides: x = 4. We add 3 to both sides: x = 7. " * 4, "text_loop"),
+    ("short loop at the end", "Good. 3 + 4 = 7. " + "Let me check that again. " * 4, "text_loop"),
+    ("one word", "3 + 4 = 7 " + "hmm " * 6, "text_loop"),
+    ("signs", "3 + 4 = 7\n" + "!" * 40, "text_loop"),
+    ("dots on a line", "3 + 4 = 7\n" + "." * 32 + "\nThe answer is 7.", "text_loop"),
+    ("equations in a loop", "so 3 + 4 = 7 and 7 + 5 = 12\n" * 5, "text_loop"),
+    ("prompt echoed", "What is 7 plus 8? Give a number.\n" * 4, "text_loop"),
+    ("sentences in another order", "The sun is warm. A cat sat there. Dogs run too fast.\nDogs run too fast."
+     " The sun is warm. A cat sat there.", "text_loop"),
+    ("paraphrases", "We take another look at the question. Let me read the task anew. The problem must be considered"
+     " again. I go back to what was asked. It is necessary to think further. One should review the given information.",
+     "text_loop"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_text_is_clean(name):
+    assert find_repetition(HONEST[name]) == []
+
+
+@pytest.mark.parametrize(("name", "text", "kind"), SHORTCUTS, ids=[row[0] for row in SHORTCUTS])
+def test_repetition_is_found(name, text, kind):
+    found = [f for f in find_repetition(text) if f.kind == kind]
+    assert found, find_repetition(text)
+    assert all(0 <= f.start < f.end <= len(text) and f.reason and "\n" not in f.reason for f in found)
+
+
+def test_random_texts_have_valid_spans():
+    rng = random.Random(0)
+    signs = [*"0123456789+-=(){}.,;:<>|\\ \n", "\\boxed{", "answer ", " is ", "<answer>", "</answer>", "#### ", " 5. "]
+    for _ in range(2000):
+        text = "".join(rng.choices(signs, k=rng.randint(1, 60))) * rng.choice([1, 1, 2, 4, 9])
+        assert all(0 <= f.start < f.end <= len(text) for f in find_repetition(text))
+
+
+@pytest.mark.parametrize(
+    "unit", ["The answer is 5. ", "5 is 5, ", "Try 7: so be it. ", "we look at it again. ", "a" * 59 + "1"]
+)
+def test_a_long_text_is_quick(unit):
+    started = time.process_time()
+    find_repetition(unit * (400_000 // len(unit)))
+    assert time.process_time() - started < 4
