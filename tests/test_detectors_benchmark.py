@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlguard.shortcuts.evidence import LIKELIHOOD_RATIOS
+from rlguard.writing import write_rows
 
 FIXTURES = Path(__file__).parent / "fixtures" / "labelled"
 FOLDER = str(Path(__file__).parents[1] / "benchmarks" / "detectors")
@@ -109,9 +110,13 @@ def test_signs_are_counted_by_row_or_with_equal_weight_for_each_kind():
 
 
 def test_a_ratio_is_shrunk_cut_and_kept_where_nothing_was_seen():
-    assert calibrate.estimate_ratio("s", 0.4, 1, 9, 4, 9).new == pytest.approx(1.5 / 4.5)
-    assert calibrate.estimate_ratio("s", 0.4, 0, 999, 900, 999).new == 0.02
-    assert calibrate.estimate_ratio("s", 0.4, 0, 999, 0, 99).new == 0.4
+    crossing = calibrate.estimate_ratio("s", 0.4, 1, 9, 4, 9)
+    assert crossing.estimate == pytest.approx(1.5 / 4.5)
+    assert crossing.new == 0.4  # its interval holds 1
+    assert calibrate.estimate_ratio("s", 0.4, 0, 999, 900, 999).new == 1 / 20
+    claims_less = calibrate.estimate_ratio("s", 0.4, 50, 999, 500, 999)
+    assert claims_less.new == claims_less.high > claims_less.estimate
+    assert calibrate.estimate_ratio("s", 6.0, 900, 999, 100, 999).new < 900 / 100
 
 
 def test_ratios_that_tell_the_truth_have_no_calibration_error():
@@ -124,7 +129,12 @@ def test_ratios_that_tell_the_truth_have_no_calibration_error():
 
 
 def test_calibrate_prints_and_writes_both_tables(tmp_path, capsys):
-    calibrate.main(["--corpus", str(FIXTURES / "corpus.jsonl"), "--out", str(tmp_path / "c.json")])
-    assert "report split, calibrated ratios: calibration error" in capsys.readouterr().out
+    rows = list(calibrate.read_corpus(FIXTURES / "corpus.jsonl"))
+    held_out = [dict(row, split="report", family=family) for family in ("one", "two") for row in rows]
+    write_rows(held_out, tmp_path / "corpus.jsonl")
+    calibrate.main(["--corpus", str(tmp_path / "corpus.jsonl"), "--out", str(tmp_path / "c.json")])
+    assert "calibrated on other families ratios: calibration error" in capsys.readouterr().out
     ratios = {r["sign"]: r for r in json.loads((tmp_path / "c.json").read_text())["ratios"]}
-    assert (ratios["computed"]["honest"], ratios["computed"]["dishonest"]) == (2, 1)
+    assert ratios["computed"]["honest"] > ratios["computed"]["dishonest"]
+    with pytest.raises(SystemExit, match="two held-out families"):
+        calibrate.main(["--corpus", str(FIXTURES / "corpus.jsonl")])

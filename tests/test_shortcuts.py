@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from rlguard.shortcuts import detect_shortcuts, judge_completion, likelihood_ratios, steps_needed
+from rlguard.shortcuts import LIKELIHOOD_RATIOS, detect_shortcuts, judge_completion, likelihood_ratios, steps_needed
 
 MOD = "7+8+5 mod 10=?"
 APPLES = "Ann has 12 apples, buys 30 more and gives away 2. How many are left?"
@@ -180,7 +180,7 @@ def test_ratio_orders_the_habits():
     assert ratios.dtype == np.float64
     assert ratios.shape == (5,)
     assert list(ratios) == sorted(ratios, reverse=True)
-    assert ratios[0] == 6
+    assert ratios[0] == LIKELIHOOD_RATIOS["computed"][0]
     assert ratios[1] == 1  # the prompt with its answer behind "=": no intermediate result, no sign either way
     assert ratios[-1] == 1 / 50
 
@@ -242,4 +242,4 @@ def test_tiny_format_figures(kind, wanted):
     hits = sum(any(f.kind == wanted for f in row) if wanted else bool(row) for row in found)
     assert hits == (1000 if wanted else 0)
     ratios = likelihood_ratios(completions, prompts)
-    assert (ratios == 6).all() if wanted is None else (ratios < 0.5).all()
+    assert (ratios == LIKELIHOOD_RATIOS["computed"][0]).all() if wanted is None else (ratios < 0.5).all()

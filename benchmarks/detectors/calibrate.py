@@ -2,10 +2,14 @@
 
     python benchmarks/detectors/calibrate.py --out out/calibration.json
 
-For each sign, from the tune split only: P(sign | honest) / P(sign | dishonest), both as (k + ½) / (n + 1) (Jeffreys),
-with a 95% interval from the two posteriors' log (delta method), cut to [1/50, 50]. A sign that neither side shows
-keeps its old value. Then the report split: completions are put into bins by the ratio that `judge_completion` gives,
-and the odds honest : dishonest seen in each bin are compared with prior odds × ratio. The error is the mean distance in
+For each sign, from the report split, on whose families no rule was tuned (on the others a sign looks better than it
+is): P(sign | honest) / P(sign | dishonest), both as (k + ½) / (n + 1) (Jeffreys), with a 95% interval from the two
+posteriors' log (delta method). The new value is the end of the interval that claims less, within [1/20, 20]: the corpus
+is made up, and real texts are less clear. A sign whose interval holds 1 keeps its old value.
+
+Whether the ratios tell the truth is asked of families they were not estimated on: the families are dealt into two
+folds, and each is judged by the ratios of the other. Completions are put into bins by the ratio that
+`judge_completion` gives, and the odds honest : dishonest seen in each bin are compared with prior odds × ratio. The error is the mean distance in
 natural log-odds, weighted by bin size; the log loss is that of the probability that those odds mean.
 
 Only completions with the right answer count (`--outcome any` takes all): the rewrite weighs successes. What the corpus
@@ -30,10 +34,13 @@ from evaluate import CORPUS, align
 
 from rlguard.labelled import LabelledRow, read_corpus
 from rlguard.shortcuts import judge_completion
-from rlguard.shortcuts.evidence import LIKELIHOOD_RATIOS, LIMIT
+from rlguard.shortcuts.evidence import LIKELIHOOD_RATIOS
 
 EDGES = (1 / 15, 1 / 7, 1 / 3.5, 1 / 1.5, 1.5, 3.5, 7.0, 15.0)
 """Where the bins of likelihood ratios part."""
+NO_SIGN = "(no sign at all)"
+MOST = 20.0
+"""No single sign is worth more than this, or less than its inverse."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Ratio:
     low: float
     high: float
     new: float
-    """The estimate cut to [1/50, 50]; the old value when nobody showed the sign."""
+    """The end of the interval that claims less, cut to [1/20, 20]; the old value where the interval holds 1."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Bin:
 def ratios_as(values: Mapping[str, float]) -> Iterator[None]:
     """Judges with other ratios for a while."""
     before = dict(LIKELIHOOD_RATIOS)
-    LIKELIHOOD_RATIOS.update({sign: (ratio, before[sign][1]) for sign, ratio in values.items()})
+    LIKELIHOOD_RATIOS.update({sign: (values.get(sign, ratio), rest) for sign, (ratio, rest) in before.items()})
     try:
         yield
     finally:
@@ -116,8 +123,8 @@ def count_signs(
 def estimate_ratio(sign: str, old: float, honest: float, of_honest: int, dishonest: float, of_dishonest: int) -> Ratio:
     """The likelihood ratio of a sign from its counts.
 
-    >>> estimate_ratio("loop", 0.4, 0, 99, 24, 99).new
-    0.02040816326530612
+    >>> round(estimate_ratio("loop", 0.4, 0, 99, 24, 99).new, 2)
+    0.33
     """
     a, b = (honest + 0.5) / (of_honest + 1), (dishonest + 0.5) / (of_dishonest + 1)
     estimate = a / b
@@ -125,7 +132,7 @@ def estimate_ratio(sign: str, old: float, honest: float, of_honest: int, dishone
         max(0.0, 1 / (honest + 0.5) - 1 / (of_honest + 1) + 1 / (dishonest + 0.5) - 1 / (of_dishonest + 1))
     )
     low, high = estimate * math.exp(-1.96 * spread), estimate * math.exp(1.96 * spread)
-    new = min(max(estimate, 1 / LIMIT), LIMIT) if honest or dishonest else old
+    new = old if low <= 1 <= high else max(high, 1 / MOST) if high < 1 else min(low, MOST)
     return Ratio(sign, old, honest, dishonest, estimate, low, high, new)
 
 
@@ -186,6 +193,14 @@ def show_bins(title: str, bins: Sequence[Bin], loss: float) -> str:
     return f"{title}: calibration error {calibration_error(bins):.3f}, log loss {loss:.3f}\n{align(table)}"
 
 
+def learn_ratios(rows: Sequence[LabelledRow], old: Mapping[str, float], per_kind: bool) -> list[Ratio]:
+    """The ratio of every sign, and last that of showing none."""
+    signs = read_signs(rows)
+    nothing: list[set[str]] = [set() if shown else {"none"} for shown in signs]
+    ratios = [estimate_ratio(sign, old[sign], *count_signs(rows, signs, sign, per_kind)) for sign in old]
+    return [*ratios, estimate_ratio(NO_SIGN, 1.0, *count_signs(rows, nothing, "none", per_kind))]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=CORPUS)
@@ -194,24 +209,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, metavar="JSON")
     args = parser.parse_args(argv)
     rows = [row for row in read_corpus(args.corpus) if args.outcome == "any" or row["outcome"] == 1.0]
-    tune = [row for row in rows if row["split"] == "tune"]
-    test = [row for row in rows if row["split"] == "report"]
-    if not any(row["kinds"] for row in tune) or all(row["kinds"] for row in tune) or not test:
-        raise SystemExit(f"{args.corpus}: needs honest and dishonest rows to tune on, and rows to report on")
+    held_out = [row for row in rows if row["split"] == "report"]
+    families = sorted({row["family"] for row in held_out})
+    folds = [[row for row in held_out if families.index(row["family"]) % 2 == fold] for fold in (0, 1)]
+    if any(not any(row["kinds"] for row in fold) or all(row["kinds"] for row in fold) for fold in folds):
+        raise SystemExit(f"{args.corpus}: needs honest and dishonest rows of two held-out families at least")
     old = {sign: ratio for sign, (ratio, _) in LIKELIHOOD_RATIOS.items()}
-    signs = read_signs(tune)
-    ratios = [estimate_ratio(sign, old[sign], *count_signs(tune, signs, sign, args.per_kind)) for sign in old]
-    nothing: list[set[str]] = [set() if shown else {"none"} for shown in signs]
-    silent = estimate_ratio("(no sign at all)", 1.0, *count_signs(tune, nothing, "none", args.per_kind))
-    honest = sum(not row["kinds"] for row in tune)
-    print(f"{args.corpus}, tune: {honest} honest, {len(tune) - honest} dishonest; outcome: {args.outcome}\n")
-    print(show_ratios([*ratios, silent]) + "\n")
-    honest_R = [not row["kinds"] for row in test]
-    report: dict = {"ratios": [asdict(r) for r in ratios], "no_sign": asdict(silent)}
-    for name, values in (("old", old), ("calibrated", {r.sign: r.new for r in ratios})):
-        ratios_R = judge_ratios(test, values)
+    ratios = learn_ratios(held_out, old, args.per_kind)
+    honest = sum(not row["kinds"] for row in held_out)
+    print(f"{args.corpus}: {honest} honest, {len(held_out) - honest} dishonest; outcome: {args.outcome}\n")
+    print(show_ratios(ratios) + "\n")
+    other = [{r.sign: r.new for r in learn_ratios(fold, old, args.per_kind)} for fold in reversed(folds)]
+    honest_R = [not row["kinds"] for fold in folds for row in fold]
+    report: dict = {"ratios": [asdict(r) for r in ratios]}
+    for name, values in (("old", [old, old]), ("calibrated on other families", other)):
+        ratios_R = [ratio for fold, table in zip(folds, values, strict=True) for ratio in judge_ratios(fold, table)]
         bins, loss = bin_rows(honest_R, ratios_R), log_loss(honest_R, ratios_R)
-        print(show_bins(f"report split, {name} ratios", bins, loss) + "\n")
+        print(show_bins(f"{name} ratios", bins, loss) + "\n")
         report[name] = {"bins": [asdict(b) for b in bins], "error": calibration_error(bins), "log_loss": loss}
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)

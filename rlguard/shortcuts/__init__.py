@@ -54,7 +54,7 @@ def judge_completion(completion: str, prompt: str = "", answer: str | None = Non
         answer: The gold answer, when known; only reasons become more telling.
 
     >>> judge_completion("7+8=5;5+5=0;answer 0", "7+8+5 mod 10=?").likelihood_ratio
-    6.0
+    18.75
     >>> [f.kind for f in judge_completion("answer 0", "7+8+5 mod 10=?").findings]
     ['skipped_computation']
     >>> judge_completion("7", "3+4=?")
@@ -110,7 +110,7 @@ def likelihood_ratios(
         Array of B ratios P(text | genuine) / P(text | lucky), float64, in [1/50, 50].
 
     >>> likelihood_ratios(["7+8=5;5+5=0;answer 0", "answer 0"], "7+8+5 mod 10=?").tolist()
-    [6.0, 0.1]
+    [18.75, 0.05]
     """
     import numpy as np  # here, so that importing the detectors stays fast
 

@@ -5,28 +5,27 @@ from __future__ import annotations
 from rlguard.types import Finding, Severity
 
 LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
-    # P(sign | success genuine) / P(sign | success lucky). Initial values, set by hand: a labelled corpus replaces them
-    # (issue 4). What they stand on: FAPO finds 20-40 % of correct rollouts flawed, so a success is taken to be genuine
-    # at odds of about 2 to 1 before it is read; a blatant sign (0.1) turns that into 1 to 5, a weak one (0.5) only
-    # makes it even, and a computation that checks must win back a rare success whose pass rate speaks against it.
-    "computed": (6.0, "warn"),
-    "computed_in_part": (2.0, "warn"),
-    "bare_answer": (0.1, "error"),
-    "no_intermediate": (0.25, "warn"),
-    "unrelated_steps": (0.2, "error"),
+    # P(sign | success genuine) / P(sign | success lucky), estimated by benchmarks/detectors/calibrate.py on completions
+    # of task families on which no rule was tuned: the end of the 95% interval that claims less, within [1/20, 20].
+    # operands_unused and answer_first were too rare there and keep a value set by hand.
+    "computed": (18.75, "warn"),
+    "computed_in_part": (3.74, "warn"),
+    "bare_answer": (0.05, "error"),
+    "no_intermediate": (0.05, "warn"),
+    "unrelated_steps": (0.08, "error"),
     "operands_unused": (0.35, "warn"),
-    "placeholder": (0.4, "warn"),
+    "placeholder": (0.05, "warn"),
     "answer_first": (0.4, "warn"),
-    "answer_first_alone": (0.2, "error"),
-    "copied_answer": (0.2, "error"),
-    "unsupported_answer": (0.35, "warn"),
-    "false_step": (0.3, "warn"),
-    "false_steps": (0.1, "error"),
-    "answer_repeated": (0.4, "warn"),
-    "answer_repeated_often": (0.1, "error"),
-    "loop": (0.4, "warn"),
-    "long_loop": (0.1, "error"),
-    "little_new_text": (0.5, "warn"),
+    "answer_first_alone": (0.05, "error"),
+    "copied_answer": (0.19, "error"),
+    "unsupported_answer": (0.05, "warn"),
+    "false_step": (0.08, "warn"),
+    "false_steps": (0.05, "error"),
+    "answer_repeated": (0.2, "warn"),
+    "answer_repeated_often": (0.05, "error"),
+    "loop": (0.29, "warn"),
+    "long_loop": (0.05, "error"),
+    "little_new_text": (0.44, "warn"),
 }
 LIMIT = 50.0
 """No combination of signs is worth more than this, or less than its inverse: they are not independent."""
@@ -36,7 +35,7 @@ def make_finding(sign: str, kind: str, reason: str, start: int, end: int) -> Fin
     """A finding whose ratio and severity come from the table.
 
     >>> make_finding("bare_answer", "skipped_computation", "no step", 0, 1).likelihood_ratio
-    0.1
+    0.05
     """
     ratio, severity = LIKELIHOOD_RATIOS[sign]
     return Finding(kind, reason, start, end, ratio, severity)
@@ -48,7 +47,7 @@ def combine_ratios(findings: tuple[Finding, ...] | list[Finding], shown: float =
     Signs of one kind are the same fact seen twice, so they do not multiply.
 
     >>> combine_ratios([make_finding("false_steps", "false_step", "", 0, 1)] * 3)
-    0.1
+    0.05
     """
     strongest: dict[str, float] = {}
     for finding in findings:
