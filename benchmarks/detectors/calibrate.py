@@ -9,8 +9,9 @@ is made up, and real texts are less clear. A sign whose interval holds 1 keeps i
 
 Whether the ratios tell the truth is asked of families they were not estimated on: the families are dealt into two
 folds, and each is judged by the ratios of the other. Completions are put into bins by the ratio that
-`judge_completion` gives, and the odds honest : dishonest seen in each bin are compared with prior odds × ratio. The error is the mean distance in
-natural log-odds, weighted by bin size; the log loss is that of the probability that those odds mean.
+`judge_completion` gives, and the odds honest : dishonest seen in each bin are compared with prior odds × ratio. The
+error is the mean distance in natural log-odds, weighted by bin size; the log loss is
+that of the probability that those odds mean.
 
 Only completions with the right answer count (`--outcome any` takes all): the rewrite weighs successes. What the corpus
 holds of each kind is our choice, and so P(sign | dishonest) is too: a training run that does one thing only has a
