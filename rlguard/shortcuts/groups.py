@@ -218,8 +218,8 @@ def _lucky_guess(
             continue
         matched = min(kind.wrong.get(gold, 0.0), others)
         ratio = luck_ratio(right, len(scored), round(matched, 3), others)
-        reason = f"{right} of {len(scored)} right among {len(answers)} different answers; other prompts of its kind"
-        reason += f" get {quote(gold)} {100 * matched / others:.0f} % of the time"
+        reason = f"{right} of {len(scored)} right among {len(answers)} different answers; where it is wrong, the model"
+        reason += f" answers {quote(gold)!r} in {100 * matched / others:.0f} % all the same"
         for number in numbers:
             if rows[number].outcome == 1.0:
                 yield number, _finding("lucky_guess", reason, rows[number], ratio)
