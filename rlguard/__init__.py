@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rlguard.sequential import Plan
     from rlguard.shortcuts import detect_shortcuts
     from rlguard.types import Finding, InputError, PassRate, Rollout, Sampling
+    from rlguard.verdicts import Rules
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ _HOMES = {
     "Plan": "rlguard.sequential",
     "filter_dataset": "rlguard.filtering",
     "filter_file": "rlguard.filtering",
+    "Rules": "rlguard.verdicts",
     "read_known": "rlguard.published",
     "read_published": "rlguard.published",
     "GuardConfig": "rlguard.guard",
@@ -50,7 +52,7 @@ _HOMES = {
 }
 __all__ = [  # noqa: RUF022 - in the order of a run
     "estimate_pass_rates", "Plan", "check_preflight", "read_published", "read_known", "filter_dataset", "filter_file",
-    "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "GuardConfig",
+    "Rules", "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "GuardConfig",
     "Finding", "InputError", "PassRate", "Rollout", "Sampling",
 ]  # fmt: skip
 

@@ -9,6 +9,10 @@ import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
+from rlguard.types import Messages
+
+ANSWER_CUE = "The answer is"
+"""How an answer is begun for a model that is to give nothing else."""
 _HASHES = re.compile(r"####[ \t]*([^\n]+)")
 _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _PHRASE = re.compile(  # "answer 5", or "answer … is/:/= VALUE" within one sentence
@@ -92,6 +96,37 @@ def _last_number(text: str) -> tuple[int, int] | None:
         if last:
             return last.span()
     return None
+
+
+def begin_answer(prompt: str | Messages, cue: str, shown: str = "") -> str | Messages:
+    r"""A prompt after which only the answer is missing: its text and a line more, or an assistant's message begun.
+
+    Args:
+        prompt: Text or chat messages.
+        cue: How the answer begins, in words that `extract_answer` knows.
+        shown: Reasoning that stands before it.
+
+    >>> begin_answer("2+2?", "The answer is"), begin_answer("2+2?", "The answer is", "Add them:")
+    ('2+2?\nThe answer is', '2+2?\nAdd them: The answer is')
+    >>> begin_answer([{"role": "user", "content": "2+2?"}], "The answer is")[-1]
+    {'role': 'assistant', 'content': 'The answer is'}
+    """
+    begun = shown + ("" if not shown or shown[-1].isspace() or shown[-1] == ";" else " ") + cue
+    if isinstance(prompt, str):
+        return prompt + ("" if prompt[-1:].isspace() else "\n") + begun
+    if prompt and prompt[-1].get("role") == "assistant":  # the prompt begins the message itself ("<think>")
+        content = prompt[-1].get("content")
+        return [*prompt[:-1], {**prompt[-1], "content": (content if isinstance(content, str) else "") + begun}]
+    return [*prompt, {"role": "assistant", "content": begun}]
+
+
+def end_answer(cue: str, said: str) -> str:
+    r"""What a model says to a begun answer, as a completion to be judged: the cue and the first line.
+
+    >>> end_answer("The answer is", " 4.\nBecause 2+2=4")
+    'The answer is 4.'
+    """
+    return cue + said.rstrip().split("\n")[0]
 
 
 def normalise_answer(answer: object) -> str:

@@ -60,14 +60,15 @@ def filter_command(
 ) -> None:
     """Split a data set into kept and dropped rows; every dropped row has its reason."""
     from rlguard.filtering import filter_file
-    from rlguard.published import KNOWN, read_known, read_published
+    from rlguard.published import read_known, read_published
+    from rlguard.verdicts import Rules
 
     if (rates is not None) + (rate_column is not None or known is not None) != 1:
         raise InputError("expected --rates, or --rate-column, or --known: where do the pass rates come from?")
     found: Any = rates
     if known:
         found = read_known(known, data, rate_column)
-        prompt_column, answer_column = KNOWN[known][0].prompt_column, KNOWN[known][0].answer_column
+        prompt_column, answer_column = found.prompt_column, found.answer_column
     elif rate_column:
         if scale is None:
             raise InputError(f"--scale: expected one of {', '.join(Scale)}: a rate has a direction")
@@ -76,8 +77,8 @@ def filter_command(
             prompt_column=prompt_column, answer_column=answer_column,
         )  # fmt: skip
     summary = filter_file(
-        data, found, out, _parse_keep(keep), prompt_column, answer_column, max_truncated=max_truncated,
-        chance_confidence=chance_confidence, wrong_label_share=wrong_label_share, model=model,
+        data, found, out, Rules(_parse_keep(keep), max_truncated, chance_confidence, wrong_label_share),
+        prompt_column, answer_column, model,
     )  # fmt: skip
     table = Table("rows", "count", title="Filter")
     table.add_row("kept", str(summary.kept))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from rlguard.answers import ANSWER_CUE
 from rlguard.cli_shared import (
     ANSWER,
     BASE_URL,
@@ -39,7 +40,7 @@ def estimate(
     error_rate: Annotated[float, typer.Option(help="Share of prompts that may end in a wrong band.")] = 0.05,
     bounds: Annotated[str, typer.Option(help="Where near-impossible, learnable and mastered begin.")] = "0.02,0.1,0.9",
     answer_only: Annotated[int, typer.Option(min=0, help="Rollouts a prompt that may only guess: chance rates.")] = 0,
-    answer_cue: Annotated[str, typer.Option(help="How the answer is begun there.")] = "The answer is",
+    answer_cue: Annotated[str, typer.Option(help="How the answer is begun there.")] = ANSWER_CUE,
     verifier: VERIFIER = "auto",
     verifier_timeout: TIMEOUT = 10.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion; longer ones count as truncated.")] = 512,
@@ -66,7 +67,7 @@ def estimate(
         try:
             estimate_pass_rates(
                 data, model, out=out, plan=plan, engine=engine.value, engine_options=engine.options(base_url, workers),
-                verifier=verifier, timeout_s=verifier_timeout or None,
+                verifier=verifier, timeout_s=verifier_timeout,
                 sampling=Sampling(max_tokens, temperature, top_p, seed), answer_only=answer_only,
                 answer_cue=answer_cue, prompt_column=prompt_column, answer_column=answer_column, on_progress=view.show,
             )  # fmt: skip
@@ -108,7 +109,7 @@ def truncate(
     workers: WORKERS = None,
     rollouts: Annotated[int, typer.Option(min=1, help="Correct rollouts to test, one a prompt before a second.")] = 200,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers at each cut.")] = 4,
-    answer_cue: Annotated[str, typer.Option(help="How the answer is begun.")] = "The answer is",
+    answer_cue: Annotated[str, typer.Option(help="How the answer is begun.")] = ANSWER_CUE,
     verifier: VERIFIER = "auto",
 ) -> None:
     """Cut the reasoning of correct rollouts short and force an answer: is it right all the same?

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from rlguard.report.prompts import bin_rates
 from rlguard.sampling import Progress as Sampled
 from rlguard.types import BANDS, PassRate, count_reasons
 
@@ -78,14 +79,13 @@ def format_seconds(seconds: float) -> str:
 def describe_saving(done: Sampled) -> str:
     """What adaptive sampling took, against the most for every prompt.
 
-    >>> describe_saving(Sampled('sampling', 10, 10, 300, 1280, 980, 0.0, 5000, 300))
+    >>> describe_saving(Sampled('sampling', 10, 10, 300, 128, 980, 0.0, 5000, 300))
     '300 rollouts for 10 decided prompts, where 128 each would be 1280: 77% saved'
     """
-    each = done.fixed // done.decided if done.decided else 0
-    taken = done.fixed - done.saved
+    fixed = done.decided * done.most
     return (
-        f"{taken} rollouts for {done.decided} decided prompts, where {each} each would be {done.fixed}: "
-        f"{done.saved / max(done.fixed, 1):.0%} saved"
+        f"{fixed - done.saved} rollouts for {done.decided} decided prompts, where {done.most} each would be {fixed}: "
+        f"{done.saved / max(fixed, 1):.0%} saved"
     )
 
 
@@ -110,14 +110,12 @@ def describe_totals(rates: Sequence[PassRate]) -> str:
 
 def histogram(rates: Sequence[PassRate]) -> Table:
     """Prompts by successes / trials: none, tenths, all."""
-    known = [r.successes / r.trials if r.trials else r.rate for r in rates if not math.isnan(r.rate)]
-    names = ["0", *(f"{low / 10:.1f}–{(low + 1) / 10:.1f}" for low in range(10)), "1"]
-    counts = dict.fromkeys(names, 0)
-    for rate in known:
-        counts["0" if rate == 0 else "1" if rate == 1 else names[1 + int(rate * 10)]] += 1
+    fields = ("successes", "trials", "rate", "band")
+    known = [{name: getattr(rate, name) for name in fields} for rate in rates if not math.isnan(rate.rate)]
+    bins = [(each["label"], sum(count for _, count in each["bands"])) for each in bin_rates(known)]
     table = Table("successes / trials", "prompts", "", title="Histogram")
-    for name, count in counts.items():
-        table.add_row(name, str(count), bar(count, max(counts.values(), default=1)))
+    for name, count in bins:
+        table.add_row(name, str(count), bar(count, max(count for _, count in bins)))
     return table
 
 

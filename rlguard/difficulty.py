@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.answers import normalise_answer
+from rlguard.answers import ANSWER_CUE, normalise_answer
 from rlguard.counting import count_rates
 from rlguard.data import read_problems, read_rows
 from rlguard.rates import RATES, write_rates
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 PROBLEMS = "problems.jsonl"
 GUESSES = "answer_only"
-ANSWER_CUE = "The answer is"
 GUESS_TOKENS = 32
 REFINEMENTS = 2
 """How often the plan is fitted anew to the population, where too many bands are uncertain."""
@@ -49,7 +48,6 @@ def estimate_pass_rates(
     answer_cue: str = ANSWER_CUE,
     prompt_column: str = "prompt",
     answer_column: str = "answer",
-    bounds: tuple[float, float, float] = BOUNDS,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[PassRate]:
     """Estimates how often a model solves each problem of a data set.
@@ -62,8 +60,8 @@ def estimate_pass_rates(
         data: A path or hub name (`data.read_rows`), or rows as dicts.
         model: Folder or hub name; may be left out when `engine` is an engine.
         out: Folder of the rollout store.
-        n: A fixed number of rollouts a problem, instead of a plan.
-        plan: How many rollouts a problem gets as its outcomes demand; None takes the defaults of `Plan`.
+        n: A fixed number of rollouts a problem, short for `plan=Plan(n, n)`.
+        plan: How many rollouts a problem gets as its outcomes demand, and where the bands lie; None takes the defaults.
         engine: `vllm`, `transformers`, `server`, `ray`, or an engine of your own.
         engine_options: Passed on to the engine's class, such as `base_urls` of a server.
         verifier: A name in `verifiers.VERIFIERS`, or a verifier of your own.
@@ -74,7 +72,6 @@ def estimate_pass_rates(
         answer_cue: How the answer is begun there.
         prompt_column: Column with text or chat messages.
         answer_column: Column with the gold answer.
-        bounds: Pass rates at which prompts become near-impossible, learnable and mastered; a plan has its own.
         on_progress: Called after each change.
 
     Returns:
@@ -83,7 +80,7 @@ def estimate_pass_rates(
     Raises:
         InputError: For unusable data, a store of another run, an engine that is not installed.
     """
-    plan = plan or (Plan(bounds=bounds) if n is None else Plan(n, n, bounds=bounds))
+    plan = plan or (Plan() if n is None else Plan(n, n))
     sampling = sampling or Sampling()
     if sampling.temperature == 0 and plan.max_n > 1:
         raise InputError(f"temperature 0 draws the same completion {plan.max_n} times: set n to 1, or a temperature")

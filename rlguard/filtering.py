@@ -14,6 +14,8 @@ from rlguard.types import PassRate, Problem, count_reasons
 from rlguard.verdicts import DROPPED, KEPT, PREFIX, Clashes, RowJudge, Rules, Summary
 from rlguard.writing import RowWriter, write_rows
 
+DEFAULT = Rules()
+
 
 @dataclass(frozen=True)
 class Filtered:
@@ -42,13 +44,9 @@ class Filtered:
 def filter_dataset(
     data: str | Path | Iterable[Mapping[str, Any]],
     rates: str | Path | Mapping[str, PassRate] | Iterable[PassRate],
-    keep: tuple[float, float] = (0.1, 0.9),
+    rules: Rules = DEFAULT,
     prompt_column: str = "prompt",
     answer_column: str = "answer",
-    *,
-    max_truncated: float | None = 0.5,
-    chance_confidence: float | None = 0.95,
-    wrong_label_share: float | None = 0.5,
     model: str | None = None,
 ) -> Filtered:
     """Keeps the rows whose pass rate lies in a range, both ends included; all in memory (`filter_file` streams).
@@ -56,28 +54,22 @@ def filter_dataset(
     Args:
         data: A path or hub name, or rows as dicts.
         rates: A store folder or file written by `rlguard estimate`, or pass rates.
-        keep: Lowest and highest pass rate to keep, in [0, 1].
+        rules: What is kept.
         prompt_column: Column with the prompts that were estimated, `data.pick` says how to name a nested one.
         answer_column: Column with the gold answers, likewise.
-        max_truncated: Largest share of rollouts that may have run into the length limit, in [0, 1].
-        chance_confidence: Least probability that the pass rate is above what guessing gets, in [0, 1]. Where it is
-            unknown, a rate at or below the chance rate is dropped.
-        wrong_label_share: Share of the trials that agree on one other answer, from which the gold answer is suspected
-            to be wrong, in [0, 1]; six of them at least.
         model: The model to be trained; a warning says if the rates are another one's.
 
     A row that is to be dropped for several reasons gets the first of: not_estimated, gold_rejected, not_sampled,
     unscored, contradictory, duplicate, truncated, suspected_wrong_label, impossible, near-impossible, mastered, chance.
 
     Raises:
-        InputError: If a range is not one, the data is unusable, or no row has a rate (another data set's rates).
+        InputError: If the data is unusable, or no row has a rate (another data set's rates).
 
     >>> from rlguard.data import read_problems
     >>> rate = PassRate(read_problems([{"prompt": "2+2?", "answer": 4}])[0].id, 8, 16, 0.25, 0.75, "learnable")
     >>> filter_dataset([{"prompt": "2+2?", "answer": 4}], [rate]).kept[0]["rlguard_pass_rate"]
     0.5
     """
-    rules = Rules(keep, max_truncated, chance_confidence, wrong_label_share)
     rows = list(iter_rows(data) if isinstance(data, str | Path) else map(dict, data))
     judge = RowJudge(_index_rates(rates), rules, Clashes(iter_problems(rows, prompt_column, answer_column)))
     kept: list[dict[str, Any]] = []
@@ -91,13 +83,9 @@ def filter_file(
     data: str | Path,
     rates: str | Path | Mapping[str, PassRate] | Iterable[PassRate],
     out: str | Path,
-    keep: tuple[float, float] = (0.1, 0.9),
+    rules: Rules = DEFAULT,
     prompt_column: str = "prompt",
     answer_column: str = "answer",
-    *,
-    max_truncated: float | None = 0.5,
-    chance_confidence: float | None = 0.95,
-    wrong_label_share: float | None = 0.5,
     model: str | None = None,
 ) -> Summary:
     """`filter_dataset` from file to file in bounded memory: two passes over the data, of which it holds hashes only.
@@ -107,18 +95,14 @@ def filter_file(
         rates: As in `filter_dataset`, like all that follows.
         out: Where kept rows go, in the format of its ending (`RowWriter`); dropped ones go to `<stem>.dropped` beside
             it, and the data card to `<stem>.card.md`, or to `README.md` in a data set folder.
-        keep: Lowest and highest pass rate to keep.
+        rules: What is kept.
         prompt_column: Column with the prompts.
         answer_column: Column with the gold answers.
-        max_truncated: Largest share of truncated rollouts.
-        chance_confidence: Least probability of a pass rate above chance.
-        wrong_label_share: Share of the trials on one other answer from which the gold answer is suspected.
         model: The model to be trained.
 
     Raises:
         InputError: As `filter_dataset`; then nothing is written.
     """
-    rules = Rules(keep, max_truncated, chance_confidence, wrong_label_share)
     paths = _name_outputs(out)
 
     def problems() -> Iterator[Problem]:

@@ -22,8 +22,6 @@ class Preflight:
     prompts: int
     learnable: float
     mastered: float
-    hopeless: float
-    """Impossible or near-impossible."""
     pass_1: float
     """Mean pass rate."""
     pass_k: float
@@ -35,8 +33,6 @@ class Preflight:
     """Prompts on which the model agrees with itself on another answer at least half of the time."""
     truncated: float
     """Of all rollouts."""
-    wrong_bands: float
-    """Expected share of prompts that stand in a wrong band; NaN unknown."""
 
     @property
     def verdict(self) -> str:
@@ -77,7 +73,7 @@ def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
     """
     known = [rate for rate in rates if not math.isnan(rate.rate)]
     if not known:
-        return Preflight(0, 0.0, 0.0, 0.0, 0.0, 0.0, k, math.nan, 0.0, 0.0, math.nan)
+        return Preflight(0, 0.0, 0.0, 0.0, 0.0, k, math.nan, 0.0, 0.0)
     bands = [rate.band for rate in known]
     counted = [rate for rate in known if rate.trials]
     if counted:
@@ -90,19 +86,16 @@ def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
         pass_1, pass_k = float(plain.mean()), float((1 - (1 - plain) ** k).mean())
     comparable = [rate for rate in known if rate.band == "learnable" and not math.isnan(rate.above_chance)]
     rollouts = sum(rate.trials + rate.unscored for rate in known)
-    errors = [rate.band_error for rate in known if not math.isnan(rate.band_error)]
     return Preflight(
         prompts=len(known),
         learnable=bands.count("learnable") / len(known),
         mastered=bands.count("mastered") / len(known),
-        hopeless=(bands.count("impossible") + bands.count("near-impossible")) / len(known),
         pass_1=pass_1,
         pass_k=pass_k,
         k=k,
         guessable=_share([rate.above_chance < GUESSABLE for rate in comparable]),
         wrong_labels=_share([rate.suspects_label() for rate in known]),
         truncated=sum(rate.truncated for rate in known) / rollouts if rollouts else 0.0,
-        wrong_bands=float(np.mean(errors)) if errors else math.nan,
     )
 
 

@@ -33,6 +33,9 @@ class PublishedRates(dict[str, PassRate]):
 
     missing: int = 0
     """Rows without a rate (null); they are not among the rates."""
+    prompt_column: str = ""
+    answer_column: str = ""
+    """Where the prompts and gold answers stand to which they belong."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ def read_published(
         raise InputError(f"trials: expected the number of rollouts that {scale} are counted of, got none")
     rows = iter_rows(rows_or_path) if isinstance(rows_or_path, str | Path) else rows_or_path
     rates = PublishedRates()
+    rates.prompt_column, rates.answer_column = prompt_column, answer_column
     names: dict[str, None] = {}
     found = False
     for problem in iter_problems(rows, prompt_column, answer_column):

@@ -76,7 +76,7 @@ class RolloutStore:
             for path in list_sealed(self.folder):
                 if path.suffix == ".jsonl":  # a run was killed while it sealed
                     seal(path)
-            self.dropped_tail = cut_tail(self.folder / ROLLOUTS)
+            cut_tail(self.folder / ROLLOUTS)
             cut_tail(self.folder / RECEIVED)
             self._log = open(self.folder / ROLLOUTS, "ab")  # noqa: SIM115
             self.tallies = {prompt_id: tally for prompt_id, tally, _ in group_rollouts(self.folder)}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlguard.answers import begin_answer, end_answer
 from rlguard.rollouts import RolloutStore
 from rlguard.segments import Tally
 from rlguard.sequential import Plan
@@ -25,10 +26,10 @@ class Progress:
     decided: int
     rollouts: int
     """Scored so far, those of earlier runs included."""
-    fixed: int
-    """What the prompts decided so far would have taken at `max_n` each."""
+    most: int
+    """Rollouts that a prompt takes at most."""
     saved: int
-    """`fixed` less what they took."""
+    """What the prompts decided so far would have taken at `most` each, less what they took."""
     to_come: float
     """Rollouts that the others will take, on average."""
     tokens: int
@@ -66,7 +67,7 @@ class Sampler:
         self._store, self._pool, self._on_progress, self._phase = store, pool, on_progress, phase
         self._ready: deque[Request] = deque()
         self._in_engine = 0
-        self._decided = self._fixed = self._saved = self._tokens = self._drawn = 0
+        self._decided = self._saved = self._tokens = self._drawn = 0
         self._rollouts = sum(store.tallies[name].drawn for name in self._problems if name in store.tallies)
         self._to_come: dict[str, float] = {}  # open prompts: expected further rollouts
         self._sum_to_come = 0.0
@@ -142,7 +143,6 @@ class Sampler:
     def _close(self, prompt_id: str) -> None:
         tally = self._store.tallies.get(prompt_id, Tally())
         self._decided += 1
-        self._fixed += self._plan.max_n
         self._saved += self._plan.max_n - tally.drawn
         self._expect(prompt_id, 0.0)
 
@@ -165,7 +165,7 @@ class Sampler:
         if self._on_progress:
             self._on_progress(
                 Progress(
-                    self._phase, len(self._problems), self._decided, self._rollouts, self._fixed, self._saved,
+                    self._phase, len(self._problems), self._decided, self._rollouts, self._plan.max_n, self._saved,
                     self._sum_to_come, self._tokens, self._drawn,
                 )
             )  # fmt: skip
@@ -200,16 +200,5 @@ class AnswerOnly:
             return dataclasses.replace(request, problem=dataclasses.replace(request.problem, prompt=prompt))
 
         for request, generations in self._engine.generate(map(begin, requests), sampling):
-            guesses = [dataclasses.replace(g, text=self._cue + g.text.split("\n")[0]) for g in generations]
+            guesses = [dataclasses.replace(g, text=end_answer(self._cue, g.text)) for g in generations]
             yield asked.pop(request.problem.id), guesses
-
-
-def begin_answer(prompt: Any, cue: str) -> Any:
-    """A prompt after which only the answer is missing: a line more, or an assistant's message begun.
-
-    >>> begin_answer("2+2?", "The answer is")
-    '2+2?\\nThe answer is'
-    """
-    if isinstance(prompt, str):
-        return prompt + ("" if prompt[-1:].isspace() else "\n") + cue
-    return [*prompt, {"role": "assistant", "content": cue}]

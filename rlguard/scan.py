@@ -11,6 +11,7 @@ from typing import Any
 
 from rlguard.data import read_rows
 from rlguard.difficulty import PROBLEMS
+from rlguard.rates import RATES, read_rates
 from rlguard.segments import ROLLOUTS, read_rollouts
 from rlguard.shortcuts import judge_completion
 from rlguard.shortcuts.groups import detect_group_shortcuts
@@ -98,45 +99,49 @@ def scan_rollouts(source: str | Path, reference: str | Path | None = None) -> Sc
 
 def _search_batch(rollouts: list[Scanned], found: list[list[Finding]]) -> dict[str, str]:
     """Adds what only the batch shows, step by step where the rollouts have steps: the policy moves."""
-    skipped: dict[str, str] = {}
     batches: dict[int | None, list[int]] = {}
     for number, rollout in enumerate(rollouts):
         if rollout.prompt_id is not None:
             batches.setdefault(rollout.step, []).append(number)
     if not batches:
         return dict.fromkeys(("same_answer", "lucky_guess"), "SKIPPED: the rollouts do not say which prompt is theirs")
+    skipped = []
     for numbers in batches.values():
         batch = [rollouts[number] for number in numbers]
         result = detect_group_shortcuts(
-            [r.completion for r in batch],
-            [r.prompt_id for r in batch],
-            [r.answer for r in batch],
-            [r.outcome for r in batch],
-            [r.prompt for r in batch],
+            [rollout.completion for rollout in batch],
+            [rollout.prompt_id for rollout in batch],
+            [rollout.answer for rollout in batch],
+            [rollout.outcome for rollout in batch],
         )
-        skipped |= result.skipped
+        skipped.append(result.skipped)
         for number, more in zip(numbers, result.findings_B, strict=True):
-            kinds = {finding.kind for finding in found[number]}
-            found[number] += [finding for finding in more if finding.kind not in kinds]
-    return skipped
+            found[number] += more
+    return {name: why for name, why in skipped[0].items() if all(name in batch for batch in skipped)}
 
 
 def _search_lengths(
     rollouts: list[Scanned], found: list[list[Finding]], reference: str | Path | None
 ) -> dict[str, str]:
-    """Adds completions that are far shorter than the reference run's on the same prompt, in characters."""
+    """Adds completions that are far shorter, in characters, than the reference run's on the same prompt or band."""
     if reference is None:
         return {"length_collapse": "SKIPPED: needs a reference run (--reference)"}
     lengths: dict[str, list[float]] = {}
     for rollout in read_any_rollouts(reference)[1]:
-        lengths.setdefault(str(rollout.prompt_id), []).append(len(rollout.completion))
-    result = LengthReference.fit(lengths).judge(
-        [len(r.completion) for r in rollouts],
-        [str(r.prompt_id) for r in rollouts],
-        completions=[r.completion for r in rollouts],
+        if rollout.prompt_id is not None:
+            lengths.setdefault(rollout.prompt_id, []).append(len(rollout.completion))
+    numbers = [number for number, rollout in enumerate(rollouts) if rollout.prompt_id is not None]
+    if not lengths or not numbers:
+        return {"length_collapse": "SKIPPED: the rollouts do not say which prompt is theirs"}
+    has_rates = (Path(reference) / RATES).exists()
+    bands = {name: rate.band for name, rate in read_rates(reference).items()} if has_rates else {}
+    names = [str(rollouts[number].prompt_id) for number in numbers]
+    texts = [rollouts[number].completion for number in numbers]
+    result = LengthReference.fit(lengths, bands).judge(
+        [len(text) for text in texts], names, [bands.get(name) for name in names], texts
     )
-    for row, more in zip(found, result.findings_B, strict=True):
-        row += more
+    for number, more in zip(numbers, result.findings_B, strict=True):
+        found[number] += more
     return result.skipped
 
 

@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from rlguard.stats import fit_mixture
+from rlguard.stats import fit_mixture, skill_posterior
 from rlguard.types import BANDS, BOUNDS, InputError, name_band
 
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -88,8 +88,7 @@ class Plan:
             return 0.0
         more = _solve(self)[1][look]
         if trials == 0:  # before the first look: what any prompt of the population takes
-            ways = np.array([math.comb(look, k) for k in range(look + 1)], float)
-            return look + float((_likelihood(np.arange(look + 1), np.full(look + 1, look)) @ self.masses * ways) @ more)
+            return look + _solve(self)[2]
         return look - trials + float(more[round(successes * look / trials)])  # between looks: after unscored rollouts
 
 
@@ -127,8 +126,7 @@ class Population:
         return float(self._posterior(successes, trials)[_bands(bounds) != BANDS.index(band)].sum())
 
     def _posterior(self, successes: int, trials: int) -> np.ndarray:
-        mass = _likelihood(np.array([successes]), np.array([trials]))[0] * self.masses + 1e-300
-        return mass / mass.sum()
+        return skill_posterior(_likelihood(np.array([successes]), np.array([trials])), self.masses)[0]
 
 
 def refine_plan(plan: Plan, successes_P: np.ndarray, trials_P: np.ndarray) -> Plan | None:
@@ -154,18 +152,19 @@ def refine_plan(plan: Plan, successes_P: np.ndarray, trials_P: np.ndarray) -> Pl
 
 
 @lru_cache(maxsize=32)
-def _solve(plan: Plan) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
-    """For each look and number of successes: whether to go on, and how many more trials that takes on average."""
+def _solve(plan: Plan) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray], float]:
+    """For each look and number of successes whether to go on and how many more trials that takes on average; and how
+    many any prompt takes after the first look."""
     if plan.is_fixed:
         nothing = np.zeros(plan.max_n + 1)
-        return {plan.max_n: nothing.astype(bool)}, {plan.max_n: nothing}
+        return {plan.max_n: nothing.astype(bool)}, {plan.max_n: nothing}, 0.0
     steps = _Induction(plan)
     low, high = LEAST_PRICE, 0.1
     for _ in range(25):
         price = math.sqrt(low * high)
         low, high = (price, high) if steps.run(price) <= plan.error_rate else (low, price)
     steps.run(low)
-    return steps.goes_on, steps.more
+    return steps.goes_on, steps.more, float(steps.first @ steps.more[plan.min_n])
 
 
 class _Induction:
@@ -177,10 +176,10 @@ class _Induction:
         self.wrong: dict[int, np.ndarray] = {}  # look -> probability of a wrong band, by successes
         self.ahead: dict[int, np.ndarray] = {}  # look -> (successes now, successes among the next batch) probabilities
         for number, look in enumerate(self.looks):
-            posterior = _likelihood(np.arange(look + 1), np.full(look + 1, look)) * plan.masses
+            likelihood = _likelihood(np.arange(look + 1), np.full(look + 1, look))
+            posterior = skill_posterior(likelihood, plan.masses)
             if number == 0:
-                self.first = posterior.sum(axis=1) * [math.comb(look, k) for k in range(look + 1)]
-            posterior /= posterior.sum(axis=1, keepdims=True) + 1e-300
+                self.first = likelihood @ plan.masses * [math.comb(look, k) for k in range(look + 1)]
             named = np.array([BANDS.index(name_band(rate, plan.bounds)) for rate in posterior @ RATES])
             self.wrong[look] = (posterior * (bands != named[:, None])).sum(axis=1)
             if number + 1 < len(self.looks):

@@ -32,10 +32,7 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     >>> tuple(round(bound, 3) for bound in binomial_interval(0, 16))
     (0.0, 0.206)
     """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"successes must be in 0..trials, got {successes} of {trials}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    _check_counts(successes, trials, confidence)
     from scipy.special import betaincinv
 
     tail = (1 - confidence) / 2
@@ -63,10 +60,7 @@ def confidence_sequence(successes: int, trials: int, confidence: float = 0.95) -
     >>> tuple(round(bound, 3) for bound in confidence_sequence(0, 16))
     (0.0, 0.228)
     """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"successes must be in 0..trials, got {successes} of {trials}")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    _check_counts(successes, trials, confidence)
     if trials == 0:
         return 0.0, 1.0
     from scipy.optimize import brentq
@@ -83,6 +77,13 @@ def confidence_sequence(successes: int, trials: int, confidence: float = 0.95) -
     low = 0.0 if successes == 0 else brentq(excess, 1e-300, top)
     high = 1.0 if failures == 0 else brentq(excess, top, 1 - 1e-16)
     return low, high
+
+
+def _check_counts(successes: int, trials: int, confidence: float) -> None:
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes must be in 0..trials, got {successes} of {trials}")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
 
 
 def probability_above(successes_P: Any, trials_P: Any, other_successes_P: Any, other_trials_P: Any) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rlguard.answers import ANSWER_CUE
 from rlguard.data import read_rows
 from rlguard.difficulty import PROBLEMS
 from rlguard.segments import read_rollouts
@@ -18,7 +18,12 @@ from rlguard.types import Engine, InputError, Problem, Rollout, Verifier
 
 
 def truncate_store(
-    store: str | Path, load: Callable[[], Engine], verifier: Verifier, most: int = 200, n: int = 4, cue: str = ""
+    store: str | Path,
+    load: Callable[[], Engine],
+    verifier: Verifier,
+    most: int = 200,
+    n: int = 4,
+    cue: str = ANSWER_CUE,
 ) -> list[TruncationCurve]:
     """Tests the correct rollouts of a store.
 
@@ -67,7 +72,5 @@ def summarise_curves(curves: Sequence[TruncationCurve]) -> list[tuple[str, int, 
 
 def to_record(curve: TruncationCurve) -> dict[str, Any]:
     """A JSON-serialisable curve; NaN is null."""
-    record = dataclasses.asdict(curve) | {"rewards": list(curve.rewards)}
-    return {
-        name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()
-    } | {"rewards": [None if math.isnan(reward) else reward for reward in curve.rewards]}
+    record = dataclasses.asdict(curve) | {"rewards": [None if reward != reward else reward for reward in curve.rewards]}
+    return {name: None if value != value else value for name, value in record.items()}

@@ -39,12 +39,17 @@ DROPPED = {
 
 @dataclass(frozen=True)
 class Rules:
-    """What is kept. None turns a threshold off."""
+    """What is kept. All figures lie in [0, 1]; None turns a threshold off."""
 
     keep: tuple[float, float] = (0.1, 0.9)
+    """Lowest and highest pass rate, both ends included."""
     max_truncated: float | None = 0.5
+    """Largest share of rollouts that may have run into the length limit."""
     chance_confidence: float | None = 0.95
+    """Least probability that the pass rate is above what guessing gets. Where it is unknown, a rate at or below the
+    chance rate is dropped."""
     wrong_label_share: float | None = 0.5
+    """Share of the trials, six at least, that agree on one other answer: then the gold answer is suspected."""
 
     def __post_init__(self) -> None:
         low, high = self.keep

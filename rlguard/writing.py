@@ -66,7 +66,7 @@ class RowWriter:
             raise InputError(f"{self.path}: expected a new name or an old table, got a folder of other things")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         _remove(self._partial)
-        if self.path.suffix in (".parquet", "") or self.path.suffix not in FORMATS:
+        if self.path.suffix == ".parquet" or self.path.suffix not in FORMATS:
             self._sink: _TextSink | _ArrowSink = _ArrowSink(self.path, self._partial, self._types)
         else:
             self._sink = _TextSink(self.path, self._partial)

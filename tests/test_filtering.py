@@ -16,6 +16,7 @@ from rlguard.data import read_problems, read_rows
 from rlguard.filtering import filter_dataset, filter_file
 from rlguard.rates import write_rates
 from rlguard.types import InputError, PassRate
+from rlguard.verdicts import Rules
 from rlguard.writing import write_rows
 
 ROWS = [{"id": i, "prompt": f"{i}?", "answer": str(i), "note": f"kept {i}"} for i in range(8)]
@@ -70,7 +71,7 @@ def test_no_row_is_lost_and_columns_stay():
 def test_both_ends_of_the_range_are_kept():
     edge = [rate(0, 1, 10), rate(1, 9, 10), rate(2, 10, 100), rate(3, 99, 1000)]
     assert [row["id"] for row in filter_dataset(ROWS[:4], edge).kept] == [0, 1, 2]
-    assert len(filter_dataset(ROWS[:4], edge, keep=(0.0, 1.0)).kept) == 4
+    assert len(filter_dataset(ROWS[:4], edge, Rules(keep=(0.0, 1.0))).kept) == 4
 
 
 def test_unknown_chance_rate_does_not_drop():
@@ -80,7 +81,7 @@ def test_unknown_chance_rate_does_not_drop():
 def reasons(rows, rates, **options):
     """Drop reasons by row, None where kept."""
     numbered = [row | {"id": number} for number, row in enumerate(rows)]
-    found = filter_dataset(numbered, rates, **options)
+    found = filter_dataset(numbered, rates, Rules(**options))
     by_id = {row["id"]: row for row in found.kept + found.dropped}
     return [by_id[number].get("rlguard_drop_reason") for number in range(len(rows))]
 
@@ -159,7 +160,7 @@ def test_thresholds(changes, options, reason):
     rate = rate_of("p", "1", **changes)
     row = [{"prompt": "p", "answer": "1"}]
     assert reasons(row, [rate], **options) == [reason]
-    found = filter_dataset(row, [rate], **options)
+    found = filter_dataset(row, [rate], Rules(**options))
     assert all(json.dumps(row, allow_nan=False) for row in found.kept + found.dropped)
 
 
@@ -255,11 +256,11 @@ def test_column_types_of_a_parquet_file_stay(tmp_path):
     big = pa.array([2**62 + 1, 5], pa.uint64())
     table = pa.table({"prompt": ["0?", "1?"], "answer": ["0", "1"], "n": big, "rlguard_id": ["old", "old"]})
     pq.write_table(table, tmp_path / "data.parquet")
-    filter_file(tmp_path / "data.parquet", RATES, tmp_path / "kept.parquet", keep=(0.5, 0.5))
+    filter_file(tmp_path / "data.parquet", RATES, tmp_path / "kept.parquet", Rules(keep=(0.5, 0.5)))
     schema = pq.read_schema(tmp_path / "kept.parquet")
     assert (schema.field("n").type, schema.field("rlguard_model").type) == (pa.uint64(), pa.string())
     assert read_rows(tmp_path / "kept.parquet")[0]["n"] == 2**62 + 1
-    summary = filter_file(tmp_path / "data.parquet", RATES, tmp_path / "none.parquet", keep=(0.6, 0.6))
+    summary = filter_file(tmp_path / "data.parquet", RATES, tmp_path / "none.parquet", Rules(keep=(0.6, 0.6)))
     assert summary.kept == 0
     assert pq.read_schema(summary.kept_path).equals(schema)
 
@@ -290,9 +291,9 @@ def test_written_and_read_back(tmp_path, name):
 @pytest.mark.parametrize("keep", [(0.9, 0.1), (-0.1, 0.5), (0.1, 1.1), (math.nan, 1)])
 def test_bad_range(keep):
     with pytest.raises(InputError, match="0 <= low <= high <= 1"):
-        filter_dataset(ROWS, RATES, keep=keep)
+        Rules(keep=keep)
     with pytest.raises(InputError, match=r"max_truncated: expected a number in 0\.\.1, or None"):
-        filter_dataset(ROWS, RATES, max_truncated=50)
+        Rules(max_truncated=50)
 
 
 def test_rates_of_other_data_are_an_error():

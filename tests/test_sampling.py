@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from conftest import FakeEngine
 
+from rlguard.answers import begin_answer
 from rlguard.data import read_problems
 from rlguard.difficulty import estimate_pass_rates
 from rlguard.rates import read_rates
-from rlguard.sampling import AnswerOnly, begin_answer
+from rlguard.sampling import AnswerOnly
 from rlguard.segments import read_rollouts
 from rlguard.sequential import Plan
 from rlguard.types import Generation, InputError, Request, Sampling
@@ -82,7 +83,7 @@ def test_progress_counts_what_is_saved(tmp_path):
     last = seen[-1]
     assert (last.prompts, last.decided, last.to_come) == (4, 4, pytest.approx(0, abs=1e-9))
     assert last.rollouts == last.drawn == sum(rate.trials for rate in found)
-    assert last.saved == last.fixed - last.rollouts == 4 * 128 - last.rollouts
+    assert last.saved == last.decided * last.most - last.rollouts == 4 * 128 - last.rollouts
     assert seen[0].to_come > 4 * 4
     assert all(a.decided <= b.decided for a, b in itertools.pairwise(seen))
 
@@ -162,6 +163,8 @@ def test_answers_are_begun_for_text_and_chat():
     assert begin_answer("2+2?\n", "answer") == "2+2?\nanswer"
     chat = [{"role": "user", "content": "2+2?"}]
     assert begin_answer(chat, "answer") == [*chat, {"role": "assistant", "content": "answer"}]
+    begun = [*chat, {"role": "assistant", "content": "<think>"}]
+    assert begin_answer(begun, "</think>answer") == [*chat, {"role": "assistant", "content": "<think></think>answer"}]
     engine = AnswerOnly(FakeEngine(lambda prompt, index: prompt), "answer")
     problem = read_problems([{"prompt": "2+2?", "answer": 4}])[0]
     request, generations = next(engine.generate([Request(problem, 1)], Sampling()))

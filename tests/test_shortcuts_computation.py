@@ -81,3 +81,17 @@ def test_hostile_prompts_and_completions_are_quick(piece):
     started = time.process_time()
     judge_completion("The answer is 7. " + piece * 50_000, piece * 50_000 + "How many?")
     assert time.process_time() - started < 4
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion"),
+    [
+        ("10 + 7 - 2 = ?", "10 + 0 = 10, the answer is 10"),
+        ("10 + 7 - 2 = ?", "The answer is 15"),
+        ("What is 10 * 1?", "answer 10"),
+        ("10 + 1 + 2? A) 10 B) 13", "The answer is A"),
+    ],
+)
+def test_answers_that_are_worked_out_new_or_chosen_are_not_copied(prompt, completion):
+    assert "copied_answer" not in {finding.kind for finding in judge_completion(completion, prompt).findings}
+    assert "copied_answer" in {finding.kind for finding in judge_completion("answer 10", "10 + 7 - 2 = ?").findings}

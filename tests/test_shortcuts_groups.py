@@ -85,42 +85,6 @@ def test_what_the_verifier_calls_right_counts_as_the_gold_answer_however_it_is_s
     assert not any(flagged("same_answer", said, list(range(12)), answers=golds, outcomes=[1.0] * 12))
 
 
-# copied answer
-
-SUMS = [f"{a} + {b} - 2 = ?" for a, b in [(10, 7), (21, 8), (32, 9), (43, 11), (54, 12), (65, 13), (76, 14), (87, 15)]]
-SUM_GOLDS = [15, 27, 39, 52, 64, 76, 88, 100]
-FIRST = [prompt.split()[0] for prompt in SUMS]
-
-
-def copied(said, prompts=SUMS, golds=SUM_GOLDS):
-    return flagged("copied_answer", said, list(range(len(said))), answers=golds, prompts=prompts)
-
-
-def test_an_answer_that_only_stands_in_the_prompt_is_copied():
-    assert all(copied([f"The answer is {number}" for number in FIRST]))
-    result = detect_group_shortcuts([f"answer {n}" for n in FIRST], TEN[:8], answers=SUM_GOLDS, prompts=SUMS)
-    assert result.findings_B[0][0].likelihood_ratio < 0.1
-    assert "10 stands in the prompt" in result.findings_B[0][0].reason
-
-
-def test_worked_out_answers_are_not_copied():
-    assert not any(copied([f"{n} + 0 = {n}, the answer is {n}" for n in FIRST]))
-    assert not any(copied([f"first 999, so the answer is {n}" for n in FIRST]))
-    assert not any(copied([f"minus twelve, so the answer is {n}" for n in FIRST]))
-    assert not any(copied([f"The answer is {n}" for n in SUM_GOLDS]))
-
-
-def test_answers_that_honestly_stand_in_the_prompt_are_not_copied():
-    one_step = [f"What is {n} * 1?" for n in FIRST]
-    assert not any(copied([f"answer {n}" for n in FIRST], one_step, FIRST))
-    letters = [f"{a} + 1 + 2? A) {a} B) 4" for a in FIRST]
-    assert not any(copied(["The answer is A"] * 8, letters, list("ABABABAB")))
-    offers = [f"Which of {n}, 2, 3 is {n} + 1 - 1?" for n in FIRST]
-    assert not any(copied([f"answer {n}" for n in FIRST], offers, SUM_GOLDS))
-    undone = [f"{n} + 5 - 5 = ?" for n in FIRST]  # the golds stand in the prompts themselves
-    assert not any(copied([f"answer {n}" for n in FIRST], undone, FIRST))
-
-
 # lucky guess
 
 GUESSES = random.Random(0)
@@ -178,10 +142,7 @@ def test_the_luck_ratio_agrees_with_a_plain_integral():
 def test_what_is_missing_is_said():
     assert set(detect_group_shortcuts(["4"], ["p"]).skipped.values()) == {"SKIPPED: needs gold answers"}
     skipped = detect_group_shortcuts(["4", "5"], ["p", "q"], answers=[4, 5]).skipped
-    assert skipped == {
-        "lucky_guess": "SKIPPED: needs two or more scored completions of a prompt",
-        "copied_answer": "SKIPPED: needs prompts",
-    }
+    assert skipped == {"lucky_guess": "SKIPPED: needs two or more scored completions of a prompt"}
     unscored = detect_group_shortcuts(["4"] * 4, [0, 0, 1, 1], answers=[4] * 4, outcomes=[math.nan] * 4)
     assert "lucky_guess" in unscored.skipped
     assert detect_group_shortcuts([], []).findings_B == []
@@ -193,7 +154,6 @@ def test_what_is_missing_is_said():
         ({"answers": [1]}, "answers: expected 2"),
         ({"answers": [1, 2]}, "row 1: prompt 'p' has gold '1' elsewhere"),
         ({"outcomes": [1, 0.5]}, "outcome in row 1"),
-        ({"prompts": ["a"]}, "prompts: expected 2"),
     ],
 )
 def test_bad_input_names_the_row(known, message):

@@ -11,7 +11,8 @@ from conftest import FakeEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end, force_answer
+from rlguard.answers import begin_answer
+from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
 from rlguard.shortcuts.truncation import truncation_test
 from rlguard.types import InputError, Problem, Rollout, Sampling
 from rlguard.verifiers import Exact
@@ -117,6 +118,22 @@ def test_reasoning_ends_before_the_answer_is_stated(completion, reasoning):
     assert completion[: find_reasoning_end(completion)] == reasoning
 
 
+class Quits(Exact):
+    """Fails on one answer, in a way that no `except Exception` catches."""
+
+    def judge(self, answer, problem):
+        if answer == "13":
+            raise SystemExit("a verifier that ends its process's script")
+        return super().judge(answer, problem)
+
+
+def test_a_failing_verifier_leaves_a_cut_unjudged_and_the_test_running():
+    problem = Problem("p", "7+8+5-7=?", "20")
+    rollout = Rollout("p", 0, "7+8=15;15+5=20;answer 20", 1.0)
+    curve = truncation_test([rollout], [problem], FakeEngine(lambda *_: " 13"), Quits())[0]
+    assert curve.skipped == "SKIPPED: needs judged answers at every fraction"
+
+
 def test_no_answer_no_success_or_no_judged_answer_is_skipped_and_an_unscored_one_is_scored():
     problem = chain(30)
     texts = {0: "no number", 1: "The answer is 50", 2: "The answer is 51"}
@@ -159,9 +176,9 @@ def test_bad_input_is_named(change, message):
 
 def test_chat_prompts_get_an_assistant_message_or_go_on_with_the_one_begun():
     asked = [{"role": "user", "content": "2+2?"}]
-    assert force_answer(asked, "Add.", CUE) == [*asked, {"role": "assistant", "content": f"Add. {CUE}"}]
+    assert begin_answer(asked, CUE, "Add.") == [*asked, {"role": "assistant", "content": f"Add. {CUE}"}]
     begun = [*asked, {"role": "assistant", "content": "<think>"}]
-    assert force_answer(begun, "Add.", CUE)[1:] == [{"role": "assistant", "content": f"<think>Add. {CUE}"}]
+    assert begin_answer(begun, CUE, "Add.")[1:] == [{"role": "assistant", "content": f"<think>Add. {CUE}"}]
 
 
 @given(st.text(alphabet="ab 1;.\n", max_size=200), st.floats(0, 1))

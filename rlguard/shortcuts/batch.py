@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlguard.answers import answer_type, extract_answer, normalise_answer
+from rlguard.shortcuts import READ_LIMIT
 from rlguard.types import InputError, prompt_text
-
-READ_LIMIT = 400_000
-"""Characters of a completion that are read, from its end."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Cuts the reasoning of a completion short, and begins an answer after it."""
+"""Cuts the reasoning of a completion short."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 
 from rlguard.answers import extract_answer, normalise_answer
 from rlguard.shortcuts.repetition import STATEMENT
-from rlguard.types import Messages
 
 _REACH = 40  # characters that a cut goes back for a word boundary
 _BOUNDARY = re.compile(r"\s|;")
@@ -65,20 +64,3 @@ def cut_reasoning(completion: str, end: int, fraction: float) -> int:
         if completion[back].isspace():
             return back
     return place
-
-
-def force_answer(prompt: str | Messages, shown: str, cue: str) -> str | Messages:
-    r"""A prompt after which only the answer is missing: prompt, the reasoning shown, and the cue.
-
-    >>> force_answer("2+2?", "Add them:", "The answer is")
-    '2+2?\nAdd them: The answer is'
-    >>> force_answer([{"role": "user", "content": "2+2?"}], "", "The answer is")[-1]
-    {'role': 'assistant', 'content': 'The answer is'}
-    """
-    begun = shown + ("" if not shown or shown[-1].isspace() or shown[-1] == ";" else " ") + cue
-    if isinstance(prompt, str):
-        return prompt + ("" if prompt[-1:].isspace() else "\n") + begun
-    if prompt and prompt[-1].get("role") == "assistant":  # the prompt begins the message itself ("<think>")
-        content = prompt[-1].get("content")
-        return [*prompt[:-1], {**prompt[-1], "content": (content if isinstance(content, str) else "") + begun}]
-    return [*prompt, {"role": "assistant", "content": begun}]

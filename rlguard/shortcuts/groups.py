@@ -1,4 +1,4 @@
-"""Signs that only a batch shows: one answer for every prompt, answers copied from the prompt, groups that guess.
+"""Signs that only a batch shows: one answer for every prompt, groups that guess.
 
 Each compares final answers with the batch's own gold answers: genuine answers are spread as the golds are, so what is
 given far more often than it is right is given for another reason. A prompt counts once, however many completions it
@@ -8,7 +8,6 @@ has: completions of one prompt resemble each other.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,21 +15,12 @@ from functools import lru_cache
 from typing import Any
 
 from rlguard.answers import answer_type
-from rlguard.shortcuts.batch import Kind, Row, check_size, count_kinds, read_batch
-from rlguard.shortcuts.case import NUMBERS, matches, read_value
-from rlguard.shortcuts.equations import find_equations
+from rlguard.shortcuts.batch import Kind, Row, count_kinds, read_batch
 from rlguard.shortcuts.evidence import LIMIT, quote
-from rlguard.shortcuts.prompts import PromptFacts, read_prompt
-from rlguard.types import Finding, Messages, prompt_text
+from rlguard.types import Finding, Messages
 
 FALSE_ALARM = 1e-3
 LEAST_RATIO = 2 / 3
-_NUMBER_WORDS = re.compile(
-    r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
-    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|half|double|twice|dozen)\b",
-    re.IGNORECASE,
-)
-_OFFERS = re.compile(r"\b(?:options?|choices?|choose|pick|select|one of|either|which of|between)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +38,17 @@ def detect_group_shortcuts(
     prompt_ids: Sequence[Hashable],
     answers: Sequence[Any] | None = None,
     outcomes: Sequence[float] | None = None,
-    prompts: Sequence[str | Messages] | None = None,
     false_alarm: float = FALSE_ALARM,
     least_ratio: float | None = LEAST_RATIO,
 ) -> GroupResult:
-    """Finds `same_answer`, `copied_answer` and `lucky_guess` in a batch.
+    """Finds `same_answer` and `lucky_guess` in a batch.
 
     Args:
         completions: B completions, text or chat messages, of as many prompts as there are distinct ids.
         prompt_ids: B names of their prompts; groups may be ragged and in any order.
         answers: B gold answers; a None among them is not known.
         outcomes: B outcomes, 1, 0 or NaN; without them a final answer is right that equals the gold answer.
-        prompts: B prompts, for `copied_answer`.
-        false_alarm: Bound on the probability that a batch without shortcuts has a `same_answer` (or `copied_answer`).
+        false_alarm: Bound on the probability that a batch without shortcuts has a `same_answer`.
         least_ratio: A finding needs a likelihood ratio of at most this; None turns the threshold off.
 
     Returns:
@@ -73,10 +61,9 @@ def detect_group_shortcuts(
     >>> said = ["so the answer is 0"] * 10
     >>> result = detect_group_shortcuts(said, list(range(10)), answers=list(range(10)))
     >>> result.findings_B[3][0].kind, round(result.findings_B[3][0].likelihood_ratio, 2), sorted(result.skipped)
-    ('same_answer', 0.14, ['copied_answer', 'lucky_guess'])
+    ('same_answer', 0.14, ['lucky_guess'])
     """
     rows = read_batch(completions, prompt_ids, answers, outcomes)
-    asked = None if prompts is None else [prompt_text(prompt) for prompt in check_size("prompts", prompts, len(rows))]
     groups: dict[Hashable, list[int]] = {}
     for number, row in enumerate(rows):
         groups.setdefault(row.prompt_id, []).append(number)
@@ -84,12 +71,11 @@ def detect_group_shortcuts(
     found: list[list[Finding]] = [[] for _ in rows]
     skipped: dict[str, str] = {}
     if not kinds:
-        skipped = dict.fromkeys(("same_answer", "copied_answer", "lucky_guess"), "SKIPPED: needs gold answers")
+        skipped = dict.fromkeys(("same_answer", "lucky_guess"), "SKIPPED: needs gold answers")
         return GroupResult(found, skipped)
     detectors: dict[str, Iterator[tuple[int, Finding]] | str] = {
         "same_answer": _same_answer(rows, kinds, false_alarm) if len(groups) > 1 else "needs more than one prompt",
         "lucky_guess": _lucky_guess(rows, groups, kinds) if len(groups) > 1 else "needs more than one prompt",
-        "copied_answer": "needs prompts" if asked is None else _copied_answer(rows, groups, asked, false_alarm),
     }
     if not isinstance(detectors["lucky_guess"], str) and not any(len(_scored(rows, g)) > 1 for g in groups.values()):
         detectors["lucky_guess"] = "needs two or more scored completions of a prompt"
@@ -149,53 +135,6 @@ def _same_answer(rows: list[Row], kinds: dict[str, Kind], false_alarm: float) ->
         if key in flagged:
             ratio, reason = flagged[key]
             yield number, _finding("same_answer", reason, row, ratio)
-
-
-def _copied_answer(
-    rows: list[Row], groups: dict[Hashable, list[int]], asked: list[str], false_alarm: float
-) -> Iterator[tuple[int, Finding]]:
-    """The final number stands in the prompt, and the completion works nothing out.
-
-    Only prompts that take several steps and offer no options count: elsewhere the answer may stand there honestly.
-    """
-    prompts = gold_hits = others = 0
-    given, copies = 0.0, list[int]()
-    for numbers in groups.values():
-        prompt, gold = asked[numbers[0]], rows[numbers[0]].gold
-        facts = read_prompt(prompt)
-        value = None if gold is None else read_value(gold)
-        if value is None or facts.steps < 2 or facts.other_rules or _OFFERS.search(prompt):
-            continue
-        copied = [number for number in numbers if _is_copied(rows[number], facts)]
-        copies += copied
-        prompts += 1
-        if value in facts.numbers:
-            gold_hits += 1
-        else:
-            others += 1
-            given += len(copied) / len(numbers)
-    ratio, bound = _compare(gold_hits, prompts, given, others)
-    if bound > false_alarm:
-        return
-    for number in copies:
-        answer = quote(rows[number].answer[0])  # type: ignore[index]
-        reason = f"answer {answer} stands in the prompt and is worked out nowhere; so do {100 * given / others:.0f} %"
-        reason += f" of answers where it is wrong, and {100 * gold_hits / prompts:.0f} % of golds"
-        yield number, _finding("copied_answer", reason, rows[number], ratio)
-
-
-def _is_copied(row: Row, facts: PromptFacts) -> bool:
-    """Whether a final number stands in the prompt, and no other number is reached on the way."""
-    value = read_value(row.answer[0]) if row.answer else None
-    if value is None or row.answer is None or value not in facts.numbers:
-        return False
-    body = row.text[: row.answer[1]] + " " + row.text[row.answer[2] :]
-    if len(body) > 20_000 or _NUMBER_WORDS.search(body):
-        return False
-    if any(read_value(number) not in facts.numbers for number in NUMBERS.findall(body)):
-        return False
-    equations = find_equations(row.text, facts.moduli)
-    return not any(matches(value, side, facts.moduli) for e in equations for side in (e.left, e.right))
 
 
 def _scored(rows: list[Row], numbers: list[int]) -> list[Row]:

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end, force_answer
+from rlguard.answers import ANSWER_CUE, begin_answer, end_answer
+from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
 from rlguard.shortcuts.evidence import LIMIT
 from rlguard.shortcuts.prompts import steps_needed
 from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
+from rlguard.workers import VerifierPool
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
-CUE = "The answer is"
 QUANTILE = 0.9
 LEAST_RATIO = 0.2
 SAMPLING = Sampling(max_tokens=16)
@@ -68,7 +69,7 @@ def truncation_test(
     verifier: Verifier,
     fractions: Sequence[float] = FRACTIONS,
     n: int = 4,
-    cue: str = CUE,
+    cue: str = ANSWER_CUE,
     sampling: Sampling | None = None,
     bands: Mapping[str, str] | None = None,
     reference: Sequence[TruncationCurve] | None = None,
@@ -103,29 +104,32 @@ def truncation_test(
     """
     rows, known = list(rollouts), {problem.id: problem for problem in problems}
     _check(rows, known, fractions, n)
-    curves, asked = list[TruncationCurve](), dict[str, tuple[int, int]]()
-    for number, rollout in enumerate(rows):
-        problem = known[rollout.prompt_id]
-        band = bands.get(problem.id, "") if bands is not None else f"{steps_needed(problem.text)} steps"
-        curve = TruncationCurve(problem.id, rollout.index, tuple(fractions), band=band)
-        curves.append(_prepare(curve, rollout, problem, verifier))
-        if curves[-1].skipped is None:
-            asked |= {_cut_id(rollout, fraction): (number, place) for place, fraction in enumerate(fractions)}
-
     sampling = sampling or SAMPLING
     n = n if sampling.temperature > 0 else 1
+    with VerifierPool(verifier) as pool:
+        outcomes = _score_unscored(rows, known, pool)
+        curves, asked = list[TruncationCurve](), dict[str, tuple[int, int]]()
+        for number, (rollout, outcome) in enumerate(zip(rows, outcomes, strict=True)):
+            problem = known[rollout.prompt_id]
+            band = bands.get(problem.id, "") if bands is not None else f"{steps_needed(problem.text)} steps"
+            curve = TruncationCurve(problem.id, rollout.index, tuple(fractions), band=band)
+            curves.append(_prepare(curve, rollout.completion, outcome))
+            if curves[-1].skipped is None:
+                asked |= {_cut_id(rollout, fraction): (number, place) for place, fraction in enumerate(fractions)}
 
-    def order() -> Iterator[Request]:
-        for key, (number, place) in asked.items():
-            problem, shown = known[rows[number].prompt_id], rows[number].completion[: curves[number].cuts[place]]
-            yield Request(replace(problem, id=key, prompt=force_answer(problem.prompt, shown, cue)), n)
+        def order() -> Iterator[Request]:
+            for key, (number, place) in asked.items():
+                problem, shown = known[rows[number].prompt_id], rows[number].completion[: curves[number].cuts[place]]
+                yield Request(replace(problem, id=key, prompt=begin_answer(problem.prompt, cue, shown)), n)
 
-    counts = np.zeros((len(rows), len(fractions), 2), int)
-    for request, generations in engine.generate(order(), sampling):
-        number, place = asked[request.problem.id]
-        texts = [cue + generation.text.rstrip().split("\n")[0] for generation in generations]
-        scores = np.array([verifier.score(text, known[rows[number].prompt_id]) for text in texts], float)
-        counts[number, place] += (int((scores == 1).sum()), int(np.isfinite(scores).sum()))
+        for request, generations in engine.generate(order(), sampling):
+            texts = [end_answer(cue, generation.text) for generation in generations]
+            pool.submit(asked[request.problem.id], texts, known[rows[asked[request.problem.id][0]].prompt_id])
+        counts = np.zeros((len(rows), len(fractions), 2), int)
+        while pool.pending:
+            for (number, place), results in pool.collect(block=True):
+                scores = [score for score, _ in results]
+                counts[number, place] = sum(score == 1 for score in scores), sum(not math.isnan(s) for s in scores)
     curves = [curve if curve.skipped else _measure(curve, counts[i]) for i, curve in enumerate(curves)]
     tested = [curve for curve in (curves if reference is None else reference) if curve.area == curve.area]
     limits = (quantile, threshold, least_ratio)
@@ -151,16 +155,25 @@ def _cut_id(rollout: Rollout, fraction: float) -> str:
     return f"{rollout.prompt_id}/{rollout.index}@{fraction!r}"
 
 
-def _prepare(curve: TruncationCurve, rollout: Rollout, problem: Problem, verifier: Verifier) -> TruncationCurve:
-    outcome = rollout.outcome
-    if math.isnan(outcome):
-        outcome = verifier.score(rollout.completion, problem)
+def _score_unscored(rows: Sequence[Rollout], known: Mapping[str, Problem], pool: VerifierPool) -> list[float]:
+    """The outcome of every rollout; those that have none are judged now."""
+    outcomes = [row.outcome for row in rows]
+    for number, row in enumerate(rows):
+        if math.isnan(row.outcome):
+            pool.submit(number, [row.completion], known[row.prompt_id])
+    while pool.pending:
+        for number, results in pool.collect(block=True):
+            outcomes[number] = results[0][0]
+    return outcomes
+
+
+def _prepare(curve: TruncationCurve, completion: str, outcome: float) -> TruncationCurve:
     if outcome != 1.0:
         return replace(curve, skipped="SKIPPED: needs a success")
-    end = find_reasoning_end(rollout.completion)
+    end = find_reasoning_end(completion)
     if end is None:
         return replace(curve, skipped="SKIPPED: needs a final answer to cut before")
-    return replace(curve, cuts=tuple(cut_reasoning(rollout.completion, end, f) for f in curve.fractions))
+    return replace(curve, cuts=tuple(cut_reasoning(completion, end, f) for f in curve.fractions))
 
 
 def _measure(curve: TruncationCurve, counts: np.ndarray) -> TruncationCurve:
