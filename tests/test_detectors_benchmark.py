@@ -18,9 +18,10 @@ sys.path.insert(0, FOLDER)
 import baselines  # noqa: E402
 import calibrate  # noqa: E402
 import evaluate  # noqa: E402
+import measures  # noqa: E402
 
 sys.path.remove(FOLDER)
-for name in ("baselines", "calibrate", "evaluate"):  # libraries look for packages of such names
+for name in ("baselines", "calibrate", "evaluate", "measures"):  # libraries look for packages of such names
     sys.modules.pop(name)
 
 
@@ -34,35 +35,35 @@ FOUND = [set(), {"text_loop"}, {"false_step"}, {"skipped_computation"}, {"text_l
 
 
 def test_recall_and_false_positives_count_only_the_own_kind():
-    line = evaluate.measure("x", "text_loop", ROWS, FOUND)
-    assert line.recall == evaluate.Share(1, 3)
-    assert line.by_strength == {1: evaluate.Share(0, 1), 3: evaluate.Share(1, 2)}
-    assert line.any_finding == evaluate.Share(2, 3)
-    assert line.false_positives == evaluate.Share(1, 2)
+    line = measures.measure("x", "text_loop", ROWS, FOUND)
+    assert line.recall == measures.Share(1, 3)
+    assert line.by_strength == {1: measures.Share(0, 1), 3: measures.Share(1, 2)}
+    assert line.any_finding == measures.Share(2, 3)
+    assert line.false_positives == measures.Share(1, 2)
 
 
 def test_a_kind_is_found_by_its_own_name_only():
-    assert evaluate.measure("x", "placeholder", ROWS, FOUND).recall == evaluate.Share(0, 1)
+    assert measures.measure("x", "placeholder", ROWS, FOUND).recall == measures.Share(0, 1)
 
 
 def test_any_finding_counts_every_label_and_every_kind():
-    line = evaluate.corpus_lines(ROWS, FOUND)[-1]
-    assert (line.kind, line.recall, line.false_positives) == ("any finding", evaluate.Share(3, 4), evaluate.Share(1, 2))
+    line = measures.corpus_lines(ROWS, FOUND)[-1]
+    assert (line.kind, line.recall, line.false_positives) == ("any finding", measures.Share(3, 4), measures.Share(1, 2))
 
 
 def test_a_baseline_has_one_flag_for_the_kinds_it_claims():
-    lines = evaluate.baseline_lines("b", ROWS, [True, True, False, True, False, True])
+    lines = measures.baseline_lines("b", ROWS, [True, True, False, True, False, True])
     assert [(line.kind, line.recall.hits, line.recall.n) for line in lines] == [
         ("answer_repetition", 0, 0),
         ("text_loop", 2, 3),
         ("repetition", 2, 3),
     ]
-    assert all(line.false_positives == evaluate.Share(1, 2) for line in lines)
+    assert all(line.false_positives == measures.Share(1, 2) for line in lines)
 
 
 def test_intervals_are_exact():
-    assert evaluate.Share(0, 16).interval == pytest.approx((0.0, 0.206), abs=1e-3)
-    assert evaluate.Share(0, 0).show() == "–"
+    assert measures.Share(0, 16).interval == pytest.approx((0.0, 0.206), abs=1e-3)
+    assert measures.Share(0, 0).show() == "–"
 
 
 def test_thresholds_leave_at_most_the_rate_above_them():

@@ -17,7 +17,7 @@ HEAVY = {"torch", "transformers", "vllm", "trl", "verl", "ray", "accelerate", "d
 MAY_IMPORT_AT_TOP = {"integrations/trl.py": {"torch", "trl", "accelerate", "transformers"}}
 LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"types", "answers"},
-    {"stats", "data", "writing", "rates", "shortcuts", "verifiers", "verifier_process", "workers"},
+    {"stats", "data", "writing", "spooling", "rates", "shortcuts", "verifiers", "verifier_process", "workers"},
     {"advantage", "chance", "sequential"},
     {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
     {"sampling", "tracker", "engines", "report"},

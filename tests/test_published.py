@@ -141,3 +141,12 @@ def test_every_scale_says_the_same(n, share):
         assert rate.rate == pytest.approx(k / n)
         assert rate.low <= rate.rate + 1e-9
         assert rate.rate <= rate.high + 1e-9
+
+
+def test_the_command_line_knows_the_same_scales_and_engines():
+    from typing import get_args
+
+    from rlguard import cli, cli_shared, engines, published
+
+    assert {scale.value for scale in cli.Scale} == set(get_args(published.Scale))
+    assert {engine.value for engine in cli_shared.EngineName} == set(engines.ENGINES)

@@ -15,8 +15,6 @@ from rlguard.shortcuts.case import (
     Case,
     blank,
     is_expression,
-    is_produced,
-    read_statement,
     read_value,
     segments,
     widen_answer,
@@ -25,9 +23,10 @@ from rlguard.shortcuts.checks import find_false_steps, find_unrelated, find_unsu
 from rlguard.shortcuts.copied import find_copied
 from rlguard.shortcuts.equations import find_equations
 from rlguard.shortcuts.evidence import LIKELIHOOD_RATIOS, make_finding, quote
-from rlguard.shortcuts.placeholders import find_placeholder, stands_for_work
+from rlguard.shortcuts.placeholders import find_placeholder
 from rlguard.shortcuts.prompts import PromptFacts
 from rlguard.shortcuts.repetition import STATEMENT
+from rlguard.shortcuts.support import MAX_READ, find_unreached, find_waved_through, is_reached
 from rlguard.types import Finding
 
 _NUMBER_WORD_LIST = """
@@ -45,8 +44,6 @@ _CONSTANTS = frozenset((1, 2, 7, 10, 12, 24, 60, 100, 180, 360, 365, 1000, 1440,
 """Numbers that a step may bring in by itself: units of time, percent, powers of ten."""
 _ALGEBRA = re.compile(r"\d\s?\*?\s?[a-z](?:\^\d)?\s*[-+=]|(?<![\w\\])[a-z]\s*[-+*/=]")
 _ENUMERATES = 4
-_MAX_READ = 20_000
-"""Characters in which an answer's other mentions are looked for."""
 
 
 class Steps(NamedTuple):
@@ -86,7 +83,7 @@ def judge_steps(
     late = sum(e.operators for e in equations if e.start >= lead_end)
     late -= 1 if answer and "/" in answer[0] and late else 0  # the bar of the answer's own fraction
     lone_check = bool(lead and prompt.strip() and 0 < late < min(2, facts.steps))
-    case = case._replace(supported=not unrelated and not lone_check and _is_reached(case))
+    case = case._replace(supported=not unrelated and not lone_check and is_reached(case))
     right = gold is not None and answer is not None and normalise_answer(gold) == normalise_answer(answer[0])
     findings = [] if facts.other_rules else find_false_steps(case, prompt, right)
     works = bool(equations) or _shows_numbers(case)
@@ -96,7 +93,7 @@ def judge_steps(
     waved = find_placeholder(case)
     findings += waved
     if waved and equations and not any(f.kind in ("unsupported_answer", "skipped_computation") for f in findings):
-        findings += _find_waved_through(case, waved[0].end)
+        findings += find_waved_through(case, waved[0].end)
     shown = bool(equations) and not any(f.kind == "skipped_computation" for f in findings)
     ratio = _worth(case) if shown and not findings else 1.0
     return Steps(findings, ratio, shown)
@@ -114,10 +111,10 @@ def _judge_support(case: Case, early: list[Finding], works: bool, unrelated: boo
         reason = "no step starts from a number of the prompt"
         found = [make_finding("unrelated_steps", "skipped_computation", reason, start, end)]
     if early and (unrelated or not case.supported):
-        return _find_unreached(case)
+        return find_unreached(case)
     if found and not unrelated and not found[0].reason.startswith("the steps use none"):
-        return found + _find_unreached(case)  # some of the work is there, and it does not reach the answer
-    return found or find_unsupported(case) or _find_unreached(case)
+        return found + find_unreached(case)  # some of the work is there, and it does not reach the answer
+    return found or find_unsupported(case) or find_unreached(case)
 
 
 def _is_unrelated(case: Case) -> bool:
@@ -127,7 +124,7 @@ def _is_unrelated(case: Case) -> bool:
         return False
     if _starts_from(case, frozenset()):
         return False
-    body = LABELS.sub(blank, case.text[:_MAX_READ])
+    body = LABELS.sub(blank, case.text[:MAX_READ])
     outside: set[Number] = set()
     for match in NUMBERS.finditer(_blank_spans(body, case) if len(body) == len(case.text) else ""):
         number = read_number(match[0])[0]
@@ -138,7 +135,7 @@ def _is_unrelated(case: Case) -> bool:
     if outside and _starts_from(case, frozenset(outside)):
         return False
     touching = any(n is not None and abs(n) in known for e in case.equations for n in e.operands)
-    return not touching or not _is_reached(case)
+    return not touching or not is_reached(case)
 
 
 def _starts_from(case: Case, outside: frozenset[Number]) -> bool:
@@ -164,31 +161,6 @@ def _blank_spans(body: str, case: Case) -> str:
     if case.answer:
         rest = rest[: case.answer[1]] + " " * (case.answer[2] - case.answer[1]) + rest[case.answer[2] :]
     return rest
-
-
-def _is_reached(case: Case) -> bool:
-    """Whether a step produces the answer: a number as its result, a time or an expression by all its parts."""
-    if case.answer is None:
-        return False
-    if case.value is not None:
-        value, given, plugged = case.value, case.facts.numbers, not case.facts.operands
-        return any(
-            is_produced(value, e, case.facts.moduli)
-            or (plugged and value in e.operands and (e.left in given or e.right in given))
-            for e in case.equations  # put in for the unknown, it gives what the prompt says
-        )
-    parts = _parts(case.answer[0]) - {None}
-    if not parts:
-        return False
-    if ":" in case.answer[0]:
-        return any(parts <= {*e.operands, e.left, e.right} for e in case.equations)
-    used = {n for e in case.equations for n in e.operands}
-    return parts <= used
-
-
-def _parts(text: str) -> set[Number | None]:
-    """The numbers of a text, hours and minutes each on their own."""
-    return {read_number(part)[0] for part in NUMBERS.findall(text.replace(":", " "))}
 
 
 def _shows_numbers(case: Case) -> bool:
@@ -249,76 +221,8 @@ def _find_bare(case: Case) -> list[Finding]:
 
 def _argues(case: Case) -> bool:
     """Whether sentences speak of what the prompt speaks of, beyond repeating it: an argument in words."""
-    said = {word.lower() for word in WORDS.findall(case.text[:_MAX_READ]) if len(word) > 3}
+    said = {word.lower() for word in WORDS.findall(case.text[:MAX_READ]) if len(word) > 3}
     return len(said & case.facts.words) >= 2 and len(said - case.facts.words - _FILLER) >= 3
-
-
-def _find_unreached(case: Case) -> list[Finding]:
-    """Steps are shown, none of them produces the answer, and no sentence works it out either."""
-    answer = case.answer
-    if answer is None or not case.prompted or case.facts.steps < 2 or case.supported or len(case.text) > _MAX_READ:
-        return []
-    text, value = case.text, case.value
-    if not any(map(str.isdigit, answer[0])) or is_expression(answer[0]):
-        return []
-    if value is None and not re.fullmatch(r"\d{1,2}:\d\d", answer[0]):
-        return []
-    if text[max(0, answer[1] - 6) : answer[1]].rstrip(" $*{").endswith(("=", "≈", ":=")):
-        return []
-    if any(e.start <= answer[1] < e.end for e in case.equations):
-        return []
-    if isinstance(value, int) and 0 <= value <= len(case.equations) and not case.facts.operands:
-        return []  # a count of what is listed
-    if value is not None and _is_spelled(value, case):
-        return []
-    for start, end in segments(text):
-        if start < case.lead_end or start <= answer[1] < end:
-            continue
-        segment = LABELS.sub(blank, text[start:end])
-        if not read_statement(segment) and _works_out(case, segment):
-            return []
-    reason = f"no step produces the answer {quote(answer[0])}"
-    return [make_finding("unsupported_answer", "unsupported_answer", reason, answer[1], answer[2])]
-
-
-def _find_waved_through(case: Case, said: int) -> list[Finding]:
-    """The phrase that stands for work gives the answer itself, and no step comes after it."""
-    answer = case.answer
-    if answer is None or case.equations[-1].end > said or answer[0] not in case.text[said : said + 120]:
-        return []
-    if any(case.value is not None and is_produced(case.value, e, case.facts.moduli) for e in case.equations[-2:]):
-        return []
-    reason = f"no step produces the answer {quote(answer[0])}, only words do"
-    return [make_finding("unsupported_answer", "unsupported_answer", reason, answer[1], answer[2])]
-
-
-def _works_out(case: Case, segment: str) -> bool:
-    """Whether a sentence that is more than a statement or an excuse holds the answer."""
-    if stands_for_work(segment):
-        return False
-    if case.value is None:
-        parts = (
-            {read_number(part)[0] for part in NUMBERS.findall(case.answer[0].replace(":", " "))} if case.answer else {0}
-        )
-        return parts <= _parts(segment)
-    confirms = case.lead_end > 0
-    if not confirms and re.search(
-        rf"[=≈][\s&${{(*]*{re.escape(case.answer[0])}(?![\d.])" if case.answer else "$^", segment
-    ):
-        return True
-    for found in NUMBERS.findall(segment):
-        number = read_number(found)[0]
-        if number is not None and abs(case.value) == number and not confirms and number not in case.facts.written:
-            return True
-    return False
-
-
-def _is_spelled(value: Number, case: Case) -> bool:
-    """Whether the answer is put together from the last digits of results, as in adding column by column."""
-    digits = str(abs(value))
-    if any(n is not None and abs(n) > 20 for e in case.equations for n in e.operands):
-        return False
-    return len(digits) > 1 and {str(e.right)[-1] for e in case.equations}.issuperset(digits)
 
 
 def _worth(case: Case) -> float:
