@@ -64,7 +64,8 @@ class RateTable(Mapping[str, PassRate]):
     """Pass rates by prompt id, a `PassRate` made at each look-up; of two rows with one id the later counts.
 
     >>> import pyarrow as pa
-    >>> table = RateTable.of([PassRate("a", 8, 16, 0.25, 0.75, "learnable")])
+    >>> row = {"prompt_id": "a", "successes": 8, "trials": 16, "low": 0.25, "high": 0.75, "band": "learnable"}
+    >>> table = RateTable(pa.Table.from_pylist([row]))
     >>> table["a"].rate, len(table), table == {"a": PassRate("a", 8, 16, 0.25, 0.75, "learnable")}
     (0.5, 1, True)
     """
@@ -87,11 +88,6 @@ class RateTable(Mapping[str, PassRate]):
             raise InputError(f"{name}: row {self._rows[None]}: expected a value in column 'prompt_id', got none")
         present = [column for column in _FIELDS if column in table.column_names and column != "prompt_id"]
         self._columns = {column: _to_reader(table[column], column, name) for column in present}
-
-    @classmethod
-    def of(cls, rates: Iterable[PassRate]) -> RateTable:
-        """A table of pass rates at hand."""
-        return cls(_build([{name: getattr(rate, name) for name in _FIELDS}] for rate in rates))
 
     def __getitem__(self, prompt_id: str) -> PassRate:
         row = self._rows[prompt_id]

@@ -88,7 +88,7 @@ def scan_rollouts(source: str | Path, reference: str | Path | None = None) -> Sc
     if without_prompt:
         which = f"SKIPPED for {without_prompt} of {len(rollouts)} rollouts: their prompt is missing"
         skipped["skipped_computation"] = which
-    skipped |= _search_batch(rollouts, found) | _search_lengths(rollouts, found, reference)
+    skipped |= _search_batch(rollouts, found) | _search_lengths(rollouts, found, source, reference)
     findings = [
         (dataclasses.replace(finding, prompt_id=rollout.prompt_id, index=rollout.index, step=rollout.step), rollout)
         for rollout, row in zip(rollouts, found, strict=True)
@@ -108,11 +108,12 @@ def _search_batch(rollouts: list[Scanned], found: list[list[Finding]]) -> dict[s
     skipped = []
     for numbers in batches.values():
         batch = [rollouts[number] for number in numbers]
+        outcomes = [rollout.outcome for rollout in batch]
         result = detect_group_shortcuts(
             [rollout.completion for rollout in batch],
             [rollout.prompt_id for rollout in batch],
             [rollout.answer for rollout in batch],
-            [rollout.outcome for rollout in batch],
+            outcomes if any(outcome == outcome for outcome in outcomes) else None,  # else the gold answers decide
         )
         skipped.append(result.skipped)
         for number, more in zip(numbers, result.findings_B, strict=True):
@@ -121,7 +122,7 @@ def _search_batch(rollouts: list[Scanned], found: list[list[Finding]]) -> dict[s
 
 
 def _search_lengths(
-    rollouts: list[Scanned], found: list[list[Finding]], reference: str | Path | None
+    rollouts: list[Scanned], found: list[list[Finding]], source: str | Path, reference: str | Path | None
 ) -> dict[str, str]:
     """Adds completions that are far shorter, in characters, than the reference run's on the same prompt or band."""
     if reference is None:
@@ -133,16 +134,23 @@ def _search_lengths(
     numbers = [number for number, rollout in enumerate(rollouts) if rollout.prompt_id is not None]
     if not lengths or not numbers:
         return {"length_collapse": "SKIPPED: the rollouts do not say which prompt is theirs"}
-    has_rates = (Path(reference) / RATES).exists()
-    bands = {name: rate.band for name, rate in read_rates(reference).items()} if has_rates else {}
+    before = _read_bands(reference)
+    bands = _read_bands(source) | before
     names = [str(rollouts[number].prompt_id) for number in numbers]
     texts = [rollouts[number].completion for number in numbers]
-    result = LengthReference.fit(lengths, bands).judge(
+    result = LengthReference.fit(lengths, before).judge(
         [len(text) for text in texts], names, [bands.get(name) for name in names], texts
     )
     for number, more in zip(numbers, result.findings_B, strict=True):
         found[number] += more
     return result.skipped
+
+
+def _read_bands(source: str | Path) -> dict[str, str]:
+    """Band of each prompt, where pass rates lie beside the rollouts."""
+    if not (Path(source) / RATES).exists():
+        return {}
+    return {name: rate.band for name, rate in read_rates(source).items()}
 
 
 def read_any_rollouts(source: str | Path) -> tuple[str, Iterable[Scanned]]:

@@ -37,7 +37,7 @@ def test_what_is_written_is_read(tmp_path, name):
 
 def test_a_folder_holds_its_rates_with_prompts_beside_them(tmp_path):
     write_rates(RATES, PROBLEMS, tmp_path / "rates.parquet")
-    assert read_rates(tmp_path) == RateTable.of(RATES)
+    assert read_rates(tmp_path) == {rate.prompt_id: rate for rate in RATES}
     row = read_rows(tmp_path / "rates.parquet")[0]
     assert (row["prompt"], row["answer"], row["pass_rate"], row["above_chance"]) == ("0?", "0", 0.47, None)
     schema = pq.read_schema(tmp_path / "rates.parquet")  # all null in these rows, and typed all the same
@@ -101,6 +101,7 @@ ANY = st.builds(
 
 
 @settings(max_examples=50, deadline=None)
-@given(rates=st.lists(ANY, unique_by=lambda rate: rate.prompt_id, max_size=6))
+@given(rates=st.lists(ANY, unique_by=lambda rate: rate.prompt_id, min_size=1, max_size=6))
 def test_a_table_is_the_dict_of_its_rates(rates):
-    assert RateTable.of(rates) == {rate.prompt_id: rate for rate in rates}
+    table = RateTable(pa.Table.from_pylist([dataclasses.asdict(rate) for rate in rates]))
+    assert table == {rate.prompt_id: rate for rate in rates}

@@ -82,3 +82,37 @@ def test_batches_and_lengths_are_searched_too(tmp_path):
     assert "length_collapse" not in scan_rollouts(tmp_path / "before.jsonl", tmp_path / "before.jsonl").kinds
     alone = scan_rollouts(tmp_path / "after.jsonl")
     assert alone.skipped["length_collapse"] == "SKIPPED: needs a reference run (--reference)"
+
+
+def test_rollouts_that_do_not_say_whose_they_are_are_compared_with_nobody(tmp_path):
+    write_rows([{"completion": f"a long story, number {i}, answer 4"} for i in range(20)], tmp_path / "before.jsonl")
+    write_rows([{"completion": "4"}] * 20, tmp_path / "after.jsonl")
+    found = scan_rollouts(tmp_path / "after.jsonl", tmp_path / "before.jsonl")
+    assert "length_collapse" not in found.kinds
+    assert found.skipped["length_collapse"] == "SKIPPED: the rollouts do not say which prompt is theirs"
+
+
+def test_what_one_batch_allows_is_not_called_skipped(tmp_path):
+    rows = [{"prompt": f"{i}+1+1=?", "answer": str(i), "completion": f"answer {i}", "step": 1} for i in range(4)]
+    lone = {"prompt": "9+1+1=?", "answer": "11", "completion": "answer 11", "step": 2}
+    write_rows([*rows, *rows, lone], tmp_path / "table.jsonl")
+    assert "lucky_guess" not in scan_rollouts(tmp_path / "table.jsonl").skipped
+    write_rows([lone], tmp_path / "lone.jsonl")
+    assert "lucky_guess" in scan_rollouts(tmp_path / "lone.jsonl").skipped
+
+
+def test_a_prompt_that_the_reference_lacks_is_compared_with_its_band(tmp_path):
+    """Hard prompts took a thousand characters before, easy ones ten; a new prompt is hard, by the run's own rates."""
+
+    def before(prompt, index):
+        hard = prompt.startswith("hard")
+        return f"{'word ' * (150 + 20 * index if hard else index)}answer {0 if hard else 1}"
+
+    rows = [{"prompt": f"{kind} {i}?", "answer": "1"} for kind in ("hard", "easy") for i in range(12)]
+    estimate_pass_rates(rows, out=tmp_path / "before", engine=FakeEngine(before), verifier="exact", n=8)
+    new = [{"prompt": "new?", "answer": "1"}]
+    for name, said in (("hard", "0"), ("easy", "1")):
+        engine = FakeEngine(lambda prompt, index, said=said: f"word word answer {said}")
+        estimate_pass_rates(new, out=tmp_path / name, engine=engine, verifier="exact", n=8)
+    assert scan_rollouts(tmp_path / "hard", tmp_path / "before").kinds["length_collapse"] == 8
+    assert "length_collapse" not in scan_rollouts(tmp_path / "easy", tmp_path / "before").kinds

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlguard.shortcuts.groups import _compare, detect_group_shortcuts, luck_ratio
-from rlguard.shortcuts.reference import LengthReference, detect_length_collapse
+from rlguard.shortcuts.reference import LengthReference
 from rlguard.types import InputError, Rollout
 
 
@@ -270,11 +270,7 @@ def test_none_turns_thresholds_off_and_ratios_fall_with_length():
     assert (np.diff(result.ratio_B) >= 0).all()
 
 
-def test_no_reference_is_skipped_and_bad_lengths_are_named():
-    assert detect_length_collapse([1.0], ["p"]).skipped == {
-        "length_collapse": "SKIPPED: needs lengths of a reference run"
-    }
-    assert detect_length_collapse([5], ["long0"], LengthReference.fit(REFERENCE)).findings_B[0]
+def test_bad_lengths_are_named():
     with pytest.raises(InputError, match="prompt p"):
         LengthReference.fit({"p": [3, -1]})
     with pytest.raises(InputError, match="at least one prompt"):

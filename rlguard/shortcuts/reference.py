@@ -199,21 +199,6 @@ class LengthReference:
         self._table = np.asarray(state["quantiles"], float)
 
 
-def detect_length_collapse(
-    lengths: Sequence[float], prompt_ids: Sequence[str], reference: LengthReference | None = None, **options: Any
-) -> LengthResult:
-    """`LengthReference.judge`, or SKIPPED when there is no reference run.
-
-    >>> detect_length_collapse([3], ["p"]).skipped
-    {'length_collapse': 'SKIPPED: needs lengths of a reference run'}
-    """
-    if reference is not None:
-        return reference.judge(lengths, prompt_ids, **options)
-    size = len(lengths)
-    skipped = {"length_collapse": "SKIPPED: needs lengths of a reference run"}
-    return LengthResult([[] for _ in range(size)], np.full(size, np.nan), np.ones(size), skipped)
-
-
 def _spread(values: np.ndarray) -> float:
     """Robust standard deviation around 0, at least `_FLOOR`."""
     return max(_FLOOR, _NORMAL * float(np.median(np.abs(values)))) if len(values) else _FLOOR
