@@ -33,8 +33,6 @@ START_S = 300.0
 """Least limit for a process to start and load the verifier."""
 TICK_S = 1.0
 """How often the pool looks at its processes when none of them says anything."""
-LATE_S = 0.1
-"""When the pool wakes up later than this it was stopped or starved, and the limits wait for it."""
 
 
 class VerifierPool:
@@ -78,7 +76,6 @@ class VerifierPool:
         self._said: set[tuple[str, str]] = set()
         self._staff: list[Worker] = []
         self._first_s: float | None = None
-        self._seen = 0.0
         self._bell, self._ear = socket.socketpair()
         self._bell.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="rlguard verifier pool", daemon=True)
@@ -154,7 +151,6 @@ class VerifierPool:
     # What follows runs in the pool's thread.
 
     def _run(self) -> None:
-        self._seen = time.monotonic()
         try:
             while not self._closed:
                 self._assign()
@@ -186,19 +182,15 @@ class VerifierPool:
             self._staff.append(Worker(self._blob))
 
     def _watch(self) -> None:
-        """Waits for messages and ends who is overdue. Time in which this process itself stood still does not count."""
-        begin = time.monotonic()
-        left = [worker.since + self._limit(worker) - begin for worker in self._staff if worker.busy]
-        patience = max(0.0, min([TICK_S, *left]))
-        ready = wait([self._ear, *(worker.socket for worker in self._staff)], patience)
+        """Waits for messages and ends who is overdue; a result that has come meanwhile is in time."""
         now = time.monotonic()
-        late, self._seen = begin - self._seen + max(0.0, now - begin - patience), now
+        left = [worker.since + self._limit(worker) - now for worker in self._staff if worker.busy]
+        ready = wait([self._ear, *(worker.socket for worker in self._staff)], max(0.0, min([TICK_S, *left])))
         if self._ear in ready:
             self._ear.recv(4096)
         for worker in list(self._staff):
-            worker.since += late if late > LATE_S else 0.0
-            overdue = worker.busy and now >= worker.since + self._limit(worker)
-            if worker.socket in ready:
+            overdue = worker.busy and time.monotonic() >= worker.since + self._limit(worker)
+            if worker.socket in ready or (overdue and wait([worker.socket], 0)):
                 messages, alive = worker.read()
                 for message in messages:
                     self._take(worker, message)
