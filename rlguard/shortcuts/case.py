@@ -10,6 +10,7 @@ from rlguard.shortcuts.arithmetic import Number, tokenize
 from rlguard.shortcuts.equations import Equation
 from rlguard.shortcuts.prompts import PromptFacts
 from rlguard.shortcuts.sides import read_side
+from rlguard.shortcuts.wording import NAMING, STATING
 
 NUMBERS = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*+")
 WORDS = re.compile(r"[^\W\d_]+")
@@ -21,13 +22,6 @@ _FRACTION = re.compile(r"-?\d+\s?/\s?\d+")
 _CLOCK = re.compile(r"\d{1,2}:\d\d")
 _VALUE = re.compile(r"-?\d[\d.,:/]*+")
 _MARKUP = re.compile(r"\\boxed\s?\{|\\(?:d?frac|text)|</?answer>|####|[*$}{|]")
-_STATING_LIST = """
-    a an answer are as be boxed clearly comes conclude conclusion correct equal equals final finally for get gives gets
-    have hence i in indeed is it its must my obtain ok okay our out result should so solution sum that the then
-    therefore this thus to total value we x y n would again obviously surely of
-"""
-_STATING = frozenset(_STATING_LIST.split())
-_NAMED = frozenset(("answer", "result", "solution", "boxed"))
 _STATEMENT_LIMIT = 90
 
 
@@ -113,7 +107,7 @@ def read_statement(segment: str) -> tuple[str, bool] | None:
         return None
     plain = _MARKUP.sub(" ", segment)
     words = [word.lower() for word in WORDS.findall(plain)]
-    if sum(word not in _STATING for word in words) > 1 or any(sign in segment for sign in "≈→&"):
+    if sum(word not in STATING for word in words) > 1 or any(sign in segment for sign in "≈→&"):
         return None
     values = list(_VALUE.finditer(plain))
     if not values:
@@ -127,7 +121,7 @@ def read_statement(segment: str) -> tuple[str, bool] | None:
         return None
     if len(values) > 1 and plain[: first.start()].rstrip().endswith("("):
         stated = "(" + stated
-    named = not _NAMED.isdisjoint(words) or "boxed" in segment or "####" in segment or "<answer>" in segment
+    named = not NAMING.isdisjoint(words) or "boxed" in segment or "####" in segment or "<answer>" in segment
     return stated.strip().rstrip(".,:"), named
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 
 from rlguard.answers import extract_answer
+from rlguard.shortcuts.case import widen_answer
 from rlguard.shortcuts.evidence import make_finding, quote
 from rlguard.shortcuts.loops import find_loops
+from rlguard.shortcuts.wording import NAMING, STATING
 from rlguard.types import Finding
 
 STATEMENT = re.compile(
@@ -18,21 +20,9 @@ STATEMENT = re.compile(
     r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
     re.IGNORECASE,
 )
-_STATING_WORDS = (
-    "a again all also an and answer answers are as at be been before being boxed both by can clear clearly conclude "
-    "concluded conclusion confirm confirmed correct desired earlier end equal equals exactly final finally find for "
-    "found frac fully get gets give given gives got had has have hence here i in indeed is it its just last me must "
-    "my need needed no noted now number obtain obtained of once one only our overall really repeat requested required "
-    "result results right said say see shown simply so solution stated still sum summary sure text that the then "
-    "there therefore these this thus to total value was we were which will with would yes you your above found more "
-    "conclusively obviously certainly definitely should reads read states state displaystyle mathbf"
-)
-_STATING = frozenset(_STATING_WORDS.split())
-_NAMING = frozenset(("answer", "answers", "result", "results", "solution", "final", "conclusion", "boxed"))
 _BREAK = re.compile(r"\n|[>;]|[.!?](?=\s|$)")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NO_STATEMENT = re.compile(r"[\d=+×÷·/|<→]|[^\W\d_](?:\s?[-^]\s?)[^\W\d_]{0,1}$")
-_EXPRESSION = re.compile(r"[-\d+*/().:,×÷^ ]*+")
 _CAPITAL = re.compile(r"\s(?=[A-Z*\\#])")
 _CONTEXT = 80
 """Characters on each side of a value within which its sentence must begin and end."""
@@ -66,8 +56,8 @@ def find_repetition(completion: str, answer: tuple[str, int, int] | None = None)
 
 def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
     """Sentences that state the final answer's value and nothing else, again and again."""
-    value = _whole_value(text, *answer)
-    if not value or text.count(value) < 3:
+    value = (widen_answer(text, answer) or answer)[0]
+    if text.count(value) < 3:
         return []
     best: tuple[int, int, int] | None = None
     count, begun, until = 0, 0, 0
@@ -102,18 +92,6 @@ def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Findin
     return [make_finding(sign, "answer_repetition", reason, start, end)]
 
 
-def _whole_value(text: str, value: str, start: int, end: int) -> str:
-    """The answer with the rest of its expression: extraction may give only one number of "2 * (3 + 4)" or "17:35"."""
-    left, right = text[max(0, start - _CONTEXT) : start], _EXPRESSION.match(text, end, end + _CONTEXT)
-    before = left[len(left.rstrip("0123456789+-*/().:,×÷^ ")) :].lstrip(" .,:)*")
-    after = (right[0] if right else "").rstrip(" .,:*(-+/")
-    if _has_digit(before):
-        value = before + value
-    if _has_digit(after) or (after and ")" in after):
-        value += after
-    return value if len(value) <= _CONTEXT else ""
-
-
 def _read_statement(text: str, floor: int, start: int, end: int) -> tuple[int, int, int] | None:
     """Span and form of the sentence around a value, if it does nothing but state that value.
 
@@ -146,10 +124,10 @@ def _read_statement(text: str, floor: int, start: int, end: int) -> tuple[int, i
     words = _LETTERS.findall(f"{head} {tail}".lower())
     if _NO_STATEMENT.search(head, 8 * tag) or _NO_STATEMENT.search(tail) or not (words or "#" in head):
         return None
-    new = [word for word in words if word not in _STATING]
+    new = [word for word in words if word not in STATING]
     if new and (len(new) > 1 or not _is_unit(tail, new[0])):
         return None
-    if not _has_digit(text[start:end]) and _NAMING.isdisjoint(words):
+    if not _has_digit(text[start:end]) and NAMING.isdisjoint(words):
         return None
     form = next((number for sign, number in _FORMS if sign in head), 4)
     return start - len(head.lstrip()), end + len(closing.rstrip()), form
