@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlguard.advantage import rewrite_advantages
+    from rlguard.config import GuardConfig
     from rlguard.difficulty import estimate_pass_rates
     from rlguard.filtering import filter_dataset, filter_file
-    from rlguard.guard import GuardConfig
     from rlguard.preflight import check_preflight
     from rlguard.published import read_known, read_published
     from rlguard.scan import scan_rollouts
@@ -41,7 +41,7 @@ _HOMES = {
     "Rules": "rlguard.verdicts",
     "read_known": "rlguard.published",
     "read_published": "rlguard.published",
-    "GuardConfig": "rlguard.guard",
+    "GuardConfig": "rlguard.config",
     "scan_rollouts": "rlguard.scan",
     "detect_shortcuts": "rlguard.shortcuts",
     "Finding": "rlguard.types",

@@ -14,7 +14,7 @@ rare success that shows its computation keeps its weight and a bare lucky number
 The reward that a success earned over its group's failures is scaled by w, and the change is carried into the
 advantage *at the host's own scale*. Normalising the discounted rewards again would undo it: std normalisation is
 scale-free. Adam is scale-free too: a batch whose gradients are all made fifty times smaller takes the same steps. So
-weights under `min_weight` count as 0, and `measure_step_scale` tells how far the learning rate should shrink.
+weights under `GuardConfig.min_weight` count as 0, and `measure_step_scale` tells how far the learning rate should shrink.
 """
 
 from __future__ import annotations
@@ -54,24 +54,22 @@ def genuine_probability(
     return skill / (skill + (1 - skill) * chance)
 
 
-def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0, min_weight: float | None = 0.5) -> np.ndarray:
-    """The weight of each rollout's success: P(genuine) after the evidence of its text.
+def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0) -> np.ndarray:
+    """P(genuine) of each success after the evidence of its text: Bayes' rule on the odds.
 
     Args:
         genuine_B: (B,) P(genuine) of the rollout's prompt, in [0, 1].
         likelihood_ratio_B: (B,) or scalar P(text | genuine) / P(text | lucky), > 0.
-        min_weight: Smaller weights become 0; None keeps them.
 
     Returns:
         (B,) weights in [0, 1].
 
-    >>> success_weights([0.5, 0.6, 0.02], [9.0, 1.0, 1.0]).tolist()
-    [0.9, 0.6, 0.0]
+    >>> success_weights([0.5, 0.6, 0.02], [9.0, 1.0, 1.0]).round(2).tolist()
+    [0.9, 0.6, 0.02]
     """
     genuine = np.asarray(genuine_B, float)
     likelihood_ratio = np.asarray(likelihood_ratio_B, float)
-    weights = genuine * likelihood_ratio / (genuine * likelihood_ratio + (1 - genuine))
-    return weights if min_weight is None else np.where(weights < min_weight, 0.0, weights)
+    return genuine * likelihood_ratio / (genuine * likelihood_ratio + (1 - genuine))
 
 
 def rewrite_advantages(
@@ -96,9 +94,9 @@ def rewrite_advantages(
     with the advantage of a failure.
 
     A group without discounted success keeps the host's numbers bit for bit. A group with no weight left on any
-    success gets 0 everywhere. Rows with a NaN outcome or a reward that is not finite get 0, and where the host let
-    them vote, the group is centred again without them. A group in which no row has an outcome is the host's alone: it
-    is paid for something else.
+    success gets 0 everywhere. Rows with a NaN outcome, or a reward or advantage that is not finite, get 0, and where
+    the host let them vote, the group is centred again without them. A group in which no row has an outcome is the
+    host's alone: it is paid for something else.
 
     Args:
         advantages_B: (B,) the host's advantages, numpy or torch.
@@ -124,16 +122,16 @@ def rewrite_advantages(
     _, groups = np.unique(_to_numpy(group_ids_B), return_inverse=True)
     if len(groups) != len(host):
         raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
-    scored = ~np.isnan(outcomes) & np.isfinite(rewards)
+    total = rewards if total_rewards_B is None else as_float(total_rewards_B)
+    scored = ~np.isnan(outcomes) & np.isfinite(rewards) & np.isfinite(total) & np.isfinite(host)
     success = scored & (outcomes > 0)
     bad = success & ~((weights >= 0) & (weights <= 1))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise ValueError(f"weights_B: row {row} is {weights[row]}, expected a number in [0, 1]")
 
-    host, recentred = _silence_unscored(host, scored, groups)
+    host, recentred = _silence_unscored(np.nan_to_num(host, posinf=0.0, neginf=0.0), scored, groups)
     discount = _discount(rewards, success, scored, weights, groups)
-    total = rewards if total_rewards_B is None else as_float(total_rewards_B)
     if scale_B is None:
         scale = _host_scale(host, total, scored, groups)
     else:

@@ -11,10 +11,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from rlguard.answers import answer_type, normalise_answer
 from rlguard.stats import binomial_interval
+
+
+@lru_cache(maxsize=65_536)  # the same few answers come again and again, and a training step has no time to parse each
+def _read(answer: str) -> tuple[str, str]:
+    """One spelling for equal answers, and the answer's type."""
+    return normalise_answer(answer), answer_type(answer)
 
 
 class ChanceRates:
@@ -39,20 +46,20 @@ class ChanceRates:
         """
         if not isinstance(answers, Mapping):
             answers = Counter(answers)
-        target, kind = normalise_answer(gold), answer_type(gold)
+        target, kind = _read(str(gold))
         misses = self._misses.setdefault(kind, {})
         golds = self._golds.setdefault(kind, {})
         completions = sum(answers.values())
         self._totals[kind] = self._totals.get(kind, 0.0) + completions
         golds[target] = golds.get(target, 0.0) + completions
         for answer, count in answers.items():
-            given = None if answer is None else normalise_answer(answer)
+            given = None if answer is None else _read(str(answer))[0]
             if given is not None and given != target:
                 misses[given] = misses.get(given, 0.0) + count
 
     def counts(self, gold: Any) -> tuple[float, float]:
         """`(matches, completions)` of other prompts for this gold answer."""
-        target, kind = normalise_answer(gold), answer_type(gold)
+        target, kind = _read(str(gold))
         others = self._totals.get(kind, 0.0) - self._golds.get(kind, {}).get(target, 0.0)
         return self._misses.get(kind, {}).get(target, 0.0), max(others, 0.0)
 
@@ -60,6 +67,36 @@ class ChanceRates:
         """The chance rate of a gold answer in [0, 1]; NaN when no other prompt has an answer of its type."""
         matches, others = self.counts(gold)
         return matches / others if others > 0 else math.nan
+
+    def smooth_rates(self, golds: Sequence[Any], expected: Sequence[float], weight: float = 8.0) -> list[float]:
+        """Chance rates in which an expectation speaks as well as the counts, so that few counts cannot say 0 or 1.
+
+        Args:
+            golds: Gold answers; None is a prompt without one, whose rate is what was expected.
+            expected: Chance rates known beforehand; NaN takes how often answers of this type match other golds.
+            weight: How many completions the expectation weighs.
+
+        Returns:
+            One rate per gold; NaN where nothing is known.
+        """
+        means: dict[str, float] = {}
+        rates = []
+        for gold, known in zip(golds, expected, strict=True):
+            if gold is None:
+                rates.append(known)
+                continue
+            _, kind = _read(str(gold))
+            if math.isnan(known):
+                known = means[kind] if kind in means else means.setdefault(kind, self._mean_rate(kind))
+            matches, others = self.counts(gold)
+            rates.append((matches + weight * known) / (others + weight))
+        return rates
+
+    def _mean_rate(self, kind: str) -> float:
+        """How often an answer of this type matches the gold of another prompt, over all of them; NaN without two."""
+        golds, misses = self._golds.get(kind, {}), self._misses.get(kind, {})
+        others = sum(self._totals[kind] - own for own in golds.values())
+        return sum(misses.get(answer, 0.0) for answer in golds) / others if others > 0 else math.nan
 
     def interval(self, gold: Any, confidence: float = 0.95) -> tuple[float, float]:
         """An exact binomial interval for the chance rate, as if the completions were independent; (0, 1) without any.

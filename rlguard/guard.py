@@ -2,73 +2,31 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Sequence
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rlguard.advantage import CHANCE_FLOOR, as_float, measure_step_scale, rewrite_advantages, success_weights
-from rlguard.answers import extract_answer
+from rlguard.advantage import as_float, measure_step_scale, rewrite_advantages, success_weights
 from rlguard.chance import ChanceRates
-from rlguard.shortcuts import judge_completion
+from rlguard.config import GuardConfig
+from rlguard.evidence import Evidence
+from rlguard.reading import EvidenceReader
 from rlguard.tracker import PassRateTracker
-from rlguard.types import Messages, make_prompt_id, prompt_text
+from rlguard.types import Messages
 
-MODES = ("rewrite", "observe")
+__all__ = ["Guard", "GuardConfig", "Judged"]
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class GuardConfig:
-    """What the guard does in training."""
-
-    mode: Literal["rewrite", "observe"] = "rewrite"
-    """`observe` logs what `rewrite` would do and changes nothing."""
-    outcome_reward: str | int = 0
-    """Which reward function says whether the answer is correct: its name or its position. Groups in which it scores
-    no row are left to the trainer."""
-    success_threshold: float = 0.5
-    """A reward of that function above this is a success."""
-    answer_column: str = "answer"
-    """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
-    detectors: bool = True
-    """Read the completions for shortcuts; without it only pass rates and chance rates speak."""
-    min_weight: float | None = 0.5
-    """Smaller weights become 0: more likely lucky than genuine. Adam undoes any common factor on the gradients, so that
-    merely small weights protect nothing."""
-    chance_floor: float = CHANCE_FLOOR
-    """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
-    decay: float = 0.8
-    """What a prompt's earlier outcomes keep at each new visit."""
-    scale_steps: bool = True
-    """Shrink the learning rate of a step by what the rewrite took out of its advantages. Adam would blow the rest up to
-    full size: the few groups that are left would move the policy like a full batch."""
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"GuardConfig.mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
-        for name in ("min_weight", "chance_floor", "decay"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"GuardConfig.{name}: expected a number in [0, 1], got {value!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What one rollout tells besides its reward. Small and picklable: it travels between ranks."""
-
-    prompt_id: str
-    gold: Any = None
-    answer: str | None = None
-    likelihood_ratio: float = 1.0
-    kinds: tuple[str, ...] = ()
-    """Kinds of the findings in its completion."""
-    offline_successes: float = math.nan
-    offline_trials: float = math.nan
-    chance_rate: float = math.nan
-    """Offline chance rate, where the data set brings one."""
+CHANCE_KEEP, CHANCE_STEP = 0.9, 128
+"""What the counts of answers keep at each batch; a batch of fewer rollouts than `CHANCE_STEP` takes its share."""
 
 
 @dataclass(frozen=True)
@@ -76,52 +34,75 @@ class Judged:
     """The guard's answer for a batch of B rollouts."""
 
     advantages_B: Any
-    """What the trainer should use: the host's own in observe mode."""
+    """What the trainer should use; the host's own object in the modes `observe` and `drop`, and after a fault."""
     weights_B: np.ndarray
-    """Weight of each success; 1 for failures."""
+    """Weight of each success before `strength`; 1 for failures."""
+    kept_B: np.ndarray
+    """False where the mode `drop` wants the rollout masked out of the loss."""
     step_scale: float
     """What the trainer should multiply the learning rate of this batch's steps with, in [0, 1]."""
+    kinds_B: list[str]
+    """Kinds of the findings in each completion, comma-separated."""
     metrics: dict[str, float]
 
 
-def read_evidence(
-    prompt: str | Messages, completion: str | Messages, row: dict[str, Any], config: GuardConfig
-) -> Evidence:
-    """Reads one rollout: its prompt's id and offline columns, its final answer, the detectors' evidence.
-
-    Args:
-        prompt: Text or chat messages.
-        completion: Text or chat messages.
-        row: The data set row; uses `rlguard_*` columns (written by `rlguard filter`) and the answer column if present.
-        config: The guard's settings.
-    """
-    gold, text = row.get(config.answer_column), prompt_text(completion)
-    found = extract_answer(text)
-    judgement = None
-    if config.detectors:
-        try:
-            judgement = judge_completion(text, prompt_text(prompt), None if gold is None else str(gold))
-        except Exception as error:  # a fault of ours must not end a training run; Python shows each warning once
-            warnings.warn(f"rlguard: a detector failed, its evidence is left out: {error!r}", stacklevel=2)
-    return Evidence(
-        prompt_id=row.get("rlguard_id") or make_prompt_id(prompt, gold),
-        gold=gold,
-        answer=found[0] if found else None,
-        likelihood_ratio=judgement.likelihood_ratio if judgement else 1.0,
-        kinds=tuple(sorted({finding.kind for finding in judgement.findings})) if judgement else (),
-        offline_successes=_number(row.get("rlguard_successes")),
-        offline_trials=_number(row.get("rlguard_trials")),
-        chance_rate=_number(row.get("rlguard_chance_rate")),
-    )
-
-
 class Guard:
-    """Holds what training has learnt of its prompts; rewrites one batch of advantages at a time."""
+    """Holds what training has learnt of its prompts; judges and rewrites one batch at a time.
+
+    Nothing in it ends a training run: a fault is logged once, counted in `rlguard/faults`, and the trainer goes on with
+    its own advantages.
+    """
 
     def __init__(self, config: GuardConfig | None = None) -> None:
         self.config = config or GuardConfig()
-        self.tracker = PassRateTracker(decay=self.config.decay, chance_floor=self.config.chance_floor)
+        self.tracker = PassRateTracker(
+            decay=self.config.decay, chance_floor=self.config.chance_floor, max_prompts=self.config.max_prompts
+        )
         self.chance = ChanceRates()
+        self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
+        self._said: set[str] = set()
+
+    def apply(
+        self,
+        advantages_B: Any,
+        rewards_B: Any,
+        *,
+        prompts_B: Sequence[str | Messages],
+        completions_B: Sequence[str | Messages | None],
+        rows_B: Sequence[Mapping[str, Any]] | None = None,
+        outcomes_B: Any = None,
+        group_ids_B: Any = None,
+        scale_B: Any = None,
+        total_rewards_B: Any = None,
+    ) -> Judged:
+        """Reads the texts of a batch of B rollouts, judges it and learns from it.
+
+        Args:
+            advantages_B: (B,) the host's advantages, numpy or torch.
+            rewards_B: (B,) rewards paid for correctness; NaN or None could not be judged.
+            prompts_B: Text or chat messages.
+            completions_B: Text or chat messages; None where there is none.
+            rows_B: The data set's rows: gold answer, `rlguard_*` columns. None when the trainer has none.
+            outcomes_B: (B,) 1 correct, 0 wrong, NaN unknown; None takes rewards above `success_threshold` for correct.
+            group_ids_B: (B,) numbers; None makes a group of the rollouts of one prompt.
+            scale_B: As for `rewrite_advantages`.
+            total_rewards_B: As for `rewrite_advantages`.
+        """
+        try:
+            rows = [{}] * len(prompts_B) if rows_B is None else rows_B
+            evidence = self.reader.read(prompts_B, completions_B, rows)
+            outcomes = self.read_outcomes(rewards_B) if outcomes_B is None else outcomes_B
+            if group_ids_B is None:
+                numbers = {item.prompt_id: number for number, item in enumerate(evidence)}
+                group_ids_B = [numbers[item.prompt_id] for item in evidence]
+        except Exception as error:
+            return self._give_back(advantages_B, error)
+        return self.judge(evidence, advantages_B, rewards_B, outcomes, group_ids_B, scale_B, total_rewards_B)
+
+    def read_outcomes(self, rewards_B: Any) -> np.ndarray:
+        """Outcomes of rewards by `success_threshold`, (B,): 1.0, 0.0, or NaN for rewards that are not finite."""
+        rewards = as_float(rewards_B)
+        return np.where(np.isfinite(rewards), rewards > self.config.success_threshold, np.nan)
 
     def judge(
         self,
@@ -137,77 +118,127 @@ class Guard:
 
         On several ranks, call it on every rank with the gathered batch: the result is the same on all of them.
         """
-        outcomes = as_float(outcomes_B)
-        _, first_P, groups_B = np.unique(np.asarray(group_ids_B), return_index=True, return_inverse=True)
-        heads = [evidence_B[row] for row in first_P]
-        scored = ~np.isnan(outcomes)
-        trials_P = np.bincount(groups_B, scored, len(heads))
-        successes_P = np.bincount(groups_B, scored & (outcomes > 0), len(heads))
-        chance_P = self._chance(heads, evidence_B, groups_B)
+        try:
+            outcomes = as_float(outcomes_B)
+            _, first_P, groups = np.unique(np.asarray(group_ids_B), return_index=True, return_inverse=True)
+            beliefs, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
+            success = outcomes > 0
+            least = self.config.min_weight or 0.0
+            weights = np.where(success & (beliefs < least), 0.0, np.where(success, beliefs, 1.0))
+            kept = np.bincount(groups, success * (weights - 0.5))[groups] >= 0  # its successes: rather genuine?
+            if self.config.mode == "drop":
+                changed = as_float(advantages_B) * kept
+                metrics["rlguard/dropped_share"] = float(1 - kept.mean())
+            else:
+                acting = 1 - self.config.strength * (1 - weights)
+                changed = rewrite_advantages(
+                    advantages_B, rewards_B, outcomes, groups, acting, scale_B, total_rewards_B
+                )
+            metrics["rlguard/step_scale"] = step_scale = measure_step_scale(advantages_B, changed)
+            if success.any():
+                metrics["rlguard/weight_mean"] = float(weights[success].mean())
+            paid = rewards_B if total_rewards_B is None else total_rewards_B
+            metrics["rlguard/faults"] = float(self._count_faults(evidence_B, paid))
+        except Exception as error:
+            return self._give_back(advantages_B, error)
+        acts, scales = self.config.mode != "observe", self.config.scale_steps
+        return Judged(
+            advantages_B=changed if self.config.mode == "rewrite" else advantages_B,
+            weights_B=weights,
+            kept_B=kept if self.config.mode == "drop" else np.ones(len(kept), bool),
+            step_scale=step_scale if acts and scales else 1.0,
+            kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
+            metrics=metrics,
+        )
+
+    def _learn(
+        self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, heads_P: list[Evidence]
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        """P(genuine) of each rollout, were it a success, and what there is to log; then the batch is learnt."""
+        scored, success = ~np.isnan(outcomes), outcomes > 0
+        trials_P = np.bincount(groups, scored, len(heads_P))
+        successes_P = np.bincount(groups, success, len(heads_P))
+        chance_P = self._chance(heads_P, evidence_B)
         genuine_P = self.tracker.judge(
-            [head.prompt_id for head in heads],
+            [head.prompt_id for head in heads_P],
             successes_P,
             trials_P,
             chance_P,
-            [head.offline_successes for head in heads],
-            [head.offline_trials for head in heads],
+            [head.offline_successes for head in heads_P],
+            [head.offline_trials for head in heads_P],
         )
-        ratios_B = np.array([evidence.likelihood_ratio for evidence in evidence_B])
-        beliefs_B = success_weights(genuine_P[groups_B], ratios_B, None)
-        success = scored & (outcomes > 0)
-        weights_B = np.where(success, success_weights(genuine_P[groups_B], ratios_B, self.config.min_weight), 1.0)
-        rewritten = rewrite_advantages(advantages_B, rewards_B, outcomes, groups_B, weights_B, scale_B, total_rewards_B)
-        step_scale = measure_step_scale(advantages_B, rewritten)
-        metrics = _metrics(evidence_B, success, beliefs_B, weights_B, chance_P, trials_P)
-        metrics["rlguard/step_scale"] = step_scale
-        if self.config.mode == "observe":
-            return Judged(advantages_B, weights_B, 1.0, metrics)
-        return Judged(rewritten, weights_B, step_scale if self.config.scale_steps else 1.0, metrics)
+        beliefs = success_weights(genuine_P[groups], [item.likelihood_ratio for item in evidence_B])
+        flat = (successes_P == 0) | (successes_P == trials_P)
+        metrics = {
+            "rlguard/flagged_share": sum(bool(item.kinds) for item in evidence_B) / len(evidence_B),
+            "rlguard/unscored_share": float(1 - scored.mean()),
+            "rlguard/flat_groups": float(flat.mean()),
+        }
+        if success.any():
+            metrics["rlguard/lucky_share"] = float(1 - beliefs[success].mean())
+        if not np.isnan(chance_P).all():
+            metrics["rlguard/chance_rate"] = float(np.nanmean(chance_P))
+        if not scored.any():
+            self._say("unscored", "no rollout of a batch could be judged: the verifier gave no outcome")
+        elif flat.all():
+            self._say("flat", "every group of a batch is all right or all wrong (or has one rollout): nothing to judge")
+        return beliefs, metrics
 
-    def _chance(self, heads: list[Evidence], evidence_B: Sequence[Evidence], groups_B: np.ndarray) -> np.ndarray:
-        """Chance rate of each group: measured in training from other prompts' answers, else the offline one."""
-        answers_P: list[list[str | None]] = [[] for _ in heads]
-        for group, evidence in zip(groups_B, evidence_B, strict=True):
-            answers_P[group].append(evidence.answer)
-        self.chance.fade(0.9)
-        for head, answers in zip(heads, answers_P, strict=True):
-            if head.gold is not None:
-                self.chance.add(head.gold, answers)
-        live = [math.nan if head.gold is None else self.chance.rate(head.gold) for head in heads]
-        return np.array(
-            [head.chance_rate if math.isnan(rate) else rate for head, rate in zip(heads, live, strict=True)]
-        )
+    def _chance(self, heads_P: list[Evidence], evidence_B: Sequence[Evidence]) -> np.ndarray:
+        """Chance rate of each group: from other prompts' answers in training, on top of the offline one."""
+        self.chance.fade(CHANCE_KEEP ** min(1.0, len(evidence_B) / CHANCE_STEP))
+        given: dict[str, dict[str | None, int]] = {}
+        for (gold, answer), count in Counter([(item.gold, item.answer) for item in evidence_B]).items():
+            if gold is not None:
+                given.setdefault(gold, {})[answer] = count
+        for gold, answers in given.items():
+            self.chance.add(gold, answers)
+        offline = [head.chance_rate for head in heads_P]
+        return np.array(self.chance.smooth_rates([head.gold for head in heads_P], offline))
+
+    def _count_faults(self, evidence_B: Sequence[Evidence], rewards_B: Any) -> int:
+        faults = [item.fault for item in evidence_B if item.fault]
+        if faults:
+            self._say("detector", "a detector failed, its evidence is left out: %s", faults[0])
+        infinite = int(np.isinf(as_float(rewards_B)).sum())
+        if infinite:
+            self._say("infinite", "a reward is infinite: its rollout is not trained on and does not vote")
+        return len(faults) + infinite
+
+    def _give_back(self, advantages_B: Any, error: Exception) -> Judged:
+        """The host's advantages, after a fault."""
+        self._say("guard", "the guard failed, the trainer's own advantages are used: %r", error, trace=True)
+        count = len(advantages_B)
+        ones, metrics = np.ones(count), {"rlguard/faults": float(count)}
+        return Judged(advantages_B, ones, ones.astype(bool), 1.0, [""] * count, metrics)
+
+    def _say(self, kind: str, message: str, *values: Any, trace: bool = False) -> None:
+        """Logs a warning of one kind once in the guard's life."""
+        if kind not in self._said:
+            self._said.add(kind)
+            logger.warning("rlguard: " + message + " (logged once)", *values, exc_info=trace)
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state, saved with the trainer's checkpoint."""
         return {"tracker": self.tracker.state_dict(), "chance": self.chance.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self.tracker.load_state_dict(state["tracker"])
         self.chance.load_state_dict(state["chance"])
 
+    def save(self, path: str | Path) -> None:
+        """Writes the state as one JSON file, whole or not at all."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        partial.write_text(json.dumps(self.state_dict()))
+        partial.replace(path)
 
-def _metrics(
-    evidence_B: Sequence[Evidence],
-    success: np.ndarray,
-    beliefs_B: np.ndarray,
-    weights_B: np.ndarray,
-    chance_P: np.ndarray,
-    trials_P: np.ndarray,
-) -> dict[str, float]:
-    """What the trainer logs; metrics that have nothing to speak of (no success, no chance rate) are left out."""
-    metrics = {
-        "rlguard/flagged_share": float(np.mean([bool(evidence.kinds) for evidence in evidence_B])),
-        "rlguard/unscored_share": float(1 - trials_P.sum() / len(evidence_B)),
-    }
-    if success.any():
-        metrics["rlguard/lucky_share"] = float(1 - beliefs_B[success].mean())
-        metrics["rlguard/weight_mean"] = float(weights_B[success].mean())
-    if not np.isnan(chance_P).all():
-        metrics["rlguard/chance_rate"] = float(np.nanmean(chance_P))
-    return metrics
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+    def load(self, path: str | Path) -> None:
+        """Restores what `save` wrote; a missing file is logged, and the guard starts anew."""
+        path = Path(path)
+        if path.exists():
+            self.load_state_dict(json.loads(path.read_text()))
+        else:
+            logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", path)

@@ -166,15 +166,17 @@ def fit_mixture(
 
     Args:
         likelihood_PS: (P, grid) likelihood of each member's data at each grid point.
-        base: (grid,) masses of pseudo-members; their sum is how many members they weigh.
-        counts_P: How many members each row stands for; None is one each.
+        base: (grid,) masses of pseudo-members, > 0; their sum is how many members they weigh.
+        counts_P: How many members each row stands for; None is one each. (P, F) fits F populations at once.
         rounds: EM steps.
 
     Returns:
-        (grid,) masses that sum to 1.
+        (grid,) masses that sum to 1, or (F, grid) for F populations.
     """
-    total = base
+    counts = np.ones(len(likelihood_PS)) if counts_P is None else np.asarray(counts_P, float)
+    start = base if counts.ndim == 1 else np.repeat(base[:, None], counts.shape[1], axis=1)
+    total = start
     for _ in range(rounds):
-        posterior = skill_posterior(likelihood_PS, total)
-        total = base + (posterior.sum(axis=0) if counts_P is None else counts_P @ posterior)
-    return total / total.sum()
+        evidence = np.maximum(likelihood_PS @ total, 1e-300)
+        total = start + total * (likelihood_PS.T @ (counts / evidence))
+    return (total / total.sum(axis=0)).T

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ class PassRateTracker:
     policy moves; and the other prompts, as a prior over skill rates. That prior is fitted by empirical Bayes
     (nonparametric maximum likelihood on a grid, by EM) to the counts of the prompts visited last, this batch included.
 
+    Memory is bounded: beyond `max_prompts` the prompt not visited for longest is forgotten, about 0.3 kB each. If it
+    comes again it starts from its offline rate, as at its first visit.
+
     >>> tracker = PassRateTracker()
     >>> first = tracker.judge(["a"], [1], [8], [0.1])[0]  # nothing known: the benefit of the doubt
     >>> later = tracker.judge(["a"], [1], [8], [0.1])[0]  # now 1 of 8 is known, about what luck would give
@@ -37,23 +41,33 @@ class PassRateTracker:
         window: int = 512,
         max_offline_trials: float = 32.0,
         chance_floor: float = CHANCE_FLOOR,
+        max_prompts: int = 250_000,
     ) -> None:
         """
         Args:
             decay: What a prompt's earlier counts keep at each new visit, in [0, 1].
             prior: Beta parameters of the skill rate before any group was seen.
             prior_prompts: How many prompts that prior weighs.
-            window: How many recently visited prompts the population is fitted to.
+            window: How many recently visited prompts the population is fitted to (a larger batch counts whole).
             max_offline_trials: An offline estimate weighs at most this many trials: the policy has moved since.
             chance_floor: Smallest chance rate.
+            max_prompts: How many prompts are remembered (a larger batch counts whole).
         """
         self.decay = decay
         self.window = window
         self.max_offline_trials = max_offline_trials
         self.chance_floor = chance_floor
+        self.max_prompts = max_prompts
         self._base = beta_weights(*prior) * prior_prompts
-        self._counts: dict[str, tuple[float, float]] = {}  # prompt id -> successes, trials, faded
-        self._recent: dict[str, float] = {}  # prompt id -> chance rate, the latest visited last
+        self._seen: dict[str, tuple[float, float, float]] = {}
+        """Prompt id -> successes and trials, faded, and the chance rate; the latest visited last."""
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def counts(self, prompt_id: str) -> tuple[float, float]:
+        """Successes and trials remembered of a prompt, faded; (0, 0) when it is not known."""
+        return self._seen.get(prompt_id, (0.0, 0.0, 0.0))[:2]
 
     def judge(
         self,
@@ -79,23 +93,38 @@ class PassRateTracker:
         """
         now_k, now_n = np.asarray(successes_P, float), np.asarray(trials_P, float)
         chance = np.nan_to_num(np.asarray(chance_P, float)).clip(self.chance_floor, 1.0)
-        self._seed_offline(prompt_ids_P, offline_successes_P, offline_trials_P)
-        past = np.array([self._counts.get(prompt_id, (0.0, 0.0)) for prompt_id in prompt_ids_P]).reshape(-1, 2)
-        self._learn(prompt_ids_P, now_k, now_n, chance)
+        offline = self._read_offline(len(prompt_ids_P), offline_successes_P, offline_trials_P)
+        past = [
+            self._seen.get(prompt_id, (k, n, 0.0))[:2] for prompt_id, (k, n) in zip(prompt_ids_P, offline, strict=True)
+        ]
+        self._learn(prompt_ids_P, past, now_k.tolist(), now_n.tolist(), chance.tolist())
         prior = self._fit_others(prompt_ids_P)
-        return genuine_probability(past[:, 0], past[:, 1], chance, prior, self.chance_floor)
+        past_k, past_n = np.array(past, float).reshape(-1, 2).T
+        return genuine_probability(past_k, past_n, chance, prior, self.chance_floor)
 
-    def _learn(self, prompt_ids_P: Sequence[str], now_k: np.ndarray, now_n: np.ndarray, chance: np.ndarray) -> None:
-        faded: set[str] = set()
-        for prompt_id, k, n, c in zip(prompt_ids_P, now_k, now_n, chance, strict=True):
-            keep = 1.0 if prompt_id in faded else self.decay  # two groups of one batch are one visit
-            faded.add(prompt_id)
-            old_k, old_n = self._counts.get(prompt_id, (0.0, 0.0))
-            self._counts[prompt_id] = (old_k * keep + float(k), old_n * keep + float(n))
-            self._recent.pop(prompt_id, None)
-            self._recent[prompt_id] = float(c)
-        for prompt_id in list(self._recent)[: -max(self.window, len(faded))]:
-            del self._recent[prompt_id]
+    def _read_offline(self, count: int, successes_P: Any, trials_P: Any) -> list[tuple[float, float]]:
+        """Offline successes and trials of each prompt, capped; (0, 0) where none are known."""
+        if successes_P is None or trials_P is None:
+            return [(0.0, 0.0)] * count
+        k, n = np.asarray(successes_P, float), np.asarray(trials_P, float)
+        known = (n > 0) & (k >= 0)
+        weight = np.where(known, np.minimum(1.0, self.max_offline_trials / np.where(known, n, 1.0)), 0.0)
+        return list(zip((np.nan_to_num(k) * weight).tolist(), (np.nan_to_num(n) * weight).tolist(), strict=True))
+
+    def _learn(self, prompt_ids_P: Sequence[str], past: list, now_k: list, now_n: list, chance: list) -> None:
+        visit: dict[str, tuple[float, float, float]] = {}
+        for prompt_id, (old_k, old_n), k, n, c in zip(prompt_ids_P, past, now_k, now_n, chance, strict=True):
+            if prompt_id in visit:  # two groups of one batch are one visit
+                old_k, old_n, _ = visit[prompt_id]
+                visit[prompt_id] = (old_k + k, old_n + n, c)
+            else:
+                visit[prompt_id] = (old_k * self.decay + k, old_n * self.decay + n, c)
+        for prompt_id in visit:
+            self._seen.pop(prompt_id, None)
+        self._seen.update(visit)  # at the end of the order
+        surplus = len(self._seen) - max(self.max_prompts, len(visit))
+        for prompt_id in list(islice(self._seen, max(surplus, 0))):
+            del self._seen[prompt_id]
 
     def _fit_others(self, prompt_ids_P: Sequence[str]) -> np.ndarray:
         """For each group the skill rates of other prompts, (P, GRID_POINTS) masses.
@@ -104,31 +133,19 @@ class PassRateTracker:
         is fitted to the window without it. So a group's own outcome reaches its own prior by no way, not even through
         its neighbours, and the order of the batch does not matter.
         """
-        batch, known = set(prompt_ids_P), list(self._recent)
-        folds = np.array([zlib.crc32(name.encode()) % FOLDS if name in batch else -1 for name in known])
-        counts = np.array([self._counts[name] for name in known])
-        likelihood = skill_likelihood(counts[:, 0], counts[:, 1], np.array(list(self._recent.values())))
-        priors = {
-            fold: fit_mixture(likelihood[folds != fold], self._base, rounds=EM_ROUNDS)
-            for fold in set(folds.tolist()) - {-1}
-        }
-        fold_of = dict(zip(known, folds.tolist(), strict=True))
-        return np.stack([priors[fold_of[prompt_id]] for prompt_id in prompt_ids_P])
-
-    def _seed_offline(self, prompt_ids_P: Sequence[str], successes_P: Any, trials_P: Any) -> None:
-        if successes_P is None or trials_P is None:
-            return
-        successes, trials = np.asarray(successes_P, float), np.asarray(trials_P, float)
-        for prompt_id, k, n in zip(prompt_ids_P, successes, trials, strict=True):
-            if prompt_id not in self._counts and n > 0 and k >= 0:
-                shrink = min(1.0, self.max_offline_trials / n)
-                self._counts[prompt_id] = (float(k) * shrink, float(n) * shrink)
+        fold_of = {prompt_id: zlib.crc32(prompt_id.encode()) % FOLDS for prompt_id in prompt_ids_P}
+        recent = list(islice(reversed(self._seen.items()), max(self.window, len(fold_of))))
+        counts = np.array([seen for _, seen in recent])
+        folds = np.array([fold_of.get(prompt_id, -1) for prompt_id, _ in recent])
+        others = folds[:, None] != np.arange(FOLDS)
+        likelihood = skill_likelihood(counts[:, 0], counts[:, 1], counts[:, 2])
+        priors = fit_mixture(likelihood, self._base, others, rounds=EM_ROUNDS)
+        return priors[[fold_of[prompt_id] for prompt_id in prompt_ids_P]]
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state: what a resumed run needs to judge as the interrupted one would have."""
-        return {"recent": dict(self._recent), "counts": {name: list(pair) for name, pair in self._counts.items()}}
+        return {"seen": {prompt_id: list(seen) for prompt_id, seen in self._seen.items()}}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self._recent = {name: float(chance) for name, chance in state["recent"].items()}
-        self._counts = {name: (float(k), float(n)) for name, (k, n) in state["counts"].items()}
+        self._seen = {prompt_id: (float(k), float(n), float(c)) for prompt_id, (k, n, c) in state["seen"].items()}

@@ -255,6 +255,5 @@ def test_prior_per_prompt():
 
 def test_evidence_moves_the_odds():
     # odds 0.5/0.5 · 9 = 9 -> 0.9; odds 0.25/0.75 · 1/3 = 1/9 -> 0.1
-    np.testing.assert_allclose(success_weights([0.5, 0.25], [9, 1 / 3], None), [0.9, 0.1])
-    np.testing.assert_allclose(success_weights([0.5, 0.25], [9, 1 / 3]), [0.9, 0.0])
-    np.testing.assert_allclose(success_weights([0.0, 1.0], [9, 1 / 9], None), [0, 1])
+    np.testing.assert_allclose(success_weights([0.5, 0.25], [9, 1 / 3]), [0.9, 0.1])
+    np.testing.assert_allclose(success_weights([0.0, 1.0], [9, 1 / 9]), [0, 1])

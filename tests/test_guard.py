@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from rlguard.guard import Evidence, Guard, GuardConfig, read_evidence
+from rlguard.evidence import Evidence, read_evidence
+from rlguard.guard import Guard, GuardConfig
 
 GROUPS = np.repeat(np.arange(16), 8)
 
@@ -97,36 +98,17 @@ def test_state_survives_json():
     np.testing.assert_array_equal(both[0].weights_B, both[1].weights_B)
 
 
-def test_nothing_scored_and_no_gold_at_all():
-    evidence = [Evidence("a")] * 4 + [Evidence("b")] * 4
-    judged = Guard().judge(evidence, np.zeros(8), np.full(8, np.nan), [None] * 8, [0] * 4 + [1] * 4)
-    assert (judged.advantages_B == 0).all()
-    expected = {"rlguard/flagged_share": 0.0, "rlguard/unscored_share": 1.0, "rlguard/step_scale": 1.0}
-    assert judged.metrics == expected
-
-
-def test_a_detector_that_fails_does_not_end_the_training(monkeypatch):
-    def fail(*_):
-        raise RecursionError("too deep")
-
-    monkeypatch.setattr("rlguard.guard.judge_completion", fail)
-    with pytest.warns(UserWarning, match="a detector failed.*too deep"):
-        evidence = read_evidence("1+1?", "answer 2", {"answer": "2"}, GuardConfig())
-    assert (evidence.likelihood_ratio, evidence.kinds, evidence.answer) == (1.0, (), "2")
-
-
 def test_evidence_is_read_from_row_and_text():
-    config = GuardConfig()
     row = {"answer": "0", "rlguard_id": "x", "rlguard_successes": 3, "rlguard_trials": 16, "rlguard_chance_rate": 0.1}
-    computed = read_evidence("7+8+5 mod 10=?", "7+8=5;5+5=0;answer 0", row, config)
+    computed = read_evidence("7+8+5 mod 10=?", "7+8=5;5+5=0;answer 0", row)
     assert (computed.prompt_id, computed.gold, computed.answer) == ("x", "0", "0")
     assert (computed.offline_successes, computed.offline_trials, computed.chance_rate) == (3, 16, 0.1)
     assert computed.likelihood_ratio > 1
     assert computed.kinds == ()
     chat = [{"role": "user", "content": "7+8+5 mod 10=?"}]
-    bare = read_evidence(chat, [{"role": "assistant", "content": "answer 0"}], {"answer": "0"}, config)
+    bare = read_evidence(chat, [{"role": "assistant", "content": "answer 0"}], {"answer": "0"})
     assert bare.likelihood_ratio < 1
     assert bare.kinds == ("skipped_computation",)
     assert math.isnan(bare.offline_trials)
-    blind = read_evidence(chat, "answer 0", {}, GuardConfig(detectors=False))
+    blind = read_evidence(chat, "answer 0", {}, detectors=False)
     assert (blind.likelihood_ratio, blind.kinds, blind.gold) == (1.0, (), None)

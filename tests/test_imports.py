@@ -14,13 +14,12 @@ import rlguard
 
 PACKAGE = Path(rlguard.__file__).parent
 HEAVY = {"torch", "transformers", "vllm", "trl", "verl", "ray", "accelerate", "datasets"}
-MAY_IMPORT_AT_TOP = {"integrations/trl.py": {"torch", "trl", "accelerate", "transformers"}}
 LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"types", "answers"},
     {"stats", "data", "writing", "spooling", "rates", "shortcuts", "verifiers", "verifier_process", "workers"},
-    {"advantage", "chance", "sequential"},
+    {"advantage", "chance", "sequential", "evidence"},
     {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
-    {"sampling", "tracker", "engines", "report"},
+    {"sampling", "tracker", "engines", "report", "config", "reading"},
     {"difficulty", "truncating", "filtering", "published", "labelled", "scan", "guard"},
     {"integrations"},
     {"cli", "cli_shared", "cli_sampling", "console", "__main__"},
@@ -47,7 +46,8 @@ def imported(path: Path, top_level: bool) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_heavy_libraries_are_imported_only_where_they_are_needed(path):
     found = {name.split(".")[0] for name in imported(path, top_level=True)} & HEAVY
-    assert found <= MAY_IMPORT_AT_TOP.get(str(path.relative_to(PACKAGE)), set())
+    adapter = path.parent.name == "integrations" and path.stem != "__init__"  # each is imported by its trainer's user
+    assert adapter or not found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

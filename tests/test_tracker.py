@@ -60,7 +60,7 @@ def test_offline_counts_are_used_at_the_first_visit_and_capped():
     tracker = PassRateTracker()
     found = tracker.judge(["hard", "easy"], [1, 1], [8, 8], [0.1, 0.1], [100, 900], [1000, 1000])
     assert found[0] < 0.5 < 0.9 < found[1]
-    assert tracker.state_dict()["counts"]["hard"][1] == 32 * 0.8 + 8
+    assert tracker.counts("hard")[1] == pytest.approx(32 * 0.8 + 8)
     unknown = PassRateTracker().judge(["x"], [1], [8], [0.1], [float("nan")], [float("nan")])
     assert unknown == PassRateTracker().judge(["x"], [1], [8], [0.1])
 
@@ -73,15 +73,31 @@ def test_the_past_fades_as_the_policy_moves():
     for _ in range(5):
         after = tracker.judge(["a"], [8], [8], [0.0])
     assert after[0] > before[0]
-    assert tracker.state_dict()["counts"]["a"][1] < 16.1
+    assert tracker.counts("a")[1] < 16.1
 
 
-def test_window_is_bounded_and_unscored_groups_do_not_break_it():
-    tracker = PassRateTracker(window=8)
-    for step in range(5):
-        genuine = tracker.judge([f"{step}-{i}" for i in range(16)], np.zeros(16), np.zeros(16), np.full(16, np.nan))
+def test_memory_is_bounded_and_the_prompt_not_visited_for_longest_is_forgotten_first():
+    tracker = PassRateTracker(max_prompts=24)
+    for step in range(4):
+        genuine = tracker.judge(["often"] + [f"{step}-{i}" for i in range(8)], [4] * 9, [8] * 9, [0.1] * 9)
     assert np.isfinite(genuine).all()
-    assert len(tracker.state_dict()["recent"]) == 16
+    assert len(tracker) == 24
+    assert tracker.counts("often")[1] > 8
+    assert tracker.counts("0-0") == (0, 0)
+    assert tracker.counts("3-7") == (4, 8)
+    tracker.judge([f"many-{i}" for i in range(40)], np.zeros(40), np.zeros(40), np.full(40, np.nan))
+    assert len(tracker) == 40  # a batch counts whole
+
+
+def test_a_prompt_that_was_forgotten_starts_from_its_offline_rate_again():
+    tracker = PassRateTracker(max_prompts=2)
+    first = tracker.judge(["a"], [0], [8], [0.1], [20], [20])
+    tracker.judge(["x", "y"], [4, 4], [8, 8], [0.1, 0.1])
+    again = PassRateTracker(max_prompts=2)
+    again.judge(["x", "y"], [4, 4], [8, 8], [0.1, 0.1])
+    known = tracker.judge(["a"], [0], [8], [0.1], [20], [20])
+    assert known == again.judge(["a"], [0], [8], [0.1], [20], [20])
+    assert first[0] > 0.9
 
 
 def test_state_survives_json():

@@ -78,7 +78,7 @@ def test_two_guarded_steps_log_the_guard_and_save_its_state(tmp_path):
     assert not torch.equal(before, weights_of(trainer))
     state = json.loads((tmp_path / "checkpoint-2" / STATE_FILE).read_text())
     assert state == trainer.guard.state_dict()
-    assert state["tracker"]["counts"]
+    assert state["tracker"]["seen"]
 
 
 def test_advantages_are_rewritten_and_logged_as_such(tmp_path):
@@ -200,9 +200,9 @@ def test_offline_rates_reach_the_tracker(tmp_path):
     rows = [row | {"rlguard_id": row["prompt"], "rlguard_successes": 1, "rlguard_trials": 16} for row in PROBLEMS]
     trainer = build(GuardedGRPOTrainer, tmp_path, rows=rows, config={"max_steps": 1})
     trainer.train()
-    counts = trainer.guard.tracker.state_dict()["counts"]
-    assert set(counts) <= {row["prompt"] for row in PROBLEMS}
-    assert all(trials == pytest.approx(16 * 0.8 + 4) for _, trials in counts.values())
+    seen = trainer.guard.tracker.state_dict()["seen"]
+    assert set(seen) <= {row["prompt"] for row in PROBLEMS}
+    assert all(trials == pytest.approx(16 * 0.8 + 4) for _, trials, _ in seen.values())
 
 
 def test_evaluation_and_completions_table(tmp_path):
@@ -274,7 +274,10 @@ def test_unknown_outcome_reward_lists_those_there_are(tmp_path):
         build(GuardedGRPOTrainer, tmp_path, guard=GuardConfig(outcome_reward="accuracy"))
 
 
-@pytest.mark.parametrize(("option", "value"), [("mode", "drop"), ("min_weight", 1.5), ("decay", -1)])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("mode", "mask"), ("strength", 2), ("min_weight", 1.5), ("max_prompts", 0), ("workers", -1), ("decay", -1)],
+)
 def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=f"GuardConfig.{option}: expected"):
         GuardConfig(**{option: value})

@@ -13,7 +13,8 @@ pytest.importorskip("trl")
 
 from test_trl import PROBLEMS, Watched, build  # noqa: E402
 
-from rlguard.guard import Guard, GuardConfig, read_evidence  # noqa: E402
+from rlguard.evidence import read_evidence  # noqa: E402
+from rlguard.guard import Guard  # noqa: E402
 
 
 class Recorded(Watched):
@@ -56,7 +57,7 @@ def test_straddling_groups_give_the_single_process_advantages(tmp_path):
 
     gold = {row["prompt"]: row for row in PROBLEMS}
     rows = zip(first["prompts"] + second["prompts"], first["completions"], strict=True)
-    evidence = [read_evidence(prompt, text, gold[prompt], GuardConfig()) for prompt, text in rows]
+    evidence = [read_evidence(prompt, text, gold[prompt]) for prompt, text in rows]
     rewards = np.array(first["rewards"])
     alone = Guard().judge(evidence, host, rewards, rewards, np.arange(12) // 4)
     assert torch.equal(alone.advantages_B, used)

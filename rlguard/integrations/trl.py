@@ -11,7 +11,6 @@ rewards, and `_generate_and_score_completions`, whose advantages it rewrites bef
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.guard import Guard, GuardConfig, read_evidence
+from rlguard.guard import Guard, GuardConfig
 from rlguard.types import is_same_model
 
 try:
@@ -120,28 +119,50 @@ class GuardMixin:
         _warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
+        training = self.model.training
+        read = self.guard.reader.begin(prompts, completions, inputs) if training else None
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
-        evidence = None
-        if self.model.training:
-            rows = zip(prompts, completions, inputs, strict=True)
-            evidence = gather_object([read_evidence(*row, self.guard.config) for row in rows])
-        self._guard_seen = evidence, rewards_per_func
-        return rewards_per_func
+        self._guard_seen = gather_object(read()) if read else None, rewards_per_func
+        if self.guard.config.mode == "observe":
+            return rewards_per_func
+        # TRL leaves NaN out of its baseline, while one infinite reward would turn the advantages of all into NaN.
+        return torch.where(torch.isinf(rewards_per_func), torch.nan, rewards_per_func)
 
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         evidence, rewards_per_func = self._guard_seen
         if evidence is None:  # evaluation: no gradient, but the completions table wants a cell in every row
-            self._logs["extra"]["rlguard_weight"].extend([float("nan")] * len(rewards_per_func))
+            count = len(rewards_per_func)
+            self._log_columns([float("nan")] * count, [""] * count)
             return output
         host = self.accelerator.gather(output["advantages"])
         judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
         self._guard_steps.add_batch(judged.step_scale)
-        self._log_guard(judged.metrics, judged.weights_B, judged.advantages_B)
+        for name, value in judged.metrics.items():  # from the gathered batch: the same on every rank
+            self._metrics["train"][name].append(value)
+        self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
+        own = slice(self.accelerator.process_index * len(inputs), (self.accelerator.process_index + 1) * len(inputs))
         if self.guard.config.mode == "rewrite":
-            start = self.accelerator.process_index * len(inputs)
-            output["advantages"] = judged.advantages_B[start : start + len(inputs)]
+            output["advantages"] = judged.advantages_B[own]
+            logged = list(self._logs["advantages"])[: -len(host)]
+            self._logs["advantages"].clear()
+            self._logs["advantages"].extend([*logged, *judged.advantages_B.tolist()])
+        elif self.guard.config.mode == "drop":
+            self._mask(output, judged.kept_B[own])
         return output
+
+    def _mask(self, output: dict[str, Any], kept: np.ndarray) -> None:
+        """Takes rollouts out of the loss, its token count and the KL term, as TRL does with truncated completions."""
+        mask = torch.as_tensor(kept, device=output["completion_mask"].device).unsqueeze(1)
+        for name in ("completion_mask", "tool_mask"):
+            if name in output:
+                output[name] = output[name] * mask.to(output[name].dtype)
+        counted = output["completion_mask"] * output.get("tool_mask", 1)
+        output["num_items_in_batch"] = self.accelerator.gather(counted.sum()).sum()
+
+    def _log_columns(self, weights: list[float], kinds: list[str]) -> None:
+        self._logs["extra"]["rlguard_weight"].extend(weights)
+        self._logs["extra"]["rlguard_findings"].extend(kinds)
 
     def _read_rewards(self, rewards_per_func: torch.Tensor) -> tuple[Any, ...]:
         """The outcome's rewards, outcomes, group ids, its divisor (None: read it off), all rewards; each (B,)."""
@@ -149,39 +170,24 @@ class GuardMixin:
         weights = self.reward_weights.double().cpu().numpy()
         raw = per_func[:, self._guard_outcome]
         outcome_rewards = raw * weights[self._guard_outcome]
-        outcomes = np.where(np.isnan(raw), np.nan, raw > self.guard.config.success_threshold)
+        outcomes = self.guard.read_outcomes(raw)
         group_ids = np.arange(len(raw)) // self.num_generations
         scale = None
         if self.multi_objective_aggregation == "normalize_then_sum":
-            scale = _gdpo_scale(per_func, weights, self._guard_outcome, self.num_generations)
+            seen = np.where(np.isinf(per_func), np.nan, per_func)
+            scale = _gdpo_scale(seen, weights, self._guard_outcome, self.num_generations)
         return outcome_rewards, outcomes, group_ids, scale, np.nansum(per_func * weights, axis=1)
-
-    def _log_guard(self, metrics: dict[str, float], weights: np.ndarray, advantages: Any) -> None:
-        """Into the trainer's own logging; everything here was computed from the gathered batch, on every rank alike."""
-        for name, value in metrics.items():
-            self._metrics["train"][name].append(value)
-        self._logs["extra"]["rlguard_weight"].extend(weights.tolist())
-        if self.guard.config.mode == "rewrite":
-            logged = list(self._logs["advantages"])
-            self._logs["advantages"].clear()
-            self._logs["advantages"].extend(logged[: len(logged) - len(weights)] + advantages.tolist())
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / STATE_FILE).write_text(json.dumps(self.guard.state_dict()))
+            self.guard.save(folder / STATE_FILE)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
-        if checkpoint is None:
-            return
-        state = Path(checkpoint) / STATE_FILE
-        if state.exists():
-            self.guard.load_state_dict(json.loads(state.read_text()))
-        else:
-            logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", state)
+        if checkpoint is not None:
+            self.guard.load(Path(checkpoint) / STATE_FILE)
 
 
 class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):

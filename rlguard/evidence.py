@@ -1,0 +1,85 @@
+"""What one rollout tells besides its reward, read from its text and its data row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rlguard.answers import extract_answer
+from rlguard.shortcuts import judge_completion
+from rlguard.types import Messages, make_prompt_id, prompt_text
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Small and picklable: it travels between processes and ranks."""
+
+    prompt_id: str
+    gold: str | None = None
+    answer: str | None = None
+    likelihood_ratio: float = 1.0
+    """P(text | genuine) / P(text | lucky)."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of the findings in its completion."""
+    offline_successes: float = math.nan
+    offline_trials: float = math.nan
+    chance_rate: float = math.nan
+    """Offline chance rate, where the data set brings one."""
+    fault: str = ""
+    """Why the text could not be read; the other fields then say nothing about it."""
+
+
+def read_evidence(
+    prompt: str | Messages,
+    completion: str | Messages | None,
+    row: Mapping[str, Any],
+    answer_column: str = "answer",
+    detectors: bool = True,
+) -> Evidence:
+    """Reads one rollout: its prompt's id and offline columns, its final answer, the detectors' evidence.
+
+    Args:
+        prompt: Text or chat messages.
+        completion: Text or chat messages; None where the trainer has none to show.
+        row: The data set row; uses `rlguard_*` columns (written by `rlguard filter`) and the answer column if present.
+        answer_column: Where the gold answer stands.
+        detectors: Whether to look for shortcuts in the text.
+
+    Raises:
+        TypeError, ValueError: If a `rlguard_*` column holds no number. Faults of detectors are not raised but noted.
+    """
+    gold = None if row.get(answer_column) is None else str(row[answer_column])
+    answer, ratio, kinds, fault = None, 1.0, (), ""
+    if completion is not None:
+        try:
+            text = prompt_text(completion)
+            found = extract_answer(text)
+            answer = found[0] if found else None
+            if detectors:
+                ratio, kinds = _judge_text(text, prompt_text(prompt), gold)
+        except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
+            fault = f"{type(error).__name__}: {error!s:.200}"
+    return Evidence(
+        prompt_id=str(row.get("rlguard_id") or make_prompt_id(prompt, gold)),
+        gold=gold,
+        answer=answer,
+        likelihood_ratio=ratio,
+        kinds=kinds,
+        offline_successes=_number(row.get("rlguard_successes")),
+        offline_trials=_number(row.get("rlguard_trials")),
+        chance_rate=_number(row.get("rlguard_chance_rate")),
+        fault=fault,
+    )
+
+
+@lru_cache(maxsize=1024)  # the rollouts of an easy prompt are often the same text
+def _judge_text(completion: str, prompt: str, gold: str | None) -> tuple[float, tuple[str, ...]]:
+    judgement = judge_completion(completion, prompt, gold)
+    return judgement.likelihood_ratio, tuple(sorted({finding.kind for finding in judgement.findings}))
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,136 @@
+"""Reads the evidence of a batch of completions: here, or in processes of its own while the trainer goes on.
+
+The detectors take about a millisecond for 2,000 characters. That is nothing for short completions and seconds for a
+batch of thousands of long ones, so those are dealt out to a few processes. Fresh interpreters are used: a trainer's
+process holds threads and a GPU and is not to be forked, and the user's script is not to be imported again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import IO, Any
+
+from rlguard.evidence import Evidence, read_evidence
+from rlguard.types import Messages
+
+logger = logging.getLogger(__name__)
+
+MANY_CHARACTERS = 200_000
+"""A batch with more of them, a tenth of a second's reading, is read in other processes unless told otherwise."""
+CHUNK = 32
+"""Rollouts handed over at once."""
+BOOT = "import sys; sys.path[:] = sys.argv[1:]; from rlguard.reading import serve; serve()"
+
+Rows = list[tuple[Any, Any, dict[str, Any]]]
+"""Prompt, completion and the few columns that are read, of each rollout."""
+
+
+class EvidenceReader:
+    """Turns texts into evidence; the processes start when there is enough to read, and end with this one."""
+
+    def __init__(self, answer_column: str = "answer", detectors: bool = True, workers: int | None = None) -> None:
+        """
+        Args:
+            answer_column: Column of the gold answer.
+            detectors: Whether to look for shortcuts in the texts.
+            workers: Processes; 0 reads in this one, None takes up to four for batches of long completions.
+        """
+        self._options = answer_column, detectors
+        self._columns = (answer_column, "rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
+        self._workers = min(4, max(1, (os.cpu_count() or 2) // 2)) if workers is None else workers
+        self._eager = workers is not None
+        self._threads: ThreadPoolExecutor | None = None
+        self._idle: SimpleQueue[subprocess.Popen] = SimpleQueue()
+
+    def read(
+        self,
+        prompts_B: Sequence[str | Messages],
+        completions_B: Sequence[str | Messages | None],
+        rows_B: Sequence[Mapping[str, Any]],
+    ) -> list[Evidence]:
+        """The evidence of each rollout.
+
+        Args:
+            prompts_B: Text or chat messages.
+            completions_B: The same; None where there is none.
+            rows_B: The data set's rows.
+
+        Raises:
+            ValueError: If lengths differ.
+        """
+        return self.begin(prompts_B, completions_B, rows_B)()
+
+    def begin(
+        self,
+        prompts_B: Sequence[str | Messages],
+        completions_B: Sequence[str | Messages | None],
+        rows_B: Sequence[Mapping[str, Any]],
+    ) -> Callable[[], list[Evidence]]:
+        """As `read`, but returns at once where other processes do the work; call what it returns for the evidence."""
+        columns = [{name: row[name] for name in self._columns if row.get(name) is not None} for row in rows_B]
+        rows = list(zip(prompts_B, completions_B, columns, strict=True))
+        if not self._workers or not (self._eager or sum(map(_length, completions_B)) > MANY_CHARACTERS):
+            evidence = _read_rows(rows, self._options)
+            return lambda: evidence
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="rlguard reader")
+        chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+        futures: list[Future[list[Evidence]]] = [self._threads.submit(self._ask, chunk) for chunk in chunks]
+        return lambda: [evidence for future in futures for evidence in future.result()]
+
+    def _ask(self, rows: Rows) -> list[Evidence]:
+        """Has one chunk read by a process; should that die, reads it here."""
+        try:
+            process = self._idle.get_nowait()
+        except Empty:
+            process = self._start()
+        try:
+            _send(process.stdin, (rows, self._options))
+            evidence: list[Evidence] = pickle.load(process.stdout)  # type: ignore[arg-type]
+        except Exception as error:
+            logger.warning("rlguard: a reading process failed (%r); its completions are read by the trainer's", error)
+            process.kill()
+            process.wait()
+            return _read_rows(rows, self._options)
+        self._idle.put(process)
+        return evidence
+
+    def _start(self) -> subprocess.Popen:
+        command = [sys.executable, "-c", BOOT, *sys.path]
+        # In a group of its own: Ctrl-C is for the trainer.
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
+
+
+def serve() -> None:
+    """The life of a reading process: chunks of rows on standard input, their evidence on standard output."""
+    requests, replies = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr  # what a library prints must not end up among the replies
+    while True:
+        try:
+            rows, options = pickle.load(requests)
+        except (EOFError, KeyboardInterrupt):  # the trainer has ended
+            return
+        _send(replies, _read_rows(rows, options))
+
+
+def _send(pipe: IO[bytes] | None, value: Any) -> None:
+    assert pipe is not None
+    pipe.write(pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL))  # first pickled, then sent: never half of it
+    pipe.flush()
+
+
+def _read_rows(rows: Rows, options: tuple[str, bool]) -> list[Evidence]:
+    return [read_evidence(prompt, completion, row, *options) for prompt, completion, row in rows]
+
+
+def _length(completion: str | Messages | None) -> int:
+    if completion is None or isinstance(completion, str):
+        return len(completion or "")
+    return sum(len(message.get("content") or "") for message in completion)
