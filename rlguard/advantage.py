@@ -130,7 +130,8 @@ def rewrite_advantages(
         row = int(np.flatnonzero(bad)[0])
         raise ValueError(f"weights_B: row {row} is {weights[row]}, expected a number in [0, 1]")
 
-    host, recentred = _silence_unscored(np.nan_to_num(host, posinf=0.0, neginf=0.0), scored, groups)
+    finite = np.isfinite(host)
+    host, recentred = _silence_unscored(np.where(finite, host, 0.0), scored, groups)
     discount = _discount(rewards, success, scored, weights, groups)
     if scale_B is None:
         scale = _host_scale(host, total, scored, groups)
@@ -144,7 +145,7 @@ def rewrite_advantages(
     emptied = changed & ~_group_any(success & (weights > 0), groups)
     emptied &= _outcome_only(rewards, total, success, scored, groups)
     rewritten[emptied] = 0.0  # nothing genuine is left: no rounding residue may remain, Adam would amplify it
-    return _like(advantages_B, rewritten, changed | recentred)
+    return _like(advantages_B, rewritten, changed | recentred | ~finite)
 
 
 def measure_step_scale(advantages_B: Any, rewritten_B: Any) -> float:
@@ -163,7 +164,7 @@ def measure_step_scale(advantages_B: Any, rewritten_B: Any) -> float:
     >>> measure_step_scale([1.5, -0.5, -0.5, -0.5], [0.75, -0.25, -0.25, -0.25])
     0.5
     """
-    host, rewritten = (np.nan_to_num(as_float(values)) for values in (advantages_B, rewritten_B))
+    host, rewritten = (np.nan_to_num(as_float(v), posinf=0.0, neginf=0.0) for v in (advantages_B, rewritten_B))
     energy = float(host @ host)
     return min(1.0, float(np.sqrt(rewritten @ rewritten / energy))) if energy > 0 else 1.0
 

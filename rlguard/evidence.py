@@ -55,15 +55,12 @@ def read_evidence(
     answer, ratio, kinds, fault = None, 1.0, (), ""
     if completion is not None:
         try:
-            text = prompt_text(completion)
-            found = extract_answer(text)
-            answer = found[0] if found else None
-            if detectors:
-                ratio, kinds = _judge_text(text, prompt_text(prompt), gold)
+            asked, said = prompt_text(prompt), prompt_text(completion)
+            answer, ratio, kinds = _judge_text(said, asked, gold) if detectors else (_find_answer(said), ratio, kinds)
         except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
             fault = f"{type(error).__name__}: {error!s:.200}"
     return Evidence(
-        prompt_id=str(row.get("rlguard_id") or make_prompt_id(prompt, gold)),
+        prompt_id=str(row.get("rlguard_id") or _prompt_id(prompt, gold)),
         gold=gold,
         answer=answer,
         likelihood_ratio=ratio,
@@ -76,9 +73,21 @@ def read_evidence(
 
 
 @lru_cache(maxsize=1024)  # the rollouts of an easy prompt are often the same text
-def _judge_text(completion: str, prompt: str, gold: str | None) -> tuple[float, tuple[str, ...]]:
+def _judge_text(completion: str, prompt: str, gold: str | None) -> tuple[str | None, float, tuple[str, ...]]:
     judgement = judge_completion(completion, prompt, gold)
-    return judgement.likelihood_ratio, tuple(sorted({finding.kind for finding in judgement.findings}))
+    return judgement.answer, judgement.likelihood_ratio, tuple(sorted({item.kind for item in judgement.findings}))
+
+
+def _prompt_id(prompt: str | Messages, gold: str | None) -> str:
+    return _text_id(prompt, gold) if isinstance(prompt, str) else make_prompt_id(prompt, gold)
+
+
+_text_id = lru_cache(maxsize=1024)(make_prompt_id)
+
+
+def _find_answer(completion: str) -> str | None:
+    found = extract_answer(completion)
+    return found and found[0]
 
 
 def _number(value: Any) -> float:

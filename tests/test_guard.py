@@ -112,3 +112,193 @@ def test_evidence_is_read_from_row_and_text():
     assert math.isnan(bare.offline_trials)
     blind = read_evidence(chat, "answer 0", {}, detectors=False)
     assert (blind.likelihood_ratio, blind.kinds, blind.gold) == (1.0, (), None)
+
+
+# --- modes ----------------------------------------------------------------------------------------------------------
+
+
+def seasoned(config=None, seed=0):
+    """A guard that has seen six batches of pure guessing, and the next batch."""
+    rng, guard = np.random.default_rng(seed), Guard(config)
+    for step in range(6):
+        evidence, outcomes = guess_batch(rng, step)
+        guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    return guard, *guess_batch(rng, 99)
+
+
+def test_strength_is_the_share_of_the_discount_that_is_applied():
+    used = {}
+    for strength in (0.0, 0.25, 1.0):
+        guard, evidence, outcomes = seasoned(GuardConfig(strength=strength))
+        used[strength] = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    original = host(outcomes)
+    assert (used[0.0].advantages_B == original).all()
+    assert used[0.0].step_scale == 1.0
+    assert (used[1.0].advantages_B == 0).all()
+    np.testing.assert_allclose(used[0.25].advantages_B, 0.75 * original, rtol=1e-9)
+    assert used[0.25].step_scale == pytest.approx(0.75)
+    assert (used[0.25].weights_B == used[1.0].weights_B).all()
+
+
+def test_drop_masks_groups_of_lucky_successes_and_leaves_advantages_alone():
+    guard, evidence, outcomes = seasoned(GuardConfig(mode="drop"))
+    outcomes[:8] = 0
+    outcomes[8:12] = 1
+    for row in range(8, 12):
+        evidence[row] = Evidence("99-1", gold="7", answer="7", likelihood_ratio=50.0)
+    advantages = host(outcomes)
+    judged = guard.judge(evidence, advantages, outcomes, outcomes, GROUPS)
+    assert judged.advantages_B is advantages
+    assert judged.kept_B[:16].all()  # nothing passed; shown computations
+    lucky = np.array([outcomes[group == GROUPS].any() for group in range(16)])[GROUPS] & (GROUPS != 1)
+    assert lucky.any()
+    assert (judged.kept_B == ~lucky).all()
+    assert judged.metrics["rlguard/dropped_share"] == pytest.approx(lucky.mean())
+    assert judged.step_scale == pytest.approx(math.sqrt((advantages[~lucky] ** 2).sum() / (advantages**2).sum()))
+
+
+def test_settings_from_a_trainers_own_configuration():
+    assert GuardConfig.from_options(None) == GuardConfig.from_options({}) == GuardConfig()
+    assert GuardConfig.from_options({"mode": "observe", "decay": 0.5}) == GuardConfig(mode="observe", decay=0.5)
+    with pytest.raises(ValueError, match=r"expected mode, strength, .*, got 'treshold'"):
+        GuardConfig.from_options({"treshold": 1})
+    with pytest.raises(ValueError, match=r"GuardConfig\.strength: expected a number in"):
+        GuardConfig.from_options({"strength": 1.5})
+
+
+# --- texts in -------------------------------------------------------------------------------------------------------
+
+
+def texts(rows=16):
+    prompts = [f"{group}+8+5 mod 10=?" for group in range(rows // 4) for _ in range(4)]
+    completions = [["answer 0", "7+8=5;5+5=0;answer 0", "answer 3", "answer 4"][row % 4] for row in range(rows)]
+    return prompts, completions, [{"answer": "0"}] * rows
+
+
+def test_apply_reads_texts_outcomes_and_groups_by_itself():
+    prompts, completions, rows = texts()
+    rewards = [1.0, 1.0, 0.0, None] * 4
+    order = np.random.default_rng(0).permutation(16)  # groups are found wherever their rollouts stand
+    advantages = np.tile([0.5, 0.5, -1.0, 0.0], 4)
+    judged = Guard().apply(
+        advantages[order],
+        [rewards[i] for i in order],
+        prompts_B=[prompts[i] for i in order],
+        completions_B=[completions[i] for i in order],
+        rows_B=[rows[i] for i in order],
+    )
+    evidence = [read_evidence(*row) for row in zip(prompts, completions, rows, strict=True)]
+    outcomes = np.array([1, 1, 0, math.nan] * 4)
+    expected = Guard().judge(evidence, advantages, rewards, outcomes, np.arange(16) // 4)
+    np.testing.assert_allclose(judged.advantages_B, expected.advantages_B[order], atol=1e-12)
+    assert [judged.kinds_B[i] for i in np.argsort(order)][:4] == expected.kinds_B[:4]
+    assert "skipped_computation" in expected.kinds_B[0]
+    assert judged.metrics["rlguard/faults"] == 0
+
+
+def test_apply_without_rows_and_texts_goes_by_pass_rates_alone():
+    guard = Guard()
+    for _ in range(6):
+        judged = guard.apply([0.5, -0.5] * 4, [1, 0] * 4, prompts_B=["a"] * 8, completions_B=[None] * 8)
+    assert judged.metrics["rlguard/faults"] == 0
+    assert judged.weights_B[0] > 0.9  # half of them pass, and guesses hardly ever do
+    assert "rlguard/chance_rate" not in judged.metrics
+
+
+def test_state_is_saved_whole_and_a_missing_file_is_said(tmp_path, caplog):
+    guard, *_ = seasoned()
+    guard.save(tmp_path / "new" / "state.json")
+    twin = Guard()
+    twin.load(tmp_path / "new" / "state.json")
+    assert twin.state_dict() == guard.state_dict()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["state.json"]
+    twin.load(tmp_path / "nowhere.json")
+    assert "resumes knowing nothing" in caplog.text
+
+
+# --- training that must not die -------------------------------------------------------------------------------------
+
+
+def plain(rows, outcomes=None):
+    return [Evidence(str(row // 4)) for row in range(rows)]
+
+
+def test_a_detector_that_raises_is_logged_once_and_counted(monkeypatch, caplog):
+    def fail(*_):
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr("rlguard.evidence.judge_completion", fail)
+    prompts, completions, rows = texts()
+    completions = [f"{text} " for text in completions]  # not among those read before
+    guard = Guard()
+    for _ in range(2):
+        judged = guard.apply(
+            np.tile([0.5, 0.5, -0.5, -0.5], 4),
+            [1, 1, 0, 0] * 4,
+            prompts_B=prompts,
+            completions_B=completions,
+            rows_B=rows,
+        )
+        assert judged.metrics["rlguard/faults"] == 16
+        assert np.isfinite(judged.advantages_B).all()
+    assert caplog.text.count("a detector failed") == 1
+    assert "RecursionError: too deep" in caplog.text
+
+
+def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplog):
+    guard = Guard()
+    monkeypatch.setattr(guard.tracker, "judge", lambda *_: 1 / 0)
+    advantages = np.array([1.5, -0.5, -0.5, -0.5])
+    for _ in range(2):
+        judged = guard.judge(plain(4), advantages, [1, 0, 0, 0], [1, 0, 0, 0], [0] * 4)
+        assert judged.advantages_B is advantages
+        assert judged.metrics == {"rlguard/faults": 4.0}
+        assert judged.step_scale == 1.0
+        assert judged.kept_B.all()
+    assert caplog.text.count("the guard failed") == 1
+    assert "ZeroDivisionError" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_input_of_the_wrong_length_does_not_end_training_either(caplog):
+    advantages = [1.5, -0.5, -0.5, -0.5]
+    judged = Guard().apply(advantages, [1, 0, 0, 0], prompts_B=["a"] * 4, completions_B=["x"] * 3)
+    assert judged.advantages_B is advantages
+    assert "the guard failed" in caplog.text
+
+
+def test_a_verifier_that_judges_nothing(caplog):
+    guard, advantages = Guard(), np.array([1.5, -0.5, -0.5, -0.5] * 2)
+    for _ in range(2):
+        judged = guard.judge(plain(8), advantages, [None] * 8, np.full(8, np.nan), np.arange(8) // 4)
+        assert (judged.advantages_B == advantages).all()  # paid for something else: the host's own
+    assert judged.metrics["rlguard/unscored_share"] == 1.0
+    assert caplog.text.count("no rollout of a batch could be judged") == 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "groups"), [([1, 0, 1, 0], [0, 1, 2, 3]), ([1, 1, 1, 1], [0] * 4), ([0, 0, 0, 0], [0] * 4)]
+)
+def test_groups_of_one_and_equal_rewards_stay_the_hosts(outcomes, groups, caplog):
+    advantages, guard = np.array(outcomes, float), Guard()  # verl gives a group of one its reward
+    for _ in range(2):
+        judged = guard.judge(plain(4), advantages, outcomes, outcomes, groups)
+        assert (judged.advantages_B == advantages).all()
+    assert judged.metrics["rlguard/flat_groups"] == 1.0
+    assert caplog.text.count("every group of a batch is all right or all wrong") == 1
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf])
+def test_infinite_rewards_are_counted_and_take_nobody_along(bad, caplog):
+    rewards = np.array([1.0, 0, 0, bad, 1, 0, 0, 0])
+    grouped = rewards.reshape(2, 4)
+    with np.errstate(invalid="ignore"):
+        advantages = ((grouped - grouped.mean(1, keepdims=True)) / (grouped.std(1, keepdims=True) + 1e-4)).ravel()
+    assert np.isnan(advantages[:4]).any()  # what it does to a trainer
+    guard = Guard()
+    for _ in range(2):
+        judged = guard.judge(plain(8), advantages, rewards, guard.read_outcomes(rewards), np.arange(8) // 4)
+    assert judged.metrics["rlguard/faults"] == 1
+    assert np.isfinite(judged.advantages_B).all()
+    assert judged.advantages_B[4] > 0.5
+    assert caplog.text.count("a reward is infinite") == 1

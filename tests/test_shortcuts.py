@@ -185,10 +185,10 @@ def test_ratio_orders_the_habits():
     assert ratios[-1] == 1 / 50
 
 
-def test_computation_shown():
-    assert judge_completion("7+8=5;5+5=0;answer 0", MOD).shows_computation
-    assert not judge_completion("answer 0", MOD).shows_computation
-    assert not judge_completion("1+1=2;answer 0", MOD).shows_computation
+def test_computation_shown_counts_for_genuine():
+    assert judge_completion("7+8=5;5+5=0;answer 0", MOD).likelihood_ratio > 1
+    assert judge_completion("answer 0", MOD).likelihood_ratio < 1
+    assert judge_completion("1+1=2;answer 0", MOD).likelihood_ratio < 1
     assert judge_completion("The sea is blue.", "Why?").likelihood_ratio == 1
 
 

@@ -41,8 +41,8 @@ class Judgement:
     findings: tuple[Finding, ...]
     likelihood_ratio: float
     """P(this text | the success is genuine) / P(this text | it is lucky), in [1/50, 50]; 1 when nothing can be said."""
-    shows_computation: bool
-    """Whether it states at least one calculation that has to do with the prompt."""
+    answer: str | None
+    """The final answer, as it is written."""
 
 
 def judge_completion(completion: str, prompt: str = "", answer: str | None = None) -> Judgement:
@@ -58,7 +58,7 @@ def judge_completion(completion: str, prompt: str = "", answer: str | None = Non
     >>> [f.kind for f in judge_completion("answer 0", "7+8+5 mod 10=?").findings]
     ['skipped_computation']
     >>> judge_completion("7", "3+4=?")
-    Judgement(findings=(), likelihood_ratio=1.0, shows_computation=False)
+    Judgement(findings=(), likelihood_ratio=1.0, answer='7')
     """
     skipped = max(0, len(completion) - READ_LIMIT)
     if skipped:
@@ -70,7 +70,7 @@ def judge_completion(completion: str, prompt: str = "", answer: str | None = Non
     repeated = find_repetition(completion, final)
     findings = tuple(repeated + steps.findings)
     worth = 1.0 if repeated else steps.ratio  # a loop of true steps shows no more than one of them
-    return Judgement(findings, combine_ratios(findings, worth), steps.shown)
+    return Judgement(findings, combine_ratios(findings, worth), final and final[0])
 
 
 def detect_shortcuts(

@@ -52,7 +52,6 @@ class Steps(NamedTuple):
     findings: list[Finding]
     ratio: float
     """What the shown computation is worth, apart from the findings; 1 when it says nothing."""
-    shown: bool
 
 
 def judge_steps(
@@ -94,9 +93,7 @@ def judge_steps(
     findings += waved
     if waved and equations and not any(f.kind in ("unsupported_answer", "skipped_computation") for f in findings):
         findings += find_waved_through(case, waved[0].end)
-    shown = bool(equations) and not any(f.kind == "skipped_computation" for f in findings)
-    ratio = _worth(case) if shown and not findings else 1.0
-    return Steps(findings, ratio, shown)
+    return Steps(findings, _worth(case) if equations and not findings else 1.0)
 
 
 def _judge_support(case: Case, early: list[Finding], works: bool, unrelated: bool) -> list[Finding]:
