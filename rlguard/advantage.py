@@ -13,8 +13,8 @@ rare success that shows its computation keeps its weight and a bare lucky number
 
 The reward that a success earned over its group's failures is scaled by w, and the change is carried into the
 advantage *at the host's own scale*: std normalisation is scale-free and would undo a discount made before it. Adam is
-scale-free too, so weights under `GuardConfig.min_weight` count as 0, and `measure_step_scale` tells how far the learning
-rate should shrink. docs/rewrite.md has the derivation on one page, with a test for each of its statements.
+scale-free too, so weights under `GuardConfig.min_weight` count as 0, and `measure_step_scale` tells how far the
+learning rate should shrink. docs/rewrite.md derives it on one page, with a test for each of its statements.
 """
 
 from __future__ import annotations
