@@ -52,7 +52,9 @@ def read_evidence(
         TypeError, ValueError: If a `rlguard_*` column holds no number. Faults of detectors are not raised but noted.
     """
     gold = None if row.get(answer_column) is None else str(row[answer_column])
-    answer, ratio, kinds, fault = None, 1.0, (), ""
+    answer: str | None = None
+    ratio, fault = 1.0, ""
+    kinds: tuple[str, ...] = ()
     if completion is not None:
         try:
             asked, said = prompt_text(prompt), prompt_text(completion)
