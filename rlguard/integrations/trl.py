@@ -10,16 +10,15 @@ rewards, and `_generate_and_score_completions`, whose advantages it rewrites bef
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
+from rlguard.integrations.seams import check_seam, find_reward
 from rlguard.types import is_same_model
 
 try:
@@ -33,6 +32,7 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
+_find_reward = find_reward
 STATE_FILE = "rlguard_state.json"
 WRAPPED = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
@@ -42,17 +42,13 @@ WRAPPED = {
 }
 
 
+ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: pip install 'trl>=1.16,<1.17'"
+
+
 def check_signatures(trainer_class: type) -> None:
     """Raises RuntimeError when the trainer's private methods are not those that this adapter was written for."""
     for name, expected in WRAPPED.items():
-        method = getattr(trainer_class, name, None)
-        found = list(inspect.signature(method).parameters) if method else None
-        if found != expected:
-            raise RuntimeError(
-                f"rlguard wraps {trainer_class.__name__}.{name}({', '.join(expected)}), but in TRL {trl.__version__} "
-                f"it is {'missing' if found is None else '(' + ', '.join(found) + ')'}. Install a version that rlguard "
-                "knows: pip install 'trl>=1.16,<1.17'"
-            )
+        check_seam(f"{trainer_class.__name__}.{name}", getattr(trainer_class, name, None), expected, ADVICE)
 
 
 class StepScaler(TrainerCallback):
@@ -115,7 +111,7 @@ class GuardMixin:
         self.guard = Guard(guard)
         self._guard_steps = StepScaler()
         self.add_callback(self._guard_steps)
-        self._guard_outcome = _find_reward(self.reward_func_names, self.guard.config.outcome_reward)
+        self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
         _warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
@@ -205,14 +201,6 @@ def _warn_of_other_model(dataset: Any, model: Any) -> None:
             "the data set's pass rates (rlguard_*) are those of %r, and a rate does not carry over to %r: "
             "estimate them anew, or drop those columns", rated, trained,
         )  # fmt: skip
-
-
-def _find_reward(names: Sequence[str], wanted: str | int) -> int:
-    if isinstance(wanted, int) and 0 <= wanted < len(names):
-        return wanted
-    if wanted in names:
-        return list(names).index(str(wanted))
-    raise ValueError(f"GuardConfig.outcome_reward: expected one of {list(names)} or its position, got {wanted!r}")
 
 
 def _gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:

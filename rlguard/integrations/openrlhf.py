@@ -1,0 +1,144 @@
+"""OpenRLHF: start the run through rlguard and it is guarded.
+
+    python -m rlguard.integrations.openrlhf --rlguard '{"mode": "observe"}' …  # instead of openrlhf.cli.train_ppo_ray …
+
+`--rlguard` (settings as JSON) may be left out; all other arguments are OpenRLHF's. Who has a launcher of their own
+calls `install()` before the trainer's Ray actor is made, or puts `guarded(RemoteExperienceMaker)` in its class's place.
+
+It wraps `RemoteExperienceMaker.compute_advantages_and_returns` of OpenRLHF 0.11 through `super()`: the part of the
+advantage that comes from the reward is rewritten, a KL penalty in the reward stays. Estimators: all but `gae`, with
+`--rollout.n_samples_per_prompt` above 1. Correctness is the reward function's `scores` where it gives them, else its
+reward before length penalties; the gold answer is the label. Other columns of the data set do not get here. In `drop`
+mode advantages become 0: the tokens stay in the loss's denominator, and a KL loss still acts on them. `step_scale` is
+only logged: the optimiser lives in other processes. Metrics are logged as OpenRLHF logs `info`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlguard.config import GuardConfig
+from rlguard.guard import Guard
+from rlguard.integrations.seams import check_seam
+
+try:
+    import torch
+except ImportError as error:
+    raise ImportError(
+        f"rlguard.integrations.openrlhf needs torch: pip install 'openrlhf>=0.11,<0.12' ({error})"
+    ) from error
+
+STATE_FILE = "rlguard_state.json"
+ADVICE = "Install a version that rlguard knows: pip install 'openrlhf>=0.11,<0.12'"
+ESTIMATORS = ("reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce")
+
+
+class GuardMixin:
+    """Puts the guard into an experience maker; stands in front of it."""
+
+    guard_config: GuardConfig | None = None
+
+    # What the class in front of which it stands has.
+    args: Any
+    tokenizer: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """
+        Raises:
+            RuntimeError: If the advantages are not relative to a prompt's other rollouts.
+        """
+        super().__init__(*args, **kwargs)
+        estimator, rollouts = self.args.algo.advantage.estimator, self.args.rollout.n_samples_per_prompt
+        if estimator not in ESTIMATORS or rollouts < 2:
+            raise RuntimeError(
+                f"rlguard guards OpenRLHF's --algo.advantage.estimator {', '.join(ESTIMATORS)} with "
+                f"--rollout.n_samples_per_prompt above 1, not {estimator} with {rollouts}"
+            )
+        self.guard = Guard(self.guard_config)
+        if self.args.ckpt.load_enable:
+            self.guard.load(Path(self.args.ckpt.path) / STATE_FILE)
+
+    @torch.no_grad()
+    def compute_advantages_and_returns(self, experiences: list) -> list:
+        # Read first: the host adds length penalties to the rewards in place.
+        correct_B = torch.cat([(e.rewards if e.scores is None else e.scores).double() for e in experiences])
+        paid_B = torch.cat([e.rewards.double() for e in experiences])
+        experiences = super().compute_advantages_and_returns(experiences)  # type: ignore[misc]
+        group_size = self.args.rollout.n_samples_per_prompt
+        host_B = torch.cat([_last_action(e.advantages, e.action_mask) for e in experiences]).double()
+        judged = self.guard.apply(
+            host_B,
+            paid_B,
+            prompts_B=[prompt for e in experiences for prompt in e.prompts],
+            completions_B=[text for e in experiences for text in self._texts(e)],
+            rows_B=[{self.guard.config.answer_column: label or None} for e in experiences for label in e.labels],
+            outcomes_B=self.guard.read_outcomes(correct_B),
+            group_ids_B=[index // group_size for e in experiences for index in e.index],
+            total_rewards_B=torch.cat([e.rewards.double() for e in experiences]),
+        )
+        self._write(experiences, judged.advantages_B - host_B, judged)
+        if 0 < self.args.ckpt.save_steps < float("inf"):
+            self.guard.save(Path(self.args.ckpt.path) / STATE_FILE)
+        return experiences
+
+    def _texts(self, experience: Any) -> list[str]:
+        tokens = zip(experience.sequences[:, 1:], experience.action_mask.bool(), strict=True)
+        return [self.tokenizer.decode(row[mask], skip_special_tokens=True) for row, mask in tokens]
+
+    def _write(self, experiences: list, change_B: torch.Tensor, judged: Any) -> None:
+        kept_B = torch.as_tensor(judged.kept_B)
+        start = 0
+        for experience in experiences:
+            rows = slice(start, start + len(experience.rewards))
+            change = change_B[rows, None].to(experience.advantages) * experience.action_mask
+            experience.advantages = (experience.advantages + change) * kept_B[rows, None].to(experience.advantages)
+            for name, value in judged.metrics.items():
+                experience.info[name] = torch.full_like(experience.rewards, value, dtype=torch.float32)
+            start = rows.stop
+
+
+def _last_action(values: torch.Tensor, action_mask: torch.Tensor) -> torch.Tensor:
+    """(B,) of (B, A): at each row's last action, where the host pays the reward."""
+    last = action_mask.shape[1] - 1 - action_mask.long().fliplr().argmax(dim=1, keepdim=True)
+    return values.gather(1, last).squeeze(1)
+
+
+def guarded(maker_class: type, config: GuardConfig | None = None) -> type:
+    """A subclass of OpenRLHF's `RemoteExperienceMaker` with the guard in it.
+
+    Raises:
+        RuntimeError: If the method that is wrapped is not the one that rlguard knows.
+    """
+    name = "compute_advantages_and_returns"
+    check_seam(f"{maker_class.__name__}.{name}", getattr(maker_class, name, None), ["self", "experiences"], ADVICE)
+    return type(f"Guarded{maker_class.__name__}", (GuardMixin, maker_class), {"guard_config": config})
+
+
+def install(config: GuardConfig | None = None) -> None:
+    """Puts the guarded class into OpenRLHF's trainer, also for the Ray actors that this process makes."""
+    try:
+        import ray.cloudpickle
+        from openrlhf.trainer import ppo_trainer
+    except ImportError as error:
+        raise ImportError(f"rlguard.integrations.openrlhf needs OpenRLHF: pip install openrlhf ({error})") from error
+    ppo_trainer.RemoteExperienceMaker = guarded(ppo_trainer.RemoteExperienceMaker, config)
+    ray.cloudpickle.register_pickle_by_value(ppo_trainer)  # by name, an actor would import the class without the guard
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--rlguard", type=json.loads, default={})
+    own, sys.argv[1:] = parser.parse_known_args()
+    install(GuardConfig.from_options(own.rlguard))
+    runpy.run_module("openrlhf.cli.train_ppo_ray", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    from rlguard.integrations import openrlhf
+
+    openrlhf.main()  # under its own name: classes of __main__ do not travel to Ray actors by name

@@ -1,0 +1,159 @@
+"""tinker-cookbook 0.6: two lines before its `main`, and the run is guarded.
+
+    from rlguard.integrations.tinker import guard_training
+    guard_training(state_file="rlguard_state")  # then: asyncio.run(tinker_cookbook.rl.train.main(config))
+
+It replaces three functions of `tinker_cookbook.rl.train` by ones that call them: `prepare_minibatch`, where texts, gold
+answers (of a `ProblemGroupBuilder`; pass `read_row` for a builder of your own) and the logged metrics are at hand,
+`compute_advantages`, and `train_step`, whose learning rate is scaled. `compute_advantages` alone would not do: the
+cookbook also calls it to print a few rollouts.
+
+Limits: with `stream_minibatch_config` the cookbook makes its optimiser steps elsewhere, and the step scale is only
+logged. `drop` sets the advantage to 0, which masks under Tinker's summed losses, unless `kl_penalty_coef` adds to it.
+Leave `remove_constant_reward_groups` off: it hides failed groups from the guard, so that pass rates look too high, and
+in the synchronous loop of 0.6.1 it shifts the builders against their groups, which costs the gold answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlguard.guard import Guard, GuardConfig, Judged
+from rlguard.integrations.seams import check_seam
+
+try:
+    import torch
+    from tinker_cookbook.rl import train
+except ImportError as error:
+    raise ImportError(
+        f"rlguard.integrations.tinker needs the cookbook: pip install 'tinker-cookbook>=0.6,<0.7' ({error})"
+    ) from error
+
+WRAPPED = {
+    "prepare_minibatch": ["env_group_builders_P", "trajectory_groups_P", "tokenizer", "kl_reference_client"],
+    "compute_advantages": ["trajectory_groups_P"],
+    "train_step": ["data_D", "training_client", "learning_rate", "num_substeps"],
+}
+
+
+def read_problem(builder: Any) -> dict[str, Any]:
+    """The question and gold answer of a `ProblemGroupBuilder`, under `prompt` and `answer`; nothing of others."""
+    if not hasattr(builder, "env_thunk"):
+        return {}
+    problem = builder.env_thunk()
+    return {"prompt": problem.get_question(), "answer": problem.get_reference_answer()}
+
+
+def guard_training(
+    config: GuardConfig | None = None,
+    state_file: str | Path | None = None,
+    read_row: Callable[[Any], Mapping[str, Any]] = read_problem,
+) -> Guard:
+    """Puts the guard into the cookbook's training loop, for this process.
+
+    Args:
+        config: Settings of the guard. `outcome_reward` names the metric that tells correctness, "correct" by default;
+            rollouts without it are successes above the threshold by their total reward.
+        state_file: Where the guard keeps what it has learnt, read at the start and written after each batch.
+        read_row: Gives a group's data row, `prompt` and the answer column, from its `EnvGroupBuilder`.
+
+    Raises:
+        RuntimeError: If the functions are not those of a version that rlguard knows, or are guarded already.
+    """
+    advice = "Either it is guarded already, or this is not tinker-cookbook 0.6."
+    for name, expected in WRAPPED.items():
+        check_seam(f"tinker_cookbook.rl.train.{name}", getattr(train, name, None), [*expected, "..."], advice)
+    guarded = GuardedTraining(Guard(config), None if state_file is None else Path(state_file), read_row)
+    for name in WRAPPED:
+        setattr(train, name, getattr(guarded, name))
+    return guarded.guard
+
+
+class GuardedTraining:
+    """The wrapped functions, and what one hands to the next."""
+
+    def __init__(self, guard: Guard, state_file: Path | None, read_row: Callable[[Any], Mapping[str, Any]]) -> None:
+        self.guard = guard
+        self._state_file = state_file
+        self._read_row = read_row
+        self._host = {name: getattr(train, name) for name in WRAPPED}
+        self._groups_P: Sequence[Any] = ()
+        self._advantages_P: list[torch.Tensor] = []
+        self._step_scale = 1.0
+        if state_file is not None and state_file.exists():
+            guard.load(state_file)
+
+    async def prepare_minibatch(self, builders_P: Any, groups_P: Any, tokenizer: Any, *args: Any, **kwargs: Any) -> Any:
+        host_P = [
+            _without_nan(*pair) for pair in zip(groups_P, self._host["compute_advantages"](groups_P), strict=True)
+        ]
+        judged = self._judge(torch.cat(host_P), builders_P, groups_P, tokenizer)
+        kept_B = torch.as_tensor(judged.kept_B)
+        advantages_B = torch.where(kept_B, judged.advantages_B, torch.zeros_like(judged.advantages_B))
+        self._groups_P, self._step_scale = groups_P, judged.step_scale
+        self._advantages_P = list(advantages_B.split([len(host_G) for host_G in host_P]))
+        data_D, metrics, usage = await self._host["prepare_minibatch"](builders_P, groups_P, tokenizer, *args, **kwargs)
+        metrics.update(judged.metrics)
+        if self._state_file is not None:
+            self.guard.save(self._state_file)
+        return data_D, metrics, usage
+
+    def compute_advantages(self, trajectory_groups_P: Any) -> list[torch.Tensor]:
+        judged = trajectory_groups_P is self._groups_P
+        return self._advantages_P if judged else self._host["compute_advantages"](trajectory_groups_P)
+
+    async def train_step(
+        self, data_D: Any, training_client: Any, learning_rate: float, *args: Any, **kwargs: Any
+    ) -> Any:
+        return await self._host["train_step"](
+            data_D, training_client, learning_rate * self._step_scale, *args, **kwargs
+        )
+
+    def _judge(self, host_B: torch.Tensor, builders_P: Any, groups_P: Any, tokenizer: Any) -> Judged:
+        aligned = len(builders_P) == len(groups_P)
+        rows_P = [self._read_row(builder) for builder in builders_P] if aligned else [{}] * len(groups_P)
+        group_ids_B = np.repeat(np.arange(len(groups_P)), [len(group.trajectories_G) for group in groups_P])
+        rollouts_B = [rollout for group in groups_P for rollout in group.trajectories_G]
+        rewards_B = np.array([reward for group in groups_P for reward in group.get_total_rewards()], float)
+        rows_B = [rows_P[group] for group in group_ids_B]
+        prompts_B = [
+            row.get("prompt") or _decode(tokenizer, rollout.transitions[:1], "ob")
+            for row, rollout in zip(rows_B, rollouts_B, strict=True)
+        ]
+        return self.guard.apply(
+            host_B,
+            rewards_B,
+            prompts_B=prompts_B,
+            completions_B=[_decode(tokenizer, rollout.transitions, "ac") for rollout in rollouts_B],
+            rows_B=rows_B,
+            outcomes_B=self._read_outcomes(rollouts_B, rewards_B),
+            group_ids_B=group_ids_B,
+            scale_B=np.ones(len(rewards_B)),  # the cookbook centres rewards and divides by nothing
+        )
+
+    def _read_outcomes(self, rollouts_B: Sequence[Any], rewards_B: np.ndarray) -> np.ndarray:
+        config = self.guard.config
+        metric = config.outcome_reward if isinstance(config.outcome_reward, str) else "correct"
+        scores_B = rewards_B.copy()
+        for row, rollout in enumerate(rollouts_B):
+            if rollout.transitions and metric in rollout.transitions[-1].metrics:
+                scores_B[row] = rollout.transitions[-1].metrics[metric]
+        return self.guard.read_outcomes(scores_B)
+
+
+def _without_nan(group: Any, host_G: torch.Tensor) -> torch.Tensor:
+    """The cookbook's advantages; one NaN among the rewards makes them all NaN, and is left out of the mean."""
+    rewards_G = torch.tensor(group.get_total_rewards())
+    return host_G if host_G.isfinite().all() else torch.nan_to_num(rewards_G - rewards_G.nanmean())
+
+
+def _decode(tokenizer: Any, transitions: Sequence[Any], part: str) -> str:
+    """The text of the observations (`ob`) or the actions (`ac`) of a rollout's turns."""
+    if part == "ac":
+        return "\n".join(tokenizer.decode(transition.ac.tokens) for transition in transitions)
+    chunks = (chunk for transition in transitions for chunk in transition.ob.chunks)
+    return tokenizer.decode([token for chunk in chunks for token in getattr(chunk, "tokens", ())])  # images have none
