@@ -107,7 +107,7 @@ def test_a_verl_that_rlguard_does_not_know_is_named():
             return data
 
     check_signatures(PPOTrainerSync)
-    message = r"Changed\._compute_advantage\(self, batch, metrics\), but here it is \(self, data\). This is verl 0\.9\.\d+.*pip"
+    message = r"_compute_advantage\(self, batch, metrics\), but here it is \(self, data\). This is verl 0\.9\.\d+.*pip"
     with pytest.raises(RuntimeError, match=message):
         type("Mine", (GuardMixin, Changed), {})(config=configure())
 
