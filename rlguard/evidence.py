@@ -29,7 +29,7 @@ class Evidence:
     chance_rate: float = math.nan
     """Offline chance rate, where the data set brings one."""
     fault: str = ""
-    """Why the text could not be read; the other fields then say nothing about it."""
+    """Why the rollout could not be read; the guard then leaves it to the trainer."""
 
 
 def read_evidence(
@@ -49,7 +49,7 @@ def read_evidence(
         detectors: Whether to look for shortcuts in the text.
 
     Raises:
-        TypeError, ValueError: If a `rlguard_*` column holds no number. Faults of detectors are not raised but noted.
+        TypeError, ValueError: If a `rlguard_*` column holds no number. A detector's fault is not raised but noted.
     """
     gold = None if row.get(answer_column) is None else str(row[answer_column])
     answer: str | None = None

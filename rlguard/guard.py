@@ -123,6 +123,7 @@ class Guard:
             _, first_P, groups = np.unique(np.asarray(group_ids_B), return_index=True, return_inverse=True)
             beliefs, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
             success = outcomes > 0
+            beliefs[[bool(item.fault) for item in evidence_B]] = 1.0  # what could not be read stays the host's
             least = self.config.min_weight or 0.0
             weights = np.where(success & (beliefs < least), 0.0, np.where(success, beliefs, 1.0))
             kept = np.bincount(groups, success * (weights - 0.5))[groups] >= 0  # its successes: rather genuine?
@@ -181,7 +182,7 @@ class Guard:
         if not scored.any():
             self._say("unscored", "no rollout of a batch could be judged: the verifier gave no outcome")
         elif flat.all():
-            self._say("flat", "every group of a batch is all right or all wrong (or has one rollout): nothing to judge")
+            self._say("flat", "no group of a batch has both right and wrong rollouts: nothing to judge in it")
         return beliefs, metrics
 
     def _chance(self, heads_P: list[Evidence], evidence_B: Sequence[Evidence]) -> np.ndarray:
@@ -199,7 +200,7 @@ class Guard:
     def _count_faults(self, evidence_B: Sequence[Evidence], rewards_B: Any) -> int:
         faults = [item.fault for item in evidence_B if item.fault]
         if faults:
-            self._say("detector", "a detector failed, its evidence is left out: %s", faults[0])
+            self._say("detector", "a completion could not be read and is left to the trainer as it is: %s", faults[0])
         infinite = int(np.isinf(as_float(rewards_B)).sum())
         if infinite:
             self._say("infinite", "a reward is infinite: its rollout is not trained on and does not vote")

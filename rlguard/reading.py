@@ -127,7 +127,14 @@ def _send(pipe: IO[bytes] | None, value: Any) -> None:
 
 
 def _read_rows(rows: Rows, options: tuple[str, bool]) -> list[Evidence]:
-    return [read_evidence(prompt, completion, row, *options) for prompt, completion, row in rows]
+    return [_read_row(*row, options) for row in rows]
+
+
+def _read_row(prompt: Any, completion: Any, row: dict[str, Any], options: tuple[str, bool]) -> Evidence:
+    try:
+        return read_evidence(prompt, completion, row, *options)
+    except Exception as error:  # a column that holds no number, say: it must not end a training run
+        return Evidence(prompt_id=f"unread {prompt!r:.200}", fault=f"{type(error).__name__}: {error!s:.200}")
 
 
 def _length(completion: str | Messages | None) -> int:

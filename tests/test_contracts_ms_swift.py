@@ -185,7 +185,7 @@ def test_metrics_and_the_step_scale_are_handed_on(swift):
     assert len(trainer._metrics["train"]["rlguard/faults"]) == 6
     assert max(trainer._metrics["train"]["rlguard/faults"]) == 0
     (scaler,) = trainer.callbacks
-    assert scaler._scales[-1] == 0
+    assert scaler._scale == 0
 
 
 def test_token_ids_with_a_loss_mask_and_plain_text_are_read_alike(swift):

@@ -122,7 +122,7 @@ def test_steps_shrink_with_what_is_left_and_the_learning_rate_comes_back(tmp_pat
     assert moved[0.5, False] == pytest.approx(moved[1.0, True], rel=0.02)
 
 
-def test_a_step_takes_the_scale_of_all_batches_that_feed_it():
+def test_a_step_takes_the_scale_of_all_micro_batches_that_feed_it():
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scaler, seen = StepScaler(), []
 
@@ -133,6 +133,7 @@ def test_a_step_takes_the_scale_of_all_batches_that_feed_it():
 
     step()  # nothing judged yet
     scaler.add_batch(0.6)
+    scaler.on_substep_end()
     scaler.add_batch(0.8)
     step()  # two batches, one step
     scaler.add_batch(0.5)

@@ -32,7 +32,6 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
-_find_reward = find_reward
 STATE_FILE = "rlguard_state.json"
 WRAPPED = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
@@ -52,28 +51,39 @@ def check_signatures(trainer_class: type) -> None:
 
 
 class StepScaler(TrainerCallback):
-    """Multiplies the learning rate for the length of one optimiser step by what the guard left of its batches."""
+    """Multiplies the learning rate of one optimiser step by what the guard left of the batches that feed it.
+
+    A generated batch may feed several steps, and a step may take micro-batches of several: the step's scale is the root
+    mean square over its micro-batches.
+    """
 
     def __init__(self) -> None:
-        self._scales = [1.0]  # of the batches since the last step; they serve until there is a new one
-        self._stepped = True
+        self._scale = 1.0  # of the batch generated last, from which the micro-batch at hand comes
+        self._fed: list[float] = []
         self._rates: list[float] = []
 
     def add_batch(self, scale: float) -> None:
-        """Notes the scale of one generated batch; several may feed one step, and one may feed several."""
-        self._scales = [scale] if self._stepped else [*self._scales, scale]
-        self._stepped = False
+        """Notes the scale of a batch that was just generated."""
+        self._scale = scale
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
-        scale = math.sqrt(sum(value**2 for value in self._scales) / len(self._scales))
+    def on_substep_end(self, *_: Any, **__: Any) -> None:
+        self._fed.append(self._scale)
+
+    def take_scale(self) -> float:
+        """The scale of the step that is about to be made; what has fed it is forgotten."""
+        fed = [*self._fed, self._scale]
+        self._fed = []
+        return math.sqrt(sum(scale**2 for scale in fed) / len(fed))
+
+    def on_pre_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
+        scale = self.take_scale()
         self._rates = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
             group["lr"] = group["lr"] * scale
 
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+    def on_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
         for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate
-        self._stepped = True
 
 
 class GuardMixin:
@@ -112,7 +122,7 @@ class GuardMixin:
         self._guard_steps = StepScaler()
         self.add_callback(self._guard_steps)
         self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
-        _warn_of_other_model(self.train_dataset, self.model)
+        warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
         training = self.model.training
@@ -190,7 +200,7 @@ class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):
     """TRL's GRPOTrainer with the guard in it; a drop-in replacement."""
 
 
-def _warn_of_other_model(dataset: Any, model: Any) -> None:
+def warn_of_other_model(dataset: Any, model: Any) -> None:
     """Says so when the data set's pass rates are those of another model than the one that is trained."""
     trained = getattr(model.config, "_name_or_path", "")
     if not trained or "rlguard_model" not in (getattr(dataset, "column_names", None) or ()):

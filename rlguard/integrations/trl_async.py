@@ -1,0 +1,287 @@
+"""TRL's asynchronous GRPO: change one import and the run is guarded.
+
+    from rlguard.integrations.trl_async import GuardedAsyncGRPOTrainer as AsyncGRPOTrainer
+
+TRL generates and scores in a process of its own and queues the training rows one by one. So the guard lives in that
+process and wraps `_AsyncRolloutLoop._score_group`, the one place that sees a whole group with its texts, its data row
+and its advantages. What is to be logged travels in each row's `metrics`, which TRL averages over the rows that it
+really trains on. A step mixes rows of many groups: two more numbers in `metrics` say what each row's advantage was and
+is, and the learning rate of a step shrinks by their ratio over its own rows. The guard writes its state to a file,
+which checkpoints copy; like TRL's own place in the data, it may be a few groups ahead of the rows trained on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import math
+import shutil
+import tempfile
+import time
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlguard.guard import Guard, GuardConfig
+from rlguard.integrations.seams import find_reward
+from rlguard.integrations.trl import STATE_FILE, StepScaler, warn_of_other_model
+
+try:
+    import torch
+    import trl
+    from trl.experimental.async_grpo import AsyncGRPOTrainer
+    from trl.experimental.async_grpo.async_grpo_trainer import DataCollatorForRollout
+    from trl.experimental.async_grpo.async_rollout_worker import (
+        AsyncRolloutWorker,
+        RolloutGroup,
+        RolloutSample,
+        TrainingSequence,
+        _AsyncRolloutLoop,
+    )
+except ImportError as error:
+    raise ImportError(
+        f"rlguard.integrations.trl_async needs TRL's asynchronous GRPO: pip install 'rlguard[trl]' aiohttp ({error})"
+    ) from error
+
+logger = logging.getLogger(__name__)
+
+WRAPPED = {
+    (_AsyncRolloutLoop, "_score_group"): ["self", "group"],
+    (AsyncGRPOTrainer, "get_train_dataloader"): ["self"],
+    (AsyncGRPOTrainer, "training_step"): ["self", "model", "inputs", "num_items_in_batch"],
+    (AsyncGRPOTrainer, "_save_checkpoint"): ["self", "model", "trial"],
+    (AsyncGRPOTrainer, "_load_optimizer_and_scheduler"): ["self", "checkpoint"],
+    (DataCollatorForRollout, "torch_call"): ["self", "examples"],
+}
+READ = {
+    RolloutGroup: {"prompts", "completions", "completions_sequences", "reward_kwargs", "group_id"},
+    RolloutSample: {"input_ids", "completion_mask", "advantage", "metrics"},
+}
+KNOWN = "Install a version that rlguard knows: pip install 'trl>=1.16,<1.17'"
+HOST_SQUARE, KEPT_SQUARE = "rlguard/host_square", "rlguard/kept_square"
+SQUARES = "rlguard_squares"
+NO_ROWS = [TrainingSequence([], [], [], "")]
+
+
+def check_signatures() -> None:
+    """Raises RuntimeError when the installed TRL is not put together as the one that this adapter was written for."""
+    faults = []
+    for (owner, name), expected in WRAPPED.items():
+        method = getattr(owner, name, None)
+        found = list(inspect.signature(method).parameters) if method else None
+        if found != expected:
+            came = "missing" if found is None else f"({', '.join(found)})"
+            faults.append(f"{owner.__name__}.{name}({', '.join(expected)}) is {came}")
+    for record, names in READ.items():
+        faults += [f"{record.__name__}.{name} is missing" for name in sorted(names - {f.name for f in fields(record)})]
+    if getattr(AsyncRolloutWorker, "_loop_cls", None) is not _AsyncRolloutLoop:
+        faults.append("AsyncRolloutWorker does not start its `_loop_cls`")
+    if faults:
+        raise RuntimeError(
+            f"rlguard wraps TRL's asynchronous GRPO, but in TRL {trl.__version__} {'; '.join(faults)}. {KNOWN}"
+        )
+
+
+class GuardLoopMixin:
+    """Puts the guard into a rollout loop, where groups are scored; stands in front of the loop's class."""
+
+    reward_func_names: list[str]
+
+    def __init__(self, *, guard: GuardConfig | None = None, guard_state: Path | None = None, **kwargs: Any) -> None:
+        """
+        Args:
+            guard: Settings of the guard; None takes the defaults.
+            guard_state: File of the guard's state: read if it exists, and rewritten as the guard learns.
+            **kwargs: As for the loop.
+
+        Raises:
+            ValueError: If `guard.outcome_reward` names no reward of the loop.
+        """
+        super().__init__(**kwargs)
+        self.guard = Guard(guard)
+        names = self.reward_func_names
+        self._guard_outcome = "rewards/" + names[find_reward(names, self.guard.config.outcome_reward)]
+        self._guard_state = guard_state
+        self._guard_rests_until = -math.inf
+        self._guard_failed = False
+        if guard_state is not None and guard_state.exists():
+            self.guard.load(guard_state)
+
+    async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
+        # A rollout without a row to train on gives no sample, but it voted in the baseline: lend it an empty row.
+        rows_of = [rows or NO_ROWS for rows in group.completions_sequences]
+        samples = await super()._score_group(replace(group, completions_sequences=rows_of))  # type: ignore[misc]
+        try:
+            await asyncio.to_thread(self._guard_samples, group, samples, [len(rows) for rows in rows_of])
+        except Exception:  # a fault of ours must not end a training run
+            if not self._guard_failed:
+                logger.exception("rlguard: the guard failed at group %s, which is trained on as it is", group.group_id)
+            self._guard_failed = True
+        return [sample for sample in samples if len(sample.input_ids)]
+
+    def _guard_samples(self, group: RolloutGroup, samples: list[RolloutSample], rows_of: list[int]) -> None:
+        """Judges a group and marks its samples: `rows_of` says how many, one after another, belong to each rollout."""
+        heads = [samples[first] for first in np.cumsum([0, *rows_of[:-1]])]
+        columns = group.reward_kwargs
+        judged = self.guard.apply(
+            np.array([head.advantage for head in heads]),
+            np.array([head.metrics[self._guard_outcome] for head in heads]),
+            prompts_B=group.prompts,
+            completions_B=group.completions,
+            rows_B=[{name: values[i] for name, values in columns.items()} for i in range(len(heads))],
+            group_ids_B=np.zeros(len(heads)),
+            total_rewards_B=np.array([head.metrics["reward"] for head in heads]),
+        )
+        metrics = dict(judged.metrics)
+        left = metrics.pop("rlguard/step_scale", 1.0) ** 2  # of the group's squares; a step has a scale of its own
+        for sample, rollout in zip(samples, np.repeat(np.arange(len(heads)), rows_of), strict=True):
+            square = sample.advantage**2 if math.isfinite(sample.advantage) else 0.0
+            sample.metrics |= metrics | {"rlguard/weight": float(judged.weights_B[rollout])}
+            sample.metrics |= {HOST_SQUARE: square, KEPT_SQUARE: left * square}
+            if self.guard.config.mode != "observe":
+                _change_sample(sample, float(judged.advantages_B[rollout]), bool(judged.kept_B[rollout]))
+        self._save_guard()
+
+    def _save_guard(self) -> None:
+        """Writes the state after each group; where that is slow, as rarely as keeps it at a twentieth of the time."""
+        start = time.monotonic()
+        if self._guard_state is not None and start >= self._guard_rests_until:
+            self.guard.save(self._guard_state)
+            end = time.monotonic()
+            self._guard_rests_until = end + 20 * (end - start)
+
+
+def _change_sample(sample: RolloutSample, advantage: float, kept: bool) -> None:
+    """Gives a row its new advantage. One that is not kept is left with a single token of advantage 0: TRL counts its
+    group as trained, and fails on a rank's batch in which no token is."""
+    if not kept:
+        mask = np.zeros_like(sample.completion_mask)
+        mask[np.flatnonzero(sample.completion_mask)[:1]] = 1
+        sample.completion_mask = mask
+    sample.advantage = advantage if kept and math.isfinite(advantage) else 0.0
+    sample.metrics[KEPT_SQUARE] = sample.advantage**2
+
+
+def build_loop(loop_class: type, guard: GuardConfig | None, guard_state: Path, **kwargs: Any) -> Any:
+    """The guarded loop, put together in the worker's process: a class made on the spot could not be sent there."""
+    guarded = type(f"Guarded{loop_class.__name__}", (GuardLoopMixin, loop_class), {})
+    return guarded(guard=guard, guard_state=guard_state, **kwargs)
+
+
+def guard_worker(worker: Any, guard: GuardConfig | None, guard_state: Path) -> None:
+    """Makes a worker that has not started yet start a guarded loop. TypeError if it has none of TRL's kind."""
+    if not isinstance(worker, AsyncRolloutWorker):
+        raise TypeError(
+            f"rollout_worker: expected TRL's AsyncRolloutWorker or a subclass, got {type(worker).__name__}. "
+            "For a worker of another kind, put GuardLoopMixin in front of the class that scores its groups"
+        )
+    worker._loop_cls = functools.partial(  # type: ignore[assignment]
+        build_loop, worker._loop_cls, guard, guard_state
+    )
+
+
+class SampleScaler(StepScaler):
+    """Scales a step by what is left of the advantages of the rows that feed it, as a root mean square."""
+
+    def __init__(self, acts: bool, metrics: dict[str, list]) -> None:
+        super().__init__()
+        self._acts, self._metrics = acts, metrics
+        self._squares = np.zeros(2)
+
+    def add_rows(self, squares: Any) -> None:
+        """Adds a micro-batch: sums of squares of its host and of its rewritten advantages, (2,)."""
+        self._squares = self._squares + np.asarray(squares, float)
+
+    def on_substep_end(self, *_: Any, **__: Any) -> None:
+        """Rows count, not micro-batches."""
+
+    def take_scale(self) -> float:
+        host, kept = self._squares
+        scale = min(1.0, math.sqrt(kept / host)) if host > 0 else 1.0
+        self._squares = np.zeros(2)
+        self._metrics["rlguard/step_scale"].append(scale)
+        return scale if self._acts else 1.0
+
+
+def collate(collator: Any, examples: list[Any]) -> dict[str, Any]:
+    """TRL's batch, and beside it the sums of squares for `SampleScaler`, the same for each rank."""
+    (rows,) = examples
+    squares = [
+        [sample["metrics"].pop(name, sample["advantage"] ** 2) for name in (HOST_SQUARE, KEPT_SQUARE)]
+        for row in rows
+        for sample in row.samples
+    ]
+    return collator(examples) | {SQUARES: torch.tensor(squares).sum(0).repeat(len(rows), 1)}
+
+
+class GuardAsyncMixin:
+    """Puts the guard into an asynchronous GRPO trainer; stands in front of the trainer's class."""
+
+    # What the trainer in front of which it stands has.
+    accelerator: Any
+    model: Any
+    rollout_worker: Any
+    state: Any
+    train_dataset: Any
+    add_callback: Any
+    _get_output_dir: Any
+    _metrics: Any
+
+    def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
+        """
+        Args:
+            *args: As for the trainer.
+            guard: Settings of the guard; None takes the defaults.
+            **kwargs: As for the trainer.
+
+        Raises:
+            RuntimeError: If the installed TRL is not one that rlguard knows.
+            TypeError: If `rollout_worker` is one whose scoring rlguard does not know.
+        """
+        check_signatures()
+        super().__init__(*args, **kwargs)
+        config = guard or GuardConfig()
+        self._guard_steps = SampleScaler(config.scale_steps and config.mode != "observe", self._metrics["train"])
+        self.add_callback(self._guard_steps)
+        self._guard_folder = tempfile.TemporaryDirectory(prefix="rlguard_")
+        self._guard_state = Path(self._guard_folder.name) / STATE_FILE
+        if self.rollout_worker is not None:  # on rank 0
+            guard_worker(self.rollout_worker, config, self._guard_state)
+        warn_of_other_model(self.train_dataset, self.model)
+
+    def get_train_dataloader(self) -> Any:
+        loader = super().get_train_dataloader()  # type: ignore[misc]
+        inner = getattr(loader, "base_dataloader", loader)  # accelerate's dispatcher iterates over the one within
+        if not isinstance(inner.collate_fn, DataCollatorForRollout):
+            came = type(inner.collate_fn).__name__
+            raise RuntimeError(f"rlguard expected TRL to collate with DataCollatorForRollout, got {came}. {KNOWN}")
+        inner.collate_fn = functools.partial(collate, inner.collate_fn)
+        return loader
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        self._guard_steps.add_rows(inputs.pop(SQUARES)[0].tolist())
+        return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        if self.accelerator.is_main_process and self._guard_state.exists():
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            shutil.copyfile(self._guard_state, folder / STATE_FILE)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        if checkpoint is None or not self.accelerator.is_main_process:
+            return
+        saved = Path(checkpoint) / STATE_FILE
+        if saved.exists():
+            shutil.copyfile(saved, self._guard_state)  # TRL starts the worker, which reads it, after this
+        else:
+            logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", saved)
+
+
+class GuardedAsyncGRPOTrainer(GuardAsyncMixin, AsyncGRPOTrainer):
+    """TRL's AsyncGRPOTrainer with the guard in it; a drop-in replacement."""
