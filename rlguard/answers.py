@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 
 from rlguard.types import Messages
 
@@ -135,7 +136,12 @@ def normalise_answer(answer: object) -> str:
     >>> normalise_answer("1,200.50"), normalise_answer("2/4"), normalise_answer(" Yes. "), normalise_answer("$7$")
     ('2401/2', '1/2', 'yes', '7')
     """
-    text = str(answer).strip().strip("$").strip().rstrip(".").replace("\\$", "").strip()
+    return _spell(str(answer))
+
+
+@lru_cache(maxsize=65_536)  # the same few answers come again and again, and a training step has no time to parse each
+def _spell(answer: str) -> str:
+    text = answer.strip().strip("$").strip().rstrip(".").replace("\\$", "").strip()
     if text.startswith("\\boxed{") and text.endswith("}"):
         text = text[len("\\boxed{") : -1]
     number = parse_number(text)
@@ -164,6 +170,11 @@ def answer_type(answer: object) -> str:
     >>> [answer_type(a) for a in ("42", "1/2", "C", "yes", "a red fox")]
     ['integer', 'number', 'choice', 'yes/no', 'text']
     """
+    return _name_type(str(answer))
+
+
+@lru_cache(maxsize=65_536)
+def _name_type(answer: str) -> str:
     text = normalise_answer(answer)
     number = parse_number(text)
     if number is not None:

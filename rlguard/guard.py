@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,8 @@ class Guard:
             _, first_P, groups = np.unique(np.asarray(group_ids_B), return_index=True, return_inverse=True)
             beliefs, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
             success = outcomes > 0
-            beliefs[[bool(item.fault) for item in evidence_B]] = 1.0  # what could not be read stays the host's
+            faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
+            beliefs[faults] = 1.0  # what could not be read stays the host's
             least = self.config.min_weight or 0.0
             weights = np.where(success & (beliefs < least), 0.0, np.where(success, beliefs, 1.0))
             kept = np.bincount(groups, success * (weights - 0.5))[groups] >= 0  # its successes: rather genuine?
@@ -139,7 +140,7 @@ class Guard:
             if success.any():
                 metrics["rlguard/weight_mean"] = float(weights[success].mean())
             paid = rewards_B if total_rewards_B is None else total_rewards_B
-            metrics["rlguard/faults"] = float(self._count_faults(evidence_B, paid))
+            metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
         except Exception as error:
             return self._give_back(advantages_B, error)
         acts, scales = self.config.mode != "observe", self.config.scale_steps
@@ -148,7 +149,7 @@ class Guard:
             weights_B=weights,
             kept_B=kept if self.config.mode == "drop" else np.ones(len(kept), bool),
             step_scale=step_scale if acts and scales else 1.0,
-            kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
+            kinds_B=[",".join(evidence.kinds) if evidence.kinds else "" for evidence in evidence_B],
             metrics=metrics,
         )
 
@@ -168,10 +169,10 @@ class Guard:
             [head.offline_successes for head in heads_P],
             [head.offline_trials for head in heads_P],
         )
-        beliefs = success_weights(genuine_P[groups], [item.likelihood_ratio for item in evidence_B])
+        beliefs = success_weights(genuine_P[groups], list(map(attrgetter("likelihood_ratio"), evidence_B)))
         flat = (successes_P == 0) | (successes_P == trials_P)
         metrics = {
-            "rlguard/flagged_share": sum(bool(item.kinds) for item in evidence_B) / len(evidence_B),
+            "rlguard/flagged_share": sum(map(bool, map(attrgetter("kinds"), evidence_B))) / len(evidence_B),
             "rlguard/unscored_share": float(1 - scored.mean()),
             "rlguard/flat_groups": float(flat.mean()),
         }
@@ -188,17 +189,16 @@ class Guard:
     def _chance(self, heads_P: list[Evidence], evidence_B: Sequence[Evidence]) -> np.ndarray:
         """Chance rate of each group: from other prompts' answers in training, on top of the offline one."""
         self.chance.fade(CHANCE_KEEP ** min(1.0, len(evidence_B) / CHANCE_STEP))
-        given: dict[str, dict[str | None, int]] = {}
-        for (gold, answer), count in Counter([(item.gold, item.answer) for item in evidence_B]).items():
-            if gold is not None:
-                given.setdefault(gold, {})[answer] = count
-        for gold, answers in given.items():
-            self.chance.add(gold, answers)
+        answers: dict[str, list[str | None]] = {}
+        for evidence in evidence_B:
+            if evidence.gold is not None:
+                answers.setdefault(evidence.gold, []).append(evidence.answer)
+        for gold, given in answers.items():
+            self.chance.add(gold, given)
         offline = [head.chance_rate for head in heads_P]
         return np.array(self.chance.smooth_rates([head.gold for head in heads_P], offline))
 
-    def _count_faults(self, evidence_B: Sequence[Evidence], rewards_B: Any) -> int:
-        faults = [item.fault for item in evidence_B if item.fault]
+    def _count_faults(self, faults: list[str], rewards_B: Any) -> int:
         if faults:
             self._say("detector", "a completion could not be read and is left to the trainer as it is: %s", faults[0])
         infinite = int(np.isinf(as_float(rewards_B)).sum())

@@ -135,9 +135,9 @@ def skill_likelihood(successes_P: np.ndarray, trials_P: np.ndarray, chance_P: np
         (P, GRID_POINTS) likelihoods on `SKILL_GRID`; the largest of each row is 1.
     """
     chance = np.clip(np.asarray(chance_P, float), 0.0, 1 - 1e-6)[:, None]
-    pass_rate = SKILL_GRID + (1 - SKILL_GRID) * chance
     k, n = np.asarray(successes_P, float)[:, None], np.asarray(trials_P, float)[:, None]
-    log_likelihood = k * np.log(pass_rate) + (n - k) * np.log1p(-pass_rate)
+    log_likelihood = k * np.log(SKILL_GRID + (1 - SKILL_GRID) * chance)
+    log_likelihood += (n - k) * np.log1p(-SKILL_GRID)  # 1 − p = (1 − q)(1 − c), and a row's constant cancels
     return np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
 
 

@@ -5,7 +5,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rlguard.answers import normalise_answer
 from rlguard.chance import ChanceRates
 
 
@@ -62,3 +65,39 @@ def test_counts_fade_and_survive_json():
     for _ in range(40):
         chance.fade(0.5)
     assert chance.state_dict()["misses"]["integer"] == {}
+
+
+@given(st.text(max_size=30) | st.from_regex(r"-?\d{1,4}([.,/]\d{1,4})?", fullmatch=True))
+def test_spelling_an_answer_twice_changes_nothing(text):
+    """What `ChanceRates.add` relies on when it looks an answer up before it spells it."""
+    once = normalise_answer(text)
+    assert normalise_answer(once) == once
+
+
+def test_faded_counts_are_forgotten_and_what_is_left_is_scaled():
+    chance = ChanceRates()
+    chance.add("5", ["3"] * 8)
+    chance.add("3", ["5"] * 8)
+    chance.add("7", ["99"])
+    for _ in range(20):
+        chance.fade(0.9)
+    matches, others = chance.counts("3")
+    assert matches == pytest.approx(8 * 0.9**20)
+    assert others == pytest.approx(9 * 0.9**20)
+    twin = ChanceRates()
+    twin.load_state_dict(json.loads(json.dumps(chance.state_dict())))
+    chance.fade(0.1)
+    twin.fade(0.1)
+    assert twin.counts("3") == chance.counts("3") == pytest.approx((0.8 * 0.9**20, 0.9 * 0.9**20))
+    assert "99" not in json.dumps(chance.state_dict())
+
+
+def test_few_counts_are_smoothed_by_what_is_expected():
+    chance = ChanceRates()
+    chance.add("5", ["3"] * 4)
+    chance.add("3", ["1"] * 4)
+    known, unknown, other, none = chance.smooth_rates(["3", "5", "yes", None], [0.25, math.nan, math.nan, 0.4])
+    assert known == pytest.approx((4 + 8 * 0.25) / 12)
+    assert unknown == pytest.approx((0 + 8 * 0.5) / 12)  # of 8 comparisons with another gold, 4 match
+    assert math.isnan(other)
+    assert none == 0.4

@@ -91,15 +91,15 @@ def time_steps(steps: int, seed: int) -> dict[str, float]:
     }
 
 
-def write_completion(rng: random.Random, characters: int) -> str:
-    """A long sum, step by step."""
-    total, parts, length = rng.randint(1, 99), [], 0
+def write_completion(rng: random.Random, characters: int, total: int) -> str:
+    """A long sum, step by step, that ends in `total`."""
+    start, parts, length = rng.randint(1, 99), [], 0
     while length < characters:
         term = rng.randint(1, 99)
         parts.append(
-            f"Now we add the next number: {total} + {term} = {total + term}, so we have {total + term} so far. "
+            f"Now we add the next number: {start} + {term} = {start + term}, so we have {start + term} so far. "
         )
-        total, length = total + term, length + len(parts[-1])
+        start, length = start + term, length + len(parts[-1])
     return "".join(parts) + f"The answer is \\boxed{{{total}}}."
 
 
@@ -108,10 +108,13 @@ def time_batch(rollouts: int = 4096, characters: int = 2000, repeats: int = 20) 
     from rlguard.guard import Guard, GuardConfig
 
     rng, noise = random.Random(0), np.random.default_rng(0)
-    texts = [write_completion(rng, characters) for _ in range(rollouts)]
+    golds = np.repeat(noise.integers(1000, size=rollouts // 8), 8)
+    correct = noise.random(rollouts) < np.repeat(noise.random(rollouts // 8), 8)
+    answers = np.where(correct, golds, golds + noise.integers(1, 1000, rollouts))
+    outcomes = correct.astype(float)
+    texts = [write_completion(rng, characters, int(answer)) for answer in answers]
     prompts = [f"What is the sum of the numbers of list {n // 8}?" for n in range(rollouts)]
-    rows = [{"answer": str(n // 8 % 97), "rlguard_id": f"prompt {n // 8}"} for n in range(rollouts)]
-    outcomes = (noise.random(rollouts) < 0.2).astype(float)
+    rows = [{"answer": str(gold), "rlguard_id": f"prompt {n // 8}"} for n, gold in enumerate(golds)]
     advantages, groups = noise.normal(size=rollouts), np.arange(rollouts) // 8
     found = []
     for workers in (0, 1, 2):

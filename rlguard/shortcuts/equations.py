@@ -38,6 +38,7 @@ _PLAIN = re.compile(  # whole equations of plain numbers, with nothing beside th
     r"|[\w.,]\w|[ \t]*\*)"
 )
 _SIMPLE = re.compile(r"(\d{1,15})\ ?([-+*×])\ ?(\d{1,15})\ ?&?=\ ?(\d{1,15})")
+_OPERATOR = re.compile(r"[-+*/×÷·−\\]")
 _PLAIN_TOKEN = re.compile(r"\d+(?:\.\d+)?|[-+*/×÷·−]|\\[a-z]+")
 _WORD_RELATION = frozenset("iegm")
 _ABOUT = frozenset("≈\\")
@@ -98,9 +99,11 @@ def find_equations(text: str, moduli: tuple[int, ...] = ()) -> list[Equation]:
         if following and following.start() <= place:
             start, end = following.span()
             if start >= done and (budget := budget - (end - start)) >= 0:
-                true = _read_simple(text, start, end)
-                equations += [true] if true else _check_chain(text, _read_plain(text, start, end), moduli)
                 done = end
+                if true := _read_simple(text, start, end, moduli):
+                    equations.append(true)
+                elif _OPERATOR.search(text, start, end):
+                    equations += _check_chain(text, _read_plain(text, start, end), moduli)
                 continue
         if not _BEFORE_SIGN.search(text[max(done, place - 36) : place].rstrip()):
             continue
@@ -129,15 +132,16 @@ def _find_lines(text: str, done: int, place: int, stop: int) -> tuple[int, int]:
     return start, stop if end < 0 else end
 
 
-def _read_simple(text: str, start: int, end: int) -> Equation | None:
-    """The commonest shape, `a op b = c` in whole numbers, if it is true."""
+def _read_simple(text: str, start: int, end: int, moduli: tuple[int, ...]) -> Equation | None:
+    """The commonest shape, `a op b = c` in whole numbers, if it is true or true by a modulus."""
     simple = _SIMPLE.fullmatch(text, start, end)
     if simple is None:
         return None
     left, right, stated = int(simple[1]), int(simple[3]), int(simple[4])
     sign = simple[2]
     value = left + right if sign == "+" else left - right if sign == "-" else left * right
-    return Equation(start, end, value, stated, 1, (left, right), True) if value == stated else None
+    true = value == stated or _congruent(value, stated, moduli)
+    return Equation(start, end, value, stated, 1, (left, right), True) if true else None
 
 
 def _read_plain(text: str, start: int, end: int) -> list[Side]:
