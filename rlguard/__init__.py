@@ -6,7 +6,7 @@
     rlguard.filter_dataset         keep or drop rows by pass rate, with a reason; filter_file streams
     rlguard.detect_shortcuts       answer repetition and skipped computation in completions
     rlguard.rewrite_advantages     lucky successes count for less
-    rlguard.GuardConfig            settings of the training plugins in rlguard.integrations
+    rlguard.Guard, GuardConfig     the guard of a training run; adapters for trainers are in rlguard.integrations
 
 Names load when they are used: importing rlguard pulls in neither torch, vllm nor trl.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlguard.config import GuardConfig
     from rlguard.difficulty import estimate_pass_rates
     from rlguard.filtering import filter_dataset, filter_file
+    from rlguard.guard import Guard
     from rlguard.preflight import check_preflight
     from rlguard.published import read_known, read_published
     from rlguard.scan import scan_rollouts
@@ -41,6 +42,7 @@ _HOMES = {
     "Rules": "rlguard.verdicts",
     "read_known": "rlguard.published",
     "read_published": "rlguard.published",
+    "Guard": "rlguard.guard",
     "GuardConfig": "rlguard.config",
     "scan_rollouts": "rlguard.scan",
     "detect_shortcuts": "rlguard.shortcuts",
@@ -52,7 +54,7 @@ _HOMES = {
 }
 __all__ = [  # noqa: RUF022 - in the order of a run
     "estimate_pass_rates", "Plan", "check_preflight", "read_published", "read_known", "filter_dataset", "filter_file",
-    "Rules", "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "GuardConfig",
+    "Rules", "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "Guard", "GuardConfig",
     "Finding", "InputError", "PassRate", "Rollout", "Sampling",
 ]  # fmt: skip
 

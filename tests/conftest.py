@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,3 +42,11 @@ class FakeEngine:
 def tiny_model() -> str:
     """Folder of the tiny reasoning model that the repository carries."""
     return str(TINY)
+
+
+@pytest.fixture(scope="module")
+def quick_gc() -> Iterator[None]:
+    """Every training run begins with a collection, which goes through all that was imported: sets that aside."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_gc")
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 

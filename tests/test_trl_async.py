@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import json
 import logging
 import queue
@@ -22,6 +21,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_gc")
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 pytest.importorskip("aiohttp")
@@ -88,14 +88,6 @@ def tiny_tokenizer():
 
 class GuardedLoop(GuardLoopMixin, _AsyncRolloutLoop):
     pass
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_gc():
-    """Every training run begins with a collection, which goes through all that was imported: set that aside."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ The lists of values are compared with those in TRL's source: a new value fails a
 from __future__ import annotations
 
 import ast
-import gc
 import inspect
 import json
 import math
@@ -16,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.usefixtures("quick_gc")
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
@@ -35,14 +35,6 @@ SCALE_REWARDS = ["group", "batch", "none"]
 AGGREGATIONS = ["sum_then_normalize", "normalize_then_sum"]
 SMALL = {"max_steps": 1, "per_device_train_batch_size": 8, "max_completion_length": 6}
 RATE = 2e-4  # tiny_reasoner's learning rate
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_gc():
-    """Every training run begins with a collection, which goes through all that was imported: set that aside."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def every_fourth(completions, **_):
