@@ -119,7 +119,7 @@ def rewrite_advantages(
     host = as_float(advantages_B)
     columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
     rewards, outcomes, weights = columns["rewards"], columns["outcomes"], columns["weights"]
-    _, groups = np.unique(_to_numpy(group_ids_B), return_inverse=True)
+    _, groups = np.unique(as_array(group_ids_B), return_inverse=True)
     if len(groups) != len(host):
         raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
     total = rewards if total_rewards_B is None else as_float(total_rewards_B)
@@ -231,7 +231,8 @@ def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _to_numpy(values: Any) -> np.ndarray:
+def as_array(values: Any) -> np.ndarray:
+    """Numbers of any kind (list, numpy, torch on any device) as numpy."""
     if hasattr(values, "detach"):  # torch, without importing it
         values = values.detach().cpu()
         values = (values.double() if values.is_floating_point() else values).numpy()  # numpy knows no bfloat16
@@ -242,7 +243,7 @@ def as_float(values: Any) -> np.ndarray:
     """Numbers of any kind (list with None, numpy, torch on any device) as float64; None is NaN."""
     if isinstance(values, list):
         values = [np.nan if value is None else value for value in values]
-    return _to_numpy(values).astype(float)
+    return as_array(values).astype(float)
 
 
 def _like(host: Any, values: np.ndarray, changed: np.ndarray) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.advantage import as_float, measure_step_scale, rewrite_advantages, success_weights
+from rlguard.advantage import as_array, as_float, measure_step_scale, rewrite_advantages, success_weights
 from rlguard.chance import ChanceRates
 from rlguard.config import GuardConfig
 from rlguard.evidence import Evidence
@@ -120,7 +120,7 @@ class Guard:
         """
         try:
             outcomes = as_float(outcomes_B)
-            _, first_P, groups = np.unique(np.asarray(group_ids_B), return_index=True, return_inverse=True)
+            _, first_P, groups = np.unique(as_array(group_ids_B), return_index=True, return_inverse=True)
             beliefs, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
             success = outcomes > 0
             faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]

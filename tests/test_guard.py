@@ -302,3 +302,17 @@ def test_infinite_rewards_are_counted_and_take_nobody_along(bad, caplog):
     assert np.isfinite(judged.advantages_B).all()
     assert judged.advantages_B[4] > 0.5
     assert caplog.text.count("a reward is infinite") == 1
+
+
+def test_tensors_come_back_as_tensors():
+    torch = pytest.importorskip("torch")
+    guard, evidence, outcomes = seasoned()
+    twin = Guard()
+    twin.load_state_dict(guard.state_dict())
+    advantages = torch.tensor(host(outcomes), dtype=torch.float32)
+    rewards, groups = torch.tensor(outcomes), torch.tensor(GROUPS)
+    found = guard.judge(evidence, advantages, rewards, rewards, groups)
+    expected = twin.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    assert found.metrics["rlguard/faults"] == 0
+    assert found.advantages_B.dtype == torch.float32
+    np.testing.assert_allclose(found.advantages_B.numpy(), expected.advantages_B, atol=1e-6)
