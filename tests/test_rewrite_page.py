@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from benchmarks.rewrite.simulate import G, dr_grpo, grpo, lucky_share, simulate
+from benchmarks.methods import dr_grpo, grpo
+from benchmarks.rewrite.simulate import G, lucky_share, simulate
 from rlguard.advantage import CHANCE_FLOOR, genuine_probability, rewrite_advantages, success_weights
 from rlguard.stats import SKILL_GRID, beta_weights
 from rlguard.tracker import PassRateTracker

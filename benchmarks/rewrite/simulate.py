@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ import numpy as np
 
 from rlguard.advantage import rewrite_advantages, success_weights
 from rlguard.tracker import PassRateTracker
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.methods import dr_grpo, grpo, s_grpo, threshold
 
 G = 8
 PROMPTS_PER_KIND, BATCH, VISITS = 64, 32, 8
@@ -65,30 +69,6 @@ def draw_groups(rng: np.random.Generator, prompts_P: np.ndarray, q_P: np.ndarray
     lucky = ~genuine & (rng.random((len(q_P), G)) < c_P[:, None])
     shows = rng.random((len(q_P), G)) < np.where(genuine, SHOWS["genuine"], SHOWS["lucky"])
     return Groups(prompts_P, genuine, lucky, shows, rng.binomial(64, c_P) / 64)
-
-
-def dr_grpo(passed_PG: np.ndarray) -> np.ndarray:
-    """A = r − mean (arXiv 2503.20783)."""
-    return passed_PG - passed_PG.mean(axis=1, keepdims=True)
-
-
-def grpo(passed_PG: np.ndarray) -> np.ndarray:
-    """A = (r − mean) / std, as TRL and verl compute it: sample std, 1e-4 beside it."""
-    return dr_grpo(passed_PG) / (passed_PG.std(axis=1, ddof=1, keepdims=True) + 1e-4)
-
-
-def s_grpo(passed_PG: np.ndarray, flip_rate: float = 0.15) -> np.ndarray:
-    """GRPO's advantages times w = (1 − 2p)·√(t(1 − t) / (r̄(1 − r̄))), t = clip((r̄ − p)/(1 − 2p)) (arXiv 2508.05928)."""
-    mean = passed_PG.mean(axis=1, keepdims=True)
-    t = ((mean - flip_rate) / (1 - 2 * flip_rate)).clip(0, 1)
-    spread = mean * (1 - mean)
-    weight = (1 - 2 * flip_rate) * np.sqrt(np.divide(t * (1 - t), spread, where=spread > 0, out=np.zeros_like(spread)))
-    return weight * grpo(passed_PG)
-
-
-def threshold(passed_PG: np.ndarray, least: float = 0.26) -> np.ndarray:
-    """GRPO in the groups whose own pass rate is above `least`, nothing in the others."""
-    return grpo(passed_PG) * (passed_PG.mean(axis=1, keepdims=True) > least)
 
 
 class Rewrite:
