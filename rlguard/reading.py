@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
@@ -47,6 +48,7 @@ class EvidenceReader:
         self._workers = min(4, max(1, (os.cpu_count() or 2) // 2)) if workers is None else workers
         self._eager = workers is not None
         self._threads: ThreadPoolExecutor | None = None
+        self._said = False
         self._idle: SimpleQueue[subprocess.Popen] = SimpleQueue()
 
     def read(
@@ -86,23 +88,27 @@ class EvidenceReader:
         return lambda: [evidence for future in futures for evidence in future.result()]
 
     def _ask(self, rows: Rows) -> list[Evidence]:
-        """Has one chunk read by a process; should that die, reads it here."""
+        """Has one chunk read by a process; should that die, or not start, reads it here."""
+        process = None
         try:
-            process = self._idle.get_nowait()
-        except Empty:
-            process = self._start()
-        try:
+            process = self._take_process()
             _send(process.stdin, (rows, self._options))
             evidence: list[Evidence] = pickle.load(process.stdout)  # type: ignore[arg-type]
         except Exception as error:
-            logger.warning("rlguard: a reading process failed (%r); its completions are read by the trainer's", error)
-            process.kill()
-            process.wait()
+            if not self._said:
+                self._said = True
+                logger.warning("rlguard: a reading process failed, the trainer's reads in its place: %r", error)
+            if process is not None:
+                process.kill()
+                process.wait()
             return _read_rows(rows, self._options)
         self._idle.put(process)
         return evidence
 
-    def _start(self) -> subprocess.Popen:
+    def _take_process(self) -> subprocess.Popen:
+        """One that has nothing to do, or a new one; there are never more than threads."""
+        with suppress(Empty):
+            return self._idle.get_nowait()
         command = [sys.executable, "-c", BOOT, *sys.path]
         # In a group of its own: Ctrl-C is for the trainer.
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)

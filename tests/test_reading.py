@@ -51,6 +51,15 @@ def test_a_process_that_dies_is_replaced_and_nothing_is_lost(caplog):
     assert repr(reader.read(PROMPTS, COMPLETIONS, DATA)) == repr(read_here())
 
 
+def test_processes_that_do_not_start_are_said_once_and_nothing_is_lost(caplog, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("rlguard.reading.subprocess.Popen", fail)
+    assert repr(EvidenceReader(workers=2).read(PROMPTS, COMPLETIONS, DATA)) == repr(read_here())
+    assert caplog.text.count("no more processes") == 1
+
+
 def test_short_batches_start_no_process_by_themselves():
     reader = EvidenceReader()
     reader.read(PROMPTS, COMPLETIONS, DATA)

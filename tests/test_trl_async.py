@@ -541,7 +541,11 @@ def test_a_worker_of_another_kind_is_refused_with_advice(tmp_path, server):
 @pytest.mark.parametrize(
     ("owner", "name", "says"),
     [
-        (_AsyncRolloutLoop, "_score_group", r"_AsyncRolloutLoop\._score_group\(self, group\) is \(self, other\)"),
+        (
+            _AsyncRolloutLoop,
+            "_score_group",
+            r"_score_group\(self, group\), but here it is \(self, other\)",
+        ),
         (AsyncGRPOTrainer, "training_step", r"AsyncGRPOTrainer\.training_step"),
         (async_grpo_trainer.DataCollatorForRollout, "torch_call", "DataCollatorForRollout"),
     ],

@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
 
 MODEL = ROOT / "recipes" / "tiny_reasoner" / "model"
-PRIOR, LEARNABLE = ("add", "sub", "mul"), "mix"
 KINDS = ("unlearnable", "mislabelled", "guessable", "rare_valid")
 BATCH = 16
 """Prompts a step; fewer kept problems than that are not trained on."""
@@ -60,7 +59,7 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
     from benchmarks.efficacy.arms import ARMS
-    from benchmarks.efficacy.measures import Recorder, make_reward, measure_ends
+    from benchmarks.efficacy.measures import LEARNABLE, Recorder, make_reward, measure_ends
 
     torch.set_num_threads(1)
     disable_progress_bars()

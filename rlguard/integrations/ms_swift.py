@@ -23,7 +23,7 @@ from rlguard.advantage import as_float
 from rlguard.config import GuardConfig
 from rlguard.evidence import Evidence
 from rlguard.guard import Guard
-from rlguard.integrations.seams import check_seam, find_reward
+from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward
 
 try:
     import swift
@@ -37,7 +37,6 @@ except ImportError as error:
         f"rlguard.integrations.ms_swift needs ms-swift: pip install 'ms-swift>=4.6,<4.7' ({error})"
     ) from error
 
-STATE_FILE = "rlguard_state.json"
 SEAM = ["self", "samples", "rewards_per_func", "batch_encoded_inputs"]
 ADVICE = f"This is ms-swift {swift.__version__}; install one that rlguard knows: pip install 'ms-swift>=4.6,<4.7'"
 

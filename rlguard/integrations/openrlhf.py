@@ -24,7 +24,7 @@ from typing import Any
 
 from rlguard.config import GuardConfig
 from rlguard.guard import Guard
-from rlguard.integrations.seams import check_seam
+from rlguard.integrations.seams import STATE_FILE, check_seam
 
 try:
     import torch
@@ -33,7 +33,6 @@ except ImportError as error:
         f"rlguard.integrations.openrlhf needs torch: pip install 'openrlhf>=0.11,<0.12' ({error})"
     ) from error
 
-STATE_FILE = "rlguard_state.json"
 ADVICE = "Install a version that rlguard knows: pip install 'openrlhf>=0.11,<0.12'"
 ESTIMATORS = ("reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce")
 

@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+STATE_FILE = "rlguard_state.json"
+"""What the guard's state is called beside a trainer's checkpoint."""
+
 
 def check_seam(name: str, function: Any, expected: Sequence[str], advice: str) -> None:
     """Compares the parameters of a host's function with those that an adapter was written for.

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import check_seam
+from rlguard.integrations.seams import STATE_FILE, check_seam
 
 try:
     import torch
@@ -37,7 +37,6 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "rlguard_state"
 OVERRIDE, OWN = "trainer.override_entrypoint=", "rlguard."
 WRAPPED = {
     "compute_advantages_and_returns": ["self", "data"],

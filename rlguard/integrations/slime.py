@@ -22,10 +22,10 @@ import numpy as np
 from rlguard.advantage import as_float
 from rlguard.config import GuardConfig
 from rlguard.guard import Guard
+from rlguard.integrations.seams import STATE_FILE
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "rlguard_state.json"
 CENTRED = ("grpo", "gspo", "cispo", "reinforce_plus_plus_baseline")
 DIVIDED = ("grpo", "gspo", "cispo")
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import check_seam, find_reward
+from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward
 from rlguard.types import is_same_model
 
 try:
@@ -32,7 +32,6 @@ except ImportError as error:
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "rlguard_state.json"
 WRAPPED = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     "_generate_and_score_completions": ["self", "inputs"],

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import math
 import shutil
@@ -27,12 +26,11 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import find_reward
-from rlguard.integrations.trl import STATE_FILE, StepScaler, warn_of_other_model
+from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward
+from rlguard.integrations.trl import ADVICE, StepScaler, warn_of_other_model
 
 try:
     import torch
-    import trl
     from trl.experimental.async_grpo import AsyncGRPOTrainer
     from trl.experimental.async_grpo.async_grpo_trainer import DataCollatorForRollout
     from trl.experimental.async_grpo.async_rollout_worker import (
@@ -61,7 +59,6 @@ READ = {
     RolloutGroup: {"prompts", "completions", "completions_sequences", "reward_kwargs", "group_id"},
     RolloutSample: {"input_ids", "completion_mask", "advantage", "metrics"},
 }
-KNOWN = "Install a version that rlguard knows: pip install 'trl>=1.16,<1.17'"
 HOST_SQUARE, KEPT_SQUARE = "rlguard/host_square", "rlguard/kept_square"
 SQUARES = "rlguard_squares"
 NO_ROWS = [TrainingSequence([], [], [], "")]
@@ -69,21 +66,17 @@ NO_ROWS = [TrainingSequence([], [], [], "")]
 
 def check_signatures() -> None:
     """Raises RuntimeError when the installed TRL is not put together as the one that this adapter was written for."""
-    faults = []
     for (owner, name), expected in WRAPPED.items():
-        method = getattr(owner, name, None)
-        found = list(inspect.signature(method).parameters) if method else None
-        if found != expected:
-            came = "missing" if found is None else f"({', '.join(found)})"
-            faults.append(f"{owner.__name__}.{name}({', '.join(expected)}) is {came}")
-    for record, names in READ.items():
-        faults += [f"{record.__name__}.{name} is missing" for name in sorted(names - {f.name for f in fields(record)})]
+        check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, ADVICE)
+    faults = [
+        f"{record.__name__}.{name} is missing"
+        for record, names in READ.items()
+        for name in sorted(names - {field.name for field in fields(record)})
+    ]
     if getattr(AsyncRolloutWorker, "_loop_cls", None) is not _AsyncRolloutLoop:
         faults.append("AsyncRolloutWorker does not start its `_loop_cls`")
     if faults:
-        raise RuntimeError(
-            f"rlguard wraps TRL's asynchronous GRPO, but in TRL {trl.__version__} {'; '.join(faults)}. {KNOWN}"
-        )
+        raise RuntimeError(f"rlguard does not know this TRL: {'; '.join(faults)}. {ADVICE}")
 
 
 class GuardLoopMixin:
@@ -258,7 +251,7 @@ class GuardAsyncMixin:
         inner = getattr(loader, "base_dataloader", loader)  # accelerate's dispatcher iterates over the one within
         if not isinstance(inner.collate_fn, DataCollatorForRollout):
             came = type(inner.collate_fn).__name__
-            raise RuntimeError(f"rlguard expected TRL to collate with DataCollatorForRollout, got {came}. {KNOWN}")
+            raise RuntimeError(f"rlguard expected TRL to collate with DataCollatorForRollout, got {came}. {ADVICE}")
         inner.collate_fn = functools.partial(collate, inner.collate_fn)
         return loader
 

@@ -23,12 +23,11 @@ import numpy as np
 
 from rlguard.advantage import as_float
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import check_seam
+from rlguard.integrations.seams import STATE_FILE, check_seam
 from rlguard.integrations.verl import NAME, read_options, rewrite
 
 logger = logging.getLogger(__name__)
 
-STATE_FILE = "rlguard_state.json"
 COLUMNS = ["rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate"]
 WRAPPED = {
     "_compute_advantage": ["self", "batch", "metrics"],
