@@ -107,16 +107,13 @@ class ChanceRates:
     def fade(self, keep: float) -> None:
         """Scales every count by `keep` in (0, 1]. Answers whose count has become negligible are forgotten in time."""
         self._unit *= keep
-        if self._unit < FORGET:
-            self._rescale(FORGET)
-
-    def _rescale(self, least: float = 0.0) -> None:
-        """Makes the unit 1 again, leaving out answers and golds with a count under `least`."""
+        if self._unit >= FORGET:
+            return
         self._totals = {kind: total * self._unit for kind, total in self._totals.items()}
         for table in (self._golds, self._misses):
             for kind, counts in table.items():
                 scaled = ((answer, count * self._unit) for answer, count in counts.items())
-                table[kind] = {answer: count for answer, count in scaled if count >= least}
+                table[kind] = {answer: count for answer, count in scaled if count >= FORGET}
         self._unit = 1.0
 
     def state_dict(self) -> dict[str, Any]:
