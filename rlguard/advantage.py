@@ -23,14 +23,19 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.stats import SKILL_GRID, skill_likelihood, skill_posterior
+from rlguard.stats import SKILL_GRID, pass_likelihood, weigh_luck
 
 CHANCE_FLOOR = 0.01
 """Smallest chance rate: verifiers err and flawed reasoning sometimes lands on the answer, so luck is never 0."""
 
 
 def genuine_probability(
-    successes_P: Any, trials_P: Any, chance_P: Any, prior: np.ndarray, chance_floor: float = CHANCE_FLOOR
+    successes_P: Any,
+    trials_P: Any,
+    chance_P: Any,
+    prior: np.ndarray,
+    chance_floor: float = CHANCE_FLOOR,
+    correlation_P: Any = 0.0,
 ) -> np.ndarray:
     """P(a success is genuine) for each prompt, before looking at the completion.
 
@@ -40,6 +45,7 @@ def genuine_probability(
         chance_P: (P,) chance rate in [0, 1]; NaN means unknown and takes the floor.
         prior: (GRID_POINTS,) or (P, GRID_POINTS) masses over the skill rate (`stats.beta_weights`).
         chance_floor: Smallest chance rate.
+        correlation_P: (P,) or one intraclass correlation of luck within a prompt, in [0, 1] (`stats.skill_likelihood`).
 
     Returns:
         (P,) probabilities in [0, 1].
@@ -49,9 +55,11 @@ def genuine_probability(
     [0.07, 0.89]
     """
     chance = np.nan_to_num(np.asarray(chance_P, float), nan=0.0).clip(chance_floor, 1.0)
-    likelihood = skill_likelihood(np.asarray(successes_P, float), np.asarray(trials_P, float), chance)
-    skill = skill_posterior(likelihood, prior) @ SKILL_GRID
-    return skill / (skill + (1 - skill) * chance)
+    likelihood = pass_likelihood(successes_P, trials_P)
+    mass = prior * weigh_luck(likelihood, chance, correlation_P) + 1e-300
+    skill = mass @ SKILL_GRID / mass.sum(axis=1)
+    passing = (prior * weigh_luck(likelihood * SKILL_GRID, chance, correlation_P)).sum(axis=1) / mass.sum(axis=1)
+    return skill / np.maximum(passing, skill + (1 - skill) * chance)  # its own luck so far, or anew: the larger
 
 
 def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0) -> np.ndarray:

@@ -9,6 +9,7 @@ has collapsed onto one answer gets a rate of 1 for it. Right answers never enter
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any
@@ -18,6 +19,8 @@ from rlguard.stats import binomial_interval
 
 FORGET = 0.05
 """Counts under this may be forgotten: one completion after 28 fadings by 0.9, when 10 times as many have come."""
+CORRELATION, WEIGHT = 0.2, 16.0
+"""How far rollouts of a prompt are thought to guess alike before any were seen, and how many wrong ones that weighs."""
 
 
 class ChanceRates:
@@ -34,6 +37,7 @@ class ChanceRates:
         self._totals: dict[str, float] = {}  # answer type -> completions
         self._golds: dict[str, dict[str, float]] = {}  # type -> gold -> completions of prompts with that gold
         self._misses: dict[str, dict[str, float]] = {}  # type -> answer -> completions that gave it wrongly
+        self._repeats: dict[str, tuple[float, float]] = {}  # type -> excess of repeated wrong answers, and its limit
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
 
     def add(self, gold: Any, answers: Sequence[str | None] | Mapping[str | None, int]) -> None:
@@ -61,17 +65,60 @@ class ChanceRates:
         others = self._totals.get(kind, 0.0) - self._golds.get(kind, {}).get(target, 0.0)
         return self._misses.get(kind, {}).get(target, 0.0) * self._unit, max(others, 0.0) * self._unit
 
+    def compare(self, gold: Any, answers: Sequence[str | None]) -> None:
+        """Counts how the rollouts of one prompt repeat each other's wrong answers, after `add` of its batch.
+
+        Given a wrong answer, how often does another rollout of the prompt give it too, and how often do other prompts'?
+        Answers in common with other prompts are chance; those beyond are this prompt's own guess.
+        """
+        target, kind = normalise_answer(gold), answer_type(gold)
+        given = Counter(normalise_answer(answer) for answer in answers if answer is not None)
+        excess = limit = 0.0
+        for answer, count in given.items():
+            others = (self._totals[kind] - self._golds[kind].get(answer, 0.0)) * self._unit - len(answers)
+            if answer == target or others <= 0 or len(answers) < 2:
+                continue
+            elsewhere = max(self._misses[kind].get(answer, 0.0) * self._unit - count, 0.0) / others
+            excess += count * ((count - 1) / (len(answers) - 1) - elsewhere)
+            limit += count * (1 - elsewhere)
+        old_excess, old_limit = self._repeats.get(kind, (0.0, 0.0))
+        self._repeats[kind] = (old_excess + excess / self._unit, old_limit + limit / self._unit)
+
+    def correlation(self, gold: Any) -> float:
+        """How far rollouts of one prompt guess alike, for answers of this type: an intraclass correlation in [0, 1].
+
+        0 when they are as different as those of different prompts, 1 when a prompt always gets the same wrong answer.
+        A few rollouts' worth of `CORRELATION` speaks as well.
+
+        >>> chance, prompts = ChanceRates(), [(str(gold), [str(gold + 50)] * 8) for gold in range(40)]
+        >>> for gold, answers in prompts:
+        ...     chance.add(gold, answers)
+        >>> for gold, answers in prompts:
+        ...     chance.compare(gold, answers)
+        >>> round(chance.correlation("7"), 2)
+        0.96
+        """
+        excess, limit = self._repeats.get(answer_type(gold), (0.0, 0.0))
+        excess, limit = excess * self._unit + CORRELATION * WEIGHT, limit * self._unit + WEIGHT
+        return min(max(excess / limit, 0.0), 1.0)
+
     def rate(self, gold: Any) -> float:
         """The chance rate of a gold answer in [0, 1]; NaN when no other prompt has an answer of its type."""
         matches, others = self.counts(gold)
         return matches / others if others > 0 else math.nan
 
-    def smooth_rates(self, golds: Sequence[Any], expected: Sequence[float], weight: float = 8.0) -> list[float]:
+    def smooth_rates(
+        self, golds: Sequence[Any], expected: Sequence[float], own: Sequence[int], weight: float = 8.0
+    ) -> list[float]:
         """Chance rates in which an expectation speaks as well as the counts, so that few counts cannot say 0 or 1.
+
+        Never less than the share of other prompts that have the same gold answer: a policy that has learnt which
+        answers are common guesses so well, whatever it answers where it is wrong.
 
         Args:
             golds: Gold answers; None is a prompt without one, whose rate is what was expected.
             expected: Chance rates known beforehand; NaN takes how often answers of this type match other golds.
+            own: How many of the completions counted last are the prompt's own.
             weight: How many completions the expectation weighs.
 
         Returns:
@@ -79,7 +126,7 @@ class ChanceRates:
         """
         means: dict[str, float] = {}
         rates = []
-        for gold, known in zip(golds, expected, strict=True):
+        for gold, known, count in zip(golds, expected, own, strict=True):
             if gold is None:
                 rates.append(known)
                 continue
@@ -87,7 +134,11 @@ class ChanceRates:
             if math.isnan(known):
                 known = means[kind] if kind in means else means.setdefault(kind, self._mean_rate(kind))
             matches, others = self.counts(gold)
-            rates.append((matches + weight * known) / (others + weight))
+            all_others = self._totals.get(kind, 0.0) * self._unit - count
+            alike = max(all_others - others, 0.0)
+            rates.append(
+                max((matches + weight * known) / (others + weight), (alike + weight * known) / (all_others + weight))
+            )
         return rates
 
     def _mean_rate(self, kind: str) -> float:
@@ -110,6 +161,7 @@ class ChanceRates:
         if self._unit >= FORGET:
             return
         self._totals = {kind: total * self._unit for kind, total in self._totals.items()}
+        self._repeats = {kind: (a * self._unit, b * self._unit) for kind, (a, b) in self._repeats.items()}
         for table in (self._golds, self._misses):
             for kind, counts in table.items():
                 scaled = ((answer, count * self._unit) for answer, count in counts.items())
@@ -118,11 +170,18 @@ class ChanceRates:
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state."""
-        return {"totals": self._totals, "golds": self._golds, "misses": self._misses, "unit": self._unit}
+        return {
+            "totals": self._totals,
+            "golds": self._golds,
+            "misses": self._misses,
+            "repeats": {kind: list(counts) for kind, counts in self._repeats.items()},
+            "unit": self._unit,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self._totals = dict(state["totals"])
         self._golds = {kind: dict(counts) for kind, counts in state["golds"].items()}
         self._misses = {kind: dict(counts) for kind, counts in state["misses"].items()}
+        self._repeats = {kind: (float(a), float(b)) for kind, (a, b) in state.get("repeats", {}).items()}
         self._unit = float(state["unit"])

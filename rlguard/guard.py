@@ -160,7 +160,7 @@ class Guard:
         scored, success = ~np.isnan(outcomes), outcomes > 0
         trials_P = np.bincount(groups, scored, len(heads_P))
         successes_P = np.bincount(groups, success, len(heads_P))
-        chance_P = self._chance(heads_P, evidence_B)
+        chance_P, correlation_P = self._chance(heads_P, evidence_B, groups)
         genuine_P = self.tracker.judge(
             [head.prompt_id for head in heads_P],
             successes_P,
@@ -168,6 +168,7 @@ class Guard:
             chance_P,
             [head.offline_successes for head in heads_P],
             [head.offline_trials for head in heads_P],
+            correlation_P,
         )
         beliefs = success_weights(genuine_P[groups], list(map(attrgetter("likelihood_ratio"), evidence_B)))
         flat = (successes_P == 0) | (successes_P == trials_P)
@@ -180,23 +181,30 @@ class Guard:
             metrics["rlguard/lucky_share"] = float(1 - beliefs[success].mean())
         if not np.isnan(chance_P).all():
             metrics["rlguard/chance_rate"] = float(np.nanmean(chance_P))
+            metrics["rlguard/chance_correlation"] = float(correlation_P.mean())
         if not scored.any():
             self._say("unscored", "no rollout of a batch could be judged: the verifier gave no outcome")
         elif flat.all():
             self._say("flat", "no group of a batch has both right and wrong rollouts: nothing to judge in it")
         return beliefs, metrics
 
-    def _chance(self, heads_P: list[Evidence], evidence_B: Sequence[Evidence]) -> np.ndarray:
-        """Chance rate of each group: from other prompts' answers in training, on top of the offline one."""
+    def _chance(
+        self, heads_P: list[Evidence], evidence_B: Sequence[Evidence], groups: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Chance rate of each group, from other prompts' answers in training on top of the offline one, and the
+        correlation of luck within it."""
         self.chance.fade(CHANCE_KEEP ** min(1.0, len(evidence_B) / CHANCE_STEP))
-        answers: dict[str, list[str | None]] = {}
-        for evidence in evidence_B:
-            if evidence.gold is not None:
-                answers.setdefault(evidence.gold, []).append(evidence.answer)
-        for gold, given in answers.items():
-            self.chance.add(gold, given)
-        offline = [head.chance_rate for head in heads_P]
-        return np.array(self.chance.smooth_rates([head.gold for head in heads_P], offline))
+        golds = [head.gold for head in heads_P]
+        answers_P: list[list[str | None]] = [[] for _ in heads_P]
+        for group, evidence in zip(groups.tolist(), evidence_B, strict=True):
+            answers_P[group].append(evidence.answer)
+        known = [(gold, answers) for gold, answers in zip(golds, answers_P, strict=True) if gold is not None]
+        for gold, answers in known:
+            self.chance.add(gold, answers)
+        for gold, answers in known:
+            self.chance.compare(gold, answers)
+        chance_P = self.chance.smooth_rates(golds, [head.chance_rate for head in heads_P], list(map(len, answers_P)))
+        return np.array(chance_P), np.array([self.chance.correlation(gold) for gold in golds])
 
     def _count_faults(self, faults: list[str], rewards_B: Any) -> int:
         if faults:

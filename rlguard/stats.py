@@ -6,7 +6,7 @@ scipy is imported where it is used: `import rlguard` must stay fast.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,25 +120,90 @@ def beta_weights(alpha: float, beta: float) -> np.ndarray:
     return np.diff(betainc(alpha, beta, _GRID_EDGES))
 
 
-def skill_likelihood(successes_P: np.ndarray, trials_P: np.ndarray, chance_P: np.ndarray) -> np.ndarray:
+def skill_likelihood(
+    successes_P: np.ndarray, trials_P: np.ndarray, chance_P: np.ndarray, correlation_P: Any = 0.0
+) -> np.ndarray:
     """Likelihood of each prompt's *skill rate* q: how often the model really solves it.
 
-    A rollout passes by solving, or else by luck with the chance rate c, so the pass rate is p = q + (1 − q)·c
-    (the guessing model of classical test theory) and k of n rollouts pass with likelihood p^k (1 − p)^(n − k).
+    A rollout passes by solving, or else by luck, so k of n rollouts pass with likelihood p^k (1 − p)^(n − k) where
+    p = q + (1 − q)·L. Luck L belongs to the prompt: a guess that a policy repeats is right every time or never. Over
+    prompts it is Beta distributed with the chance rate as mean and the intraclass correlation as spread, so that 0 is
+    the guessing model of classical test theory, L = c, and near 1 a prompt's rollouts are lucky together.
 
     Args:
         successes_P: Successes per prompt, ≥ 0; fractions are fine (decayed counts).
         trials_P: Trials per prompt, ≥ successes.
-        chance_P: Chance rate per prompt, in [0, 1].
+        chance_P: Chance rate c per prompt, in [0, 1].
+        correlation_P: Intraclass correlation of luck, in [0, 1]; per prompt or one for all.
 
     Returns:
         (P, GRID_POINTS) likelihoods on `SKILL_GRID`; the largest of each row is 1.
     """
-    chance = np.clip(np.asarray(chance_P, float), 0.0, 1 - 1e-6)[:, None]
+    likelihood_PS = weigh_luck(pass_likelihood(successes_P, trials_P), chance_P, correlation_P)
+    return likelihood_PS / likelihood_PS.max(axis=1, keepdims=True)
+
+
+def pass_likelihood(successes_P: Any, trials_P: Any) -> np.ndarray:
+    """Likelihood of each prompt's *pass rate* on `SKILL_GRID`, (P, GRID_POINTS); the largest of each row is 1."""
     k, n = np.asarray(successes_P, float)[:, None], np.asarray(trials_P, float)[:, None]
-    log_likelihood = k * np.log(SKILL_GRID + (1 - SKILL_GRID) * chance)
-    log_likelihood += (n - k) * np.log1p(-SKILL_GRID)  # 1 − p = (1 − q)(1 − c), and a row's constant cancels
+    log_likelihood = k * np.log(SKILL_GRID) + (n - k) * np.log1p(-SKILL_GRID)
     return np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
+
+
+def weigh_luck(values_PS: np.ndarray, chance_P: Any, correlation_P: Any) -> np.ndarray:
+    """Expected value for each skill rate of what is given for each pass rate: luck is integrated out.
+
+    Args:
+        values_PS: (P, GRID_POINTS) values by pass rate.
+        chance_P: (P,) chance rates.
+        correlation_P: (P,) or one intraclass correlation.
+
+    Returns:
+        (P, GRID_POINTS) values by skill rate.
+    """
+    chance = np.clip(np.asarray(chance_P, float), _CHANCES[0], 1.0)
+    steps = np.round(np.broadcast_to(np.asarray(correlation_P, float), chance.shape).clip(0, 1) * _CORRELATION_STEPS)
+    level = np.clip(np.searchsorted(_CHANCES, chance, side="right") - 1, 0, len(_CHANCES) - 2)
+    share = (chance - _CHANCES[level]) / (_CHANCES[level + 1] - _CHANCES[level])  # between two levels, linearly
+    found = np.zeros_like(values_PS)
+    cells = level * (_CORRELATION_STEPS + 1) + steps.astype(int)
+    for cell in np.unique(cells):
+        rows = np.flatnonzero(cells == cell)
+        low, step = divmod(int(cell), _CORRELATION_STEPS + 1)
+        part = share[rows, None]
+        kernels = _luck_kernel(low, step), _luck_kernel(low + 1, step)
+        found[rows] = (1 - part) * (values_PS[rows] @ kernels[0]) + part * (values_PS[rows] @ kernels[1])
+    return found
+
+
+_CHANCES = np.concatenate([[0.0], np.geomspace(0.001, 1.0, 37)])
+_CORRELATION_STEPS = 10
+
+
+@cache
+def _luck_kernel(level: int, step: int) -> np.ndarray:
+    """P(pass rate | skill rate) as (pass, skill) masses on `SKILL_GRID`, for one chance rate and correlation.
+
+    The Beta mass between two grid points is shared between them so that its mean is kept.
+    """
+    from scipy.special import betainc
+
+    chance, correlation = float(_CHANCES[level]), min(max(step / _CORRELATION_STEPS, 1e-3), 0.99)
+    skill, passing = SKILL_GRID[:, None], SKILL_GRID[None, :]
+    if chance in (0.0, 1.0):
+        return np.eye(GRID_POINTS) if chance == 0 else np.repeat(np.eye(GRID_POINTS)[-1:].T, GRID_POINTS, axis=1)
+    size = 1 / correlation - 1
+    a, b = chance * size, (1 - chance) * size
+    luck = np.clip((passing - skill) / (1 - skill), 0.0, 1.0)
+    edges = np.concatenate([luck, np.ones((GRID_POINTS, 1))], axis=1)
+    mass = np.diff(betainc(a, b, edges), axis=1)
+    moment = skill * mass + (1 - skill) * chance * np.diff(betainc(a + 1, b, edges), axis=1)
+    gap = np.append(np.diff(SKILL_GRID), 1.0)  # what lies beyond the last point stays there
+    up = np.clip((moment - passing * mass) / gap, 0.0, mass)
+    up[:, -1] = 0.0
+    kernel = mass - up
+    kernel[:, 1:] += up[:, :-1]
+    return kernel.T
 
 
 def skill_posterior(likelihood_PS: np.ndarray, prior: np.ndarray) -> np.ndarray:

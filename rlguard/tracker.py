@@ -59,15 +59,15 @@ class PassRateTracker:
         self.chance_floor = chance_floor
         self.max_prompts = max_prompts
         self._base = beta_weights(*prior) * prior_prompts
-        self._seen: dict[str, tuple[float, float, float]] = {}
-        """Prompt id -> successes and trials, faded, and the chance rate; the latest visited last."""
+        self._seen: dict[str, tuple[float, float, float, float]] = {}
+        """Prompt id -> successes and trials, faded, chance rate and correlation of luck; the latest visited last."""
 
     def __len__(self) -> int:
         return len(self._seen)
 
     def counts(self, prompt_id: str) -> tuple[float, float]:
         """Successes and trials remembered of a prompt, faded; (0, 0) when it is not known."""
-        return self._seen.get(prompt_id, (0.0, 0.0, 0.0))[:2]
+        return self._seen.get(prompt_id, (0.0, 0.0))[:2]
 
     def judge(
         self,
@@ -77,6 +77,7 @@ class PassRateTracker:
         chance_P: Any,
         offline_successes_P: Any = None,
         offline_trials_P: Any = None,
+        correlation_P: Any = 0.0,
     ) -> np.ndarray:
         """P(a success is genuine) for each group of a batch; then the batch is learnt.
 
@@ -87,20 +88,20 @@ class PassRateTracker:
             chance_P: Chance rate of each group; NaN when unknown.
             offline_successes_P: Offline counts of each prompt, used at its first visit; NaN or None when unknown.
             offline_trials_P: As above.
+            correlation_P: Intraclass correlation of luck within a prompt, in [0, 1]; of each group or one for all.
 
         Returns:
             (P,) probabilities in [0, 1].
         """
         now_k, now_n = np.asarray(successes_P, float), np.asarray(trials_P, float)
         chance = np.nan_to_num(np.asarray(chance_P, float)).clip(self.chance_floor, 1.0)
+        correlation = np.broadcast_to(np.asarray(correlation_P, float), chance.shape)
         offline = self._read_offline(len(prompt_ids_P), offline_successes_P, offline_trials_P)
-        past = [
-            self._seen.get(prompt_id, (k, n, 0.0))[:2] for prompt_id, (k, n) in zip(prompt_ids_P, offline, strict=True)
-        ]
-        self._learn(prompt_ids_P, past, now_k.tolist(), now_n.tolist(), chance.tolist())
+        past = [self._seen.get(prompt_id, counts)[:2] for prompt_id, counts in zip(prompt_ids_P, offline, strict=True)]
+        self._learn(prompt_ids_P, past, np.stack([now_k, now_n, chance, correlation], axis=1).tolist())
         prior = self._fit_others(prompt_ids_P)
         past_k, past_n = np.array(past, float).reshape(-1, 2).T
-        return genuine_probability(past_k, past_n, chance, prior, self.chance_floor)
+        return genuine_probability(past_k, past_n, chance, prior, self.chance_floor, correlation)
 
     def _read_offline(self, count: int, successes_P: Any, trials_P: Any) -> list[tuple[float, float]]:
         """Offline successes and trials of each prompt, capped; (0, 0) where none are known."""
@@ -111,14 +112,13 @@ class PassRateTracker:
         weight = np.where(known, np.minimum(1.0, self.max_offline_trials / np.where(known, n, 1.0)), 0.0)
         return list(zip((np.nan_to_num(k) * weight).tolist(), (np.nan_to_num(n) * weight).tolist(), strict=True))
 
-    def _learn(self, prompt_ids_P: Sequence[str], past: list, now_k: list, now_n: list, chance: list) -> None:
-        visit: dict[str, tuple[float, float, float]] = {}
-        for prompt_id, (old_k, old_n), k, n, c in zip(prompt_ids_P, past, now_k, now_n, chance, strict=True):
+    def _learn(self, prompt_ids_P: Sequence[str], past: list, now: list[list[float]]) -> None:
+        visit: dict[str, tuple[float, float, float, float]] = {}
+        for prompt_id, (old_k, old_n), (k, n, chance, correlation) in zip(prompt_ids_P, past, now, strict=True):
+            keep = self.decay
             if prompt_id in visit:  # two groups of one batch are one visit
-                old_k, old_n, _ = visit[prompt_id]
-                visit[prompt_id] = (old_k + k, old_n + n, c)
-            else:
-                visit[prompt_id] = (old_k * self.decay + k, old_n * self.decay + n, c)
+                old_k, old_n, keep = *visit[prompt_id][:2], 1.0
+            visit[prompt_id] = (old_k * keep + k, old_n * keep + n, chance, correlation)
         for prompt_id in visit:
             self._seen.pop(prompt_id, None)
         self._seen.update(visit)  # at the end of the order
@@ -138,7 +138,7 @@ class PassRateTracker:
         counts = np.array([seen for _, seen in recent])
         folds = np.array([fold_of.get(prompt_id, -1) for prompt_id, _ in recent])
         others = folds[:, None] != np.arange(FOLDS)
-        likelihood = skill_likelihood(counts[:, 0], counts[:, 1], counts[:, 2])
+        likelihood = skill_likelihood(*counts.T)
         priors = fit_mixture(likelihood, self._base, others, rounds=EM_ROUNDS)
         return priors[[fold_of[prompt_id] for prompt_id in prompt_ids_P]]
 
@@ -148,4 +148,7 @@ class PassRateTracker:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self._seen = {prompt_id: (float(k), float(n), float(c)) for prompt_id, (k, n, c) in state["seen"].items()}
+        self._seen = {
+            prompt_id: (float(k), float(n), float(chance), float(*correlation or (0.0,)))
+            for prompt_id, (k, n, chance, *correlation) in state["seen"].items()  # before 0.2 there was no correlation
+        }

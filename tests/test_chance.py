@@ -96,8 +96,48 @@ def test_few_counts_are_smoothed_by_what_is_expected():
     chance = ChanceRates()
     chance.add("5", ["3"] * 4)
     chance.add("3", ["1"] * 4)
-    known, unknown, other, none = chance.smooth_rates(["3", "5", "yes", None], [0.25, math.nan, math.nan, 0.4])
+    known, unknown, other, none = chance.smooth_rates(
+        ["3", "5", "yes", None], [0.25, math.nan, math.nan, 0.4], [4, 4, 0, 0]
+    )
     assert known == pytest.approx((4 + 8 * 0.25) / 12)
     assert unknown == pytest.approx((0 + 8 * 0.5) / 12)  # of 8 comparisons with another gold, 4 match
     assert math.isnan(other)
     assert none == 0.4
+
+
+def test_a_common_gold_answer_is_easily_guessed_whatever_the_wrong_answers_are():
+    chance = ChanceRates()
+    for gold in ("0", "0", "0", "1"):
+        chance.add(gold, [gold] * 8)  # all right: no wrong answer matches anything
+    common, rare = chance.smooth_rates(["0", "1"], [0.0, 0.0], [8, 8])
+    assert common == pytest.approx(16 / 32)  # of three other prompts, two have this gold answer
+    assert rare == 0
+
+
+def test_rollouts_that_repeat_their_prompts_own_guess_are_correlated():
+    apart, alike = ChanceRates(), ChanceRates()
+    for number in range(32):
+        varied, gold = [str(100 + (number + i) % 8) for i in range(8)], str(number % 10)
+        for chance, answers in ((apart, varied), (alike, varied[:1] * 8)):
+            chance.add(gold, answers)
+    for number in range(32):
+        varied, gold = [str(100 + (number + i) % 8) for i in range(8)], str(number % 10)
+        apart.compare(gold, varied)
+        alike.compare(gold, varied[:1] * 8)
+    assert apart.correlation("3") < 0.1
+    assert alike.correlation("3") > 0.9
+    assert ChanceRates().correlation("3") == 0.2  # nothing seen
+    copy = ChanceRates()
+    copy.load_state_dict(alike.state_dict())
+    assert copy.correlation("3") == alike.correlation("3")
+    alike.fade(0.01)
+    assert alike.correlation("3") < 0.9  # old counts weigh less
+
+
+def test_agreement_in_the_right_answer_is_no_correlation():
+    chance = ChanceRates()
+    for gold in map(str, range(16)):
+        chance.add(gold, [gold] * 8)
+    for gold in map(str, range(16)):
+        chance.compare(gold, [gold] * 8)
+    assert chance.correlation("3") == 0.2

@@ -50,7 +50,7 @@ def test_1_posterior_of_genuine_and_its_limit():
     q, c = SKILL_GRID[20], 0.2
     assert genuine_probability([0], [0], [c], sure)[0] == pytest.approx(q / (q + (1 - q) * c))
     p = 0.4
-    many = genuine_probability([p * 1e6], [1e6], [c], JEFFREYS)[0]
+    many = genuine_probability([p * 400], [400], [c], JEFFREYS)[0]
     assert many == pytest.approx((p - c) / (p * (1 - c)), abs=0.02)
 
 
@@ -202,3 +202,15 @@ def test_14_simulated_groups():
     ):  # fmt: skip
         assert lucky_share(run, method, 0) == pytest.approx(first, abs=0.07)
         assert lucky_share(run, method, 7) == pytest.approx(last, abs=0.07)
+
+
+def test_15_a_repeated_guess_is_no_skill_as_long_as_luck_explains_it():
+    rng, c, names = np.random.default_rng(1), 0.3, [str(n) for n in range(128)]
+    for share, weights_low in ((c, True), (0.7, False)):  # of prompts that always pass: as luck would have it, or more
+        passes = G * (rng.random(128) < share)
+        alike, apart = PassRateTracker(), PassRateTracker()
+        for _ in range(6):
+            correlated = alike.judge(names, passes, np.full(128, G), np.full(128, c), correlation_P=0.95)
+            independent = apart.judge(names, passes, np.full(128, G), np.full(128, c))
+        assert (correlated[passes > 0] < 0.5).all() == weights_low
+        assert (independent[passes > 0] > 0.5).all()

@@ -108,3 +108,28 @@ def test_state_survives_json():
     np.testing.assert_array_equal(
         tracker.judge(["b", "c"], [2, 2], [8, 8], [0.1, 0.1]), twin.judge(["b", "c"], [2, 2], [8, 8], [0.1, 0.1])
     )
+
+
+def test_where_a_prompt_gets_one_guess_each_time_eight_of_eight_are_no_skill():
+    rng = np.random.default_rng(0)
+    lucky = rng.random(64) < 0.3  # whether the policy's one guess at a prompt is right
+    ids, trials, chance = [str(i) for i in range(64)], np.full(64, 8), np.full(64, 0.3)
+    alike, apart = PassRateTracker(), PassRateTracker()
+    for _ in range(4):
+        together = alike.judge(ids, 8 * lucky, trials, chance, correlation_P=0.9)
+        independent = apart.judge(ids, 8 * lucky, trials, chance)
+    assert together[lucky].max() < 0.5 < independent[lucky].min()
+
+
+def test_skill_survives_correlated_luck():
+    ids, trials = [str(i) for i in range(64)], np.full(64, 8)
+    tracker, able = PassRateTracker(), np.arange(64) < 48  # more than luck can explain
+    for _ in range(3):
+        genuine = tracker.judge(ids, np.where(able, 6, 0), trials, np.full(64, 0.1), correlation_P=0.9)
+    assert genuine[able].min() > 0.85
+
+
+def test_state_of_an_earlier_version_has_no_correlation():
+    tracker = PassRateTracker()
+    tracker.load_state_dict({"seen": {"a": [3, 8, 0.1]}})
+    assert tracker.state_dict() == {"seen": {"a": [3.0, 8.0, 0.1, 0.0]}}
