@@ -21,6 +21,7 @@ _PHRASE = re.compile(  # "answer 5", or "answer … is/:/= VALUE" within one sen
     rf"[\s*_$\"'`]*({_NUMBER_SHAPE}(?![\w:])|[^\s,;.$*_\"'`]+)",
     re.IGNORECASE,
 )
+_CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\s*\Z", re.IGNORECASE)  # nothing else in the last line
 _NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?!\w)")
 _WORD_LIMIT = 200  # an "answer" longer than this is a sentence, not an answer
 
@@ -28,8 +29,8 @@ _WORD_LIMIT = 200  # an "answer" longer than this is a sentence, not an answer
 def extract_answer(completion: str) -> tuple[str, int, int] | None:
     r"""Finds the final answer of a completion, and where it stands.
 
-    In this order: the last `<answer>…</answer>`, the last `\boxed{…}`, the last `#### …`, the last "answer is …",
-    the last number. Linear in the length of the completion.
+    In this order: the last `<answer>…</answer>`, the last `\boxed{…}`, the last `#### …`, a last line "answer …", the
+    last "answer is …", the last number. Linear in the length of the completion.
 
     Returns:
         `(text, start, end)` with `completion[start:end]` the answer, or None when there is none.
@@ -82,7 +83,9 @@ def _last_hashes(text: str) -> tuple[int, int] | None:
 
 
 def _last_phrase(text: str) -> tuple[int, int] | None:
-    last = None
+    last = _CLOSING.search(text, max(0, len(text) - _WORD_LIMIT))
+    if last:
+        return last.span(1)
     for last in _PHRASE.finditer(text):  # noqa: B007 - only the last match is wanted
         pass
     return last.span(1) if last and last.end(1) - last.start(1) <= _WORD_LIMIT else None

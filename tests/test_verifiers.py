@@ -14,6 +14,9 @@ from rlguard.verifiers import Auto, Exact, Math, Numeric, ReasoningGym, check_go
     ("completion", "answer"),
     [
         ("7+8=5;answer 5", "5"),
+        ("&F=F;|T=T;answer T", "T"),
+        ("We get a word.\nAnswer Paris", "Paris"),
+        ("7 is not the answer above", "7"),
         ("The answer is: **42**.", "42"),
         ("Answer: $12.5$", "12.5"),
         ("final answer is 1,234", "1,234"),

@@ -2,7 +2,7 @@
 
 | arm | what is changed |
 |---|---|
-| grpo | nothing |
+| grpo | nothing: the guard looks on (`observe`, which leaves training bit-identical) so that its figures are logged |
 | dr_grpo | `scale_rewards="none"`, `loss_type="dr_grpo"` (arXiv 2503.20783) |
 | dapo_filter | all-right and all-wrong groups are masked (arXiv 2503.14476; no others are drawn instead) |
 | balanced_filter | trained only on problems with an offline pass rate in 0.2–0.8 (arXiv 2504.03380) |
@@ -11,6 +11,19 @@
 | rlguard_rewrite | `GuardedGRPOTrainer`, no offline rates |
 | rlguard | both: the filtered set with its rates, and the guard |
 | random_reward | rewards are coin flips with the reward's own frequency: what training does without any signal |
+
+The ablations each take one thing from `rlguard_rewrite`:
+
+| ablation | what is changed |
+|---|---|
+| no_chance | no chance rates: the floor for all |
+| no_tracker | a prompt's earlier visits are forgotten: the population and the text speak |
+| no_detectors | the text is not read |
+| own_group | a group's own outcomes are among its evidence (the selection effect) |
+| weight_before | the weight is multiplied into the reward before the host normalises |
+| no_step_scale | full learning rate, however little is left |
+| no_min_weight | small weights stay small instead of 0 |
+| independent_luck | luck of a prompt's rollouts is taken as independent |
 """
 
 from __future__ import annotations
@@ -18,14 +31,18 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from trl import GRPOTrainer
 
-from benchmarks.methods import max_rl, s_grpo, threshold
+from benchmarks.methods import grpo, max_rl, s_grpo, threshold
+from rlguard.advantage import as_float, measure_step_scale
+from rlguard.chance import ChanceRates
+from rlguard.guard import Guard, GuardConfig, Judged
 from rlguard.integrations.trl import GuardedGRPOTrainer
+from rlguard.tracker import PassRateTracker
 
 Rule = Callable[[np.ndarray], np.ndarray]
 
@@ -68,6 +85,79 @@ def ruled(rule: Rule) -> type:
     return type(f"{rule.__name__}_trainer", (RuledGRPOTrainer,), {"rule": staticmethod(rule)})
 
 
+class NoRates(ChanceRates):
+    """Knows no chance rate."""
+
+    def smooth_rates(self, golds: Sequence[Any], *_: Any, **__: Any) -> list[float]:
+        return [float("nan")] * len(golds)
+
+
+class IndependentLuck(ChanceRates):
+    """Takes the rollouts of a prompt for independent."""
+
+    def correlation(self, gold: Any) -> float:
+        return 0.0
+
+
+class NoHistory(PassRateTracker):
+    """Takes every visit for the first: the visits before it only speak as other prompts do."""
+
+    _visits = 0
+
+    def judge(self, prompt_ids_P: Sequence[str], *rest: Any, **more: Any) -> np.ndarray:
+        self._visits += 1
+        return super().judge([f"{self._visits} {prompt_id}" for prompt_id in prompt_ids_P], *rest, **more)
+
+
+class OwnGroup(PassRateTracker):
+    """Judges a group after having learnt it."""
+
+    def judge(
+        self, prompt_ids_P: Sequence[str], successes_P: Any, trials_P: Any, *rest: Any, **more: Any
+    ) -> np.ndarray:
+        super().judge(prompt_ids_P, successes_P, trials_P, *rest, **more)
+        learnt, nothing = dict(self._seen), np.zeros(len(prompt_ids_P))
+        genuine_P = super().judge(prompt_ids_P, nothing, nothing, *rest, **more)
+        self._seen = learnt
+        return genuine_P
+
+
+class WeightBefore(Guard):
+    """Multiplies the weights into the rewards and normalises then, as TRL does by default."""
+
+    def judge(self, evidence_B: Sequence[Any], advantages_B: Any, rewards_B: Any, *rest: Any, **more: Any) -> Judged:
+        judged = super().judge(evidence_B, advantages_B, rewards_B, *rest, **more)
+        outcomes, groups = as_float(rest[0]), rest[1]
+        rewards = as_float(rewards_B) * np.where(outcomes > 0, judged.weights_B, 1.0)
+        before = grpo(rewards.reshape(len(set(groups)), -1)).ravel()
+        scale = measure_step_scale(advantages_B, before)
+        return replace(judged, advantages_B=advantages_B.new_tensor(before), step_scale=scale)
+
+
+def make_guard(
+    config: GuardConfig | None = None,
+    guard: type[Guard] = Guard,
+    chance: type[ChanceRates] = ChanceRates,
+    tracker: type[PassRateTracker] = PassRateTracker,
+) -> Guard:
+    """A guard with some of its parts exchanged."""
+    made = guard(config)
+    made.chance = chance()
+    made.tracker = tracker(made.config.decay, chance_floor=made.config.chance_floor)
+    return made
+
+
+def guarded(**parts: Any) -> type:
+    """A guarded trainer whose guard is made by `make_guard` of these parts."""
+
+    class Trainer(GuardedGRPOTrainer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.guard = make_guard(**parts)
+
+    return Trainer
+
+
 @dataclass(frozen=True)
 class Arm:
     """What an arm changes."""
@@ -75,13 +165,28 @@ class Arm:
     trainer: type = GRPOTrainer
     settings: dict[str, Any] = field(default_factory=dict)
     """Of GRPOConfig."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the trainer, beside what all are given."""
     keep: str | None = None
     """Which problems to train on, by their offline rates: `balanced`, `rlguard`, or None for all."""
     random_reward: bool = False
 
 
-ARMS = {
-    "grpo": Arm(),
+ABLATED: dict[str, dict[str, Any]] = {
+    "no_chance": {"chance": NoRates},
+    "no_tracker": {"tracker": NoHistory},
+    "no_detectors": {"config": GuardConfig(detectors=False)},
+    "own_group": {"tracker": OwnGroup},
+    "weight_before": {"guard": WeightBefore},
+    "no_step_scale": {"config": GuardConfig(scale_steps=False)},
+    "no_min_weight": {"config": GuardConfig(min_weight=None)},
+    "independent_luck": {"chance": IndependentLuck},
+}
+"""What `make_guard` is given for each ablation."""
+ABLATIONS = {name: Arm(guarded(**parts)) for name, parts in ABLATED.items()}
+
+COMPARED = {
+    "grpo": Arm(GuardedGRPOTrainer, options={"guard": GuardConfig(mode="observe")}),
     "dr_grpo": Arm(settings={"scale_rewards": "none", "loss_type": "dr_grpo"}),
     "dapo_filter": Arm(MaskFlatGRPOTrainer),
     "balanced_filter": Arm(keep="balanced"),
@@ -93,6 +198,10 @@ ARMS = {
     "rlguard": Arm(GuardedGRPOTrainer, keep="rlguard"),
     "random_reward": Arm(random_reward=True),
 }
+"""The methods."""
+
+ARMS = COMPARED | ABLATIONS
+"""All that can be run."""
 
 
 def make_coin(rate: float, seed: int) -> Callable[..., list[float]]:

@@ -1,83 +1,140 @@
-"""Queues runs of the efficacy benchmark over the cores; stops and goes on.
+"""The efficacy benchmark: queues every run over the cores, stops and goes on, then writes tables and plots.
 
-    python benchmarks/efficacy/sweep.py --arms grpo rlguard --shares 0.75 1 --seeds 1 2 3 4 5 --out out/efficacy
+    python benchmarks/efficacy/sweep.py                                  # every plan below, the most telling first
+    python benchmarks/efficacy/sweep.py --plans harm mixed --seeds 1 2   # a part
+    python benchmarks/efficacy/sweep.py --plans harm --seeds 1000        # seeds from 1000 on are for tuning: SPLIT.md
 
-About four minutes a run on one core. A run that is there is not done again; one that failed leaves its log and is said
-at the end. Seeds from 1000 on are for tuning, 1 to 5 for reporting: `SPLIT.md` was written before the runs.
+A run that is there is not done again; one that failed leaves its log and is said at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
-import subprocess
 import sys
-import time
-from itertools import product
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice, product
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.run import KINDS, Run  # noqa: E402
+from benchmarks.efficacy.run import KINDS, OUT, Run, run  # noqa: E402
 
-ARMS = (
-    "grpo", "rlguard", "rlguard_rewrite", "rlguard_filter", "balanced_filter", "s_grpo", "max_rl", "threshold",
-    "dr_grpo", "dapo_filter", "random_reward",
+PAIR = ("grpo", "rlguard_rewrite")
+MAIN = (*PAIR, "max_rl", "rlguard")
+OTHERS = (
+    "rlguard_filter", "balanced_filter", "dr_grpo", "s_grpo", "threshold", "dapo_filter", "random_reward",
 )  # fmt: skip
+ABLATIONS = (
+    "no_chance", "no_tracker", "no_detectors", "own_group", "weight_before", "no_step_scale", "no_min_weight",
+    "independent_luck",
+)  # fmt: skip
+SEEDS = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A part of the grid."""
+
+    arms: Sequence[str]
+    families: Sequence[str] = ("sums",)
+    shares: Sequence[float] = (1.0,)
+    kinds: Sequence[str] = KINDS
+
+    def runs(self, seeds: Iterable[int]) -> Iterator[Run]:
+        """Its runs, whole comparisons first: arms change fastest, seeds slowest."""
+        for seed, family, share, kind, arm in product(seeds, self.families, self.shares, self.kinds, self.arms):
+            yield Run(arm, family, kind if share else KINDS[0], share, seed)
+
+
+PLANS = {
+    "harm": Plan(PAIR),
+    "healthy": Plan(PAIR, shares=(0.0,)),
+    "rare": Plan(("grpo", "rlguard_rewrite", "max_rl"), shares=(1.0, 0.75), kinds=("rare_valid",)),
+    "mixed": Plan(("grpo", "rlguard_rewrite", "rlguard"), shares=(0.75,), kinds=("unlearnable",)),
+    "families": Plan(PAIR, ("strings", "logic"), kinds=("unlearnable", "mislabelled")),
+    "arms": Plan((*MAIN, *OTHERS), kinds=("unlearnable",)),
+    "ablations": Plan(ABLATIONS, kinds=("guessable",)),
+    "mixes": Plan(MAIN, shares=(1.0, 0.75)),
+    "all_families": Plan(MAIN, ("strings", "logic"), shares=(1.0, 0.75, 0.0)),
+    "all_ablations": Plan(ABLATIONS, shares=(1.0, 0.75)),
+    "rest": Plan((*MAIN, *OTHERS), ("sums", "strings", "logic"), (0.0, 0.5, 0.75, 0.9, 1.0)),
+}
+"""The most telling first; later ones hold the earlier ones' runs, which are not done again."""
+
+
+def list_runs(plans: Iterable[str], seeds: Sequence[int]) -> list[Run]:
+    """The runs of some plans, each once."""
+    return list(dict.fromkeys(chosen for plan in plans for chosen in PLANS[plan].runs(seeds)))
+
+
+def work_off(runs: Sequence[Run], out: Path, workers: int) -> list[str]:
+    """Does the runs that are not there yet, `workers` at once; returns the names of those that failed."""
+    waiting = iter([todo for todo in runs if not (out / "runs" / f"{todo.name}.json").exists()])
+    done = len(runs) - sum(1 for todo in runs if not (out / "runs" / f"{todo.name}.json").exists())
+    going: dict[Future, str] = {}
+    failed: list[str] = []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    # Workers live for many runs, since importing TRL takes as long as a tenth of one.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), max_tasks_per_child=50)
+    with Progress(*columns, TimeRemainingColumn()) as progress, pool:
+        bar = progress.add_task("runs", total=len(runs), completed=done)
+        while True:
+            going |= {pool.submit(do_run, todo, out): todo.name for todo in islice(waiting, workers - len(going))}
+            progress.update(bar, description=", ".join(going.values()) or "runs")
+            if not going:
+                return failed
+            for future in wait(going, return_when=FIRST_COMPLETED).done:
+                name = going.pop(future)
+                failed += [] if future.exception() is None and future.result() else [name]
+                progress.advance(bar)
+
+
+def do_run(todo: Run, out: Path) -> bool:
+    """One run in a worker, with what it says in a log; whether it came to its end."""
+    log = out / "logs" / f"{todo.name}.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            run(todo, out)
+        except Exception:
+            traceback.print_exc(file=file)
+            return False
+    return True
+
+
+def write_results(out: Path, seeds: Sequence[int]) -> None:
+    """Goals, tables and the figure of what was run."""
+    from benchmarks.efficacy.plot import draw_figure
+    from benchmarks.efficacy.summary import write_summary
+    from benchmarks.efficacy.table import read_runs
+
+    rows = read_runs(out, seeds)
+    (out / "summary.md").write_text(write_summary(rows) + "\n")
+    draw_figure(rows, out / "efficacy.png")
+    print(f"written: {out / 'summary.md'}, {out / 'efficacy.png'}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
-    parser.add_argument("--shares", nargs="+", type=float, default=[0.0, 0.5, 0.75, 0.9, 1.0])
-    parser.add_argument("--seeds", nargs="+", type=int, required=True)
-    parser.add_argument("--steps", type=int, default=Run.steps)
+    parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=PLANS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, default=Path("out/efficacy"))
+    parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    grid = product(arguments.seeds, arguments.shares, arguments.kinds, arguments.arms)  # whole comparisons first
-    runs = [Run(arm, kind, share, seed, arguments.steps) for seed, share, kind, arm in grid]
-    failed = work_off(runs, arguments.out, arguments.workers)
+    failed = work_off(list_runs(arguments.plans, arguments.seeds), arguments.out, arguments.workers)
     for name in failed:
         print(f"failed: {name}, see {arguments.out / 'logs' / (name + '.txt')}")
+    write_results(arguments.out, arguments.seeds)
     sys.exit(bool(failed))
-
-
-def work_off(runs: list[Run], out: Path, workers: int) -> list[str]:
-    """Does the runs that are not there yet, `workers` at once; returns the names of those that failed."""
-    (out / "logs").mkdir(parents=True, exist_ok=True)
-    waiting = [run for run in runs if not (out / "runs" / f"{run.name}.json").exists()]
-    running: dict[str, subprocess.Popen] = {}
-    failed: list[str] = []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, TimeRemainingColumn()) as progress:
-        bar = progress.add_task("runs", total=len(runs), completed=len(runs) - len(waiting))
-        while waiting or running:
-            while waiting and len(running) < workers:
-                run = waiting.pop(0)
-                running[run.name] = start(run, out)
-            for name, process in list(running.items()):
-                if process.poll() is not None:
-                    del running[name]
-                    failed += [name] if process.returncode else []
-                    progress.advance(bar)
-            progress.update(bar, description=", ".join(running) or "runs")
-            time.sleep(0.5)
-    return failed
-
-
-def start(run: Run, out: Path) -> subprocess.Popen:
-    """One run in a process of its own."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "efficacy" / "run.py"), "--out", str(out)]
-    command += ["--arm", run.arm, "--kind", run.kind, "--share", f"{run.share:g}", "--seed", str(run.seed)]
-    command += ["--steps", str(run.steps)]
-    with (out / "logs" / f"{run.name}.txt").open("w") as log:
-        return subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
 
 
 if __name__ == "__main__":
