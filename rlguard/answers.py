@@ -184,6 +184,6 @@ def _name_type(answer: str) -> str:
         return "integer" if number.denominator == 1 else "number"
     if text in ("yes", "no", "true", "false"):
         return "yes/no"
-    if re.fullmatch(r"\(?[a-h]\)?", text):
+    if re.fullmatch(r"\(?[a-z]\)?", text):  # of options, or T and F
         return "choice"
     return "text"

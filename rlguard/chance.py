@@ -12,7 +12,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rlguard.answers import answer_type, normalise_answer
 from rlguard.stats import binomial_interval
@@ -21,6 +23,19 @@ FORGET = 0.05
 """Counts under this may be forgotten: one completion after 28 fadings by 0.9, when 10 times as many have come."""
 CORRELATION, WEIGHT = 0.2, 16.0
 """How far rollouts of a prompt are thought to guess alike before any were seen, and how many wrong ones that weighs."""
+
+
+class Rivals(NamedTuple):
+    """What the other rollouts of a prompt did where one was wrong: sums of shares over wrong rollouts."""
+
+    wrong: float = 0.0
+    """How many."""
+    repeated: float = 0.0
+    """Gave the same answer."""
+    right: float = 0.0
+    """Gave the gold answer."""
+    elsewhere: float = 0.0
+    """What other prompts' rollouts did: gave the same answer."""
 
 
 class ChanceRates:
@@ -37,7 +52,7 @@ class ChanceRates:
         self._totals: dict[str, float] = {}  # answer type -> completions
         self._golds: dict[str, dict[str, float]] = {}  # type -> gold -> completions of prompts with that gold
         self._misses: dict[str, dict[str, float]] = {}  # type -> answer -> completions that gave it wrongly
-        self._repeats: dict[str, tuple[float, float]] = {}  # type -> excess of repeated wrong answers, and its limit
+        self._rivals: dict[str, Rivals] = {}  # type -> what other rollouts do where one is wrong
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
 
     def add(self, gold: Any, answers: Sequence[str | None] | Mapping[str | None, int]) -> None:
@@ -66,23 +81,21 @@ class ChanceRates:
         return self._misses.get(kind, {}).get(target, 0.0) * self._unit, max(others, 0.0) * self._unit
 
     def compare(self, gold: Any, answers: Sequence[str | None]) -> None:
-        """Counts how the rollouts of one prompt repeat each other's wrong answers, after `add` of its batch.
-
-        Given a wrong answer, how often does another rollout of the prompt give it too, and how often do other prompts'?
-        Answers in common with other prompts are chance; those beyond are this prompt's own guess.
-        """
+        """Counts what other rollouts of a prompt do where one gives a wrong answer, after `add` of its batch."""
         target, kind = normalise_answer(gold), answer_type(gold)
         given = Counter(normalise_answer(answer) for answer in answers if answer is not None)
-        excess = limit = 0.0
-        for answer, count in given.items():
-            others = (self._totals[kind] - self._golds[kind].get(answer, 0.0)) * self._unit - len(answers)
-            if answer == target or others <= 0 or len(answers) < 2:
-                continue
-            elsewhere = max(self._misses[kind].get(answer, 0.0) * self._unit - count, 0.0) / others
-            excess += count * ((count - 1) / (len(answers) - 1) - elsewhere)
-            limit += count * (1 - elsewhere)
-        old_excess, old_limit = self._repeats.get(kind, (0.0, 0.0))
-        self._repeats[kind] = (old_excess + excess / self._unit, old_limit + limit / self._unit)
+        right, others = given.pop(target, 0), len(answers) - 1
+        seen = self._rivals.get(kind, Rivals())
+        for answer, count in given.items() if others else ():
+            elsewhere = (self._totals[kind] - self._golds[kind].get(answer, 0.0)) * self._unit - len(answers)
+            matches = self._misses[kind].get(answer, 0.0) * self._unit - count
+            seen = Rivals(
+                seen.wrong + count / self._unit,
+                seen.repeated + count * (count - 1) / others / self._unit,
+                seen.right + count * right / others / self._unit,
+                seen.elsewhere + count * (max(matches / elsewhere, 0.0) if elsewhere > 0 else 0.0) / self._unit,
+            )
+        self._rivals[kind] = seen
 
     def correlation(self, gold: Any) -> float:
         """How far rollouts of one prompt guess alike, for answers of this type: an intraclass correlation in [0, 1].
@@ -98,9 +111,26 @@ class ChanceRates:
         >>> round(chance.correlation("7"), 2)
         0.96
         """
-        excess, limit = self._repeats.get(answer_type(gold), (0.0, 0.0))
-        excess, limit = excess * self._unit + CORRELATION * WEIGHT, limit * self._unit + WEIGHT
-        return min(max(excess / limit, 0.0), 1.0)
+        wrong, repeated, _, elsewhere = (count * self._unit for count in self._rivals.get(answer_type(gold), Rivals()))
+        usual = max(elsewhere, self.rival_rate(gold) * wrong)
+        return min(max((repeated - usual + CORRELATION * WEIGHT) / (wrong - usual + WEIGHT), 0.0), 1.0)
+
+    def rival_rate(self, gold: Any) -> float:
+        """How often a guess passes if the gold answer is one of a few that the prompt makes its rollouts choose from.
+
+        Given a wrong answer, another rollout repeats it with some frequency. Where guesses are drawn from a few answers
+        that the prompt itself offers (its options, two names), the gold answer is given about as often as a wrong one
+        is repeated: that is the chance rate, and other prompts' answers do not show it. Where the gold answer is given
+        less than half as often, wrong answers repeat because they are the same error; where three times as often,
+        prompts are solved; and where the frequency is under 0.15, there are many answers. There this is 0, and it
+        fades in between.
+        """
+        wrong, repeated, right, _ = (count * self._unit for count in self._rivals.get(answer_type(gold), Rivals()))
+        if repeated <= 0:
+            return 0.0
+        rate = repeated / (wrong + WEIGHT)
+        equal, few = np.interp(right / repeated, [0.5, 1, 3], [0, 1, 0]), np.interp(rate, [0.15, 0.25], [0, 1])
+        return float(rate * equal * few)
 
     def rate(self, gold: Any) -> float:
         """The chance rate of a gold answer in [0, 1]; NaN when no other prompt has an answer of its type."""
@@ -113,7 +143,7 @@ class ChanceRates:
         """Chance rates in which an expectation speaks as well as the counts, so that few counts cannot say 0 or 1.
 
         Never less than the share of other prompts that have the same gold answer: a policy that has learnt which
-        answers are common guesses so well, whatever it answers where it is wrong.
+        answers are common guesses so well, whatever it answers where it is wrong. Nor less than `rival_rate`.
 
         Args:
             golds: Gold answers; None is a prompt without one, whose rate is what was expected.
@@ -136,9 +166,11 @@ class ChanceRates:
             matches, others = self.counts(gold)
             all_others = self._totals.get(kind, 0.0) * self._unit - count
             alike = max(all_others - others, 0.0)
-            rates.append(
-                max((matches + weight * known) / (others + weight), (alike + weight * known) / (all_others + weight))
+            rate, common = (
+                (matches + weight * known) / (others + weight),
+                (alike + weight * known) / (all_others + weight),
             )
+            rates.append(max(rate, common, self.rival_rate(gold)))
         return rates
 
     def _mean_rate(self, kind: str) -> float:
@@ -161,7 +193,7 @@ class ChanceRates:
         if self._unit >= FORGET:
             return
         self._totals = {kind: total * self._unit for kind, total in self._totals.items()}
-        self._repeats = {kind: (a * self._unit, b * self._unit) for kind, (a, b) in self._repeats.items()}
+        self._rivals = {kind: Rivals(*(c * self._unit for c in counts)) for kind, counts in self._rivals.items()}
         for table in (self._golds, self._misses):
             for kind, counts in table.items():
                 scaled = ((answer, count * self._unit) for answer, count in counts.items())
@@ -174,7 +206,7 @@ class ChanceRates:
             "totals": self._totals,
             "golds": self._golds,
             "misses": self._misses,
-            "repeats": {kind: list(counts) for kind, counts in self._repeats.items()},
+            "rivals": {kind: list(counts) for kind, counts in self._rivals.items()},
             "unit": self._unit,
         }
 
@@ -183,5 +215,5 @@ class ChanceRates:
         self._totals = dict(state["totals"])
         self._golds = {kind: dict(counts) for kind, counts in state["golds"].items()}
         self._misses = {kind: dict(counts) for kind, counts in state["misses"].items()}
-        self._repeats = {kind: (float(a), float(b)) for kind, (a, b) in state.get("repeats", {}).items()}
+        self._rivals = {kind: Rivals(*map(float, counts)) for kind, counts in state.get("rivals", {}).items()}
         self._unit = float(state["unit"])

@@ -40,10 +40,20 @@ class Judged:
     kept_B: np.ndarray
     """False where the mode `drop` wants the rollout masked out of the loss."""
     step_scale: float
-    """What the trainer should multiply the learning rate of this batch's steps with, in [0, 1]."""
+    """What the trainer should multiply the learning rate of this batch's steps with, in [0, 1]; its loss then takes
+    `step_advantages_B`."""
     kinds_B: list[str]
     """Kinds of the findings in each completion, comma-separated."""
     metrics: dict[str, float]
+
+    @property
+    def step_advantages_B(self) -> Any:
+        """`advantages_B` at the size of the host's, for a trainer whose learning rate carries `step_scale`.
+
+        Together they discount once, whatever the optimiser. With the smaller advantages Adam's running size of the
+        gradient would shrink too, and a rare full batch would then take a step many times the usual.
+        """
+        return self.advantages_B / self.step_scale if 0 < self.step_scale < 1 else self.advantages_B
 
 
 class Guard:

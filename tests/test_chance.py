@@ -141,3 +141,27 @@ def test_agreement_in_the_right_answer_is_no_correlation():
     for gold in map(str, range(16)):
         chance.compare(gold, [gold] * 8)
     assert chance.correlation("3") == 0.2
+
+
+def fill_groups(groups):
+    chance = ChanceRates()
+    for gold, answers in groups:
+        chance.add(gold, answers)
+    for gold, answers in groups:
+        chance.compare(gold, answers)
+    return chance
+
+
+def test_answers_that_the_prompt_itself_offers_are_guessed_at_its_own_rate():
+    rng = np.random.default_rng(0)
+    options = [[f"w{number}{letter}" for letter in "xyz"] for number in range(64)]  # no two prompts share an answer
+    guessed = fill_groups([(given[0], rng.choice(given, 8).tolist()) for given in options])
+    assert guessed.rate("w0x") == 0  # other prompts show nothing
+    assert guessed.rival_rate("w0x") == pytest.approx(1 / 3, abs=0.06)
+    assert guessed.smooth_rates(["w0x"], [math.nan], [8])[0] == guessed.rival_rate("w0x")
+    assert guessed.correlation("w0x") < 0.15  # what rivals explain is not taken for repetition
+    same_error = fill_groups([(given[0], [given[1]] * 7 + [given[0]]) for given in options])
+    assert same_error.rival_rate("w0x") == 0
+    assert same_error.correlation("w0x") > 0.7
+    solved = fill_groups([(given[0], [given[0]] * 6 + given[1:2] * 2) for given in options])
+    assert solved.rival_rate("w0x") == 0

@@ -159,7 +159,8 @@ def test_the_real_loop_trains_on_the_guards_advantages_and_logs_its_metrics(trai
     host, guarded = advantages_of(plain), advantages_of(data)
     assert host[0] == pytest.approx(7 / 8)
     assert guarded[:8] == [0.0] * 8
-    assert guarded[8] == pytest.approx(host[8], rel=0.1)
+    scale = metrics["rlguard/step_scale"]  # in the learning rate; the advantages stand at the host's size
+    assert guarded[8] * scale == pytest.approx(host[8], rel=0.1)
     assert metrics["rlguard/lucky_share"] > 0.05
     assert "env/all/reward/total" in metrics
     assert len(guard.tracker) == 2
@@ -197,8 +198,9 @@ def test_drop_takes_the_advantage_of_a_lucky_group(train, adapter):
     plain, _ = step(train, builders, groups)
     adapter.guard_training(GuardConfig(mode="drop"))
     for _ in range(6):
-        data, _ = step(train, builders, groups)
-    assert advantages_of(data) == [0.0] * 8 + advantages_of(plain)[8:]
+        data, metrics = step(train, builders, groups)
+    kept = [advantage / metrics["rlguard/step_scale"] for advantage in advantages_of(plain)[8:]]
+    assert advantages_of(data) == pytest.approx([0.0] * 8 + kept)
 
 
 def test_the_cookbooks_printing_is_not_a_batch(train, adapter):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rlguard.evidence import Evidence, read_evidence
-from rlguard.guard import Guard, GuardConfig
+from rlguard.guard import Guard, GuardConfig, Judged
 
 GROUPS = np.repeat(np.arange(16), 8)
 
@@ -316,3 +317,10 @@ def test_tensors_come_back_as_tensors():
     assert found.metrics["rlguard/faults"] == 0
     assert found.advantages_B.dtype == torch.float32
     np.testing.assert_allclose(found.advantages_B.numpy(), expected.advantages_B, atol=1e-6)
+
+
+def test_advantages_of_the_hosts_size_for_a_learning_rate_that_carries_the_scale():
+    judged = Judged(np.array([0.6, -0.2]), np.ones(2), np.ones(2, bool), 0.5, ["", ""], {})
+    assert judged.step_advantages_B.tolist() == [1.2, -0.4]
+    for scale in (0.0, 1.0):
+        assert replace(judged, step_scale=scale).step_advantages_B is judged.advantages_B

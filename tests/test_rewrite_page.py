@@ -11,6 +11,7 @@ from scipy.stats import binom
 from benchmarks.methods import dr_grpo, grpo
 from benchmarks.rewrite.simulate import G, lucky_share, simulate
 from rlguard.advantage import CHANCE_FLOOR, genuine_probability, rewrite_advantages, success_weights
+from rlguard.chance import ChanceRates
 from rlguard.stats import SKILL_GRID, beta_weights
 from rlguard.tracker import PassRateTracker
 
@@ -214,3 +215,22 @@ def test_15_a_repeated_guess_is_no_skill_as_long_as_luck_explains_it():
             independent = apart.judge(names, passes, np.full(128, G), np.full(128, c))
         assert (correlated[passes > 0] < 0.5).all() == weights_low
         assert (independent[passes > 0] > 0.5).all()
+
+
+def test_16_answers_that_the_prompt_itself_offers():
+    rng = np.random.default_rng(0)
+    options = [[f"{letter}{number}" for letter in "xyz"] for number in range(64)]  # no two prompts share an answer
+    found = []
+    for answers in (
+        [rng.choice(given, G).tolist() for given in options],
+        [[given[1]] * 7 + [given[0]] for given in options],
+        [[given[0]] * 6 + given[1:] for given in options],
+    ):
+        chance = ChanceRates()
+        for given, rollouts in zip(options, answers, strict=True):
+            chance.add(given[0], rollouts)
+        for given, rollouts in zip(options, answers, strict=True):
+            chance.compare(given[0], rollouts)
+        assert chance.rate("x0") == 0
+        found.append(chance.smooth_rates(["x0"], [0.0], [G])[0])
+    assert found == pytest.approx([1 / 3, 0, 0], abs=0.06)

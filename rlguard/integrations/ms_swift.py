@@ -82,7 +82,7 @@ class GuardedGRPOTrainer(GRPOTrainer):
         for name, value in judged.metrics.items():
             self._metrics["train"][name].append(value)
         place = {request: position for position, request in enumerate(last)}
-        advantages = judged.advantages_B * host.new_tensor(judged.kept_B)
+        advantages = judged.step_advantages_B * host.new_tensor(judged.kept_B)
         return advantages[[place[request] for _, request in ids]]
 
     def _read_evidence(self, samples: list) -> list[Evidence]:

@@ -91,7 +91,7 @@ class GuardMixin:
         )
         if self.guard.config.mode != "observe":
             data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
-            data["advantages"][:rollouts] = judged.advantages_B.unsqueeze(1) * mask_BT
+            data["advantages"][:rollouts] = judged.step_advantages_B.unsqueeze(1) * mask_BT
             data["loss_mask"][:rollouts][~torch.as_tensor(judged.kept_B)] = 0
         self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)

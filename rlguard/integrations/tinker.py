@@ -93,7 +93,8 @@ class GuardedTraining:
         ]
         judged = self._judge(torch.cat(host_P), builders_P, groups_P, tokenizer)
         kept_B = torch.as_tensor(judged.kept_B)
-        advantages_B = torch.where(kept_B, judged.advantages_B, torch.zeros_like(judged.advantages_B))
+        host_sized_B = judged.step_advantages_B
+        advantages_B = torch.where(kept_B, host_sized_B, torch.zeros_like(host_sized_B))
         self._groups_P, self._step_scale = groups_P, judged.step_scale
         self._advantages_P = list(advantages_B.split([len(host_G) for host_G in host_P]))
         data_D, metrics, usage = await self._host["prepare_minibatch"](builders_P, groups_P, tokenizer, *args, **kwargs)

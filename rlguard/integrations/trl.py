@@ -148,7 +148,7 @@ class GuardMixin:
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         own = slice(self.accelerator.process_index * len(inputs), (self.accelerator.process_index + 1) * len(inputs))
         if self.guard.config.mode == "rewrite":
-            output["advantages"] = judged.advantages_B[own]
+            output["advantages"] = judged.step_advantages_B[own]
             logged = list(self._logs["advantages"])[: -len(host)]
             self._logs["advantages"].clear()
             self._logs["advantages"].extend([*logged, *judged.advantages_B.tolist()])

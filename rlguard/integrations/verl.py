@@ -140,7 +140,7 @@ def rewrite(
     place_B[judged_B] = np.arange(len(judged_B))
     place = torch.as_tensor(place_B[speaker_B], device=host_B.device)
     kept = (place < 0) | torch.as_tensor(judged.kept_B, device=host_B.device)[place]
-    new_B = torch.where(kept, torch.where(place < 0, host_B, judged.advantages_B[place]), 0.0)
+    new_B = torch.where(kept, torch.where(place < 0, host_B, judged.step_advantages_B[place]), 0.0)
     new_BT = torch.where((new_B != host_B)[:, None], torch.where(mask, new_B[:, None], 0.0), advantages_BT)
     return new_BT, mask_BT * kept[:, None], judged
 
