@@ -31,7 +31,12 @@ def export_smollm2(folder: Path) -> Path:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
-    AutoTokenizer.from_pretrained(source, gguf_file=GGUF).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF, padding_side="left")
+    tokenizer.eos_token, tokenizer.pad_token = (
+        "<|im_end|>",
+        "<|endoftext|>",
+    )  # the GGUF file says <|im_start|>, and none
+    tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)  # last: its file marks the folder as complete
     return folder
 

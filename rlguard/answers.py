@@ -144,9 +144,12 @@ def normalise_answer(answer: object) -> str:
 
 @lru_cache(maxsize=65_536)  # the same few answers come again and again, and a training step has no time to parse each
 def _spell(answer: str) -> str:
-    text = answer.strip().strip("$").strip().rstrip(".").replace("\\$", "").strip()
-    if text.startswith("\\boxed{") and text.endswith("}"):
-        text = text[len("\\boxed{") : -1]
+    text, longer = answer, ""
+    while text != longer:  # what stands around an answer may stand around it twice
+        longer = text
+        text = text.strip().strip("$").strip().rstrip(".").replace("\\$", "").strip()
+        if text.startswith("\\boxed{") and text.endswith("}"):
+            text = text[len("\\boxed{") : -1]
     number = parse_number(text)
     return str(number) if number is not None else " ".join(text.lower().split())
 

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 CHANCE_KEEP, CHANCE_STEP = 0.9, 128
 """What the counts of answers keep at each batch; a batch of fewer rollouts than `CHANCE_STEP` takes its share."""
+CLEAN_FAILURES = 1.0, 20.0
+"""Failed rollouts taken for seen before any were: with a text that speaks for success, and all."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Guard:
         )
         self.chance = ChanceRates()
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
+        self._failures = np.zeros(2)  # failed rollouts, faded: with a text that speaks for success, and all
         self._said: set[str] = set()
 
     def apply(
@@ -180,7 +183,7 @@ class Guard:
             [head.offline_trials for head in heads_P],
             correlation_P,
         )
-        beliefs = success_weights(genuine_P[groups], list(map(attrgetter("likelihood_ratio"), evidence_B)))
+        beliefs = success_weights(genuine_P[groups], self._temper(evidence_B, scored & ~success, groups))
         flat = (successes_P == 0) | (successes_P == trials_P)
         metrics = {
             "rlguard/flagged_share": sum(map(bool, map(attrgetter("kinds"), evidence_B))) / len(evidence_B),
@@ -197,6 +200,21 @@ class Guard:
         elif flat.all():
             self._say("flat", "no group of a batch has both right and wrong rollouts: nothing to judge in it")
         return beliefs, metrics
+
+    def _temper(self, evidence_B: Sequence[Evidence], failed: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Likelihood ratios of the texts, no larger than this run's own failures allow.
+
+        A lucky success is a failure that happens to match. Where the share s of failed rollouts show what speaks for a
+        genuine success (a gold answer is wrong; steps are true but not the prompt's), lucky successes show it too, and
+        the ratio is at most 1/s. Failures of the group itself do not count.
+        """
+        ratios = np.array([evidence.likelihood_ratio for evidence in evidence_B])
+        seen_P = np.stack([np.bincount(groups, failed & (ratios > 1)), np.bincount(groups, failed)])
+        others_P = self._failures[:, None] + seen_P.sum(axis=1, keepdims=True) - seen_P
+        keep = CHANCE_KEEP ** min(1.0, len(evidence_B) / CHANCE_STEP)
+        self._failures = keep * (self._failures + seen_P.sum(axis=1))
+        share_P = (others_P[0] + CLEAN_FAILURES[0]) / (others_P[1] + CLEAN_FAILURES[1])
+        return np.minimum(ratios, np.maximum(1 / share_P[groups], 1.0))
 
     def _chance(
         self, heads_P: list[Evidence], evidence_B: Sequence[Evidence], groups: np.ndarray
@@ -239,12 +257,14 @@ class Guard:
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state, saved with the trainer's checkpoint."""
-        return {"tracker": self.tracker.state_dict(), "chance": self.chance.state_dict()}
+        failures = self._failures.tolist()
+        return {"tracker": self.tracker.state_dict(), "chance": self.chance.state_dict(), "failures": failures}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self.tracker.load_state_dict(state["tracker"])
         self.chance.load_state_dict(state["chance"])
+        self._failures = np.array(state.get("failures", [0.0, 0.0]))
 
     def save(self, path: str | Path) -> None:
         """Writes the state as one JSON file, whole or not at all."""

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlguard.answers import normalise_answer
@@ -68,6 +68,8 @@ def test_counts_fade_and_survive_json():
 
 
 @given(st.text(max_size=30) | st.from_regex(r"-?\d{1,4}([.,/]\d{1,4})?", fullmatch=True))
+@example(". .")
+@example("\\boxed{\\boxed{7}}")
 def test_spelling_an_answer_twice_changes_nothing(text):
     """What `ChanceRates.add` relies on when it looks an answer up before it spells it."""
     once = normalise_answer(text)

@@ -324,3 +324,36 @@ def test_advantages_of_the_hosts_size_for_a_learning_rate_that_carries_the_scale
     assert judged.step_advantages_B.tolist() == [1.2, -0.4]
     for scale in (0.0, 1.0):
         assert replace(judged, step_scale=scale).step_advantages_B is judged.advantages_B
+
+
+def test_texts_that_failures_show_too_speak_no_louder_than_the_failures_allow():
+    def judge(guard, clean_failures):
+        evidence, outcomes, groups = [], [], []
+        for group in range(8):
+            for row in range(8):
+                lucky = row == 0
+                clean = lucky or row <= clean_failures
+                evidence.append(Evidence(f"p{group}", str(group), "9", likelihood_ratio=18.75 if clean else 0.05))
+                outcomes.append(float(lucky))
+                groups.append(group)
+        rewards = np.array(outcomes)
+        return guard.judge(evidence, rewards - 1 / 8, rewards, rewards, groups).weights_B[rewards > 0]
+
+    honest, fooled = Guard(GuardConfig(min_weight=None)), Guard(GuardConfig(min_weight=None))
+    for _ in range(4):
+        clear, blurred = judge(honest, 0), judge(fooled, 6)
+    assert clear.min() > 0.95 > 0.7 > blurred.max()
+    resumed = Guard(GuardConfig(min_weight=None))
+    resumed.load_state_dict(json.loads(json.dumps(fooled.state_dict())))
+    np.testing.assert_array_equal(judge(resumed, 6), judge(fooled, 6))
+
+
+def test_a_groups_own_failures_do_not_limit_its_text():
+    found = []
+    for own in (0, 7):
+        evidence = [Evidence("a", "1", "1" if row == 0 else "9", 18.75 if row <= own else 0.05) for row in range(8)]
+        evidence += [Evidence("b", "2", "9", 0.05) for _ in range(8)]
+        rewards = np.array([1.0] + [0.0] * 15)
+        judged = Guard(GuardConfig(min_weight=None)).judge(evidence, rewards, rewards, rewards, [0] * 8 + [1] * 8)
+        found.append(judged.weights_B[0])
+    assert found[0] == found[1]

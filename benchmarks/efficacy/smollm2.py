@@ -1,6 +1,6 @@
 """A real language model: TRL's GRPO on SmolLM2-135M-Instruct, plain or guarded; one run, one row of JSON.
 
-    python benchmarks/efficacy/smollm2.py --arm rlguard --share 1 --seed 1
+    python benchmarks/efficacy/smollm2.py --arm rlguard --share 1 --seed 1     # on one CPU core 80 s a step
 
 Training problems are `share` of a reasoning-gym kind that the model passes by luck alone and otherwise one-step
 arithmetic, of which it solves some. The prior skill is one-step arithmetic that is held out, at T=1.
@@ -161,7 +161,6 @@ def load_model() -> tuple[Any, Any]:
 
     folder = export_smollm2(MODEL)
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    tokenizer.eos_token, tokenizer.pad_token = "<|im_end|>", "<|endoftext|>"  # the GGUF file says <|im_start|>, none
     return tokenizer, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
@@ -187,7 +186,7 @@ def run(arm: str, share: float, seed: int, steps: int, learning_rate: float, out
     often = {"max_steps": steps, "learning_rate": learning_rate, "logging_steps": 1}
     GuardedGRPOTrainer(
         model=model,
-        args=grpo_config(str(out / "trl" / name), seed, max_completion_length=MAX_COMPLETION, **batch, **often),
+        args=grpo_config(str(out / "trl" / name), seed, **batch, **often),
         processing_class=tokenizer,
         reward_funcs=reward_correct,
         train_dataset=Dataset.from_list(mix_problems(share, PROBLEMS, seed)),
