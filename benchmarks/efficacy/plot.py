@@ -106,7 +106,7 @@ def draw_rare(axes: Any, rows: Sequence[Row]) -> None:
 
 
 def draw_figure(rows: Sequence[Row], path: Path) -> None:
-    """Kept skills over steps for each kind at 100%; below them, kept skills over the share, and the rare but valid."""
+    """Kept skills over steps for each kind at 100%; below, over the share of unlearnable, and the rare but valid."""
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10})
     figure = plt.figure(figsize=(9, 5.6), layout="constrained")
     kinds = [kind for kind in KINDS if any((row["kind"], row["share"]) == (kind, 1.0) for row in rows)] or KINDS[:1]
@@ -125,14 +125,14 @@ def draw_figure(rows: Sequence[Row], path: Path) -> None:
         if not place:
             axes.set_ylabel("prior skills kept")
     axes = figure.add_subplot(grid[1, :3])
-    mixed = [row for row in rows if row["arm"] in STYLES and (row["kind"] in KINDS or not row["share"])]
+    mixed = [row for row in rows if row["arm"] in STYLES and (row["kind"] == KINDS[0] or not row["share"])]
     fair = [r for share in {r["share"] for r in mixed} for r in keep_common([m for m in mixed if m["share"] == share])]
     for arm in STYLES:
         own = [row for row in fair if row["arm"] == arm]
         if own:
             draw_line(axes, by_share(own), arm, marked=True)
-    axes.set_title("Mixed with learnable problems (three kinds)")
-    axes.set_xlabel("near-impossible problems in the training data (%)")
+    axes.set_title("Mixed with learnable problems")
+    axes.set_xlabel(f"{KINDS[0]} problems in the training data (%)")
     axes.set_ylabel("prior skills kept")
     axes.set_ylim(0, 1.25)
     axes.yaxis.set_major_formatter(PERCENT)
