@@ -9,7 +9,6 @@ has collapsed onto one answer gets a rate of 1 for it. Right answers never enter
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -82,20 +81,26 @@ class ChanceRates:
 
     def compare(self, gold: Any, answers: Sequence[str | None]) -> None:
         """Counts what other rollouts of a prompt do where one gives a wrong answer, after `add` of its batch."""
-        target, kind = normalise_answer(gold), answer_type(gold)
-        given = Counter(normalise_answer(answer) for answer in answers if answer is not None)
-        right, others = given.pop(target, 0), len(answers) - 1
+        target, kind, others = normalise_answer(gold), answer_type(gold), len(answers) - 1
+        given: dict[str, int] = {}
+        for answer in answers:
+            if answer is not None:
+                spelled = normalise_answer(answer)
+                given[spelled] = given.get(spelled, 0) + 1
+        right = given.pop(target, 0)
+        if not given or not others:
+            return
+        total, golds, misses, unit = self._totals[kind], self._golds[kind], self._misses[kind], self._unit
+        repeated = elsewhere = 0.0
+        for answer, count in given.items():
+            repeated += count * (count - 1)
+            rest = (total - golds.get(answer, 0.0)) * unit - len(answers)
+            if rest > 0:
+                elsewhere += count * max(misses.get(answer, 0.0) * unit - count, 0.0) / rest
+        wrong = sum(given.values())
+        new = (wrong, repeated / others, wrong * right / others, elsewhere)
         seen = self._rivals.get(kind, Rivals())
-        for answer, count in given.items() if others else ():
-            elsewhere = (self._totals[kind] - self._golds[kind].get(answer, 0.0)) * self._unit - len(answers)
-            matches = self._misses[kind].get(answer, 0.0) * self._unit - count
-            seen = Rivals(
-                seen.wrong + count / self._unit,
-                seen.repeated + count * (count - 1) / others / self._unit,
-                seen.right + count * right / others / self._unit,
-                seen.elsewhere + count * (max(matches / elsewhere, 0.0) if elsewhere > 0 else 0.0) / self._unit,
-            )
-        self._rivals[kind] = seen
+        self._rivals[kind] = Rivals(*(old + more / unit for old, more in zip(seen, new, strict=True)))
 
     def correlation(self, gold: Any) -> float:
         """How far rollouts of one prompt guess alike, for answers of this type: an intraclass correlation in [0, 1].
@@ -155,6 +160,7 @@ class ChanceRates:
             One rate per gold; NaN where nothing is known.
         """
         means: dict[str, float] = {}
+        rivals: dict[str, float] = {}
         rates = []
         for gold, known, count in zip(golds, expected, own, strict=True):
             if gold is None:
@@ -170,7 +176,8 @@ class ChanceRates:
                 (matches + weight * known) / (others + weight),
                 (alike + weight * known) / (all_others + weight),
             )
-            rates.append(max(rate, common, self.rival_rate(gold)))
+            rival = rivals[kind] if kind in rivals else rivals.setdefault(kind, self.rival_rate(gold))
+            rates.append(max(rate, common, rival))
         return rates
 
     def _mean_rate(self, kind: str) -> float:

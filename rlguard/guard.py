@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.advantage import as_array, as_float, measure_step_scale, rewrite_advantages, success_weights
+from rlguard.answers import answer_type
 from rlguard.chance import ChanceRates
 from rlguard.config import GuardConfig
 from rlguard.evidence import Evidence
@@ -232,7 +233,9 @@ class Guard:
         for gold, answers in known:
             self.chance.compare(gold, answers)
         chance_P = self.chance.smooth_rates(golds, [head.chance_rate for head in heads_P], list(map(len, answers_P)))
-        return np.array(chance_P), np.array([self.chance.correlation(gold) for gold in golds])
+        kinds = list(map(answer_type, golds))
+        alike = {kind: self.chance.correlation(gold) for kind, gold in dict(zip(kinds, golds, strict=True)).items()}
+        return np.array(chance_P), np.array([alike[kind] for kind in kinds])
 
     def _count_faults(self, faults: list[str], rewards_B: Any) -> int:
         if faults:

@@ -165,14 +165,14 @@ def weigh_luck(values_PS: np.ndarray, chance_P: Any, correlation_P: Any) -> np.n
     steps = np.round(np.broadcast_to(np.asarray(correlation_P, float), chance.shape).clip(0, 1) * _CORRELATION_STEPS)
     level = np.clip(np.searchsorted(_CHANCES, chance, side="right") - 1, 0, len(_CHANCES) - 2)
     share = (chance - _CHANCES[level]) / (_CHANCES[level + 1] - _CHANCES[level])  # between two levels, linearly
-    found = np.zeros_like(values_PS)
     cells = level * (_CORRELATION_STEPS + 1) + steps.astype(int)
-    for cell in np.unique(cells):
-        rows = np.flatnonzero(cells == cell)
-        low, step = divmod(int(cell), _CORRELATION_STEPS + 1)
+    found = np.empty_like(values_PS)
+    order = np.argsort(cells, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(cells[order])) + 1) if len(order) else ():
+        low, step = divmod(int(cells[rows[0]]), _CORRELATION_STEPS + 1)
+        both = values_PS[rows] @ np.concatenate([_luck_kernel(low, step), _luck_kernel(low + 1, step)], axis=1)
         part = share[rows, None]
-        kernels = _luck_kernel(low, step), _luck_kernel(low + 1, step)
-        found[rows] = (1 - part) * (values_PS[rows] @ kernels[0]) + part * (values_PS[rows] @ kernels[1])
+        found[rows] = (1 - part) * both[:, :GRID_POINTS] + part * both[:, GRID_POINTS:]
     return found
 
 
