@@ -190,7 +190,7 @@ def test_lucky_successes_leave_the_other_rewards_at_the_hosts_scale(tmp_path, mo
     used = {}
     for weight in (1.0, 0.0):
         set_weight(monkeypatch, weight)
-        trainer = run(Watched, tmp_path, config, [every_fourth, lengths])
+        trainer = run(Watched, tmp_path, config, [every_fourth, lengths], guard=GuardConfig(scale_steps=False))
         ((host, used[weight], logged),) = trainer.seen
         assert logged[-len(host) :] == pytest.approx(used[weight].tolist())
     assert torch.equal(used[1.0], host)
@@ -361,8 +361,9 @@ def test_drop_of_genuine_groups_is_bit_identical(tmp_path, monkeypatch):
 def test_strength_is_the_share_of_the_discount(tmp_path, monkeypatch, strength):
     set_weight(monkeypatch, 0.0)
     trainer = run(Watched, tmp_path, guard=GuardConfig(strength=strength))
-    ((host, used, _),) = trainer.seen
-    torch.testing.assert_close(used, host * (1 - strength))
+    ((host, used, logged),) = trainer.seen
+    torch.testing.assert_close(torch.tensor(logged[-len(host) :]), host * (1 - strength))
+    torch.testing.assert_close(used, host * (strength < 1))  # the learning rate carries the discount
     assert strength or torch.equal(used, host)
     assert trainer.state.log_history[0]["rlguard/step_scale"] == pytest.approx(1 - strength)
 
@@ -378,7 +379,7 @@ def test_an_infinite_reward_costs_its_own_rollout_alone(tmp_path, monkeypatch, m
     functions = [lambda completions, **_: every_fourth(completions), lambda completions, **_: lengths(completions)]
     functions[spoilt] = lambda completions, **_: spoil((every_fourth, lengths)[spoilt](completions))
     set_weight(monkeypatch, 1.0)
-    trainer = run(Watched, tmp_path, rewards=functions, guard=GuardConfig(mode=mode))
+    trainer = run(Watched, tmp_path, rewards=functions, guard=GuardConfig(mode=mode, scale_steps=False))
     ((host, used, _),) = trainer.seen
     assert torch.isfinite(used).all()
     assert (used != 0).sum() >= 6
