@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,9 @@ def draw_figure(rows: Sequence[Row], path: Path) -> None:
             axes.set_ylabel("prior skills kept")
     axes = figure.add_subplot(grid[1, :3])
     mixed = [row for row in rows if row["arm"] in STYLES and (row["kind"] == KINDS[0] or not row["share"])]
-    fair = [r for share in {r["share"] for r in mixed} for r in keep_common([m for m in mixed if m["share"] == share])]
+    seeds = Counter((row["arm"], row["share"]) for row in mixed)
+    most = {share: max(n for (_, other), n in seeds.items() if other == share) for _, share in seeds}
+    fair = [row for row in mixed if seeds[row["arm"], row["share"]] == most[row["share"]]]  # all seeds, or not shown
     for arm in STYLES:
         own = [row for row in fair if row["arm"] == arm]
         if own:
