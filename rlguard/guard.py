@@ -54,9 +54,11 @@ class Judged:
         """`advantages_B` at the size of the host's, for a trainer whose learning rate carries `step_scale`.
 
         Together they discount once, whatever the optimiser. With the smaller advantages Adam's running size of the
-        gradient would shrink too, and a rare full batch would then take a step many times the usual.
+        gradient would shrink too, and a rare full batch would then take a step many times the usual. Where rollouts are
+        dropped, the mean over those that are left has that size already.
         """
-        return self.advantages_B / self.step_scale if 0 < self.step_scale < 1 else self.advantages_B
+        shrunk = 0 < self.step_scale < 1 and self.kept_B.all()
+        return self.advantages_B / self.step_scale if shrunk else self.advantages_B
 
 
 class Guard:

@@ -170,7 +170,7 @@ def weigh_luck(values_PS: np.ndarray, chance_P: Any, correlation_P: Any) -> np.n
     order = np.argsort(cells, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(cells[order])) + 1) if len(order) else ():
         low, step = divmod(int(cells[rows[0]]), _CORRELATION_STEPS + 1)
-        both = values_PS[rows] @ np.concatenate([_luck_kernel(low, step), _luck_kernel(low + 1, step)], axis=1)
+        both = values_PS[rows] @ _luck_kernels(low, step)
         part = share[rows, None]
         found[rows] = (1 - part) * both[:, :GRID_POINTS] + part * both[:, GRID_POINTS:]
     return found
@@ -181,6 +181,11 @@ _CORRELATION_STEPS = 10
 
 
 @cache
+def _luck_kernels(level: int, step: int) -> np.ndarray:
+    """The kernels of a level and of the next, side by side: (GRID_POINTS, 2 · GRID_POINTS)."""
+    return np.concatenate([_luck_kernel(level, step), _luck_kernel(level + 1, step)], axis=1)
+
+
 def _luck_kernel(level: int, step: int) -> np.ndarray:
     """P(pass rate | skill rate) as (pass, skill) masses on `SKILL_GRID`, for one chance rate and correlation.
 

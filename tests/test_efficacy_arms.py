@@ -184,7 +184,7 @@ def test_without_step_scale_the_steps_are_full():
 
 
 def test_without_a_least_weight_small_ones_remain():
-    full, ablated, first = compare("no_min_weight", LUCKY, base={})
+    full, ablated, first = compare("no_min_weight", LUCKY, base={"config": GuardConfig(min_weight=0.5)})
     assert (full.weights_B[first] == 0).any()
     assert (ablated.weights_B[first] > 0).all()
 

@@ -49,7 +49,7 @@ def test_ends_of_a_model(model, tokenizer):
     assert torch.equal(state, torch.random.get_rng_state())
     assert list(found) == ["prior", "learnable", "rare_valid"]
     assert (found["prior"]["n"], found["learnable"]["n"]) == (60, 20)
-    assert list(found["prior"]["accuracy_by_kind"]) == ["add", "mul", "sub"]
+    assert list(found["prior"]["accuracy_by_family"]) == ["add", "mul", "sub"]
     for group in found.values():
         assert sum(group[f"share_{way}"] for way in ("computed", "bare", "false_steps", "unanswered")) == 1
         assert 1 >= group["pass@4"] >= group["pass@1"] >= group["computed_pass@1"] >= 0

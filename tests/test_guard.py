@@ -324,6 +324,8 @@ def test_advantages_of_the_hosts_size_for_a_learning_rate_that_carries_the_scale
     assert judged.step_advantages_B.tolist() == [1.2, -0.4]
     for scale in (0.0, 1.0):
         assert replace(judged, step_scale=scale).step_advantages_B is judged.advantages_B
+    dropped = replace(judged, kept_B=np.array([True, False]))
+    assert dropped.step_advantages_B is judged.advantages_B
 
 
 def test_texts_that_failures_show_too_speak_no_louder_than_the_failures_allow():
@@ -350,10 +352,10 @@ def test_texts_that_failures_show_too_speak_no_louder_than_the_failures_allow():
 
 def test_a_groups_own_failures_do_not_limit_its_text():
     found = []
-    for own in (0, 7):
+    for own, others in ((0, 0.05), (7, 0.05), (0, 18.75)):
         evidence = [Evidence("a", "1", "1" if row == 0 else "9", 18.75 if row <= own else 0.05) for row in range(8)]
-        evidence += [Evidence("b", "2", "9", 0.05) for _ in range(8)]
+        evidence += [Evidence("b", "2", "9", others) for _ in range(8)]
         rewards = np.array([1.0] + [0.0] * 15)
         judged = Guard(GuardConfig(min_weight=None)).judge(evidence, rewards, rewards, rewards, [0] * 8 + [1] * 8)
         found.append(judged.weights_B[0])
-    assert found[0] == found[1]
+    assert found[0] == found[1] > found[2]

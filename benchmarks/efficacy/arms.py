@@ -10,7 +10,7 @@
 | rlguard_filter | trained only on what `rlguard.filter_dataset` keeps by the same offline rates |
 | rlguard_rewrite | `GuardedGRPOTrainer`, no offline rates |
 | rlguard | both: the filtered set with its rates, and the guard |
-| random_reward | rewards are coin flips with the reward's own frequency: what training does without any signal |
+| random_reward | rewards are coin flips that pay one time in ten: what training does without any signal |
 
 The ablations each take one thing from `rlguard_rewrite`:
 

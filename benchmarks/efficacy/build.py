@@ -6,12 +6,10 @@ About 0.1M parameters and two to four minutes on one core; the same seed gives t
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import random
 import shutil
 import sys
-import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for more
@@ -19,14 +17,14 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(1, str(Path(__file__).parents[2] / "recipes"))
 
 import torch
-from tiny_reasoner.build import CONTEXT, build_tokenizer
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tiny_reasoner import build
+from transformers import PreTrainedTokenizerFast
 
 from benchmarks.efficacy.families import FAMILIES, Family
 
 MODELS = Path(__file__).parents[2] / "out" / "efficacy" / "models"
-STEPS = {"sums": 5000, "strings": 4000, "logic": 4000}
-"""Optimiser steps of 32 examples."""
+STEPS, BATCH = {"sums": 5000, "strings": 4000, "logic": 4000}, 32
+"""Optimiser steps, and examples of each."""
 
 
 def build_model(family: str, out: Path, seed: int = 0, steps: int | None = None) -> Path:
@@ -50,14 +48,12 @@ def build_model(family: str, out: Path, seed: int = 0, steps: int | None = None)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            tokenizer = build_tokenizer()
-            model = _make_model(tokenizer)
-            _train(model, tokenizer, task, seed, STEPS[family] if steps is None else steps)
-        model.generation_config = GenerationConfig(
-            do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-        )
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+            tokenizer = build.build_tokenizer()
+            model = build.build_model(tokenizer, hidden_size=64, layers=2)
+            rng = random.Random(f"sft {family} {seed}")
+            batch = lambda: _make_batch(tokenizer, task, rng, BATCH)  # noqa: E731
+            build.train(model, batch, STEPS[family] if steps is None else steps, peak=3e-3)
+        build.save(model, tokenizer, partial)
         try:
             partial.rename(out)
         except OSError:  # someone else was first
@@ -67,24 +63,6 @@ def build_model(family: str, out: Path, seed: int = 0, steps: int | None = None)
         torch.set_num_threads(threads)
         shutil.rmtree(partial, ignore_errors=True)
     return out
-
-
-def _make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A Llama of 0.1M parameters; head_dim 32, as vLLM's CPU attention wants."""
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=176,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return LlamaForCausalLM(config)
 
 
 def _make_batch(
@@ -102,26 +80,6 @@ def _make_batch(
         labels_BT[i, len(prompt) : end] = tokens_BT[i, len(prompt) : end]
     # Padding stands on the right, so a causal model needs no mask for it.
     return {"input_ids": tokens_BT, "labels": labels_BT}
-
-
-def _train(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, task: Family, seed: int, steps: int, size: int = 32
-) -> None:
-    """AdamW with a short warmup and a cosine to zero."""
-    rng, peak, start = random.Random(f"sft {task.name} {seed}"), 3e-3, time.time()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
-    model.train()
-    for step in range(steps):
-        rate = peak * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = model(**_make_batch(tokenizer, task, rng, size)).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if step % 500 == 0 or step == steps - 1:
-            print(f"{task.name}: step {step:5d}  loss {loss.item():.3f}  {time.time() - start:.0f} s", flush=True)
 
 
 def main() -> None:

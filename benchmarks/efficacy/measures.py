@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from tiny_reasoner.tasks import MAX_COMPLETION
-from tiny_reasoner.training import generate_texts
+from tiny_reasoner.training import describe_texts, generate_texts
 from transformers import TrainerCallback
 
 from benchmarks.efficacy.arms import make_coin
 from benchmarks.efficacy.warn import Warner
 
 PASS_KS = (1, 4, 16, 64)
-HOW = ("computed", "bare", "false_steps", "unanswered")
 BINS = 10
 REFERENCE = 64, 8
 """Training prompts, and rollouts of each, that are sampled before training for the detectors to compare with."""
@@ -69,23 +68,9 @@ def measure_ends(model: Any, tokenizer: Any, family: Any, settings: Any) -> dict
 
 
 def _measure_shares(family: Any, problems: Sequence[dict], texts: Sequence[str]) -> dict[str, Any]:
-    """`accuracy`, `share_<how>`, `share_lucky` (correct, not computed; of all), `lucky_of_successes`, and more."""
-    right = reward_correct(family, texts, [row["answer"] for row in problems])
-    ways = [family.check(row["prompt"], text) for row, text in zip(problems, texts, strict=True)]
-    n, counts = len(problems), Counter(ways)
-    lucky = sum(ok for ok, way in zip(right, ways, strict=True) if way != "computed")
-    by_kind: dict[str, list[float]] = {}
-    for row, ok in zip(problems, right, strict=True):
-        by_kind.setdefault(row["family"], []).append(ok)
-    return {
-        "n": n,
-        "accuracy": sum(right) / n,
-        "accuracy_by_kind": {kind: sum(oks) / len(oks) for kind, oks in sorted(by_kind.items())},
-        **{f"share_{way}": counts[way] / n for way in HOW},
-        "share_lucky": lucky / n,
-        "lucky_of_successes": lucky / sum(right) if any(right) else None,
-        "mean_characters": sum(map(len, texts)) / n,
-    }
+    """As `evaluate_skills` of the recipe, and `lucky_of_successes`: lucky is correct and not computed."""
+    found = describe_texts(problems, texts, family.find_answer, family.check)
+    return found | {"lucky_of_successes": found["share_lucky"] / found["accuracy"] if found["accuracy"] else None}
 
 
 def _measure_pass_rates(family: Any, problems: Sequence[dict], rows: Sequence[Sequence[str]]) -> dict[str, Any]:

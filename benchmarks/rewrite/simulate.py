@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from rlguard.advantage import rewrite_advantages, success_weights
+from rlguard.config import GuardConfig
 from rlguard.tracker import PassRateTracker
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -74,8 +75,8 @@ def draw_groups(rng: np.random.Generator, prompts_P: np.ndarray, q_P: np.ndarray
 class Rewrite:
     """rlguard's rewrite of GRPO: tracker, chance rates, and the text where `reads_text`."""
 
-    def __init__(self, reads_text: bool, min_weight: float = 0.5) -> None:
-        self.tracker, self.reads_text, self.min_weight = PassRateTracker(), reads_text, min_weight
+    def __init__(self, reads_text: bool) -> None:
+        self.tracker, self.reads_text, self.min_weight = PassRateTracker(), reads_text, GuardConfig().min_weight
 
     def __call__(self, groups: Groups) -> np.ndarray:
         passed = groups.passed_PG

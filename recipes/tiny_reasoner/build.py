@@ -8,6 +8,7 @@ import random
 import string
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -43,15 +44,15 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A Llama of 0.6M parameters; head_dim 32, as vLLM's CPU attention wants."""
+def build_model(tokenizer: PreTrainedTokenizerFast, hidden_size: int = 128, layers: int = 3) -> LlamaForCausalLM:
+    """A Llama, by default of 0.6M parameters; head_dim 32, as vLLM's CPU attention wants."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=352,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=4,
+        hidden_size=hidden_size,
+        intermediate_size=hidden_size * 11 // 4,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden_size // 32,
+        num_key_value_heads=hidden_size // 32,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=True,
         bos_token_id=None,
@@ -101,9 +102,8 @@ def make_batch(tokenizer: PreTrainedTokenizerFast, rng: random.Random, size: int
     }
 
 
-def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, steps: int, size: int) -> None:
-    """AdamW with a short warmup and a cosine to zero."""
-    rng, peak = random.Random(f"sft {seed}"), 2e-3
+def train(model: LlamaForCausalLM, next_batch: Callable[[], dict[str, torch.Tensor]], steps: int, peak: float) -> None:
+    """AdamW with a short warmup to the learning rate `peak` and a cosine to zero."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     model.train()
     start = time.time()
@@ -111,13 +111,22 @@ def train(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int
         rate = peak * min(1, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = model(**make_batch(tokenizer, rng, size)).loss
+        loss = model(**next_batch()).loss
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if step % 100 == 0 or step == steps - 1:
             print(f"step {step:5d}  loss {loss.item():.3f}  {time.time() - start:.0f} s", flush=True)
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes both; the model answers greedily unless told otherwise."""
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def main() -> None:
@@ -132,12 +141,9 @@ def main() -> None:
     start = time.time()
     tokenizer = build_tokenizer()
     model = build_model(tokenizer)
-    train(model, tokenizer, args.seed, args.steps, args.batch_size)
-    model.generation_config = GenerationConfig(
-        do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    model.save_pretrained(args.out)
-    tokenizer.save_pretrained(args.out)
+    rng = random.Random(f"sft {args.seed}")
+    train(model, lambda: make_batch(tokenizer, rng, args.batch_size), args.steps, peak=2e-3)
+    save(model, tokenizer, args.out)
     write_card(args.out, model, tokenizer, vars(args) | {"seconds": time.time() - start, "bare_share": BARE_SHARE})
 
 

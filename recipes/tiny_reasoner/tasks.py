@@ -21,7 +21,7 @@ import hashlib
 import random
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 SKILLS = ("add", "sub", "mul", "mix")
 NEAR_IMPOSSIBLE = ("unlearnable", "long")
@@ -199,6 +199,28 @@ def make_problems(
     >>> make_problems(["add"], 1, seed=0)[0]
     {'prompt': '2+0+1 mod 7=?\\n', 'answer': '3', 'family': 'add', 'length': 3}
     """
+    return draw_problems(lambda kind, rng: make_problem(kind, rng, lengths, moduli), kinds, count, seed, held_out)
+
+
+def draw_problems(
+    make: Callable[[str, random.Random], dict],
+    kinds: Sequence[str] | Mapping[str, float],
+    count: int,
+    seed: int,
+    held_out: bool = False,
+) -> list[dict]:
+    """Distinct problems in a seeded random order, of whatever makes one of a kind.
+
+    Args:
+        make: From a kind and a source of randomness, a row with a `prompt`.
+        kinds: Kinds in equal shares, or a mapping from kind to share (any positive numbers).
+        count: How many problems.
+        seed: Same seed, same list.
+        held_out: Draw from the tenth of prompts no training may see, or (by default) from the rest.
+
+    Raises:
+        ValueError: For a kind that has too few distinct prompts.
+    """
     shares = kinds if isinstance(kinds, Mapping) else dict.fromkeys(kinds, 1.0)
     # Quotas, not draws: a quarter means a quarter, also in a short list.
     total, rows, seen = sum(shares.values()), [], set()
@@ -207,7 +229,7 @@ def make_problems(
         made = tries = 0
         rng = random.Random(f"{seed}|{held_out}|{kind}")
         while made < high - low:
-            row = make_problem(kind, rng, lengths, moduli)
+            row = make(kind, rng)
             tries += 1
             if tries > 1000 * (high - low + 1):
                 raise ValueError(f"kind {kind!r} has fewer than {high - low} distinct prompts of these lengths")

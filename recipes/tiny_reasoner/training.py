@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -80,8 +80,25 @@ def evaluate_skills(model: Any, tokenizer: Any, problems: Sequence[dict], temper
         a dict.
     """
     texts = generate_texts(model, tokenizer, [row["prompt"] for row in problems], temperature)
-    correct = correctness_reward(texts, [row["answer"] for row in problems])
-    kinds = [check_steps(row["prompt"], text) for row, text in zip(problems, texts, strict=True)]
+    return describe_texts(problems, texts, find_answer, check_steps)
+
+
+def describe_texts(
+    problems: Sequence[dict],
+    texts: Sequence[str],
+    find: Callable[[str], str | None],
+    check: Callable[[str, str], str],
+) -> dict[str, Any]:
+    """What `evaluate_skills` returns, of one completion of each problem.
+
+    Args:
+        problems: Rows with `prompt`, `answer` and `family`.
+        texts: Their completions.
+        find: The answer in a completion.
+        check: How a completion came to its answer, from its prompt and itself; one of the shares' names.
+    """
+    correct = [float(find(text) == row["answer"]) for row, text in zip(problems, texts, strict=True)]
+    kinds = [check(row["prompt"], text) for row, text in zip(problems, texts, strict=True)]
     n, counts = len(problems), Counter(kinds)
     by_family: dict[str, list[float]] = {}
     for row, ok in zip(problems, correct, strict=True):

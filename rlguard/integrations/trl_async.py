@@ -240,6 +240,7 @@ class GuardAsyncMixin:
         config = guard or GuardConfig()
         self._guard_steps = SampleScaler(config.scale_steps and config.mode != "observe", self._metrics["train"])
         self.add_callback(self._guard_steps)
+        self._guard_fills = config.scale_steps and config.mode == "rewrite"
         self._guard_folder = tempfile.TemporaryDirectory(prefix="rlguard_")
         self._guard_state = Path(self._guard_folder.name) / STATE_FILE
         if self.rollout_worker is not None:  # on rank 0
@@ -256,7 +257,10 @@ class GuardAsyncMixin:
         return loader
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
-        self._guard_steps.add_rows(inputs.pop(SQUARES)[0].tolist())
+        host, kept = inputs.pop(SQUARES)[0].tolist()
+        self._guard_steps.add_rows((host, kept))
+        if self._guard_fills and 0 < kept < host:  # at the host's size: the learning rate carries what is gone
+            inputs = inputs | {"advantages": inputs["advantages"] * math.sqrt(host / kept)}
         return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
