@@ -30,8 +30,8 @@ class GuardConfig:
     detectors: bool = True
     """Read the completions for shortcuts; without it only pass rates and chance rates speak."""
     min_weight: float | None = 0.25
-    """Smaller weights become 0: where luck is all there is, even small steps add up. Where the trainer's learning rate is
-    out of reach (`scale_steps` is only logged), 0.5 is safer: there Adam makes full steps of whatever is left."""
+    """Smaller weights become 0: where luck is all there is, even small steps add up. Where the trainer's learning rate
+    is out of reach (the step scale is only logged), 0.5 is safer: there Adam makes full steps of whatever is left."""
     chance_floor: float = CHANCE_FLOOR
     """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
     decay: float = 0.8

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlguard.types import Generation, Request, Sampling
@@ -36,6 +37,11 @@ class FakeEngine:
                 said = self.script(request.problem.text, index)
                 generations.append(Generation(said, len(said), "stop") if isinstance(said, str) else said)
             yield request, generations
+
+
+def set_weight(monkeypatch: pytest.MonkeyPatch, weight: float) -> None:
+    """Gives every success one weight, whatever is known of it."""
+    monkeypatch.setattr("rlguard.guard.success_weights", lambda genuine_B, *_: np.full(len(genuine_B), weight))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("quick_gc")
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from conftest import TINY  # noqa: E402
+from conftest import TINY, set_weight  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from tiny_reasoner.tasks import make_problems  # noqa: E402
 from tiny_reasoner.training import correctness_reward, grpo_config  # noqa: E402
@@ -100,7 +100,7 @@ def test_advantages_are_rewritten_and_logged_as_such(tmp_path):
 @pytest.mark.parametrize("scale_rewards", ["group", "batch", "none"])
 def test_weight_one_is_the_host_and_weight_zero_removes_the_success(tmp_path, scale_rewards, monkeypatch):
     for weight in (1.0, 0.0):
-        monkeypatch.setattr("rlguard.guard.success_weights", lambda g, *_, w=weight: np.full(len(g), w))
+        set_weight(monkeypatch, weight)
         trainer = build(Watched, tmp_path, config={"max_steps": 1, "scale_rewards": scale_rewards})
         trainer.train()
         for host, used, _ in trainer.seen:
@@ -113,7 +113,7 @@ def test_steps_shrink_with_what_is_left_and_the_learning_rate_comes_back(tmp_pat
     """Adam would undo the smaller gradient; the learning rate of those steps carries the discount through."""
     moved = {}
     for weight, scale_steps in ((1.0, True), (0.5, True), (0.5, False)):
-        monkeypatch.setattr("rlguard.guard.success_weights", lambda g, *_, w=weight: np.full(len(g), w))
+        set_weight(monkeypatch, weight)
         trainer = build(
             GuardedGRPOTrainer, tmp_path, config={"max_steps": 1}, guard=GuardConfig(scale_steps=scale_steps)
         )

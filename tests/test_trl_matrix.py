@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("quick_gc")
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
+from conftest import set_weight  # noqa: E402
 from datasets import Dataset  # noqa: E402
 from test_trl import PROBLEMS, Watched, build, weights_of  # noqa: E402
 from transformers import TrainerCallback  # noqa: E402
@@ -59,10 +60,6 @@ def run(trainer_class, folder, config=None, rewards=every_fourth, nudge=0.0, res
 
 def moved(trainer):
     return not torch.equal(trainer.start, weights_of(trainer))
-
-
-def set_weight(monkeypatch, weight):
-    monkeypatch.setattr("rlguard.guard.success_weights", lambda g, *_, w=weight: np.full(len(g), w))
 
 
 def loss_config(loss_type):
