@@ -37,7 +37,7 @@ class GuardConfig:
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
     max_prompts: int = 250_000
-    """How many prompts are remembered, those visited last; 0.3 kB each."""
+    """How many prompts are remembered, those visited last; 0.4 kB each."""
     workers: int | None = None
     """Processes that read the completions for shortcuts, per trainer process; 0 reads here, None decides by how long
     the completions of the first batches are (`reading.EvidenceReader`)."""

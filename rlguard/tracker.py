@@ -23,7 +23,7 @@ class PassRateTracker:
     policy moves; and the other prompts, as a prior over skill rates. That prior is fitted by empirical Bayes
     (nonparametric maximum likelihood on a grid, by EM) to the counts of the prompts visited last, this batch included.
 
-    Memory is bounded: beyond `max_prompts` the prompt not visited for longest is forgotten, about 0.3 kB each. If it
+    Memory is bounded: beyond `max_prompts` the prompt not visited for longest is forgotten, about 0.4 kB each. If it
     comes again it starts from its offline rate, as at its first visit.
 
     >>> tracker = PassRateTracker()
