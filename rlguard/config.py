@@ -9,6 +9,7 @@ from typing import Any, Literal
 from rlguard.advantage import CHANCE_FLOOR
 
 MODES = ("rewrite", "observe", "drop")
+MIN_WEIGHT, MIN_WEIGHT_UNSCALED = 0.25, 0.5
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class GuardConfig:
     """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
     detectors: bool = True
     """Read the completions for shortcuts; without it only pass rates and chance rates speak."""
-    min_weight: float | None = 0.25
-    """Smaller weights become 0: where luck is all there is, even small steps add up. Where the trainer's learning rate
-    is out of reach (the step scale is only logged), 0.5 is safer: there Adam makes full steps of whatever is left."""
+    min_weight: float | None = None
+    """Smaller weights become 0: where luck is all there is, even small steps add up. None takes 0.25, or 0.5 where the
+    learning rate does not carry the step scale: there Adam makes full steps of whatever is left."""
     chance_floor: float = CHANCE_FLOOR
     """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
     decay: float = 0.8

@@ -16,7 +16,7 @@ import numpy as np
 from rlguard.advantage import as_array, as_float, measure_step_scale, rewrite_advantages, success_weights
 from rlguard.answers import answer_type
 from rlguard.chance import ChanceRates
-from rlguard.config import GuardConfig
+from rlguard.config import MIN_WEIGHT, MIN_WEIGHT_UNSCALED, GuardConfig
 from rlguard.evidence import Evidence
 from rlguard.reading import EvidenceReader
 from rlguard.tracker import PassRateTracker
@@ -68,8 +68,11 @@ class Guard:
     its own advantages.
     """
 
-    def __init__(self, config: GuardConfig | None = None) -> None:
+    def __init__(self, config: GuardConfig | None = None, *, scales_steps: bool = True) -> None:
+        """`scales_steps`: whether the trainer's learning rate can carry `Judged.step_scale`, or only its log."""
         self.config = config or GuardConfig()
+        least = MIN_WEIGHT if scales_steps and self.config.scale_steps else MIN_WEIGHT_UNSCALED
+        self.min_weight = least if self.config.min_weight is None else self.config.min_weight
         self.tracker = PassRateTracker(
             decay=self.config.decay, chance_floor=self.config.chance_floor, max_prompts=self.config.max_prompts
         )
@@ -141,8 +144,7 @@ class Guard:
             success = outcomes > 0
             faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
             beliefs[faults] = 1.0  # what could not be read stays the host's
-            least = self.config.min_weight or 0.0
-            weights = np.where(success & (beliefs < least), 0.0, np.where(success, beliefs, 1.0))
+            weights = np.where(success & (beliefs < self.min_weight), 0.0, np.where(success, beliefs, 1.0))
             kept = np.bincount(groups, success * (weights - 0.5))[groups] >= 0  # its successes: rather genuine?
             if self.config.mode == "drop":
                 changed = as_float(advantages_B) * kept

@@ -204,7 +204,7 @@ def test_only_training_is_guarded(swift):
 
 def test_a_rollout_cut_into_several_samples_counts_once(swift):
     """In request-aware mode the numbers of samples differ; the samples of one request get one advantage."""
-    config = GuardConfig(min_weight=None, answer_column="solution", scale_steps=False)
+    config = GuardConfig(min_weight=0.0, answer_column="solution", scale_steps=False)
     expected = compute(make_guarded(swift, config), visits=1)
     order = [7, 0, 1, 1, 2, 3, 4, 4, 4, 5, 6]
     samples, rewards = [make_samples()[row] for row in order], torch.tensor(CORRECT)[order]

@@ -191,7 +191,7 @@ def test_scores_say_what_is_correct_where_there_are_any(host):
 
 def test_the_order_of_rollouts_in_batches_does_not_matter(host):
     """With dynamic batches OpenRLHF deals rollouts out by length."""
-    maker_class = guarded(host.experience_maker.RemoteExperienceMaker, GuardConfig(min_weight=None))
+    maker_class = guarded(host.experience_maker.RemoteExperienceMaker, GuardConfig(min_weight=0.0))
     maker, shuffled = make_maker(maker_class), make_maker(maker_class)
     order = [5, 0, 3, 6, 1, 7, 2, 4]
     rollouts = make_rollouts(host)

@@ -143,7 +143,7 @@ def advantages_of(data):
 def test_the_real_trainer_gets_the_guards_advantages(adapter, tmp_path, estimator):
     host = make_trainer(adapter, tmp_path, trainer_class=adapter.RayPPOTrainer, advantage_estimator=estimator)
     plain = advantages_of(run_batch(host))
-    trainer = make_trainer(adapter, tmp_path, advantage_estimator=estimator)
+    trainer = make_trainer(adapter, tmp_path, GuardConfig(min_weight=0.5), advantage_estimator=estimator)
     for _ in range(6):
         data = run_batch(trainer)
     guarded = advantages_of(data)
@@ -210,7 +210,7 @@ def test_ragged_groups_and_a_reward_that_is_nan(adapter, tmp_path):
 
 
 def test_each_policy_step_is_scaled_from_the_schedulers_rate(adapter, tmp_path):
-    trainer = make_trainer(adapter, tmp_path)
+    trainer = make_trainer(adapter, tmp_path, GuardConfig(min_weight=0.5))
     for _ in range(6):
         data = run_batch(trainer)
     dispatch, scale = trainer.dispatch, trainer.all_metrics["rlguard/step_scale"]

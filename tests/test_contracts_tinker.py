@@ -214,7 +214,7 @@ def test_the_cookbooks_printing_is_not_a_batch(train, adapter):
 
 
 def test_ragged_groups_and_rollouts_without_a_verdict(train, adapter):
-    adapter.guard_training(GuardConfig(min_weight=None))
+    adapter.guard_training(GuardConfig(min_weight=0.0))
     groups = [make_group([SOLVED, "9", "8"], [1.0, 0.0, np.nan]), make_group(["The answer is 12.", "9"], [None, None])]
     data, metrics = step(train, [make_builder(), make_builder("Other?")], groups)
     advantages = advantages_of(data)

@@ -101,7 +101,7 @@ def test_arms_are_one_change_apart():
     assert PROBLEMS
 
 
-SOFT = {"config": GuardConfig(min_weight=None)}
+SOFT = {"config": GuardConfig(min_weight=0.0)}
 LUCKY = {str(prompt): 1 for prompt in range(10)}
 MIXED = {str(prompt): 1 if prompt % 2 else 6 for prompt in range(10)}
 SUM = "7+8+5 mod 10=?\n"

@@ -341,11 +341,11 @@ def test_texts_that_failures_show_too_speak_no_louder_than_the_failures_allow():
         rewards = np.array(outcomes)
         return guard.judge(evidence, rewards - 1 / 8, rewards, rewards, groups).weights_B[rewards > 0]
 
-    honest, fooled = Guard(GuardConfig(min_weight=None)), Guard(GuardConfig(min_weight=None))
+    honest, fooled = Guard(GuardConfig(min_weight=0.0)), Guard(GuardConfig(min_weight=0.0))
     for _ in range(4):
         clear, blurred = judge(honest, 0), judge(fooled, 6)
     assert clear.min() > 0.95 > 0.7 > blurred.max()
-    resumed = Guard(GuardConfig(min_weight=None))
+    resumed = Guard(GuardConfig(min_weight=0.0))
     resumed.load_state_dict(json.loads(json.dumps(fooled.state_dict())))
     np.testing.assert_array_equal(judge(resumed, 6), judge(fooled, 6))
 
@@ -356,6 +356,20 @@ def test_a_groups_own_failures_do_not_limit_its_text():
         evidence = [Evidence("a", "1", "1" if row == 0 else "9", 18.75 if row <= own else 0.05) for row in range(8)]
         evidence += [Evidence("b", "2", "9", others) for _ in range(8)]
         rewards = np.array([1.0] + [0.0] * 15)
-        judged = Guard(GuardConfig(min_weight=None)).judge(evidence, rewards, rewards, rewards, [0] * 8 + [1] * 8)
+        judged = Guard(GuardConfig(min_weight=0.0)).judge(evidence, rewards, rewards, rewards, [0] * 8 + [1] * 8)
         found.append(judged.weights_B[0])
     assert found[0] == found[1] > found[2]
+
+
+@pytest.mark.parametrize(
+    ("config", "scales_steps", "least"),
+    [
+        (GuardConfig(), True, 0.25),
+        (GuardConfig(), False, 0.5),  # nothing but the weights can hold a step back
+        (GuardConfig(scale_steps=False), True, 0.5),
+        (GuardConfig(min_weight=0.1), False, 0.1),
+        (GuardConfig(min_weight=0.0), True, 0.0),
+    ],
+)
+def test_the_smallest_weight_depends_on_what_carries_the_discount(config, scales_steps, least):
+    assert Guard(config, scales_steps=scales_steps).min_weight == least

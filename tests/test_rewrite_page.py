@@ -12,7 +12,7 @@ from benchmarks.methods import dr_grpo, grpo
 from benchmarks.rewrite.simulate import G, lucky_share, simulate
 from rlguard.advantage import CHANCE_FLOOR, genuine_probability, rewrite_advantages, success_weights
 from rlguard.chance import ChanceRates
-from rlguard.config import GuardConfig
+from rlguard.config import MIN_WEIGHT
 from rlguard.stats import SKILL_GRID, beta_weights
 from rlguard.tracker import PassRateTracker
 
@@ -117,7 +117,7 @@ def test_6_self_judging_lets_the_luckiest_through_and_evidence_from_elsewhere_do
     for _ in range(8):  # the tracker's own weights, in every group, however lucky it was
         successes = rng.binomial(G, c, 64)
         weights = tracker.judge([str(n) for n in range(64)], successes, np.full(64, G), np.full(64, c))
-    assert (weights < GuardConfig().min_weight).all()
+    assert (weights < MIN_WEIGHT).all()
 
 
 def test_7_adam_does_not_feel_the_size_of_gradients():
@@ -144,7 +144,7 @@ def test_8_expected_gradient(q, c, w_S, w_L):
 
 
 def test_9_all_lucky_ends_in_no_gradient():
-    c, least = 0.1, GuardConfig().min_weight
+    c, least = 0.1, MIN_WEIGHT
     bound = c / (3 + c)
     assert bound / (bound + (1 - bound) * c) == pytest.approx(least)
     known = genuine_probability([2], [32], [c], JEFFREYS)  # 2 of 32: no more than luck gives

@@ -41,7 +41,7 @@ import rlguard.integrations.verl as plugin  # noqa: E402
 from rlguard.integrations.verl_trainer import STATE_FILE, GuardMixin, check_signatures, scale_rate  # noqa: E402
 
 CONFIGS = Path(verl.__file__).parent / "trainer" / "config"
-LUCKY = {"rlguard_successes": 3, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
+LUCKY = {"rlguard_successes": 2, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
 SOLVED = {"rlguard_successes": 30, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
 
 
@@ -85,9 +85,9 @@ def test_a_run_with_another_estimator_is_as_it_was():
 
 
 def test_a_guarded_run_takes_its_settings_from_the_command_line():
-    flags = ["+algorithm.rlguard.host=rloo", "+algorithm.rlguard.mode=observe", "+algorithm.rlguard.min_weight=null"]
+    flags = ["+algorithm.rlguard.host=rloo", "+algorithm.rlguard.mode=observe", "+algorithm.rlguard.min_weight=0.1"]
     trainer = get_trainer_cls("sync")(config=configure(*flags))
-    assert (trainer.guard.config.mode, trainer.guard.config.min_weight) == ("observe", None)
+    assert (trainer.guard.config.mode, trainer.guard.config.min_weight) == ("observe", 0.1)
     assert trainer.config.algorithm.adv_estimator == "rloo"
     assert trainer.config.algorithm.rlguard.mode == "observe"  # what experiment trackers log
 
@@ -273,7 +273,7 @@ def test_offline_rates_silence_a_lucky_group_and_leave_a_solved_one(queue):
 
 def test_rates_may_stand_in_columns_of_their_own(queue):
     columns = [rollout(SHOWN, row < 1, **LUCKY, rlguard_id="mine") for row in range(4)]
-    trainer = make_trainer("+algorithm.rlguard.detectors=False")
+    trainer = make_trainer("+algorithm.rlguard.detectors=False", "+algorithm.rlguard.min_weight=0.5")
     assert (step(trainer, put([columns]))[0] == 0).all()
     assert trainer.guard.tracker.counts("mine")[1] > 4
 

@@ -40,6 +40,7 @@ from trl import GRPOTrainer
 from benchmarks.methods import grpo, max_rl, s_grpo, threshold
 from rlguard.advantage import as_float, measure_step_scale
 from rlguard.chance import ChanceRates
+from rlguard.config import MIN_WEIGHT
 from rlguard.guard import Guard, GuardConfig, Judged
 from rlguard.integrations.trl import GuardedGRPOTrainer
 from rlguard.tracker import PassRateTracker
@@ -178,8 +179,8 @@ ABLATED: dict[str, dict[str, Any]] = {
     "no_detectors": {"config": GuardConfig(detectors=False)},
     "own_group": {"tracker": OwnGroup},
     "weight_before": {"guard": WeightBefore},
-    "no_step_scale": {"config": GuardConfig(scale_steps=False)},
-    "no_min_weight": {"config": GuardConfig(min_weight=None)},
+    "no_step_scale": {"config": GuardConfig(scale_steps=False, min_weight=MIN_WEIGHT)},
+    "no_min_weight": {"config": GuardConfig(min_weight=0.0)},
     "independent_luck": {"chance": IndependentLuck},
 }
 """What `make_guard` is given for each ablation."""

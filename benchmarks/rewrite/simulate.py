@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from rlguard.advantage import rewrite_advantages, success_weights
-from rlguard.config import GuardConfig
+from rlguard.config import MIN_WEIGHT
 from rlguard.tracker import PassRateTracker
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -76,7 +76,7 @@ class Rewrite:
     """rlguard's rewrite of GRPO: tracker, chance rates, and the text where `reads_text`."""
 
     def __init__(self, reads_text: bool) -> None:
-        self.tracker, self.reads_text, self.min_weight = PassRateTracker(), reads_text, GuardConfig().min_weight
+        self.tracker, self.reads_text, self.min_weight = PassRateTracker(), reads_text, MIN_WEIGHT
 
     def __call__(self, groups: Groups) -> np.ndarray:
         passed = groups.passed_PG

@@ -64,7 +64,7 @@ def guard_estimator(
     check_seam(name, host, EXPECTED, f"It knows {KNOWN}.")
     if hasattr(host, "rlguard"):
         raise RuntimeError(f"{name} is guarded already")
-    guard = Guard(config)
+    guard = Guard(config, scales_steps=False)
     if state_file is not None and Path(state_file).exists():
         guard.load(state_file)
 

@@ -58,7 +58,7 @@ class GuardMixin:
                 f"rlguard guards OpenRLHF's --algo.advantage.estimator {', '.join(ESTIMATORS)} with "
                 f"--rollout.n_samples_per_prompt above 1, not {estimator} with {rollouts}"
             )
-        self.guard = Guard(self.guard_config)
+        self.guard = Guard(self.guard_config, scales_steps=False)
         if self.args.ckpt.load_enable:
             self.guard.load(Path(self.args.ckpt.path) / STATE_FILE)
 

@@ -64,7 +64,7 @@ def guard_algorithms(
     """
     for function, expected in WRAPPED.items():
         check_seam(function.__qualname__, function, expected, f"It knows {KNOWN}.")
-    guard = Guard(config)
+    guard = Guard(config, scales_steps=False)
     if state_file is not None and Path(state_file).exists():
         guard.load(state_file)
     for name in names:

@@ -93,7 +93,7 @@ def _start(args: Any) -> Guard:
             f"{', '.join(CENTRED)} with reward normalisation, not {args.advantage_estimator!r} with "
             f"rewards_normalization={args.rewards_normalization}"
         )
-    guard = Guard(GuardConfig.from_options(getattr(args, "rlguard", None)))
+    guard = Guard(GuardConfig.from_options(getattr(args, "rlguard", None)), scales_steps=False)
     if getattr(args, "load", None):
         guard.load(Path(args.load) / STATE_FILE)
     return guard

@@ -103,7 +103,7 @@ def _blind_guard(settings: str) -> Guard:
         "rlguard sees neither texts nor data rows here and judges by the pass rates of other groups alone, which says "
         "little: train with trainer.use_v1=True, or put integrations.verl_trainer.GuardMixin in front of your trainer"
     )
-    return Guard(GuardConfig(**json.loads(settings)))
+    return Guard(GuardConfig(**json.loads(settings)), scales_steps=False)
 
 
 def rewrite(
