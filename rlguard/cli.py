@@ -155,7 +155,8 @@ def _plain(text: str) -> str:
 
 def main() -> None:
     """Runs the command line; turns bad input into exit code 2."""
-    import rlguard.cli_sampling  # noqa: F401 - adds its commands
+    import rlguard.cli_audit  # adds its command, as the next line does
+    import rlguard.cli_sampling  # noqa: F401
 
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]

@@ -1,0 +1,186 @@
+"""Figures of two models on the same questions -> rows with a paired interval and a verdict.
+
+The interval of a change is a bootstrap over questions: both models are resampled together, so what makes a question
+hard cancels. Three things keep it honest where questions are few: the percentiles are widened as Hesterberg (2015,
+"What Teachers Should Know about the Bootstrap", expanded percentile) does for small n; a bounded figure's interval is
+at least as wide as what n questions can have missed altogether; and losses and gains are called at a level divided by
+the number of rows (Bonferroni), so that an audit of two equal models calls any at most as often as one row should.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Verdict = Literal["kept", "lost", "gained", "too few"]
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""(R, P) weights of questions, how often each was drawn -> (R,) values; NaN where it is undefined."""
+
+CHUNK = 1 << 22
+"""Weights that are drawn at once."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one model over P questions."""
+
+    group: str
+    """`retention`, `calibration`, `coverage`, `reasoning`, `format` or `diversity`."""
+    name: str
+    domain: str
+    """The domain that it is of, or `all`."""
+    questions: int
+    """P: the same questions, in the same order, for every model."""
+    statistic: Statistic
+    better: Literal[1, -1] = 1
+    """Whether more of it is better, or less."""
+    relative: bool = False
+    """Whether it has no natural range (nats, tokens): the tolerance is then a share of its size before training."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is compared by."""
+        return self.group, self.name, self.domain
+
+    @property
+    def value(self) -> float:
+        """Its value over all questions, each once."""
+        return float(self.statistic(np.ones((1, self.questions)))[0])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure before and after."""
+
+    group: str
+    name: str
+    domain: str
+    better: Literal[1, -1]
+    questions: int
+    before: float
+    after: float
+    change: float
+    """after − before."""
+    low: float
+    high: float
+    """Bounds of the interval of the change, at the level asked for, for this row alone."""
+    tolerance: float
+    """Loss that is still `kept`, in the figure's own unit."""
+    verdict: Verdict
+
+
+def mean_statistic(values_P: Any) -> Statistic:
+    """The mean of a value a question; NaN values do not vote.
+
+    >>> mean_statistic([1.0, 0.0, float("nan")])(np.array([[1, 1, 1], [2, 1, 5]])).round(2).tolist()
+    [0.5, 0.67]
+    """
+    return ratio_statistic(values_P, np.isfinite(np.asarray(values_P, float)))
+
+
+def ratio_statistic(numerators_P: Any, denominators_P: Any) -> Statistic:
+    """The sum of one value over the sum of another; questions with a value that is not finite do not vote."""
+    numerators, denominators = np.asarray(numerators_P, float), np.asarray(denominators_P, float)
+    known = np.isfinite(numerators) & np.isfinite(denominators)
+    numerators, denominators = np.where(known, numerators, 0.0), np.where(known, denominators, 0.0)
+
+    def statistic(weights_RP: np.ndarray) -> np.ndarray:
+        below = weights_RP @ denominators
+        return np.divide(weights_RP @ numerators, below, out=np.full(len(weights_RP), np.nan), where=below != 0)
+
+    return statistic
+
+
+def compare(
+    before: Sequence[Figure],
+    after: Sequence[Figure],
+    tolerance: float = 0.05,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    comparisons: int = 1,
+) -> list[Row]:
+    """Compares the figures that both have.
+
+    Args:
+        before: Of the model before training.
+        after: Of the model after.
+        tolerance: Loss that is still `kept`; of a `relative` figure a share of its size before.
+        confidence: Of each row's interval, and that two equal models get neither `lost` nor `gained` in any row.
+        resamples: Bootstrap draws.
+        seed: Of the draws.
+        comparisons: How many models are compared with the first one: the level is divided by it too.
+
+    Returns:
+        A row a figure, in the order of `before`. The verdict is `lost` or `gained` where the change is more than the
+        tolerance and sure, `kept` where the interval rules out a loss beyond the tolerance, else `too few`.
+
+    Raises:
+        ValueError: If a figure was computed over different numbers of questions, or confidence is not in (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence: expected a number in (0, 1), got {confidence!r}")
+    others = {figure.key: figure for figure in after}
+    pairs = [(figure, others[figure.key]) for figure in before if figure.key in others]
+    return [
+        _compare_pair(one, other, tolerance, 1 - confidence, len(pairs) * comparisons, resamples, seed)
+        for one, other in pairs
+    ]
+
+
+def _compare_pair(
+    before: Figure, after: Figure, tolerance: float, level: float, rows: int, resamples: int, seed: int
+) -> Row:
+    if before.questions != after.questions:
+        raise ValueError(
+            f"{' / '.join(before.key)}: expected the same questions for both models, "
+            f"got {before.questions} before and {after.questions} after"
+        )
+    value, other = before.value, after.value
+    change, n = other - value, before.questions
+    if before.relative:
+        tolerance *= abs(value)
+    low = high = sure_low = sure_high = math.nan
+    if math.isfinite(change) and n > 1:
+        changes = np.sort(_resample(before, after, resamples, seed) - change)
+        known = changes[np.isfinite(changes)]
+        if len(known) >= 0.95 * resamples:
+            low, high = _bounds(known, change, n, level, before.relative)
+            sure_low, sure_high = _bounds(known, change, n, level / rows, before.relative)
+    good = np.array([change, low, high, sure_low, sure_high]) * before.better
+    verdict: Verdict = "too few"
+    if max(good[3], good[4]) < 0 and good[0] < -tolerance:
+        verdict = "lost"
+    elif min(good[3], good[4]) > 0 and good[0] > tolerance:
+        verdict = "gained"
+    elif min(good[1], good[2]) >= -tolerance:
+        verdict = "kept"
+    return Row(*before.key, before.better, n, value, other, change, low, high, tolerance, verdict)
+
+
+def _resample(before: Figure, after: Figure, resamples: int, seed: int) -> np.ndarray:
+    """(resamples,) changes, each over questions drawn with replacement, the same for both models."""
+    rng, n = np.random.default_rng(seed), before.questions
+    share, found = np.full(n, 1 / n), []
+    for start in range(0, resamples, step := max(1, CHUNK // n)):
+        weights = rng.multinomial(n, share, min(step, resamples - start)).astype(float)
+        found.append(after.statistic(weights) - before.statistic(weights))
+    return np.concatenate(found)
+
+
+def _bounds(deviations: np.ndarray, change: float, n: int, level: float, relative: bool) -> tuple[float, float]:
+    """Expanded percentile bounds, for a bounded figure no narrower than what n questions can have missed.
+
+    What happens to a share s of all questions happens to none of n with probability (1 − s)^n: less than level / 2
+    for s > ln(2 / level) / n.
+    """
+    from scipy.stats import norm, t
+
+    tail = float(norm.cdf(math.sqrt(n / (n - 1)) * t.ppf(level / 2, n - 1)))
+    low, high = np.quantile(deviations, [tail, 1 - tail])
+    unseen = 0.0 if relative else min(1.0, math.log(2 / level) / n)
+    return change + min(float(low), -unseen), change + max(float(high), unseen)

@@ -1,0 +1,255 @@
+"""An audit from end to end: the same questions to every model, what they answered kept, compared with the first.
+
+suite.jsonl                     the questions
+models/<name>/                  a rollout store; scores.jsonl and truncation.jsonl beside its rollouts
+audit.json, audit.html          what was found
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rlguard
+from rlguard.audit import calibration, coverage, diversity, formats, reasoning, retention
+from rlguard.audit.compare import Figure, Row, compare
+from rlguard.audit.distance import domain_distances
+from rlguard.audit.samples import PLAIN, Item, select
+from rlguard.audit.suite import SuiteVerifier, read_suite, write_suite
+from rlguard.audit.taking import Taken, Taking, take
+from rlguard.rollouts import read_meta
+from rlguard.sampling import Progress
+from rlguard.types import Engine, InputError, Verifier, prompt_text
+
+SUITE, AUDIT, PAGE = "suite.jsonl", "audit.json", "audit.html"
+MOST_K = 256
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One model against the first."""
+
+    name: str
+    rows: list[Row]
+    cliff: retention.Cliff | None
+    """None where it is not known what was trained on."""
+    crossing: coverage.Crossing
+    newly_solved: list[coverage.Change]
+    lost: list[coverage.Change]
+
+    @property
+    def losses(self) -> list[Row]:
+        """Rows with a sure loss beyond the tolerance."""
+        return [row for row in self.rows if row.verdict == "lost"]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found."""
+
+    before: str
+    comparisons: list[Comparison]
+    folder: Path
+    skipped: dict[str, str]
+    """Measures that could not be taken, as `model: measure`, and why."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether any model lost something for sure, beyond the tolerance."""
+        return any(comparison.losses for comparison in self.comparisons)
+
+
+def run_audit(
+    before: str,
+    after: Sequence[str],
+    out: str | Path,
+    suite: str | Sequence[Item] = "builtin",
+    *,
+    questions: int = 24,
+    seed: int = 0,
+    trained: Sequence[str] = (),
+    taking: Taking | None = None,
+    tolerance: float = 0.05,
+    confidence: float = 0.95,
+    load: Callable[[str], Engine] | None = None,
+    verifier: Verifier | None = None,
+    on_progress: Callable[[str, Progress], None] | None = None,
+) -> Audit:
+    """Audits models against one of them.
+
+    The same call after a crash goes on where it stopped.
+
+    Args:
+        before: Folder or hub name of the model before training.
+        after: Those after; a folder that holds only checkpoints stands for all of them.
+        out: Folder of the audit.
+        suite: `builtin`, files, or both, joined by commas (`suite.read_suite`); or items.
+        questions: Questions a domain of the built-in suite.
+        seed: Of the questions.
+        trained: What was trained on: domains of the suite, or training prompts; without it there are no distances.
+        taking: How much is asked of each model; None takes the defaults.
+        tolerance: Loss that is still `kept`.
+        confidence: Of each interval, and that a model like the first one is not found to have lost or gained anything.
+        load: Makes an engine for a model; None takes vLLM.
+        verifier: Judges the answers; None takes `SuiteVerifier`.
+        on_progress: Called with the model's name after each change.
+
+    Raises:
+        InputError: For a suite, a model or a folder that cannot be used.
+    """
+    out, taking, verifier = Path(out), taking or Taking(), verifier or SuiteVerifier()
+    items = read_suite(suite, questions, seed) if isinstance(suite, str) else list(suite)
+    _keep_suite(items, out / SUITE)
+    models = name_models([before, *expand_checkpoints(after)])
+    taken: dict[str, Taken] = {}
+    for name, model in models.items():
+        report = None if on_progress is None else lambda progress, name=name: on_progress(name, progress)
+        taken[name] = take(model, items, out / "models" / name, taking, load or _load_vllm, verifier, report)
+    first, *others = taken
+    comparisons = [
+        _compare(other, taken[first], taken[other], trained, tolerance, confidence, len(others)) for other in others
+    ]
+    skipped = {f"{name}: {what}": why for name, one in taken.items() for what, why in one.skipped.items()}
+    audit = Audit(first, comparisons, out, skipped)
+    settings = {"questions": questions, "seed": seed, "trained": list(trained), "tolerance": tolerance}
+    record = to_record(audit, models, items, settings | {"confidence": confidence} | asdict(taking))
+    _replace(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
+    from rlguard.audit.page import write_page
+
+    write_page(record, out / PAGE)
+    return audit
+
+
+def measure(taken: Taken, most_k: int, trained: Sequence[str] = ()) -> list[Figure]:
+    """Every figure of one model; `most_k` is the largest k of pass@k."""
+    plain = select(taken.samples)
+    return [
+        *retention.figures(plain),
+        *calibration.figures(taken.samples, trained),
+        *coverage.figures(plain, most_k),
+        *reasoning.figures(plain),
+        *reasoning.truncation_figures(plain, taken.curves),
+        *formats.figures(taken.samples),
+        *diversity.figures(plain),
+    ]
+
+
+def _compare(
+    name: str, before: Taken, after: Taken, trained: Sequence[str], tolerance: float, confidence: float, others: int
+) -> Comparison:
+    one, other = select(before.samples), select(after.samples)
+    most_k = min(MOST_K, min(int((~np.isnan(sample.outcomes_N)).sum()) for sample in (*one, *other)))
+    rows = compare(
+        measure(before, most_k, trained), measure(after, most_k, trained), tolerance, confidence, comparisons=others
+    )
+    distances = domain_distances([sample.item for sample in one], trained) if trained else None
+    return Comparison(
+        name,
+        rows,
+        distances and retention.cliff(rows, distances),
+        coverage.find_crossing(one, other, most_k),
+        coverage.newly_solved(one, other),
+        coverage.lost(one, other),
+    )
+
+
+def expand_checkpoints(models: Sequence[str]) -> list[str]:
+    """Each model; in place of a folder that is none but holds checkpoints, those, by step.
+
+    Raises:
+        InputError: If nothing is left.
+    """
+    found: list[str] = []
+    for model in models:
+        folder = Path(model)
+        is_model = any((folder / name).exists() for name in ("config.json", "adapter_config.json"))
+        steps = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+        ordered = sorted(steps, key=lambda path: int(path.name.rpartition("-")[2]))
+        found += [model] if is_model or not ordered else map(str, ordered)
+    if not found:
+        raise InputError("expected at least one model to compare with the first")
+    return found
+
+
+def name_models(models: Sequence[str]) -> dict[str, str]:
+    """A short name, distinct and fit for a folder, for each model: the last part of its path.
+
+    >>> name_models(["org/base", "out/checkpoint-10", "other/checkpoint-10"])
+    {'base': 'org/base', 'checkpoint-10': 'out/checkpoint-10', 'checkpoint-10-2': 'other/checkpoint-10'}
+    """
+    named: dict[str, str] = {}
+    for model in models:
+        name = wanted = Path(model.rstrip("/")).name or "model"
+        number = 1
+        while name in named:
+            name = f"{wanted}-{(number := number + 1)}"
+        named[name] = model
+    return named
+
+
+def to_record(audit: Audit, models: dict[str, str], items: Sequence[Item], settings: dict[str, Any]) -> dict[str, Any]:
+    """The audit as `audit.json` holds it; NaN is null."""
+    questions = {item.id: item for item in items}
+    comparisons = []
+    for comparison in audit.comparisons:
+        record = asdict(comparison)
+        for change in (*record["newly_solved"], *record["lost"]):
+            item = questions[change["id"]]
+            change |= {"domain": item.domain, "prompt": prompt_text(item.prompt), "answer": item.answer}
+        comparisons.append(record)
+    provenance = {name: read_meta(audit.folder / "models" / name) for name in models}
+    record = {
+        "schema": 1,
+        "rlguard": rlguard.__version__,
+        "before": audit.before,
+        "models": [{"name": name, "model": model} | provenance[name] for name, model in models.items()],
+        "domains": dict.fromkeys(item.domain for item in items),
+        "settings": settings,
+        "skipped": audit.skipped,
+        "comparisons": comparisons,
+    }
+    record["domains"] = {
+        domain: sum(item.domain == domain and item.variant == PLAIN for item in items) for domain in record["domains"]
+    }
+    return _without_nan(record)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _keep_suite(items: Sequence[Item], path: Path) -> None:
+    """Writes the suite, or makes sure that the folder's is the same one."""
+    if path.exists():
+        known, wanted = [item.id for item in read_suite(str(path), 0, 0)], [item.id for item in items]
+        if known != wanted:
+            raise InputError(
+                f"{path.parent} holds an audit with another suite: {len(known)} questions there, {len(wanted)} now, "
+                f"{len({*known} & {*wanted})} in both. Choose another --out."
+            )
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_suite(items, path)
+
+
+def _load_vllm(model: str) -> Engine:
+    from rlguard.engines import load_engine
+
+    return load_engine("vllm", model)
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,85 @@
+"""One question of a suite, and what one model answered: what every measure of the audit reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlguard.types import Messages, Rollout
+
+PLAIN = "plain"
+"""The variant in which a question is asked as it is; the others vary one thing."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question."""
+
+    id: str
+    """`types.make_prompt_id` of prompt and answer."""
+    prompt: str | Messages
+    answer: str
+    domain: str
+    variant: str = PLAIN
+    """`plain`, `confidence` (asked to state it), `abstain` (free to say that it does not know), `prompt:NAME` (asked
+    in another form) or `answer:NAME` (the answer wanted in another form)."""
+    base: str = ""
+    """What the variants of one question share."""
+    answerable: bool = True
+    open_ended: bool = False
+    """Whether many answers are right."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """Every column of its line in the suite."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the model itself says of one of its completions."""
+
+    logprob: float
+    """Sum of the log-probabilities of the completion's tokens, at temperature 1, in nats."""
+    tokens: int
+    entropy: float
+    """Mean entropy of the next token over the completion, in nats."""
+    gold_logprobs: tuple[float, ...] = ()
+    """Log-probability of the gold answer's tokens, in nats, after 0, 1, … all steps of the completion; empty where it
+    was not measured."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question with one model's rollouts."""
+
+    item: Item
+    rollouts: Sequence[Rollout]
+    scores: Sequence[Score | None] = ()
+    """One a rollout, None where it was not measured; empty where none was."""
+
+    @property
+    def outcomes_N(self) -> np.ndarray:
+        """Outcome of each rollout: 1, 0 or NaN, (N,)."""
+        return np.array([rollout.outcome for rollout in self.rollouts], float)
+
+    @property
+    def pass_rate(self) -> float:
+        """Share of the scored rollouts that are correct; NaN where none is scored."""
+        outcomes = self.outcomes_N
+        scored = outcomes[~np.isnan(outcomes)]
+        return float(scored.mean()) if len(scored) else math.nan
+
+
+def select(samples: Iterable[Sample], variant: str = PLAIN, answerable: bool | None = True) -> list[Sample]:
+    """The samples of one variant; `answerable` None takes both kinds."""
+    return [s for s in samples if s.item.variant == variant and answerable in (None, s.item.answerable)]
+
+
+def by_domain(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """The samples of each domain, domains in the order in which they come."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.item.domain, []).append(sample)
+    return found

@@ -1,0 +1,94 @@
+"""`rlguard audit`: what did training break elsewhere?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from rlguard.cli_shared import BASE_URL, WORKERS, EngineName, app, console, errors
+from rlguard.types import Engine, InputError, Sampling, prompt_text
+
+if TYPE_CHECKING:
+    from rlguard.audit.run import Comparison
+
+
+@app.command()
+def audit(
+    before: Annotated[str, typer.Argument(help="Model before training: folder or hub name.")],
+    after: Annotated[list[str], typer.Argument(help="Models after; a trainer's output folder: all its checkpoints.")],
+    out: Annotated[Path, typer.Option(help="Folder for the answers, audit.json and audit.html; run again to go on.")],
+    suite: Annotated[
+        str, typer.Option(help="builtin, or files of questions, or both: builtin,mine.jsonl.")
+    ] = "builtin",
+    questions: Annotated[int, typer.Option(min=1, help="Questions a domain of the built-in suite.")] = 24,
+    n: Annotated[int, typer.Option("--n", min=2, help="Answers a question; pass@k goes to here, at most 256.")] = 16,
+    trained: Annotated[
+        str, typer.Option(help="What was trained on: domains of the suite, or a file with prompts; for distances.")
+    ] = "",
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Loss that is still `kept`.")] = 0.05,
+    confidence: Annotated[float, typer.Option(help="Of intervals and verdicts.")] = 0.95,
+    scored: Annotated[int, typer.Option(min=0, help="Answers a question whose log-probabilities are taken.")] = 4,
+    truncated: Annotated[int, typer.Option(min=0, help="Correct answers whose reasoning is cut.")] = 32,
+    engine: Annotated[EngineName, typer.Option(help="What samples the answers.")] = EngineName.vllm,
+    base_url: BASE_URL = None,
+    workers: WORKERS = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Above 0: answers must differ.")] = 1.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus sampling.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the questions and the answers.")] = 0,
+    prompt_column: Annotated[
+        str, typer.Option(help="Column with the prompts in a file given as --trained.")
+    ] = "prompt",
+) -> None:
+    """Compare models before and after training: accuracy elsewhere, calibration, coverage, reasoning, formats.
+
+    Exit code 1 when something is lost beyond --tolerance, for sure.
+    """
+    from rlguard.audit.run import PAGE, run_audit
+    from rlguard.audit.taking import Taking
+    from rlguard.console import SamplingView
+    from rlguard.engines import load_engine
+
+    def load(model: str) -> Engine:
+        return load_engine(engine.value, model, **engine.options(base_url, workers))
+
+    with SamplingView(errors, engine.value, True) as view:
+        found = run_audit(
+            before, after, out, suite, questions=questions, seed=seed, trained=_read_trained(trained, prompt_column),
+            taking=Taking(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
+            tolerance=tolerance, confidence=confidence, load=load, on_progress=lambda _, progress: view.show(progress),
+        )  # fmt: skip
+    for comparison in found.comparisons:
+        console.print(_tabulate(found.before, comparison))
+    for what, why in found.skipped.items():
+        errors.print(f"not measured: {what} ({why})", markup=False)
+    console.print(f"page: {out / PAGE}", highlight=False, soft_wrap=True)
+    if found.lost:
+        raise typer.Exit(1)
+
+
+def _tabulate(before: str, comparison: Comparison) -> Table:
+    table = Table("figure", "of", before, comparison.name, "change", "interval", "verdict")
+    styles = {"lost": "bold red", "gained": "green", "too few": "dim", "kept": ""}
+    for row in comparison.rows:
+        interval = f"{row.low:+.3f} to {row.high:+.3f}"
+        table.add_row(
+            row.name, row.domain, f"{row.before:.3f}", f"{row.after:.3f}", f"{row.change:+.3f}", interval, row.verdict,
+            style=styles[row.verdict],
+        )  # fmt: skip
+    return table
+
+
+def _read_trained(trained: str, column: str) -> list[str]:
+    """Names of domains as they are, prompts from a file."""
+    if not Path(trained).is_file():
+        return [name.strip() for name in trained.split(",") if name.strip()]
+    from rlguard.data import iter_rows, pick
+
+    prompts = [pick(row, column) for row in iter_rows(trained)]
+    if None in prompts:
+        raise InputError(f"{trained}: row {prompts.index(None)} has no column {column!r} (--prompt-column)")
+    return [prompt_text(prompt) for prompt in prompts]
