@@ -25,6 +25,10 @@ def audit(
     ] = "builtin",
     questions: Annotated[int, typer.Option(min=1, help="Questions a domain of the built-in suite.")] = 24,
     n: Annotated[int, typer.Option("--n", min=2, help="Answers a question; pass@k goes to here, at most 256.")] = 16,
+    varied: Annotated[int, typer.Option(min=0, help="Questions a domain that are also asked in other forms.")] = 4,
+    chat: Annotated[
+        bool | None, typer.Option(help="Ask in chat messages; by default if BEFORE has a template.")
+    ] = None,
     trained: Annotated[
         str, typer.Option(help="What was trained on: domains of the suite, or a file with prompts; for distances.")
     ] = "",
@@ -57,7 +61,9 @@ def audit(
 
     with SamplingView(errors, engine.value, True) as view:
         found = run_audit(
-            before, after, out, suite, questions=questions, seed=seed, trained=_read_trained(trained, prompt_column),
+            before, after, out, suite, questions=questions, varied=varied,
+            chat=_has_template(before, engine) if chat is None else chat, seed=seed,
+            trained=_read_trained(trained, prompt_column),
             taking=Taking(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
             tolerance=tolerance, confidence=confidence, load=load, on_progress=lambda _, progress: view.show(progress),
         )  # fmt: skip
@@ -72,7 +78,7 @@ def audit(
 
 def _tabulate(before: str, comparison: Comparison) -> Table:
     table = Table("figure", "of", before, comparison.name, "change", "interval", "verdict")
-    styles = {"lost": "bold red", "gained": "green", "too few": "dim", "kept": ""}
+    styles = {"lost": "bold red", "gained": "green", "changed": "yellow", "too few": "dim", "kept": ""}
     for row in comparison.rows:
         interval = f"{row.low:+.3f} to {row.high:+.3f}"
         table.add_row(
@@ -80,6 +86,18 @@ def _tabulate(before: str, comparison: Comparison) -> Table:
             style=styles[row.verdict],
         )  # fmt: skip
     return table
+
+
+def _has_template(model: str, engine: EngineName) -> bool:
+    """Whether a model wants messages: its tokenizer knows; what is served nearly always does."""
+    if engine is EngineName.server:
+        return True
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model).chat_template is not None
+    except (OSError, ValueError) as error:
+        raise InputError(f"the tokenizer of {model!r} cannot be loaded: {error}") from error
 
 
 def _read_trained(trained: str, column: str) -> list[str]:

@@ -48,6 +48,13 @@ def test_less_can_be_better():
     assert verdict(after, before, better=-1) == "gained"
 
 
+def test_what_is_neither_better_nor_worse_only_changes():
+    before, after = np.full(100, 0.2), np.full(100, 0.5)
+    assert verdict(before, after, better=0) == verdict(after, before, better=0) == "changed"
+    assert verdict(before, before + 0.01, better=0) == "kept"
+    assert verdict(before[:9], before[:9], better=0) == "too few"
+
+
 def test_questions_that_all_agree_prove_little_when_they_are_few():
     assert verdict(np.ones(10), np.ones(10)) == "too few"
     assert verdict(np.ones(100), np.ones(100)) == "kept"

@@ -21,8 +21,10 @@ LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
     {"sampling", "tracker", "engines", "report", "config", "reading"},
     {"difficulty", "truncating", "filtering", "published", "labelled", "scan", "guard"},
+    {"audit", "curriculum"},
     {"integrations"},
-    {"cli", "cli_shared", "cli_sampling", "console", "__main__"},
+    {"order"},
+    {"cli", "cli_shared", "cli_sampling", "cli_audit", "cli_order", "console", "__main__"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")

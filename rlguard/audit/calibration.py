@@ -11,6 +11,7 @@ import numpy as np
 
 from rlguard.answers import normalise_answer
 from rlguard.audit.compare import Figure, Statistic, ratio_statistic
+from rlguard.audit.judge import is_abstention, read_confidence
 from rlguard.audit.samples import Sample, select
 
 GROUP = "calibration"
@@ -58,8 +59,13 @@ def figures(samples: Sequence[Sample], trained: Collection[str] = ()) -> list[Fi
         found += _confidence_figures("agreement", closed, [_agreement(sample) for sample in closed])
         found += _domain_figures(closed, trained)
     if stated:
-        found += _confidence_figures("stated", stated, [_stated_confidence(sample) for sample in stated])
-    return found + _abstention_figures(samples)
+        confidences = [_stated_confidence(sample) for sample in stated]
+        shares = ratio_statistic(
+            [sum(map(math.isfinite, row)) for row in confidences], [len(row) for row in confidences]
+        )
+        found.append(Figure(GROUP, "states a confidence when asked", "all", len(stated), shares))
+        found += _confidence_figures("stated", stated, confidences)
+    return [*found, *_abstention_figures(samples)]
 
 
 def _confidence_figures(source: str, samples: Sequence[Sample], confidences: Sequence[Sequence[float]]) -> list[Figure]:
@@ -91,8 +97,6 @@ def _abstention_figures(samples: Sequence[Sample]) -> Iterator[Figure]:
     """How often the model says that it does not know, of completions that may say so."""
     for name, answerable in (("abstains on unanswerable", False), ("abstains on answerable", True)):
         if asked := select(samples, "abstain", answerable):
-            from rlguard.audit.suite import is_abstention
-
             abstained = [sum(is_abstention(rollout.completion) for rollout in s.rollouts) for s in asked]
             share = ratio_statistic(abstained, [len(sample.rollouts) for sample in asked])
             yield Figure(GROUP, name, "all", len(asked), share, better=-1 if answerable else 1)
@@ -100,7 +104,8 @@ def _abstention_figures(samples: Sequence[Sample]) -> Iterator[Figure]:
 
 def _sequence_confidence(sample: Sample) -> list[float]:
     scores = sample.scores or [None] * len(sample.rollouts)
-    return [min(1.0, math.exp(s.logprob / s.tokens)) if s is not None and s.tokens else math.nan for s in scores]
+    means = [s.logprob / s.tokens if s is not None and s.tokens else math.nan for s in scores]
+    return [math.exp(min(mean, 0.0)) for mean in means]  # rounding may lift a sure token above 0; NaN stays
 
 
 def _agreement(sample: Sample) -> list[float]:
@@ -112,8 +117,6 @@ def _agreement(sample: Sample) -> list[float]:
 
 
 def _stated_confidence(sample: Sample) -> list[float]:
-    from rlguard.audit.suite import read_confidence
-
     stated = [read_confidence(rollout.completion) for rollout in sample.rollouts]
     return [math.nan if confidence is None else confidence for confidence in stated]
 

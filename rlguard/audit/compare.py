@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Verdict = Literal["kept", "lost", "gained", "too few"]
+Verdict = Literal["kept", "lost", "gained", "changed", "too few"]
 Statistic = Callable[[np.ndarray], np.ndarray]
 """(R, P) weights of questions, how often each was drawn -> (R,) values; NaN where it is undefined."""
 
@@ -36,8 +36,8 @@ class Figure:
     questions: int
     """P: the same questions, in the same order, for every model."""
     statistic: Statistic
-    better: Literal[1, -1] = 1
-    """Whether more of it is better, or less."""
+    better: Literal[1, 0, -1] = 1
+    """Whether more of it is better, or less; 0 where that depends: answers vary less as they become right."""
     relative: bool = False
     """Whether it has no natural range (nats, tokens): the tolerance is then a share of its size before training."""
 
@@ -59,7 +59,7 @@ class Row:
     group: str
     name: str
     domain: str
-    better: Literal[1, -1]
+    better: Literal[1, 0, -1]
     questions: int
     before: float
     after: float
@@ -117,7 +117,8 @@ def compare(
 
     Returns:
         A row a figure, in the order of `before`. The verdict is `lost` or `gained` where the change is more than the
-        tolerance and sure, `kept` where the interval rules out a loss beyond the tolerance, else `too few`.
+        tolerance and sure (`changed`, where neither is better), `kept` where the interval rules out a loss (a change)
+        beyond the tolerance, else `too few`.
 
     Raises:
         ValueError: If a figure was computed over different numbers of questions, or confidence is not in (0, 1).
@@ -151,13 +152,10 @@ def _compare_pair(
         if len(known) >= 0.95 * resamples:
             low, high = _bounds(known, change, n, level, before.relative)
             sure_low, sure_high = _bounds(known, change, n, level / rows, before.relative)
-    good = np.array([change, low, high, sure_low, sure_high]) * before.better
     verdict: Verdict = "too few"
-    if max(good[3], good[4]) < 0 and good[0] < -tolerance:
-        verdict = "lost"
-    elif min(good[3], good[4]) > 0 and good[0] > tolerance:
-        verdict = "gained"
-    elif min(good[1], good[2]) >= -tolerance:
+    if (sure_high < 0 or sure_low > 0) and abs(change) > tolerance:
+        verdict = "changed" if not before.better else "gained" if change * before.better > 0 else "lost"
+    elif (before.better < 0 or low >= -tolerance) and (before.better > 0 or high <= tolerance):
         verdict = "kept"
     return Row(*before.key, before.better, n, value, other, change, low, high, tolerance, verdict)
 

@@ -99,4 +99,4 @@ def truncation_figures(samples: Sequence[Sample], curves: Sequence[TruncationCur
     if not any(found):
         return []
     half = mean_statistic([sum(row) / len(row) if row else math.nan for row in found])
-    return [Figure(GROUP, "right with half of the reasoning", "all", len(plain), half, better=-1)]
+    return [Figure(GROUP, "right with half of the reasoning", "all", len(plain), half, better=0)]

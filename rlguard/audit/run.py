@@ -8,28 +8,25 @@ audit.json, audit.html          what was found
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import rlguard
 from rlguard.audit import calibration, coverage, diversity, formats, reasoning, retention
 from rlguard.audit.compare import Figure, Row, compare
 from rlguard.audit.distance import domain_distances
 from rlguard.audit.samples import PLAIN, Item, select
-from rlguard.audit.suite import SuiteVerifier, read_suite, write_suite
-from rlguard.audit.taking import Taken, Taking, take
+from rlguard.audit.suite import SuiteVerifier, as_chat, read_suite, vary, write_suite
+from rlguard.audit.taking import Taken, Taking, take, without_nan
+from rlguard.audit.variants import PER_DOMAIN
 from rlguard.rollouts import read_meta
 from rlguard.sampling import Progress
 from rlguard.types import Engine, InputError, Verifier, prompt_text
 
 SUITE, AUDIT, PAGE = "suite.jsonl", "audit.json", "audit.html"
-MOST_K = 256
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,8 @@ def run_audit(
     suite: str | Sequence[Item] = "builtin",
     *,
     questions: int = 24,
+    varied: int = PER_DOMAIN,
+    chat: bool = False,
     seed: int = 0,
     trained: Sequence[str] = (),
     taking: Taking | None = None,
@@ -90,8 +89,10 @@ def run_audit(
         before: Folder or hub name of the model before training.
         after: Those after; a folder that holds only checkpoints stands for all of them.
         out: Folder of the audit.
-        suite: `builtin`, files, or both, joined by commas (`suite.read_suite`); or items.
+        suite: `builtin`, files, or both, joined by commas (`suite.read_suite`); or items, which are taken as they are.
         questions: Questions a domain of the built-in suite.
+        varied: Questions a domain that are also asked in other forms; 0 for none.
+        chat: Whether to ask in chat messages, as a model with a chat template wants it.
         seed: Of the questions.
         trained: What was trained on: domains of the suite, or training prompts; without it there are no distances.
         taking: How much is asked of each model; None takes the defaults.
@@ -105,7 +106,7 @@ def run_audit(
         InputError: For a suite, a model or a folder that cannot be used.
     """
     out, taking, verifier = Path(out), taking or Taking(), verifier or SuiteVerifier()
-    items = read_suite(suite, questions, seed) if isinstance(suite, str) else list(suite)
+    items = ask_in_variants(read_suite(suite, questions, seed), varied, chat) if isinstance(suite, str) else list(suite)
     _keep_suite(items, out / SUITE)
     models = name_models([before, *expand_checkpoints(after)])
     taken: dict[str, Taken] = {}
@@ -118,13 +119,26 @@ def run_audit(
     ]
     skipped = {f"{name}: {what}": why for name, one in taken.items() for what, why in one.skipped.items()}
     audit = Audit(first, comparisons, out, skipped)
-    settings = {"questions": questions, "seed": seed, "trained": list(trained), "tolerance": tolerance}
-    record = to_record(audit, models, items, settings | {"confidence": confidence} | asdict(taking))
+    settings = {
+        "questions": questions,
+        "varied": varied,
+        "seed": seed,
+        "trained": list(trained)[:20],
+        "tolerance": tolerance,
+    }
+    record = to_record(audit, models, items, settings | {"confidence": confidence, "chat": chat} | asdict(taking))
     _replace(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
     from rlguard.audit.page import write_page
 
     write_page(record, out / PAGE)
     return audit
+
+
+def ask_in_variants(items: Sequence[Item], varied: int, chat: bool) -> list[Item]:
+    """A suite as it is asked: with variants of its first questions, and without plain questions that have no answer."""
+    asked = [*items, *(vary(items, per_domain=varied) if varied else ())]
+    asked = [item for item in asked if item.answerable or item.variant != PLAIN]
+    return as_chat(asked) if chat else asked
 
 
 def measure(taken: Taken, most_k: int, trained: Sequence[str] = ()) -> list[Figure]:
@@ -145,7 +159,7 @@ def _compare(
     name: str, before: Taken, after: Taken, trained: Sequence[str], tolerance: float, confidence: float, others: int
 ) -> Comparison:
     one, other = select(before.samples), select(after.samples)
-    most_k = min(MOST_K, min(int((~np.isnan(sample.outcomes_N)).sum()) for sample in (*one, *other)))
+    most_k = coverage.largest_k(one, other)
     rows = compare(
         measure(before, most_k, trained), measure(after, most_k, trained), tolerance, confidence, comparisons=others
     )
@@ -153,7 +167,7 @@ def _compare(
     return Comparison(
         name,
         rows,
-        distances and retention.cliff(rows, distances),
+        None if distances is None else retention.cliff(rows, distances),
         coverage.find_crossing(one, other, most_k),
         coverage.newly_solved(one, other),
         coverage.lost(one, other),
@@ -218,21 +232,13 @@ def to_record(audit: Audit, models: dict[str, str], items: Sequence[Item], setti
     record["domains"] = {
         domain: sum(item.domain == domain and item.variant == PLAIN for item in items) for domain in record["domains"]
     }
-    return _without_nan(record)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return without_nan(record)
 
 
 def _keep_suite(items: Sequence[Item], path: Path) -> None:
     """Writes the suite, or makes sure that the folder's is the same one."""
     if path.exists():
-        known, wanted = [item.id for item in read_suite(str(path), 0, 0)], [item.id for item in items]
+        known, wanted = [item.id for item in read_suite(path)], [item.id for item in items]
         if known != wanted:
             raise InputError(
                 f"{path.parent} holds an audit with another suite: {len(known)} questions there, {len(wanted)} now, "

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import json
-import logging
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +17,6 @@ from rlguard.segments import read_rollouts
 from rlguard.shortcuts.truncation import TruncationCurve, truncation_test
 from rlguard.types import Engine, InputError, Problem, Rollout, Sampling, Verifier
 from rlguard.writing import write_rows
-
-logger = logging.getLogger(__name__)
 
 SCORES, TRUNCATION = "scores.jsonl", "truncation.jsonl"
 
@@ -143,7 +139,16 @@ def _read_kept(path: Path, wanted: Any) -> Any:
 
 
 def _to_json(record: Any) -> dict[str, Any]:
-    return json.loads(json.dumps(dataclasses.asdict(record)).replace("NaN", "null"))
+    return without_nan(dataclasses.asdict(record))
+
+
+def without_nan(value: Any) -> Any:
+    """The same with null for numbers that JSON has not."""
+    if isinstance(value, dict):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _to_score(record: dict[str, Any]) -> Score:
@@ -151,6 +156,8 @@ def _to_score(record: dict[str, Any]) -> Score:
 
 
 def _to_curve(record: dict[str, Any]) -> TruncationCurve:
-    values = {k: math.nan if v is None and k in ("area", "low", "high", "score") else v for k, v in record.items()}
+    values: dict[str, Any] = {
+        k: math.nan if v is None and k in ("area", "low", "high", "score") else v for k, v in record.items()
+    }
     values |= {name: tuple(values[name]) for name in ("fractions", "cuts", "successes", "trials")}
     return TruncationCurve(**values | {"finding": None})

@@ -1,0 +1,244 @@
+"""Is a completion right, by its question's own rule? And what does it say of itself: how sure, or that it gives up?"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from rlguard.answers import extract_answer, normalise_answer, parse_number
+from rlguard.audit.checks import is_right
+from rlguard.audit.samples import PLAIN
+from rlguard.types import Problem
+from rlguard.verifiers import Exact, Math, ReasoningGym
+
+UNKNOWN = "I don't know"
+"""The gold answer of a question that cannot be answered."""
+LINE_LIMIT = 400
+"""A line that is longer than this is no answer."""
+
+_NUMBER = (
+    r"(?<![\d.,+-])(?P<{0}>\d{{1,4}}(?:\.\d{{1,6}})?|\.\d{{1,6}})(?![.,]?\d)(?!\s{{0,3}}(?:[-–—]|to\b)\s{{0,3}}\d)"
+)
+_GAP = r"[\s\"'*`:=–—-]{0,6}"
+_CONFIDENCE = re.compile(  # "confidence: 80%", "confidence level (0-100) is about 0.8"; "80 % sure"
+    rf"\b(?:confidence|certainty)\b(?: (?:level|score|rating|in (?:my|this|the) answer))?"
+    rf"(?: ?\([^()\n]{{0,30}}\))?{_GAP}(?:\b(?:is|of|at|was)\b)?{_GAP}"
+    rf"(?:\b(?:about|around|roughly|approximately)\b|[~≈])?{_GAP}"
+    rf"{_NUMBER.format('stated')}\s{{0,3}}(?P<unit>%|percent\b|/\s?100?\b|out of 100?\b)?"
+    rf"|{_NUMBER.format('share')}\s{{0,3}}(?:%|percent)\s{{1,3}}(?:sure|certain|confident|confidence|certainty)\b"
+    r"(?! (?:interval|level|limit))",
+    re.IGNORECASE,
+)
+_ABSTENTION = re.compile(
+    r"\b(?:i (?:\w+ )?(?:do not|don'?t|cannot|can'?t|can not) (?:know(?! how to| why)|tell|determine|answer)"
+    r"|(?:no|have no) idea\b"
+    r"|(?:cannot|can'?t|can not|could not|couldn'?t) be "
+    r"(?:determined|known|answered|solved|calculated|computed|found|told)"
+    r"|(?:not|\w{1,9}n't)(?: \w+){0,2} (?:enough|sufficient) (?:information|data|details)"
+    r"|(?:insufficient|missing|incomplete|lacks?) (?:information|data|details)"
+    r"|(?:information|data) is (?:missing|insufficient|incomplete|not given)"
+    r"|(?:impossible|not possible|no way) (?:to|of) (?:know|tell|say|determin|answer|find|calculat|comput|work)"
+    r"|answer(?: is|:) (?:unknown|undetermined|not known|not given)"
+    r"|unanswerable|indeterminable|(?P<weak>(?:am|'m) (?:not (?:\w+ )?sure|unsure|uncertain)))"
+)
+_ECHO = re.compile(r"\b(?:say|answer|write|reply|respond)(?: with)?:? {0,3}[\"“'][^\"”\n]{0,60}[\"”']")
+_GIVEN = re.compile(  # an answer in words that commit to it
+    r"\\boxed\{|<answer>|####|=\s{0,3}-?\$?\d"
+    r"|\banswer(?: is|[:=])[\s*_$\"']{0,6}(?!because|not\b|unknown|undetermined|since|impossible|i )[\w\\-]"
+    r"|\b(?:guess|maybe|perhaps|probably|wait|estimate|i would say)\b[^.\n]{0,60}?\d"
+)
+_APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´′＇‛", "'"))
+_CUE = re.compile(r"\banswer(?: is\b|[:=])[\s:*_]{0,6}", re.IGNORECASE)
+_DRESS = ' \t\r*_`"“”'
+"""What stands around an answer and is no part of it."""
+_MARKS = ("</answer>", "\\boxed{", "####")
+_MATHEMATICAL = re.compile(r"[\\^*+=({\[]")
+_JSON = re.compile(r"\{\s{0,9}\"answer\"\s{0,9}:")
+_LAST_LINE = re.compile(r"\**Answer:\**[ \t]*(.*[^\s*])\**")
+
+
+class Form(NamedTuple):
+    """A form in which an answer can be wanted."""
+
+    instruction: str
+    write: Callable[[str], str]
+    """Puts an answer into the form."""
+    read: Callable[[str], str | None]
+    """The answer that a completion gives in the form, the last one; None where it gives none."""
+
+
+def read_confidence(text: str) -> float | None:
+    """The confidence that a completion states last, in [0, 1]; None without one, or where it makes no sense.
+
+    A number without a unit is a share up to 1, and above that a percentage.
+
+    >>> read_confidence("The answer is 4.\\nConfidence: 80%"), read_confidence("I am 80 % sure"), read_confidence("4")
+    (0.8, 0.8, None)
+    """
+    last = None
+    for last in _CONFIDENCE.finditer(text):  # noqa: B007 - only the last match is wanted
+        pass
+    if last is None:
+        return None
+    number, unit = float(last["stated"] or last["share"]), (last["unit"] or "").lower()
+    tens = "/" in unit or "of" in unit
+    if last["share"] or unit in ("%", "percent") or (tens and unit.endswith("00")) or (not tens and number > 1):
+        number /= 100
+    elif tens:
+        number /= 10
+    return number if number <= 1 else None
+
+
+def is_abstention(text: str) -> bool:
+    """Whether a completion gives up in words, and does not answer after all.
+
+    >>> is_abstention("It cannot be determined."), is_abstention("I don't know ... wait, the answer is 4")
+    (True, False)
+    """
+    said = _ECHO.sub(" ", " ".join(text.translate(_APOSTROPHES).lower().split()))
+    last = None
+    for last in _ABSTENTION.finditer(said):  # noqa: B007
+        pass
+    return last is not None and not _GIVEN.search(said, 0 if last["weak"] else last.end())
+
+
+def read_answer(completion: str, gold: str) -> str | None:
+    """The final answer of a completion, as long as the gold answer's words let expect.
+
+    Where the gold answer is one word, it is what `extract_answer` finds. Several words are what is marked (a tag, a
+    box, ####), or the rest of the line after "answer is", or the last line. A short last line is also taken where
+    nothing else is found.
+
+    >>> read_answer("So the answer is: red, green and blue.", "a, b"), read_answer("Blue", "red")
+    ('red, green and blue.', 'Blue')
+    """
+    found = extract_answer(completion)
+    if found and (len(gold.split()) < 2 or any(mark in completion.lower() for mark in _MARKS)):
+        return found[0]
+    cue = None
+    for cue in _CUE.finditer(completion):  # noqa: B007
+        pass
+    rest = completion[cue.end() :] if cue else ""
+    line = rest.partition("\n")[0] if rest.strip() else completion.strip().rpartition("\n")[2]
+    line = line.strip(_DRESS)
+    if line.endswith("."):
+        line = line.rstrip(_DRESS + ".")
+        line += "" if line.endswith(("?", "!")) else "."
+    return line if 0 < len(line) <= LINE_LIMIT else None
+
+
+def _read_boxed(completion: str) -> str | None:
+    start = completion.rfind("\\boxed{")
+    found = extract_answer(completion[start:]) if start >= 0 else None
+    if found is None:
+        return None
+    before, after = completion[start : start + found[1]], completion[start + found[2] :]
+    return found[0] if before.rstrip() == "\\boxed{" and after.lstrip().startswith("}") else None
+
+
+def _read_tag(completion: str) -> str | None:
+    close = completion.rfind("</answer>")
+    start = completion.rfind("<answer>", 0, max(close, 0))
+    return completion[start + len("<answer>") : close].strip() or None if start >= 0 else None
+
+
+def _read_json(completion: str) -> str | None:
+    last = None
+    for last in _JSON.finditer(completion):  # noqa: B007
+        pass
+    try:
+        value = json.JSONDecoder().raw_decode(completion, last.start())[0]["answer"] if last else None
+    except (ValueError, RecursionError):
+        return None
+    return str(value).strip() or None if isinstance(value, str | int | float) else None
+
+
+def _read_last_line(completion: str) -> str | None:
+    text = completion.strip()
+    if text.startswith("\\boxed{") and text.endswith("}"):  # how `check_gold` shows a gold answer to a verifier
+        text = text.removeprefix("\\boxed{").removesuffix("}")
+    found = _LAST_LINE.fullmatch(text.rpartition("\n")[2][:LINE_LIMIT].strip())
+    return found[1] if found else None
+
+
+FORMS = {
+    "boxed": Form("Give the final answer in \\boxed{}.", "\\boxed{{{}}}".format, _read_boxed),
+    "tag": Form("Give the final answer between <answer> and </answer>.", "<answer>{}</answer>".format, _read_tag),
+    "json": Form(
+        'Give the final answer as JSON with one key: {"answer": "..."}',
+        lambda answer: json.dumps({"answer": answer}, ensure_ascii=False),
+        _read_json,
+    ),
+    "last_line": Form(
+        'End with a line that holds "Answer:" and the final answer, and nothing else.',
+        "Answer: {}".format,
+        _read_last_line,
+    ),
+}
+"""The forms of `answer:NAME`."""
+
+
+class SuiteVerifier:
+    """Judges the questions of a suite, each by its row.
+
+    Not `answerable`: right is to say so. With a `check`: what passes it (`checks`). With reasoning-gym's `metadata`:
+    its own rule. Else the gold answer, compared as mathematics where it is a number or a formula, and as text where it
+    is words (as mathematics, a word equals its anagrams). In a variant `answer:NAME` the answer must stand in the form.
+
+    >>> SuiteVerifier().score('{"answer": 4}', Problem("p", "2+2?", '{"answer": "4"}', {"variant": "answer:json"}))
+    1.0
+    """
+
+    name = "suite"
+
+    def __init__(self) -> None:
+        self._exact, self._math, self._gym = Exact(), Math(), ReasoningGym()
+        self.version = f"1 {self._math.version}, {self._gym.version}"
+
+    def prepare(self) -> None:
+        """Prepares `math`; reasoning-gym takes seconds to load and is left until a row needs it."""
+        self._math.prepare()
+
+    def extract(self, completion: str) -> str | None:
+        """The final answer of a completion whose question is not known: a number alone, else all of its words."""
+        text = _CONFIDENCE.sub(" ", completion)
+        short = extract_answer(text)
+        if short and parse_number(short[0]) is not None and not _is_list(read_answer(text, "a, b") or ""):
+            return short[0]
+        return read_answer(text, "a, b")
+
+    def score(self, completion: str, problem: Problem) -> float:
+        """1.0 correct, 0.0 wrong, NaN could not be judged.
+
+        Raises:
+            InputError: If the row's `check` or `metadata` cannot be used.
+        """
+        row, gold = problem.row, str(problem.answer)
+        if row.get("answerable", True) is False:
+            return float(is_abstention(completion))
+        kind, _, name = str(row.get("variant") or PLAIN).partition(":")
+        if kind == "answer" and name in FORMS:
+            gold = FORMS[name].read(gold) or gold
+            answer = FORMS[name].read(completion)
+        else:
+            answer = read_answer(_CONFIDENCE.sub(" ", completion), gold)
+        return 0.0 if answer is None else self._judge(answer, replace(problem, answer=gold))
+
+    def _judge(self, answer: str, problem: Problem) -> float:
+        check, metadata = problem.row.get("check"), problem.row.get("metadata")
+        if check:
+            return float(is_right(check, answer))
+        if normalise_answer(answer) == normalise_answer(problem.answer):
+            return 1.0
+        if metadata:
+            return self._gym.judge(answer, problem)
+        mathematical = parse_number(problem.answer) is not None or _MATHEMATICAL.search(problem.answer)
+        return (self._math if mathematical else self._exact).judge(answer, problem)
+
+
+def _is_list(text: str) -> bool:
+    """Whether a line holds several numbers and nothing else."""
+    return re.fullmatch(r"(?:[\s,;.×*+/()-]|\band\b|\d)*", text) is not None and len(text.split()) > 1

@@ -1,0 +1,172 @@
+"""The questions of an audit: the built-in suite, files of one's own, and both as rows of a table.
+
+A suite is a table with the columns `prompt` (text or chat messages), `answer` and `domain`, and where they are wanted:
+
+instruction     what the prompt ends with, on how to answer; variants put it elsewhere, or another one in its place
+check           how an answer is judged where many are right (`checks`); `answer` is then one of them
+metadata        reasoning-gym's, whose own rule then judges
+answerable      false where no answer can be known from what is asked
+variant, base   which variant of which question it is (`variants`)
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlguard.audit.builtin import make_rows
+from rlguard.audit.checks import is_right
+from rlguard.audit.judge import FORMS, UNKNOWN, SuiteVerifier, is_abstention, read_answer, read_confidence
+from rlguard.audit.samples import PLAIN, Item
+from rlguard.audit.variants import KINDS, as_chat, vary
+from rlguard.data import read_rows
+from rlguard.types import InputError, Messages, make_prompt_id
+from rlguard.writing import write_rows
+
+__all__ = [
+    "BUILTIN", "KINDS", "SuiteVerifier", "as_chat", "is_abstention", "make_item", "read_answer", "read_confidence",
+    "read_suite", "vary", "write_suite",
+]  # fmt: skip
+
+logger = logging.getLogger(__name__)
+
+BUILTIN = "builtin"
+COLUMNS = ("prompt", "answer", "domain")
+TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def read_suite(source: str | Path, n: int = 24, seed: int = 0) -> list[Item]:
+    """Reads a suite.
+
+    Questions that occur twice (the same prompt and answer) are taken once, and a line in the log says how many.
+
+    Args:
+        source: `builtin`, a table (`data.read_rows`), or several of these joined by commas.
+        n: Questions a domain of the built-in suite; tables are read whole.
+        seed: Which questions of the built-in suite. The same n and seed give the same questions; a larger n more.
+
+    Raises:
+        InputError: If there is no such table, or a row cannot be used; names file, row, what was expected and came.
+    """
+    is_one = str(source).strip() and Path(source).exists()
+    names = [str(source)] if is_one else [name.strip() for name in str(source).split(",") if name.strip()]
+    items: dict[str, Item] = {}
+    rows = 0
+    for name in names:
+        for number, row in enumerate(make_rows(n, seed) if name == BUILTIN else read_rows(name)):
+            item = make_item(row, f"{name}: row {number}")
+            items.setdefault(item.id, item)
+            rows += 1
+    if not items:
+        raise InputError(f"suite: expected {BUILTIN!r} or a file, got {str(source)!r}")
+    if len(items) < rows:
+        logger.warning("%d duplicate questions in the suite: each is taken once", rows - len(items))
+    return list(items.values())
+
+
+def write_suite(items: Sequence[Item], path: str | Path) -> None:
+    """Writes a suite that `read_suite` reads as the same items; whole or not at all.
+
+    Args:
+        items: Any number.
+        path: A .jsonl, .csv or .parquet file. The last two hold chat messages, `check` and `metadata` as JSON; in CSV
+            other columns come back as text.
+    """
+    rows: Iterable[Mapping[str, Any]] = [item.row for item in items]
+    if Path(path).suffix != ".jsonl":
+        columns = dict.fromkeys(name for row in rows for name in row)
+        rows = [{name: _flat(row.get(name)) for name in columns} for row in rows]
+    write_rows([dict(row) for row in rows], path)
+
+
+def make_item(row: Mapping[str, Any], where: str = "the row") -> Item:
+    """One row of a suite as an item, whose `row` has the columns above in their types; empty cells are left out.
+
+    Args:
+        row: A row.
+        where: What errors call it.
+
+    Raises:
+        InputError: If a column is missing or holds what cannot be used.
+
+    >>> make_item({"prompt": "2+2?", "answer": 4, "domain": "sums"}).answer
+    '4'
+    """
+    row = {name: value for name, value in row.items() if value is not None and value != ""}
+    answerable = _read_truth(row.get("answerable", True), where)
+    if not answerable:
+        row.setdefault("answer", UNKNOWN)
+    missing = [name for name in COLUMNS if name not in row]
+    if missing:
+        raise InputError(f"{where}: expected the columns {', '.join(COLUMNS)}, got nothing in {', '.join(missing)}")
+    prompt, answer, domain = _read_prompt(row["prompt"], where), str(row["answer"]), str(row["domain"])
+    variant, id = _read_variant(row.get("variant", PLAIN), where), make_prompt_id(prompt, answer)
+    base = id if variant == PLAIN else str(row.get("base", id))
+    row |= {name: _read_dict(row[name], name, where) for name in ("check", "metadata") if name in row}
+    row |= {"prompt": prompt, "answer": answer, "domain": domain, "variant": variant, "base": base}
+    item = Item(id, prompt, answer, domain, variant, base, answerable, "check" in row, row | {"answerable": answerable})
+    _check_gold(item, where)
+    return item
+
+
+def _check_gold(item: Item, where: str) -> None:
+    if not item.answerable and not is_abstention(item.answer):
+        raise InputError(
+            f"{where}: 'answerable' is false, so 'answer' must be empty or {UNKNOWN!r}, got {item.answer!r:.80}"
+        )
+    try:
+        right = not item.open_ended or is_right(item.row["check"], item.answer)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if not right:
+        raise InputError(
+            f"{where}: 'answer' must be one that passes {item.row['check']!r:.120}, got {item.answer!r:.80}"
+        )
+
+
+def _read_prompt(value: Any, where: str) -> str | Messages:
+    if isinstance(value, str) and value.lstrip().startswith("[{"):
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = None
+        value = parsed if _is_chat(parsed) else value
+    if not (_is_chat(value) or (isinstance(value, str) and value.strip())):
+        raise InputError(f"{where}: 'prompt' must be text or chat messages, got {value!r:.80}")
+    return value
+
+
+def _is_chat(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and "role" in m for m in value)
+
+
+def _read_variant(value: Any, where: str) -> str:
+    variant = str(value)
+    name = variant.removeprefix("answer:")
+    if name != variant and name not in FORMS:
+        raise InputError(f"{where}: 'variant' must be answer: and one of {', '.join(FORMS)}, got {variant!r:.80}")
+    return variant
+
+
+def _read_truth(value: Any, where: str) -> bool:
+    found = value if isinstance(value, bool) else TRUTH.get(str(value).strip().lower())
+    if found is None:
+        raise InputError(f"{where}: 'answerable' must be true or false, got {value!r:.80}")
+    return found
+
+
+def _read_dict(value: Any, name: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InputError(f"{where}: {name!r} must be an object with named values, got {value!r:.80}")
+    return found
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
