@@ -150,8 +150,9 @@ def _compare_pair(
         changes = np.sort(_resample(before, after, resamples, seed) - change)
         known = changes[np.isfinite(changes)]
         if len(known) >= 0.95 * resamples:
-            low, high = _bounds(known, change, n, level, before.relative)
-            sure_low, sure_high = _bounds(known, change, n, level / rows, before.relative)
+            unseen = 0.0 if before.relative else min(1.0, math.log(2 / level) / n)
+            low, high = _bounds(known, change, n, level, unseen)
+            sure_low, sure_high = _bounds(known, change, n, level / rows, unseen)
     verdict: Verdict = "too few"
     if (sure_high < 0 or sure_low > 0) and abs(change) > tolerance:
         verdict = "changed" if not before.better else "gained" if change * before.better > 0 else "lost"
@@ -170,15 +171,14 @@ def _resample(before: Figure, after: Figure, resamples: int, seed: int) -> np.nd
     return np.concatenate(found)
 
 
-def _bounds(deviations: np.ndarray, change: float, n: int, level: float, relative: bool) -> tuple[float, float]:
-    """Expanded percentile bounds, for a bounded figure no narrower than what n questions can have missed.
+def _bounds(deviations: np.ndarray, change: float, n: int, level: float, unseen: float) -> tuple[float, float]:
+    """Expanded percentile bounds, at least `unseen` from the change.
 
-    What happens to a share s of all questions happens to none of n with probability (1 − s)^n: less than level / 2
-    for s > ln(2 / level) / n.
+    What happens to a share s of all questions happens to none of n with probability (1 − s)^n, less than level / 2 for
+    s > ln(2 / level) / n: that much n questions can have missed.
     """
     from scipy.stats import norm, t
 
     tail = float(norm.cdf(math.sqrt(n / (n - 1)) * t.ppf(level / 2, n - 1)))
     low, high = np.quantile(deviations, [tail, 1 - tail])
-    unseen = 0.0 if relative else min(1.0, math.log(2 / level) / n)
     return change + min(float(low), -unseen), change + max(float(high), unseen)
