@@ -90,7 +90,7 @@ def draw_line(axes: Any, points: Points, arm: str, marked: bool = False) -> None
 
 def draw_rare(axes: Any, rows: Sequence[Row]) -> None:
     """Computed pass@1 on rare but valid problems, after training on mixes with them; dashed before."""
-    chosen = keep_common([r for r in rows if r["kind"] == "rare_valid" and r["share"] and r["arm"] in STYLES])
+    chosen = keep_common([r for r in rows if r["kind"] == "rare_valid" and r["share"] == 1 and r["arm"] in STYLES])
     arms = [arm for arm in STYLES if any(row["arm"] == arm for row in chosen)]
     for place, arm in enumerate(arms):
         mean, low, high = average([row for row in chosen if row["arm"] == arm], RARE[1])

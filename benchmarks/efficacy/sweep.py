@@ -14,11 +14,12 @@ import multiprocessing
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -74,7 +75,7 @@ def list_runs(plans: Iterable[str], seeds: Sequence[int]) -> list[Run]:
     return list(dict.fromkeys(chosen for plan in plans for chosen in PLANS[plan].runs(seeds)))
 
 
-def work_off(runs: Sequence[Run], out: Path, workers: int) -> list[str]:
+def work_off(runs: Sequence[Any], out: Path, workers: int, do: Callable[[Any, Path], Any] = run) -> list[str]:
     """Does the runs that are not there yet, `workers` at once; returns the names of those that failed."""
     waiting = iter([todo for todo in runs if not (out / "runs" / f"{todo.name}.json").exists()])
     done = len(runs) - sum(1 for todo in runs if not (out / "runs" / f"{todo.name}.json").exists())
@@ -86,7 +87,7 @@ def work_off(runs: Sequence[Run], out: Path, workers: int) -> list[str]:
     with Progress(*columns, TimeRemainingColumn()) as progress, pool:
         bar = progress.add_task("runs", total=len(runs), completed=done)
         while True:
-            going |= {pool.submit(do_run, todo, out): todo.name for todo in islice(waiting, workers - len(going))}
+            going |= {pool.submit(do_run, todo, out, do): todo.name for todo in islice(waiting, workers - len(going))}
             progress.update(bar, description=", ".join(going.values()) or "runs")
             if not going:
                 return failed
@@ -96,7 +97,7 @@ def work_off(runs: Sequence[Run], out: Path, workers: int) -> list[str]:
                 progress.advance(bar)
 
 
-def do_run(todo: Run, out: Path) -> bool:
+def do_run(todo: Any, out: Path, do: Callable[[Any, Path], Any]) -> bool:
     """One run in a worker, with what it says in a log; whether it came to its end."""
     log = out / "logs" / f"{todo.name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,7 @@ def do_run(todo: Run, out: Path) -> bool:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            run(todo, out)
+            do(todo, out)
         except Exception:
             traceback.print_exc(file=file)
             return False
