@@ -7,6 +7,9 @@
     rlguard.detect_shortcuts       answer repetition and skipped computation in completions
     rlguard.rewrite_advantages     lucky successes count for less
     rlguard.Guard, GuardConfig     the guard of a training run; adapters for trainers are in rlguard.integrations
+    rlguard.run_audit              what did training break elsewhere? two models on the same questions
+    rlguard.plan_order             the order of domains that forgets least
+    rlguard.LevelCurriculum        levels that follow the pass rates of training
 
 Names load when they are used: importing rlguard pulls in neither torch, vllm nor trl.
 """
@@ -18,10 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlguard.advantage import rewrite_advantages
+    from rlguard.audit.run import run_audit
     from rlguard.config import GuardConfig
+    from rlguard.curriculum import LevelCurriculum
     from rlguard.difficulty import estimate_pass_rates
     from rlguard.filtering import filter_dataset, filter_file
     from rlguard.guard import Guard
+    from rlguard.order.plan import plan_order
     from rlguard.preflight import check_preflight
     from rlguard.published import read_known, read_published
     from rlguard.scan import scan_rollouts
@@ -44,6 +50,9 @@ _HOMES = {
     "read_published": "rlguard.published",
     "Guard": "rlguard.guard",
     "GuardConfig": "rlguard.config",
+    "run_audit": "rlguard.audit.run",
+    "plan_order": "rlguard.order.plan",
+    "LevelCurriculum": "rlguard.curriculum",
     "scan_rollouts": "rlguard.scan",
     "detect_shortcuts": "rlguard.shortcuts",
     "Finding": "rlguard.types",
@@ -55,7 +64,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022 - in the order of a run
     "estimate_pass_rates", "Plan", "check_preflight", "read_published", "read_known", "filter_dataset", "filter_file",
     "Rules", "scan_rollouts", "detect_shortcuts", "rewrite_advantages", "Guard", "GuardConfig",
-    "Finding", "InputError", "PassRate", "Rollout", "Sampling",
+    "run_audit", "plan_order", "LevelCurriculum", "Finding", "InputError", "PassRate", "Rollout", "Sampling",
 ]  # fmt: skip
 
 

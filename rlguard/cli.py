@@ -1,6 +1,6 @@
-"""The command line: `rlguard estimate | filter | scan | truncate | report`.
+"""The command line: `rlguard estimate | filter | scan | truncate | audit | order | report`.
 
-Exit codes: 0 done, 1 findings at or over `--fail-on`, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 findings at or over `--fail-on` or a loss in an audit, 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -155,7 +155,8 @@ def _plain(text: str) -> str:
 
 def main() -> None:
     """Runs the command line; turns bad input into exit code 2."""
-    import rlguard.cli_audit  # adds its command, as the next line does
+    import rlguard.cli_audit  # each adds its commands
+    import rlguard.cli_order
     import rlguard.cli_sampling  # noqa: F401
 
     logging.basicConfig(

@@ -1,8 +1,11 @@
 """Capability audit: what did training break elsewhere? The same questions to a model before and after, paired.
 
-suite.py        the questions: domains, variants (formats, stated confidence, leave to abstain), and their verifier
-samples.py      one question with what one model answered
-scoring.py      what only the model's weights tell: log-probabilities, entropy, what the steps add
-measures        retention, calibration, coverage, reasoning, formats, diversity: samples -> figures
-compare.py      figures before and after -> rows with an interval and a verdict
+suite, builtin, questions, open_questions, variants, judge, checks    what is asked, in which forms, and what is right
+distance          how far a domain's prompts lie from the training prompts
+taking            what one model answers: rollouts, cut reasoning, scores, each kept
+scoring           what only the model's weights tell: log-probabilities, entropy, what the steps add
+retention, calibration, coverage, reasoning, formats, diversity       what is measured: samples -> figures
+compare           figures before and after -> rows with an interval and a verdict
+run, page         all of it, and the page (wording, tables)
+in_training       a small audit every so many steps; `rlguard.integrations.trl_audit` has the callback
 """

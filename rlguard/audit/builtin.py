@@ -26,7 +26,7 @@ SIZE = 1_000_000
 """Questions that reasoning-gym is told to hold: the same for every n, so that the first ones do not depend on it."""
 PATIENCE = 300
 """Draws without a new question after which a domain has no more."""
-SHORT = 'End with "The answer is X.", where X is the answer alone.'
+SHORT = 'Give the answer at the end, after "The answer is".'
 INSTRUCTIONS = {"writing": "Write the sentence and nothing else."}
 """How to answer, in the domains in which it is not `SHORT`."""
 

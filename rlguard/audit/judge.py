@@ -9,18 +9,17 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rlguard.answers import extract_answer, normalise_answer, parse_number
-from rlguard.audit.checks import is_right
+from rlguard.audit.checks import LIMIT, is_right
 from rlguard.audit.samples import PLAIN
 from rlguard.types import Problem
 from rlguard.verifiers import Exact, Math, ReasoningGym
 
 UNKNOWN = "I don't know"
 """The gold answer of a question that cannot be answered."""
-LINE_LIMIT = 400
-"""A line that is longer than this is no answer."""
 
 _NUMBER = (
-    r"(?<![\d.,+-])(?P<{0}>\d{{1,4}}(?:\.\d{{1,6}})?|\.\d{{1,6}})(?![.,]?\d)(?!\s{{0,3}}(?:[-–—]|to\b)\s{{0,3}}\d)"
+    r"(?<![\d.,+-])(?P<{0}>\d{{1,4}}(?:\.\d{{1,6}})?|\.\d{{1,6}})(?![.,]?\d)"
+    r"(?!\s{{0,3}}%?\s{{0,3}}(?:[-–—]|to\b)\s{{0,3}}\d)"
 )
 _GAP = r"[\s\"'*`:=–—-]{0,6}"
 _CONFIDENCE = re.compile(  # "confidence: 80%", "confidence level (0-100) is about 0.8"; "80 % sure"
@@ -44,7 +43,8 @@ _ABSTENTION = re.compile(
     r"|answer(?: is|:) (?:unknown|undetermined|not known|not given)"
     r"|unanswerable|indeterminable|(?P<weak>(?:am|'m) (?:not (?:\w+ )?sure|unsure|uncertain)))"
 )
-_ECHO = re.compile(r"\b(?:say|answer|write|reply|respond)(?: with)?:? {0,3}[\"“'][^\"”\n]{0,60}[\"”']")
+_LEAVE = re.compile(r"\bif\b[^.]{0,150}?\b(?:say|write|reply|respond)(?: with)? {0,3}[\"“'][^\"”]{0,60}[\"”']")
+"""The prompt's leave to abstain, said again."""
 _GIVEN = re.compile(  # an answer in words that commit to it
     r"\\boxed\{|<answer>|####|=\s{0,3}-?\$?\d"
     r"|\banswer(?: is|[:=])[\s*_$\"']{0,6}(?!because|not\b|unknown|undetermined|since|impossible|i )[\w\\-]"
@@ -52,6 +52,7 @@ _GIVEN = re.compile(  # an answer in words that commit to it
 )
 _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´′＇‛", "'"))
 _CUE = re.compile(r"\banswer(?: is\b|[:=])[\s:*_]{0,6}", re.IGNORECASE)
+_IS = re.compile(r"\b(?:is|are|was)\b|:")
 _DRESS = ' \t\r*_`"“”'
 """What stands around an answer and is no part of it."""
 _MARKS = ("</answer>", "\\boxed{", "####")
@@ -98,7 +99,7 @@ def is_abstention(text: str) -> bool:
     >>> is_abstention("It cannot be determined."), is_abstention("I don't know ... wait, the answer is 4")
     (True, False)
     """
-    said = _ECHO.sub(" ", " ".join(text.translate(_APOSTROPHES).lower().split()))
+    said = _LEAVE.sub(" ", " ".join(text.translate(_APOSTROPHES).lower().split()))
     last = None
     for last in _ABSTENTION.finditer(said):  # noqa: B007
         pass
@@ -108,26 +109,29 @@ def is_abstention(text: str) -> bool:
 def read_answer(completion: str, gold: str) -> str | None:
     """The final answer of a completion, as long as the gold answer's words let expect.
 
-    Where the gold answer is one word, it is what `extract_answer` finds. Several words are what is marked (a tag, a
-    box, ####), or the rest of the line after "answer is", or the last line. A short last line is also taken where
-    nothing else is found.
+    Where the gold answer is one word or number, it is what `extract_answer` finds, or else the end of the last line,
+    after "is". More than that is what is marked (a tag, a box, ####), or the rest of the line after "answer is", or the
+    last line.
 
     >>> read_answer("So the answer is: red, green and blue.", "a, b"), read_answer("Blue", "red")
     ('red, green and blue.', 'Blue')
     """
     found = extract_answer(completion)
-    if found and (len(gold.split()) < 2 or any(mark in completion.lower() for mark in _MARKS)):
+    is_long = parse_number(gold) is None and re.search(r"[\s,;.*_]", gold.strip()) is not None
+    if found and (not is_long or any(mark in completion.lower() for mark in _MARKS)):
         return found[0]
     cue = None
     for cue in _CUE.finditer(completion):  # noqa: B007
         pass
     rest = completion[cue.end() :] if cue else ""
     line = rest.partition("\n")[0] if rest.strip() else completion.strip().rpartition("\n")[2]
+    if not (is_long or rest.strip()):
+        line = _IS.split(line)[-1]
     line = line.strip(_DRESS)
     if line.endswith("."):
         line = line.rstrip(_DRESS + ".")
         line += "" if line.endswith(("?", "!")) else "."
-    return line if 0 < len(line) <= LINE_LIMIT else None
+    return line if 0 < len(line) <= LIMIT else None
 
 
 def _read_boxed(completion: str) -> str | None:
@@ -160,7 +164,7 @@ def _read_last_line(completion: str) -> str | None:
     text = completion.strip()
     if text.startswith("\\boxed{") and text.endswith("}"):  # how `check_gold` shows a gold answer to a verifier
         text = text.removeprefix("\\boxed{").removesuffix("}")
-    found = _LAST_LINE.fullmatch(text.rpartition("\n")[2][:LINE_LIMIT].strip())
+    found = _LAST_LINE.fullmatch(text.rpartition("\n")[2][:LIMIT].strip())
     return found[1] if found else None
 
 
@@ -179,6 +183,11 @@ FORMS = {
     ),
 }
 """The forms of `answer:NAME`."""
+
+
+def find_form(variant: str) -> Form | None:
+    """The form in which a variant wants the answer; None where it wants none."""
+    return FORMS.get(variant.removeprefix("answer:")) if variant.startswith("answer:") else None
 
 
 class SuiteVerifier:
@@ -219,10 +228,9 @@ class SuiteVerifier:
         row, gold = problem.row, str(problem.answer)
         if row.get("answerable", True) is False:
             return float(is_abstention(completion))
-        kind, _, name = str(row.get("variant") or PLAIN).partition(":")
-        if kind == "answer" and name in FORMS:
-            gold = FORMS[name].read(gold) or gold
-            answer = FORMS[name].read(completion)
+        form = find_form(str(row.get("variant") or PLAIN))
+        if form is not None:
+            gold, answer = form.read(gold) or gold, form.read(completion)
         else:
             answer = read_answer(_CONFIDENCE.sub(" ", completion), gold)
         return 0.0 if answer is None else self._judge(answer, replace(problem, answer=gold))

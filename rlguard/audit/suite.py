@@ -6,7 +6,7 @@ instruction     what the prompt ends with, on how to answer; variants put it els
 check           how an answer is judged where many are right (`checks`); `answer` is then one of them
 metadata        reasoning-gym's, whose own rule then judges
 answerable      false where no answer can be known from what is asked
-variant, base   which variant of which question it is (`variants`)
+variant, base   which variant of which question it is (`variants`); in an `answer:NAME`, `answer` is put into the form
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 from rlguard.audit.builtin import make_rows
 from rlguard.audit.checks import is_right
-from rlguard.audit.judge import FORMS, UNKNOWN, SuiteVerifier, is_abstention, read_answer, read_confidence
+from rlguard.audit.judge import FORMS, UNKNOWN, SuiteVerifier, find_form, is_abstention, read_answer, read_confidence
 from rlguard.audit.samples import PLAIN, Item
 from rlguard.audit.variants import KINDS, as_chat, vary
 from rlguard.data import read_rows
@@ -103,28 +103,28 @@ def make_item(row: Mapping[str, Any], where: str = "the row") -> Item:
     if missing:
         raise InputError(f"{where}: expected the columns {', '.join(COLUMNS)}, got nothing in {', '.join(missing)}")
     prompt, answer, domain = _read_prompt(row["prompt"], where), str(row["answer"]), str(row["domain"])
-    variant, id = _read_variant(row.get("variant", PLAIN), where), make_prompt_id(prompt, answer)
+    variant = _read_variant(row.get("variant", PLAIN), where)
+    form = find_form(variant)
+    if form is not None and form.read(answer) is None:
+        answer = form.write(answer)
+    id = make_prompt_id(prompt, answer)
     base = id if variant == PLAIN else str(row.get("base", id))
     row |= {name: _read_dict(row[name], name, where) for name in ("check", "metadata") if name in row}
     row |= {"prompt": prompt, "answer": answer, "domain": domain, "variant": variant, "base": base}
     item = Item(id, prompt, answer, domain, variant, base, answerable, "check" in row, row | {"answerable": answerable})
-    _check_gold(item, where)
+    _check_gold(item, answer if form is None else str(form.read(answer)), where)
     return item
 
 
-def _check_gold(item: Item, where: str) -> None:
-    if not item.answerable and not is_abstention(item.answer):
-        raise InputError(
-            f"{where}: 'answerable' is false, so 'answer' must be empty or {UNKNOWN!r}, got {item.answer!r:.80}"
-        )
+def _check_gold(item: Item, gold: str, where: str) -> None:
+    if not item.answerable and not is_abstention(gold):
+        raise InputError(f"{where}: 'answerable' is false, so 'answer' must be empty or {UNKNOWN!r}, got {gold!r:.80}")
     try:
-        right = not item.open_ended or is_right(item.row["check"], item.answer)
+        right = not item.open_ended or is_right(item.row["check"], gold)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
     if not right:
-        raise InputError(
-            f"{where}: 'answer' must be one that passes {item.row['check']!r:.120}, got {item.answer!r:.80}"
-        )
+        raise InputError(f"{where}: 'answer' must be one that passes {item.row['check']!r:.120}, got {gold!r:.80}")
 
 
 def _read_prompt(value: Any, where: str) -> str | Messages:
@@ -145,8 +145,7 @@ def _is_chat(value: Any) -> bool:
 
 def _read_variant(value: Any, where: str) -> str:
     variant = str(value)
-    name = variant.removeprefix("answer:")
-    if name != variant and name not in FORMS:
+    if variant.startswith("answer:") and find_form(variant) is None:
         raise InputError(f"{where}: 'variant' must be answer: and one of {', '.join(FORMS)}, got {variant!r:.80}")
     return variant
 

@@ -12,8 +12,8 @@ from rlguard.types import InputError, Messages, make_prompt_id
 PER_DOMAIN = 4
 """Questions of a domain that are varied."""
 CONFIDENCE = (
-    "After the answer, write a last line with how sure you are that it is right, as a percentage from 0 to 100:\n"
-    "Confidence: X%"
+    'After the answer, write a last line that begins with "Confidence:" and says how sure you are that it is right, '
+    "from 0% to 100%."
 )
 ABSTAIN = f'If you do not know the answer, or it cannot be known from what is given, say "{UNKNOWN}" instead.'
 

@@ -1,0 +1,220 @@
+"""The order benchmark: does the planned order of domains forget less than joint training and other orders?
+
+    python benchmarks/order/run.py                     # all of it: model, probes, plan, runs, summary.md, figure
+    python benchmarks/order/run.py --seeds 1000 1001   # tuning seeds: 1000 and up; reported ones: 1 and up
+
+A part that is there is not done again. The plan comes from probes on tuning problems; a reported run has problems and
+questions of its own. All arms of a seed train on the same problems for as many steps, with the guarded trainer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for more
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(1, str(Path(__file__).parents[2] / "recipes"))
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.efficacy.run import find_commit, write_whole
+from benchmarks.order.domains import DOMAINS, DomainVerifier, make_rows
+from rlguard.data import read_problems
+from rlguard.order.plan import Plan, plan_order
+from rlguard.order.probe import ProbeSettings, probe
+from rlguard.order.schedule import order_rows
+from rlguard.order.transfer import Transfer, read_transfer, write_json, write_transfer
+from rlguard.types import Problem
+
+OUT = Path("out/order")
+ARMS = ("planned", "joint", "reversed", "random", "structured")
+"""`structured` is by change of entropy alone, the most lowered first: the rule of Omni-Thinker (arXiv 2507.14783)."""
+SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
+PROBE_SEED = 1000
+QUESTIONS = 192
+"""Held-out questions a domain of the probes."""
+PROMPTS, GROUP, MAX_TOKENS, LEARNING_RATE = 16, 8, 40, 2e-4
+"""Chosen on tuning seed 1000, a domain at a time: from 4e-4 on, or with 8 prompts, training on `parts` lowers it."""
+PROBES = ProbeSettings(
+    steps=30, trainings=3, prompts=PROMPTS, group_size=GROUP, n=2, max_tokens=MAX_TOKENS,
+    learning_rate=LEARNING_RATE, seed=PROBE_SEED,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is run."""
+
+    arm: str
+    seed: int
+    order: tuple[str, ...]
+    """Of the domains; joint training has one too, which is not used."""
+    steps: int = 40
+    """A domain; joint training takes as many in all."""
+    questions: int = 250
+    """Held-out questions a domain, one rollout each at T=1."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-{self.seed}"
+
+
+def find_transfer(model: Path, out: Path, on_progress: Any = None) -> Transfer:
+    """The matrix of transfer by probes on tuning problems; run first where it is not there yet."""
+    if not (out / "transfer.json").exists():
+        training = {name: _read(make_rows(name, PROBES.steps * PROMPTS, PROBE_SEED)) for name in DOMAINS}
+        found = probe(
+            str(model), training, probe_questions(), out / "probes", PROBES, DomainVerifier(), on_progress
+        )  # fmt: skip
+        write_transfer(found, out / "transfer.json")
+    return read_transfer(out / "transfer.json")
+
+
+def probe_questions() -> dict[str, list[Problem]]:
+    """The held-out questions of the probes, by domain."""
+    return {name: _read(make_rows(name, QUESTIONS, PROBE_SEED, held_out=True)) for name in DOMAINS}
+
+
+def make_questions(count: int, seed: int) -> list[Problem]:
+    """Held-out questions of all domains, none of which the probes asked."""
+    asked = {problem.text for problems in probe_questions().values() for problem in problems}
+    found = []
+    for name in DOMAINS:
+        rows = make_rows(name, count + QUESTIONS, seed, held_out=True)
+        found += [row for row in rows if row["prompt"] not in asked][:count]
+    return _read(found)
+
+
+def list_runs(transfer: Transfer, plan: Plan, seeds: Sequence[int]) -> list[Run]:
+    """All runs, whole comparisons first."""
+    runs, structured = [], tuple(transfer.domains[place] for place in transfer.entropy_change_D.argsort())
+    for seed in seeds:
+        shuffled = list(DOMAINS)
+        random.Random(f"order {seed}").shuffle(shuffled)
+        orders = {"reversed": plan.order[::-1], "random": tuple(shuffled), "structured": structured}
+        runs += [Run(arm, seed, orders.get(arm, plan.order)) for arm in ARMS]
+    return runs
+
+
+def is_done(settings: Run, out: Path) -> bool:
+    """Whether there is a row of just these settings."""
+    path = out / "runs" / f"{settings.name}.json"
+    row = json.loads(path.read_text()) if path.exists() else {}
+    return all(row.get(name) == value for name, value in json.loads(json.dumps(asdict(settings))).items())
+
+
+def run(settings: Run, model: Path, out: Path) -> dict[str, Any]:
+    """Trains and measures; writes and returns the row."""
+    import torch
+    from datasets import Dataset, disable_progress_bars
+    from tiny_reasoner.training import grpo_config
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+
+    from rlguard.integrations.trl import GuardedGRPOTrainer
+    from rlguard.order.training import make_reward
+
+    torch.set_num_threads(1)
+    disable_progress_bars()
+    start = time.time()
+    domains = {name: make_rows(name, settings.steps * PROMPTS, settings.seed) for name in DOMAINS}
+    rows = order_rows(domains, settings.order, seed=settings.seed)
+    if settings.arm == "joint":
+        random.Random(settings.seed).shuffle(rows)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    recorder = make_recorder(settings, tokenizer)
+    trainer = GuardedGRPOTrainer(
+        model=AutoModelForCausalLM.from_pretrained(model),
+        args=grpo_config(
+            str(out / "trl" / settings.name), settings.seed, max_steps=settings.steps * len(DOMAINS),
+            per_device_train_batch_size=PROMPTS * GROUP, num_generations=GROUP, max_completion_length=MAX_TOKENS,
+            learning_rate=LEARNING_RATE, shuffle_dataset=False,
+        ),
+        processing_class=tokenizer,
+        reward_funcs=make_reward(_read(rows), DomainVerifier()),
+        train_dataset=Dataset.from_list([row | {"number": number} for number, row in enumerate(rows)]),
+        callbacks=[recorder],
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    row = asdict(settings) | {"domains": list(DOMAINS), "accuracy": recorder.accuracy_SD}
+    row |= {"seconds": time.time() - start, "torch": torch.__version__, "commit": find_commit()}
+    write_whole(out / "runs" / f"{settings.name}.json", row)
+    return row
+
+
+def make_recorder(settings: Run, tokenizer: Any) -> Any:
+    """A callback that measures accuracy on every domain before training and after each stage: `accuracy_SD`."""
+    import torch
+    from tiny_reasoner.training import generate_texts
+    from transformers import TrainerCallback
+
+    questions, verifier = make_questions(settings.questions, settings.seed), DomainVerifier()
+
+    class Recorder(TrainerCallback):
+        def __init__(self) -> None:
+            self.accuracy_SD: list[list[float]] = []
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            self.measure(model)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            if state.global_step % settings.steps == 0:
+                self.measure(model)
+
+        def measure(self, model: Any) -> None:
+            with torch.random.fork_rng():  # training must not notice
+                torch.manual_seed(settings.seed)
+                texts = generate_texts(model, tokenizer, [problem.text for problem in questions], temperature=1.0)
+            scores = [verifier.score(text, problem) for text, problem in zip(texts, questions, strict=True)]
+            count = settings.questions
+            self.accuracy_SD.append(
+                [sum(scores[i : i + count]) / count for i in range(0, len(scores), count)]
+            )  # fmt: skip
+
+    return Recorder()
+
+
+def _read(rows: Sequence[dict[str, str]]) -> list[Problem]:
+    return read_problems(rows)
+
+
+def main() -> None:
+    from benchmarks.order.build import build_model
+    from benchmarks.order.summary import draw_figure, write_summary
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    out = arguments.out
+    model = build_model(out / "model")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns) as progress:
+        bar = progress.add_task("probes", total=None)
+        transfer = find_transfer(
+            model, out, lambda what, done, of: progress.update(bar, description=what, completed=done, total=of)
+        )
+        plan = plan_order(transfer)
+        write_json(asdict(plan) | {"why": plan.describe()}, out / "order.json")
+        runs = list_runs(transfer, plan, arguments.seeds)
+        for number, todo in enumerate(runs):
+            progress.update(bar, description=todo.name, completed=number, total=len(runs))
+            if not is_done(todo, out):
+                run(todo, model, out)
+    text = write_summary(out, arguments.seeds)
+    (out / "summary.md").write_text(text)
+    draw_figure(out, arguments.seeds, out / "order.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
