@@ -19,7 +19,7 @@ ITEMS = [
     for domain in ("counting", "shopping")
     for text in SUMS
 ]
-RATES = {"base": {"counting": 0.9, "shopping": 0.9}, "tuned": {"counting": 0.95, "shopping": 0.2}}
+RATES = {"base": {"counting": 0.7, "shopping": 0.9}, "tuned": {"counting": 0.99, "shopping": 0.2}}
 TAKING = Taking(n=4, scored=0, truncated=0)
 
 
@@ -55,7 +55,7 @@ def verdicts(comparison, name="accuracy"):
 def test_a_loss_elsewhere_is_found_and_named(tmp_path):
     found = audit(tmp_path, trained=["counting"])
     (comparison,) = found.comparisons
-    assert verdicts(comparison) == {"all": "lost", "counting": "kept", "shopping": "lost"}
+    assert verdicts(comparison) == {"all": "lost", "counting": "gained", "shopping": "lost"}
     assert found.lost
     row = next(row for row in comparison.losses if row.domain == "shopping")
     assert row.low < row.change < row.high < -0.5
