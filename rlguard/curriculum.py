@@ -95,7 +95,7 @@ class LevelCurriculum:
         chance_L1 = np.array([[level.chance_rate] for level in levels])
         self._pass_LS = chance_L1 + (1 - chance_L1) * SKILL_GRID
         with np.errstate(divide="ignore"):
-            inside = (SKILL_GRID >= band[0]) & (SKILL_GRID <= band[1])
+            inside = np.clip(SKILL_GRID, *band) == SKILL_GRID
             self._log_signal_S = np.log(SKILL_GRID * (1 - SKILL_GRID) * inside)
         _check(bool(inside.any()), f"band: expected one that is not as narrow, got {band!r}")
         self._successes_L = np.zeros(len(levels))
@@ -177,14 +177,13 @@ class LevelCurriculum:
         Raises:
             InputError: If it is the state of other levels, or none at all; nothing is restored then.
         """
-        tasks = [level.task for level in self.levels]
-        if state.get("tasks") != tasks:
-            raise InputError(f"state of a curriculum: expected levels of the tasks {tasks}, got {state.get('tasks')}")
-        counts_2L = np.array([state["successes"], state["trials"]], float)
-        fine = counts_2L.shape == (2, len(tasks)) and bool((0 <= counts_2L[0]).all())
-        if not fine or not (counts_2L[0] <= counts_2L[1]).all() or not np.isfinite(counts_2L).all():
-            raise InputError(f"state of a curriculum: expected 0 ≤ successes ≤ trials a level, got {dict(state)}")
-        self._successes_L, self._trials_L = counts_2L
+        expected = [level.task for level in self.levels]
+        tasks, successes, trials = (state.get(name, []) for name in ("tasks", "successes", "trials"))
+        if tasks != expected or not len(successes) == len(trials) == len(tasks):
+            raise InputError(f"state of a curriculum: expected that of the levels of {expected}, got {dict(state)}")
+        for row, (k, n) in enumerate(zip(successes, trials, strict=True)):
+            _check(0 <= k <= n < math.inf, f"state of a curriculum, row {row}: expected counts, got {k!r} of {n!r}")
+        self._successes_L, self._trials_L = np.array(successes, float), np.array(trials, float)
         self._forget()
 
 
@@ -249,7 +248,9 @@ def reasoning_gym_levels(
         for name in known:
             curriculum.set_attr_level(name, min(height, len(known[name].levels) - 1) if name in raised else 0)
         config = vars(curriculum.generate_configuration(context=DefaultCurriculumContext(mode))) | fixed
-        level = Level(task, {name: value for name, value in config.items() if name not in ("seed", "size")}, chance_rate)
+        level = Level(
+            task, {name: value for name, value in config.items() if name not in ("seed", "size")}, chance_rate
+        )
         if level not in levels:
             try:
                 make_reasoning_gym_row(level, 0)

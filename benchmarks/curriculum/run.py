@@ -1,11 +1,13 @@
-"""One run of the curriculum benchmark: an arm and a seed; one row of JSON.
+"""One run of the curriculum benchmark: a ladder of levels, an arm and a seed; one row of JSON.
 
-    python benchmarks/curriculum/run.py --arm curriculum --seed 1
+    python benchmarks/curriculum/run.py --ladder long --arm curriculum --seed 1
 
-Levels are chains of 2 to 6 terms, `7+8*5 mod 10=?`, with written steps (`recipes/tiny_reasoner`). The base model has
-seen two terms mostly, four seldom, five and six never: it solves the first level mostly and the last ones never. All
-arms see fresh prompts, as many rollouts, and the same prompt for the same number and level. Everything measured is
-held-out questions at T=1. A guess is right one time in ten.
+A level is a chain of so many terms, `7+8*5 mod 10=?`, with written steps (`recipes/tiny_reasoner`). The base model
+was shown chains whose steps are the more often false the later they stand: it solves two terms mostly, three half the
+time, and from six on none. A guess is right one time in ten, and so is a chain with false steps. The ladder `short`
+ends where the base model still solves one in a hundred, `long` has as many levels again above that. All arms see as
+many rollouts of fresh prompts, and the same prompt for the same number and level. Everything measured is held-out
+questions at T=1.
 """
 
 from __future__ import annotations
@@ -33,23 +35,34 @@ from benchmarks.efficacy.run import find_commit, lock, write_whole  # noqa: E402
 from rlguard.curriculum import Level, LevelCurriculum  # noqa: E402
 
 OUT = Path("out/curriculum")
-LEVELS = [Level("sums", terms, chance_rate=0.1) for terms in (2, 3, 4, 5, 6)]
-FALSE_STEPS = (0.1, 0.3, 0.5, 0.7, 0.8)
+LADDERS = {
+    name: [Level("sums", terms, chance_rate=0.1) for terms in range(2, longest + 1)]
+    for name, longest in (("short", 6), ("long", 10))
+}
+LEVELS = LADDERS["long"]
+MAX_TOKENS = 64
+"""A step of a chain has 6 tokens, the answer and the end 9."""
+FALSE_STEPS = (0.1, 0.45, 0.7, 0.8, *[0.85] * 5)
 """Of the base model's examples: how often the first step is false, the second, and so on."""
-SFT_STEPS, SFT_BATCH = 3000, 32
+SFT_STEPS, SFT_BATCH = 2500, 32
 """Optimiser steps, and examples of each."""
 PROMPTS, ROLLOUTS = 16, 8
 """Prompts a step, and rollouts of each."""
+
+
+Plan = Callable[[int, float], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Run:
     """What is run."""
 
+    ladder: str
     arm: str
     seed: int
     steps: int = 100
-    learning_rate: float = 5e-4
+    learning_rate: float = 2e-4
+    """Of 2e-4 and 5e-4 the one at which `uniform` went better (tuning seeds 1000 and 1001)."""
     evaluate_every: int = 10
     evaluate_on: int = 40
     """Rollouts a level at each measurement in training."""
@@ -58,20 +71,21 @@ class Run:
 
     @property
     def name(self) -> str:
-        return f"{self.arm}-{self.seed}"
+        return f"{self.ladder}-{self.arm}-{self.seed}"
 
 
 class Planned(LevelCurriculum):
     """Levels by a plan that no outcome changes."""
 
-    def __init__(self, seed: int, plan: Callable[[float], Sequence[float]], steps: int) -> None:
+    def __init__(self, levels: Sequence[Level], seed: int, plan: Plan, steps: int) -> None:
         """
         Args:
+            levels: From easy to hard.
             seed: Of the draws.
-            plan: From the share of the run that is over, in [0, 1], to the share of each level.
+            plan: From the number of levels and the share of the run that is over, to the share of each level.
             steps: Of the run.
         """
-        super().__init__(LEVELS, seed=seed)
+        super().__init__(levels, seed=seed)
         self._plan, self._steps, self._updates = plan, steps, 0
 
     def update(self, *batch: Any) -> None:
@@ -80,22 +94,17 @@ class Planned(LevelCurriculum):
 
     @property
     def shares(self) -> np.ndarray:  # type: ignore[override]
-        return np.asarray(self._plan(min(1.0, self._updates / self._steps)), float)
+        return self._plan(len(self.levels), min(1.0, self._updates / self._steps))
 
 
-def only(level: int) -> list[float]:
-    """All prompts from one level."""
-    return [float(place == level) for place in range(len(LEVELS))]
-
-
-PLANS: dict[str, Callable[[float], Sequence[float]]] = {
-    "easiest": lambda _: only(0),
-    "middle": lambda _: only(len(LEVELS) // 2),
-    "hardest": lambda _: only(len(LEVELS) - 1),
-    "uniform": lambda _: [1 / len(LEVELS)] * len(LEVELS),
-    "linear": lambda done: only(min(int(done * len(LEVELS)), len(LEVELS) - 1)),
+PLANS: dict[str, Plan] = {
+    "easiest": lambda count, _: np.eye(count)[0],
+    "middle": lambda count, _: np.eye(count)[count // 2],
+    "hardest": lambda count, _: np.eye(count)[-1],
+    "uniform": lambda count, _: np.full(count, 1 / count),
+    "linear": lambda count, done: np.eye(count)[min(int(done * count), count - 1)],
 }
-"""The arms beside `curriculum`; `linear` spends a fifth of the run at each level, from easy to hard."""
+"""The arms beside `curriculum`; `linear` spends equal parts of the run at each level, from easy to hard."""
 ARMS = ("curriculum", *PLANS)
 
 
@@ -103,7 +112,7 @@ def make_row(level: Level, number: int, seed: int = 0, held_out: bool = False) -
     """A chain of a level; its prompt lies in the held-out tenth or outside of it."""
     rng = random.Random(f"{seed} {held_out} {level.config} {number}")
     while True:
-        row = tasks.make_problem("add", rng, lengths=(level.config,), moduli=(10,))
+        row = tasks.make_problem("mix", rng, lengths=(level.config,), moduli=(10,))
         if tasks.is_held_out(row["prompt"]) == held_out:
             return row
 
@@ -121,17 +130,24 @@ def write_carelessly(prompt: str, rng: random.Random) -> str:
 
 
 def build_base(out: Path, seed: int = 0) -> Path:
-    """The folder of the base model, 0.1M parameters; trained first, two minutes on one core, where it is not there."""
+    """The folder of the base model, 0.1M parameters; trained first, six minutes on one core, where it is not there.
+
+    It is the model of the efficacy benchmark's family `sums`, trained on with careless examples of all levels.
+    """
     import torch
     from tiny_reasoner import build
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = out / f"base-{seed}"
+    from benchmarks.efficacy.build import build_model
+
+    folder = out / "models" / f"careless-{seed}"
     with lock(folder):
         if not folder.exists():
+            careful = build_model("sums", out / "models" / f"sums-{seed}", seed)
             torch.manual_seed(seed)
-            tokenizer, rng = build.build_tokenizer(), random.Random(f"sft {seed}")
-            model = build.build_model(tokenizer, hidden_size=64, layers=2)
-            build.train(model, lambda: _make_batch(tokenizer, rng), SFT_STEPS, peak=3e-3)
+            tokenizer, rng = AutoTokenizer.from_pretrained(careful), random.Random(f"careless {seed}")
+            model = AutoModelForCausalLM.from_pretrained(careful)
+            build.train(model, lambda: _make_batch(tokenizer, rng), SFT_STEPS, peak=1e-3)
             partial = folder.with_name(f".{folder.name}")
             shutil.rmtree(partial, ignore_errors=True)
             build.save(model, tokenizer, partial)
@@ -158,21 +174,41 @@ def _make_batch(tokenizer: Any, rng: random.Random) -> dict[str, Any]:
     return {"input_ids": tokens_BT, "labels": labels_BT}
 
 
-def measure(model: Any, tokenizer: Any, rollouts: int, seed: int) -> dict[str, list[float]]:
+def measure(model: Any, tokenizer: Any, levels: Sequence[Level], rollouts: int, seed: int) -> dict[str, list[float]]:
     """Share of right answers, and of those that were computed step by step, at each level on held-out questions."""
     import torch
-    from tiny_reasoner.training import generate_texts
 
-    rows = [make_row(level, number, seed, held_out=True) for level in LEVELS for number in range(rollouts)]
+    rows = [make_row(level, number, seed, held_out=True) for level in levels for number in range(rollouts)]
     with torch.random.fork_rng():  # training must not notice
         torch.manual_seed(seed)
-        texts = generate_texts(model, tokenizer, [row["prompt"] for row in rows], temperature=1.0)
-    right = [tasks.find_answer(text) == row["answer"] for row, text in zip(rows, texts, strict=True)]
-    computed = [tasks.check_steps(row["prompt"], text) == "computed" for row, text in zip(rows, texts, strict=True)]
+        texts = generate_texts(model, tokenizer, [row["prompt"] for row in rows])
+    pairs = list(zip(rows, texts, strict=True))
     return {
-        name: np.reshape(found, (len(LEVELS), rollouts)).mean(axis=1).tolist()
-        for name, found in (("accuracy", right), ("computed", computed))
+        "accuracy": _mean_levels([tasks.find_answer(text) == row["answer"] for row, text in pairs], len(levels)),
+        "computed": _mean_levels(
+            [tasks.check_steps(row["prompt"], text) == "computed" for row, text in pairs], len(levels)
+        ),
     }
+
+
+def _mean_levels(found: Sequence[bool], count: int) -> list[float]:
+    return np.reshape(found, (count, -1)).mean(axis=1).tolist()
+
+
+def generate_texts(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
+    """A completion of each prompt at T=1."""
+    import torch
+
+    was_training = model.training
+    model.eval()
+    texts: list[str] = []
+    for start in range(0, len(prompts), 256):
+        batch = tokenizer(list(prompts[start : start + 256]), return_tensors="pt", padding=True)
+        with torch.no_grad():
+            tokens_BT = model.generate(**batch, max_new_tokens=MAX_TOKENS, do_sample=True, temperature=1.0, top_k=0)
+        texts += tokenizer.batch_decode(tokens_BT[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    model.train(was_training)
+    return texts
 
 
 def run(settings: Run, out: Path) -> dict[str, Any]:
@@ -187,14 +223,15 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     disable_progress_bars()
-    start, folder = time.time(), build_base(out)
+    folder, levels = build_base(out), LADDERS[settings.ladder]
+    start = time.time()
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     if settings.arm == "curriculum":
-        curriculum = LevelCurriculum(LEVELS, seed=settings.seed)
+        curriculum = LevelCurriculum(levels, seed=settings.seed)
     else:
-        curriculum = Planned(settings.seed, PLANS[settings.arm], settings.steps)
+        curriculum = Planned(levels, settings.seed, PLANS[settings.arm], settings.steps)
     course = TrainingCurriculum(
-        curriculum, lambda level, number: make_row(level, number, settings.seed), (settings.steps + 1) * PROMPTS
+        curriculum, lambda level, number: make_row(level, number, settings.seed), settings.steps * PROMPTS
     )
     curve: list[dict[str, Any]] = []
 
@@ -207,7 +244,7 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
                 self.record(state.global_step)
 
         def record(self, step: int) -> None:
-            found = measure(model, tokenizer, settings.evaluate_on, settings.seed)
+            found = measure(model, tokenizer, levels, settings.evaluate_on, settings.seed)
             curve.append({"step": step, "shares": curriculum.shares.tolist(), **found})
 
     trainer = GRPOTrainer(
@@ -215,7 +252,7 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
         args=grpo_config(
             str(out / "trl" / settings.name), settings.seed, max_steps=settings.steps, shuffle_dataset=False,
             learning_rate=settings.learning_rate, num_generations=ROLLOUTS,
-            per_device_train_batch_size=PROMPTS * ROLLOUTS, logging_steps=1,
+            per_device_train_batch_size=PROMPTS * ROLLOUTS, max_completion_length=MAX_TOKENS, logging_steps=1,
         ),
         processing_class=tokenizer,
         reward_funcs=course.reward(correctness_reward),
@@ -224,9 +261,9 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    after = measure(model, tokenizer, settings.evaluate_end, settings.seed + 10_000)
-    levels = [row["rlguard/level"] for row in trainer.state.log_history if "loss" in row]
-    row = asdict(settings) | {"after": after, "curve": curve, "levels": levels}
+    after = measure(model, tokenizer, levels, settings.evaluate_end, settings.seed + 10_000)
+    served = [row["rlguard/level"] for row in trainer.state.log_history if "loss" in row]
+    row = asdict(settings) | {"after": after, "curve": curve, "levels": served}
     row |= {"seconds": time.time() - start, "torch": torch.__version__, "commit": find_commit()}
     write_whole(out / "runs" / f"{settings.name}.json", row)
     return row
@@ -234,6 +271,7 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ladder", choices=tuple(LADDERS), required=True)
     parser.add_argument("--arm", choices=ARMS, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--steps", type=int, default=Run.steps)

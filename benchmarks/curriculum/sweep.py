@@ -1,124 +1,185 @@
-"""The whole curriculum benchmark: every arm and seed over the cores, then the tables and the figure.
+"""The curriculum benchmark: every run that is not there yet, then tables and a figure.
 
-    python benchmarks/curriculum/sweep.py        # 30 runs of about a minute; start it again to go on
+    python benchmarks/curriculum/sweep.py                       # 60 runs, about 45 minutes on one core
+    python benchmarks/curriculum/sweep.py --ladders short       # a part
+    python benchmarks/curriculum/sweep.py --seeds 1000 1001     # seeds from 1000 on are for tuning
 
-Tuning (the base model, the curriculum) was done on seeds 1000 and up; reported are 1 to 5.
+It stops and goes on. A run that failed leaves its log and is said at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
+sys.path.insert(0, str(ROOT))
+from benchmarks.curriculum.run import ARMS, LADDERS, OUT, Run, build_base, run  # noqa: E402
+from benchmarks.efficacy.table import bootstrap, write_cell  # noqa: E402
 
-import numpy as np  # noqa: E402
-
-from benchmarks.curriculum.run import ARMS, LEVELS, OUT, Run, build_base, run  # noqa: E402
-from benchmarks.efficacy.sweep import work_off  # noqa: E402
-from benchmarks.efficacy.table import bootstrap  # noqa: E402
+SEEDS = (1, 2, 3, 4, 5)
+COLOURS = dict(zip(ARMS, ("#0072B2", "#999999", "#E69F00", "#D55E00", "#009E73", "#CC79A7"), strict=True))
+"""Okabe and Ito, told apart by the colour-blind."""
 
 Row = dict[str, Any]
-COLOURS = dict(zip(ARMS, ("#0072B2", "#999999", "#56B4E9", "#D55E00", "#E69F00", "#009E73"), strict=True))
 
 
-def read_runs(out: Path, seeds: Sequence[int]) -> dict[str, list[Row]]:
-    """The rows of each arm, by seed; only seeds that every arm has run."""
-    found = {arm: {} for arm in ARMS}
-    for path in sorted((out / "runs").glob("*.json")):
-        row = json.loads(path.read_text())
-        found[row["arm"]][row["seed"]] = row
-    common = [seed for seed in seeds if all(seed in by_seed for by_seed in found.values())]
-    return {arm: [by_seed[seed] for seed in common] for arm, by_seed in found.items()}
+def work_off(runs: Sequence[Run], out: Path, workers: int) -> list[str]:
+    """Does the runs that are not there yet, `workers` at once; returns the names of those that failed."""
+    waiting = [todo for todo in runs if not (out / "runs" / f"{todo.name}.json").exists()]
+    if waiting:
+        build_base(out)
+    failed = []
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        going = {pool.submit(do_run, todo, out): todo.name for todo in waiting}
+        for done, future in enumerate(as_completed(going), len(runs) - len(waiting) + 1):
+            fine = future.exception() is None and future.result()
+            failed += [] if fine else [going[future]]
+            print(f"{done}/{len(runs)} {going[future]}{'' if fine else ' FAILED'}", flush=True)
+    return failed
 
 
-def at_level(level: int) -> Callable[[Row], float]:
-    """Accuracy at a level after the run."""
-    return lambda row: row["after"]["accuracy"][level]
+def do_run(todo: Run, out: Path) -> bool:
+    """One run in a worker, with what it says in a log; whether it came to its end."""
+    log = out / "logs" / f"{todo.name}.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", buffering=1) as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            run(todo, out)
+        except Exception:
+            traceback.print_exc(file=file)
+            return False
+    return True
+
+
+def mean_end(row: Row) -> float:
+    """Accuracy at the end, all levels alike."""
+    return float(np.mean(row["after"]["accuracy"]))
+
+
+def computed_end(row: Row) -> float:
+    """Share computed step by step at the end, all levels alike."""
+    return float(np.mean(row["after"]["computed"]))
 
 
 def area(row: Row) -> float:
-    """Mean over the run of the mean accuracy over levels."""
-    return float(np.trapezoid([np.mean(look["accuracy"]) for look in row["curve"]]) / (len(row["curve"]) - 1))
+    """Mean accuracy over the run: the area under its curve by the trapezoid rule, divided by its steps."""
+    steps = [point["step"] for point in row["curve"]]
+    means = [float(np.mean(point["accuracy"])) for point in row["curve"]]
+    return float(np.trapezoid(means, steps) / (steps[-1] - steps[0]))
 
 
 MEASURES: dict[str, Callable[[Row], float]] = {
-    "mean over levels": lambda row: float(np.mean(row["after"]["accuracy"])),
-    "mean, computed": lambda row: float(np.mean(row["after"]["computed"])),
-    "mean over the run": area,
-    **{f"{level.config} terms": at_level(place) for place, level in enumerate(LEVELS)},
-}
+    "accuracy": mean_end, "computed": computed_end, "area under the curve": area
+}  # fmt: skip
 
 
-def write_summary(arms: dict[str, list[Row]]) -> str:
-    """Every arm at the end, and the curriculum against each, paired by seed."""
-    before = np.mean([row["curve"][0]["accuracy"] for rows in arms.values() for row in rows], axis=0)
-    lines = [
-        f"Seeds {', '.join(str(row['seed']) for row in arms['curriculum'])}; 95% bootstrap intervals over seeds, "
-        f"differences paired by seed. Before training, by level: {', '.join(f'{rate:.2f}' for rate in before)}.", "",
-        "| | " + " | ".join(arms) + " |", "|---|" + "---|" * len(arms),
-        *(f"| {name} | " + " | ".join(_cell([m(row) for row in rows]) for rows in arms.values()) + " |"
-          for name, m in MEASURES.items()),
-        "", "| curriculum less ... | " + " | ".join(ARMS[1:]) + " |", "|---|" + "---|" * (len(ARMS) - 1),
-        *(f"| {name} | " + " | ".join(_cell([m(a) - m(b) for a, b in zip(arms["curriculum"], arms[arm], strict=True)])
-                                      for arm in ARMS[1:]) + " |" for name, m in MEASURES.items()),
-        "", f"Seconds a run: {np.mean([row['seconds'] for rows in arms.values() for row in rows]):.0f}.",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+def read_runs(out: Path, seeds: Sequence[int]) -> dict[tuple[str, str], dict[int, Row]]:
+    """Ladder and arm -> seed -> row."""
+    found: dict[tuple[str, str], dict[int, Row]] = {}
+    for path in sorted((out / "runs").glob("*.json")):
+        row = json.loads(path.read_text())
+        if row["seed"] in seeds:
+            found.setdefault((row["ladder"], row["arm"]), {})[row["seed"]] = row
+    return found
 
 
-def _cell(values: Sequence[float]) -> str:
-    low, high = bootstrap(values)
-    return f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
+def write_summary(found: dict[tuple[str, str], dict[int, Row]]) -> str:
+    """Tables of each ladder. Intervals are 95%, bootstrapped over seeds; differences are of the same seeds."""
+    parts = []
+    for ladder, levels in LADDERS.items():
+        own = {arm: found[ladder, arm] for arm in ARMS if (ladder, arm) in found}
+        if not own:
+            continue
+        heads = ["arm", "seeds", *MEASURES, *(f"{name}: curriculum less this" for name in MEASURES)]
+        lines = [f"## {ladder}: 2 to {levels[-1].config} terms", "", *_head(heads)]
+        for arm, rows in own.items():
+            cells = [arm, str(len(rows)), *(write_cell([of(row) for row in rows.values()]) for of in MEASURES.values())]
+            for of in MEASURES.values():
+                shared = sorted(rows.keys() & own.get("curriculum", {}).keys()) if arm != "curriculum" else []
+                cells.append(write_cell([of(own["curriculum"][s]) - of(rows[s]) for s in shared], sign=True))
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += ["", "Accuracy at the end, by the number of terms:", ""]
+        lines += _head(["arm", *(str(level.config) for level in levels)])
+        first = next(iter(own.values()))
+        before = np.mean([row["curve"][0]["accuracy"] for row in first.values()], axis=0)
+        lines.append("| before | " + " | ".join(f"{value:.2f}" for value in before) + " |")
+        for arm, rows in own.items():
+            means = np.mean([row["after"]["accuracy"] for row in rows.values()], axis=0)
+            lines.append(f"| {arm} | " + " | ".join(f"{value:.2f}" for value in means) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
-def draw_figure(arms: dict[str, list[Row]], path: Path) -> None:
-    """Accuracy over the run, mean and at the hardest level that any arm learns; and the level of the prompts."""
-    import matplotlib
+def _head(names: Sequence[str]) -> list[str]:
+    return ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
 
-    matplotlib.use("Agg")
+
+def draw_figure(found: dict[tuple[str, str], dict[int, Row]], path: Path) -> None:
+    """Mean accuracy over the steps, and accuracy by level at the end; bands are intervals over seeds."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
-    for arm, rows in arms.items():
-        steps = [look["step"] for look in rows[0]["curve"]]
-        accuracy_SL = np.array([[np.mean(look["accuracy"]) for look in row["curve"]] for row in rows])
-        axes[0].plot(steps, accuracy_SL.mean(axis=0), color=COLOURS[arm], label=arm)
-        axes[0].fill_between(
-            steps, accuracy_SL.min(axis=0), accuracy_SL.max(axis=0), color=COLOURS[arm], alpha=0.12, lw=0
+    plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10})
+    ladders = [ladder for ladder in LADDERS if any(key[0] == ladder for key in found)]
+    figure, grid = plt.subplots(len(ladders), 2, figsize=(9, 3 * len(ladders)), layout="constrained", squeeze=False)
+    for (curves, ends), ladder in zip(grid, ladders, strict=True):
+        for arm in ARMS:
+            rows = list(found.get((ladder, arm), {}).values())
+            if rows:
+                steps = [point["step"] for point in rows[0]["curve"]]
+                _draw_line(curves, steps, [[np.mean(p["accuracy"]) for p in row["curve"]] for row in rows], arm)
+                terms = [level.config for level in LADDERS[ladder]]
+                _draw_line(ends, terms, [row["after"]["accuracy"] for row in rows], arm)
+        curves.set(
+            title=f"{ladder}: 2 to {LADDERS[ladder][-1].config} terms", xlabel="step", ylabel="accuracy, all levels"
         )
-        terms = np.array([row["levels"] for row in rows]).mean(axis=0) + LEVELS[0].config
-        axes[1].plot(np.arange(1, len(terms) + 1), terms, color=COLOURS[arm])
-    axes[0].set(xlabel="step", ylabel="accuracy, mean over levels", title="Held-out questions of all levels")
-    axes[1].set(xlabel="step", ylabel="terms, mean over prompts", title="What is trained on")
-    axes[0].legend(fontsize=8)
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
+        ends.set(title="at the end", xlabel="terms", ylabel="accuracy", ylim=(0, 1.03))
+    names = dict(zip(*reversed(grid[0][0].get_legend_handles_labels()), strict=True))
+    figure.legend(names.values(), names.keys(), loc="outside lower center", ncols=len(ARMS), frameon=False)
+    figure.savefig(path, dpi=200)
     plt.close(figure)
+
+
+def _draw_line(axes: Any, places: Sequence[int], values: Sequence[Sequence[float]], arm: str) -> None:
+    columns = np.transpose(values)
+    low, high = np.transpose([bootstrap(column.tolist()) for column in columns])
+    axes.plot(places, columns.mean(axis=1), color=COLOURS[arm], lw=2.2 if arm == "curriculum" else 1.4, label=arm)
+    axes.fill_between(places, low, high, color=COLOURS[arm], alpha=0.15, lw=0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--ladders", nargs="+", default=list(LADDERS), choices=LADDERS)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--workers", type=int, default=1, help="runs at once, a core each")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    build_base(options.out)
-    failed = work_off([Run(arm, seed) for seed in options.seeds for arm in ARMS], options.out, options.workers, run)
-    arms = read_runs(options.out, options.seeds)
-    if arms["curriculum"]:
-        (options.out / "summary.md").write_text(write_summary(arms))
-        draw_figure(arms, options.out / "curriculum.png")
-        print(options.out / "summary.md")
-    if failed:
-        sys.exit(f"failed: {', '.join(failed)}; see {options.out / 'logs'}")
+    todo = [Run(ladder, arm, seed) for seed, ladder, arm in product(options.seeds, options.ladders, options.arms)]
+    failed = work_off(todo, options.out, options.workers)
+    for name in failed:
+        print(f"failed: {name}, see {options.out / 'logs' / (name + '.txt')}")
+    found = read_runs(options.out, options.seeds)
+    (options.out / "summary.md").write_text(write_summary(found) + "\n")
+    draw_figure(found, options.out / "curriculum.png")
+    print(f"written: {options.out / 'summary.md'}, {options.out / 'curriculum.png'}")
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def draw_figure(out: Path, seeds: Sequence[int], path: Path) -> None:
             [place], [np.mean(values)], np.abs(np.array(bootstrap(values))[:, None] - np.mean(values)),
             fmt="D", color=COLOURS[arm], ms=6,
         )  # fmt: skip
-    axes[2].set_xticks(range(len(arms)), list(arms))
+    axes[2].set_xticks(range(len(arms)), list(arms), rotation=30)
     axes[2].set_title("final accuracy, all domains")
     figure.savefig(path, dpi=160)
     plt.close(figure)

@@ -10,9 +10,9 @@
     )
 
 TRL takes only `datasets.Dataset` and streams. This is a Dataset of numbers whose transform makes the row of a number
-when it is read, at the level that the curriculum then chooses. TRL reads a number once a rollout, on any rank, and again
-for each reuse of a batch: its level stays what it was at first. The loader reads one batch ahead, so a batch is made by
-the outcomes of all batches but the one before it.
+when it is read, at the level that the curriculum then chooses. TRL reads a number once a rollout, on any rank, and
+again for each reuse of a batch: its level stays what it was at first. The loader reads one batch ahead, so a batch is
+made by the outcomes of all batches but the one before it.
 
 Ranks exchange outcomes and choices after each optimiser step, so they agree on every level. All of it is kept in the
 checkpoint's `trainer_state.json`, from which a resumed run goes on, wherever the checkpoint lies.
@@ -21,7 +21,6 @@ checkpoint's `trainer_state.json`, from which a resumed run goes on, wherever th
 from __future__ import annotations
 
 import functools
-import inspect
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -36,6 +35,7 @@ try:
     from accelerate.utils import gather_object
     from datasets import Dataset
     from transformers import TrainerCallback
+    from trl.trainer.utils import is_async_callable
 except ImportError as error:
     raise ImportError(f"rlguard.integrations.trl_curriculum needs TRL: pip install 'rlguard[trl]' ({error})") from error
 
@@ -92,7 +92,7 @@ class TrainingCurriculum(TrainerCallback):
         if not callable(function) or hasattr(function, "forward"):
             raise InputError(f"reward: expected the reward function that tells correctness, got {function!r:.100}")
 
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):
+        if is_async_callable(function):
 
             @functools.wraps(function)
             async def reported(*args: Any, **columns: Any) -> Any:
@@ -134,13 +134,12 @@ class TrainingCurriculum(TrainerCallback):
         level = self._levels.get(number)
         if level is None:
             level = self._levels[number] = self._chosen[number] = self.curriculum.choose(number)
-        chance = self.curriculum.levels[level].chance_rate
-        row = ({"rlguard_chance_rate": chance} if chance else {}) | dict(
-            self._make_row(self.curriculum.levels[level], number)
-        )
+        chosen = self.curriculum.levels[level]
+        known = {"rlguard_chance_rate": chosen.chance_rate} if chosen.chance_rate else {}  # which the guard reads
+        row = known | dict(self._make_row(chosen, number)) | {LEVEL: level}
         if "prompt" not in row:
-            raise InputError(f"row {number} at level {level}: expected a prompt, got columns {', '.join(row) or 'none'}")
-        return row | {LEVEL: level}
+            raise InputError(f"row {number} at level {level}: expected a prompt, got the columns {', '.join(row)}")
+        return row
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if args.dataloader_num_workers:
@@ -149,7 +148,7 @@ class TrainingCurriculum(TrainerCallback):
                 f"got {args.dataloader_num_workers}"
             )
         self._running, self._reported, self._epoch = True, False, int(state.epoch or 0)
-        self._seen, self._chosen = [], {}
+        self._seen, self._chosen, self._levels = [], {}, {}
         if not state.global_step:
             return
         if STATE in state.stateful_callbacks:
