@@ -22,6 +22,8 @@ FORGET = 0.05
 """Counts under this may be forgotten: one completion after 28 fadings by 0.9, when 10 times as many have come."""
 CORRELATION, WEIGHT = 0.2, 16.0
 """How far rollouts of a prompt are thought to guess alike before any were seen, and how many wrong ones that weighs."""
+BARE_FADES = 0.1, 0.2
+"""Up to which rate answers without computation are taken for guesses, and from which on for known by heart."""
 
 
 class Rivals(NamedTuple):
@@ -52,6 +54,7 @@ class ChanceRates:
         self._golds: dict[str, dict[str, float]] = {}  # type -> gold -> completions of prompts with that gold
         self._misses: dict[str, dict[str, float]] = {}  # type -> answer -> completions that gave it wrongly
         self._rivals: dict[str, Rivals] = {}  # type -> what other rollouts do where one is wrong
+        self._bare: dict[str, tuple[float, float]] = {}  # type -> bare answers where others fail: right ones, all
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
 
     def add(self, gold: Any, answers: Sequence[str | None] | Mapping[str | None, int]) -> None:
@@ -134,8 +137,25 @@ class ChanceRates:
         if repeated <= 0:
             return 0.0
         rate = repeated / (wrong + WEIGHT)
-        equal, few = np.interp(right / repeated, [0.5, 1, 3], [0, 1, 0]), np.interp(rate, [0.15, 0.25], [0, 1])
+        equal, few = np.interp(right / repeated, [0.5, 0.75, 1, 3], [0, 1, 1, 0]), np.interp(rate, [0.15, 0.25], [0, 1])
         return float(rate * equal * few)
+
+    def add_bare(self, gold: Any, passes: float, answers: float) -> None:
+        """Counts answers without computation to one prompt: how many were right, and how many there were."""
+        if answers > 0:
+            kind = answer_type(gold)
+            old = self._bare.get(kind, (0.0, 0.0))
+            self._bare[kind] = old[0] + passes / self._unit, old[1] + answers / self._unit
+
+    def bare_rate(self, gold: Any) -> float:
+        """How often an answer without computation passes where the model mostly fails: answer-only rollouts of the run.
+
+        The upper end of what the counts allow, by one standard error: to take luck for skill costs more than to wait.
+        Fading from 0.1 to 0 at 0.2: what passes more often without a computation may be known by heart.
+        """
+        right, given = (count * self._unit for count in self._bare.get(answer_type(gold), (0.0, 0.0)))
+        rate = (right + math.sqrt(right)) / (given + WEIGHT)
+        return float(rate * np.interp(rate, BARE_FADES, [1, 0]))
 
     def rate(self, gold: Any) -> float:
         """The chance rate of a gold answer in [0, 1]; NaN when no other prompt has an answer of its type."""
@@ -201,6 +221,7 @@ class ChanceRates:
             return
         self._totals = {kind: total * self._unit for kind, total in self._totals.items()}
         self._rivals = {kind: Rivals(*(c * self._unit for c in counts)) for kind, counts in self._rivals.items()}
+        self._bare = {kind: (right * self._unit, given * self._unit) for kind, (right, given) in self._bare.items()}
         for table in (self._golds, self._misses):
             for kind, counts in table.items():
                 scaled = ((answer, count * self._unit) for answer, count in counts.items())
@@ -214,6 +235,7 @@ class ChanceRates:
             "golds": self._golds,
             "misses": self._misses,
             "rivals": {kind: list(counts) for kind, counts in self._rivals.items()},
+            "bare": {kind: list(counts) for kind, counts in self._bare.items()},
             "unit": self._unit,
         }
 
@@ -223,4 +245,5 @@ class ChanceRates:
         self._golds = {kind: dict(counts) for kind, counts in state["golds"].items()}
         self._misses = {kind: dict(counts) for kind, counts in state["misses"].items()}
         self._rivals = {kind: Rivals(*map(float, counts)) for kind, counts in state.get("rivals", {}).items()}
+        self._bare = {kind: (float(right), float(given)) for kind, (right, given) in state.get("bare", {}).items()}
         self._unit = float(state["unit"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlguard.answers import extract_answer
 from rlguard.shortcuts import judge_completion
+from rlguard.shortcuts.wording import is_bare
 from rlguard.types import Messages, make_prompt_id, prompt_text
 
 
@@ -28,6 +29,8 @@ class Evidence:
     offline_trials: float = math.nan
     chance_rate: float = math.nan
     """Offline chance rate, where the data set brings one."""
+    bare: bool = False
+    """Whether the completion is the answer and nothing else: a rollout without computation."""
     fault: str = ""
     """Why the rollout could not be read; the guard then leaves it to the trainer."""
 
@@ -53,12 +56,13 @@ def read_evidence(
     """
     gold = None if row.get(answer_column) is None else str(row[answer_column])
     answer: str | None = None
-    ratio, fault = 1.0, ""
+    ratio, bare, fault = 1.0, False, ""
     kinds: tuple[str, ...] = ()
     if completion is not None:
         try:
             asked, said = prompt_text(prompt), prompt_text(completion)
             answer, ratio, kinds = _judge_text(said, asked, gold) if detectors else (_find_answer(said), ratio, kinds)
+            bare = is_bare(said)
         except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
             fault = f"{type(error).__name__}: {error!s:.200}"
     return Evidence(
@@ -70,6 +74,7 @@ def read_evidence(
         offline_successes=_number(row.get("rlguard_successes")),
         offline_trials=_number(row.get("rlguard_trials")),
         chance_rate=_number(row.get("rlguard_chance_rate")),
+        bare=bare,
         fault=fault,
     )
 

@@ -179,6 +179,7 @@ class Guard:
         trials_P = np.bincount(groups, scored, len(heads_P))
         successes_P = np.bincount(groups, success, len(heads_P))
         chance_P, correlation_P = self._chance(heads_P, evidence_B, groups)
+        chance_P = self._raise_to_bare(chance_P, heads_P, evidence_B, outcomes, groups)
         genuine_P = self.tracker.judge(
             [head.prompt_id for head in heads_P],
             successes_P,
@@ -240,6 +241,33 @@ class Guard:
         kinds = list(map(answer_type, golds))
         alike = {kind: self.chance.correlation(gold) for kind, gold in dict(zip(kinds, golds, strict=True)).items()}
         return np.array(chance_P), np.array([alike[kind] for kind in kinds])
+
+    def _raise_to_bare(
+        self,
+        chance_P: np.ndarray,
+        heads_P: list[Evidence],
+        evidence_B: Sequence[Evidence],
+        outcomes: np.ndarray,
+        groups: np.ndarray,
+    ) -> np.ndarray:
+        """Chance rates that are no smaller than how often answers without computation have passed before this batch.
+
+        An answer counts the less the more of the other rollouts of its prompt pass: (1 − their share)², so that
+        problems that the model can do in its head are left out.
+        """
+        scored, count = ~np.isnan(outcomes), len(heads_P)
+        right = np.where(scored, outcomes > 0, 0.0)
+        others = np.bincount(groups, scored, count)[groups] - 1
+        passing = (np.bincount(groups, right, count)[groups] - right) / np.maximum(others, 1)
+        bare = np.fromiter(map(attrgetter("bare"), evidence_B), bool, len(evidence_B)) & scored & (others > 0)
+        worth = bare * (1 - passing) ** 2
+        passes_P, answers_P = np.bincount(groups, worth * right, count), np.bincount(groups, worth, count)
+        golds = [head.gold for head in heads_P]
+        bare_P = np.array([0.0 if gold is None else self.chance.bare_rate(gold) for gold in golds])
+        for gold, passes, answers in zip(golds, passes_P.tolist(), answers_P.tolist(), strict=True):
+            if gold is not None:
+                self.chance.add_bare(gold, passes, answers)
+        return np.where(bare_P > 0, np.fmax(chance_P, bare_P), chance_P)
 
     def _count_faults(self, faults: list[str], rewards_B: Any) -> int:
         if faults:

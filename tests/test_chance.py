@@ -167,3 +167,24 @@ def test_answers_that_the_prompt_itself_offers_are_guessed_at_its_own_rate():
     assert same_error.correlation("w0x") > 0.7
     solved = fill_groups([(given[0], [given[0]] * 6 + given[1:2] * 2) for given in options])
     assert solved.rival_rate("w0x") == 0
+
+
+def test_answers_without_computation_are_a_sample_of_guesses():
+    chance = ChanceRates()
+    assert chance.bare_rate("a fox") == 0  # nothing seen
+    for number in range(30):
+        chance.add_bare(f"animal {number}", 1.0 if number < 4 else 0.0, 8.0)
+    assert chance.bare_rate("a fox") == pytest.approx((4 + 2) / (240 + 16))
+    assert chance.bare_rate("12") == 0  # another type of answer
+    copy = ChanceRates()
+    copy.load_state_dict(chance.state_dict())
+    assert copy.bare_rate("a fox") == chance.bare_rate("a fox")
+    for _ in range(200):
+        chance.fade(0.9)
+    assert chance.bare_rate("a fox") < 0.01
+
+
+def test_what_is_known_by_heart_is_no_guess():
+    chance = ChanceRates()
+    chance.add_bare("7", 60.0, 100.0)
+    assert chance.bare_rate("3") == 0

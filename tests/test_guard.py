@@ -373,3 +373,26 @@ def test_a_groups_own_failures_do_not_limit_its_text():
 )
 def test_the_smallest_weight_depends_on_what_carries_the_discount(config, scales_steps, least):
     assert Guard(config, scales_steps=scales_steps).min_weight == least
+
+
+def test_a_batchs_answers_without_computation_speak_from_the_next_batch_on():
+    def judge(own):
+        guard, groups = Guard(GuardConfig(min_weight=0.0)), np.repeat(np.arange(9), 8)
+        evidence = [Evidence(f"p{group}", f"word {group}", "other", bare=True) for group in groups]
+        outcomes = (np.arange(72) % 16 == 0).astype(float)
+        outcomes[64:] = [float(row < own) for row in range(8)]
+        weights = [guard.judge(evidence, outcomes, outcomes, outcomes, groups).weights_B[64] for _ in range(2)]
+        return weights, guard.chance.bare_rate("word")
+
+    (first, second), rate = judge(1)
+    assert first == judge(4)[0][0]  # its own outcomes do not enter
+    assert second < first
+    assert rate == pytest.approx(0.07, abs=0.03)
+
+
+def test_problems_that_can_be_done_in_the_head_are_left_out():
+    guard, groups = Guard(GuardConfig(min_weight=0.0)), np.repeat(np.arange(16), 8)
+    evidence = [Evidence(f"p{group}", f"word {group}", "other", bare=True) for group in groups]
+    outcomes = (np.arange(128) % 8 < 7).astype(float)
+    guard.judge(evidence, outcomes, outcomes, outcomes, groups)
+    assert guard.chance.bare_rate("word") == 0

@@ -13,6 +13,8 @@ from benchmarks.rewrite.simulate import G, lucky_share, simulate
 from rlguard.advantage import CHANCE_FLOOR, genuine_probability, rewrite_advantages, success_weights
 from rlguard.chance import ChanceRates
 from rlguard.config import MIN_WEIGHT
+from rlguard.evidence import Evidence
+from rlguard.guard import Guard, GuardConfig
 from rlguard.stats import SKILL_GRID, beta_weights
 from rlguard.tracker import PassRateTracker
 
@@ -234,3 +236,21 @@ def test_16_answers_that_the_prompt_itself_offers():
         assert chance.rate("x0") == 0
         found.append(chance.smooth_rates(["x0"], [0.0], [G])[0])
     assert found == pytest.approx([1 / 3, 0, 0], abs=0.06)
+
+
+def test_17_what_passes_without_computation_is_no_rarer_among_guesses():
+    rng, found = np.random.default_rng(0), {}
+    for bare_share in (0.0, 0.25):  # 300 prompts of answers that no two share; 3 in 100 rollouts pass, by luck
+        guard, kept = Guard(GuardConfig(min_weight=0.0)), []
+        for step in range(20):
+            groups = np.repeat(np.arange(16), G)
+            evidence = [
+                Evidence(f"{step} {group}", f"w{step}x{group}", "other", bare=bool(rng.random() < bare_share))
+                for group in groups
+            ]
+            outcomes = (rng.random(16 * G) < 0.03).astype(float)
+            judged = guard.judge(evidence, outcomes - outcomes.mean(), outcomes, outcomes, groups)
+            kept += judged.weights_B[outcomes > 0].tolist() if step >= 10 else []
+        found[bare_share] = float(np.mean(kept))
+    assert found[0.0] > 0.6
+    assert found[0.25] < 0.5

@@ -1,9 +1,9 @@
-"""A real language model: TRL's GRPO on SmolLM2-135M-Instruct, plain or guarded; one run, one row of JSON.
+"""A real language model: TRL's GRPO on SmolLM2-135M-Instruct, plain or guarded; one row of JSON a run, and a table.
 
-    python benchmarks/efficacy/smollm2.py --arm rlguard --share 1 --seed 1     # on one CPU core 80 s a step
+    python benchmarks/efficacy/smollm2.py --workers 8          # on one GPU; on a CPU core a step takes minutes
 
 Training problems are `share` of a reasoning-gym kind that the model passes by luck alone and otherwise one-step
-arithmetic, of which it solves some. The prior skill is one-step arithmetic that is held out, at T=1.
+arithmetic, of which it solves some. The prior skill is one-step arithmetic of single digits, held out, at T=1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import re
 import sys
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,12 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
 
 from benchmarks.efficacy.run import find_commit, write_whole  # noqa: E402
+from benchmarks.efficacy.sweep import work_off  # noqa: E402
+from benchmarks.efficacy.table import write_cell  # noqa: E402
 from rlguard.answers import extract_answer, normalise_answer  # noqa: E402
 
 OUT, MODEL = Path("out/efficacy/smollm2"), Path("out/smollm2")
-MODES = {"grpo": "observe", "rlguard": "rewrite"}
-"""What the guard does in each arm. To observe leaves training bit-identical."""
+ARMS, SHARES, SEEDS = ("grpo", "rlguard", "max_rl"), (1.0, 0.75), (1, 2, 3)
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "unlearnable": ("gcd", {"min_value": 100, "max_value": 999}),
     "learnable": ("chain_sum", {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2}),
@@ -42,7 +45,10 @@ ASKED = (
     ("assistant", "3 + 4 = 7. The answer is 7."),
 )
 """What stands before a problem: without an example the model seldom comes to an answer in so few tokens."""
-MAX_COMPLETION, PROBLEMS, EVALUATE_ON, EVALUATE_EVERY = 24, 128, 64, 5
+MAX_COMPLETION, PROMPTS, ROLLOUTS, PROBLEMS = 32, 16, 8, 512
+"""Tokens of a completion; prompts a step and rollouts of each; training problems."""
+EVALUATE_ON, SAMPLES, EVALUATE_EVERY = 64, 8, 20
+"""Held-out problems of a measurement, rollouts of each, and every how many steps."""
 HELD_OUT = 2
 """One of so many problems is never trained on."""
 _BARE = re.compile(r"\W*\d[\d,.]*\W*")
@@ -98,15 +104,17 @@ def is_bare(text: str) -> bool:
 
 
 def measure(model: Any, tokenizer: Any, problems: Sequence[dict[str, Any]], seed: int) -> dict[str, float]:
-    """`accuracy`, `share_bare`, `mean_tokens` and `seconds` of one completion of each problem at T=1."""
+    """`accuracy`, `share_bare`, `mean_tokens` and `seconds` of `SAMPLES` completions of each problem at T=1."""
     import torch
+
+    problems = [row for row in problems for _ in range(SAMPLES)]
 
     was_training, start = model.training, time.time()
     model.eval()
     prompts = tokenizer.apply_chat_template(
         [row["prompt"] for row in problems], add_generation_prompt=True, padding=True, return_dict=True,
         return_tensors="pt",
-    )  # fmt: skip
+    ).to(model.device)  # fmt: skip
     with torch.random.fork_rng(), torch.no_grad():  # training must not notice
         torch.manual_seed(seed)
         sampling = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
@@ -124,15 +132,32 @@ def measure(model: Any, tokenizer: Any, problems: Sequence[dict[str, Any]], seed
     }
 
 
-def make_recorder(steps: int, tokenizer: Any, seed: int) -> Any:
-    """A callback that measures at the start, every few steps and at the end, and keeps the means of TRL's figures."""
+@dataclass(frozen=True)
+class SmolRun:
+    """What is run."""
+
+    arm: str
+    share: float
+    """Of training problems that are passed by luck alone, in [0, 1]."""
+    seed: int
+    steps: int = 200
+    learning_rate: float = 1e-5
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-{self.share:g}-{self.seed}-{self.learning_rate:g}"
+
+
+def make_recorder(tokenizer: Any, settings: SmolRun) -> Any:
+    """A callback that measures at the start and every few steps, and keeps the means of TRL's figures between."""
     from transformers import TrainerCallback
 
-    problems = make_problems("prior", EVALUATE_ON, seed, held_out=True)
+    problems = {kind: make_problems(kind, EVALUATE_ON, settings.seed, held_out=True) for kind in KINDS}
 
     class Recorder(TrainerCallback):
-        rows: list[dict[str, Any]] = []  # noqa: RUF012 - the class is made anew for each run
-        logged: dict[str, list[float]] = {}  # noqa: RUF012
+        def __init__(self) -> None:
+            self.rows: list[dict[str, Any]] = []
+            self._logged: dict[str, list[float]] = {}
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             self.add(0, model)
@@ -140,15 +165,18 @@ def make_recorder(steps: int, tokenizer: Any, seed: int) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **_: Any) -> None:
             if "loss" in logs:
                 for name, value in logs.items():
-                    self.logged.setdefault(name, []).append(value)
-                if state.global_step % EVALUATE_EVERY == 0 or state.global_step == steps:
+                    self._logged.setdefault(name, []).append(float(value))
+                if state.global_step % EVALUATE_EVERY == 0:
                     self.add(state.global_step, model)
 
         def add(self, step: int, model: Any) -> None:
-            found = measure(model, tokenizer, problems, seed)
-            means = {name: sum(map(float, values)) / len(values) for name, values in self.logged.items()}
-            self.rows.append({"step": step} | {f"prior_{name}": value for name, value in found.items()} | means)
-            self.logged.clear()
+            row: dict[str, Any] = {"step": step}
+            for kind, rows in problems.items():
+                found = measure(model, tokenizer, rows, settings.seed)
+                row |= {f"{kind}_{name}": value for name, value in found.items()}
+            means = {name: sum(values) / len(values) for name, values in self._logged.items()}
+            self.rows.append(row | means)
+            self._logged.clear()
 
     return Recorder()
 
@@ -164,51 +192,88 @@ def load_model() -> tuple[Any, Any]:
     return tokenizer, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
-def run(arm: str, share: float, seed: int, steps: int, learning_rate: float, out: Path) -> dict[str, Any]:
+def run(settings: SmolRun, out: Path) -> dict[str, Any]:
     """Trains and measures; writes and returns the row."""
     import torch
     from datasets import Dataset
     from tiny_reasoner.training import grpo_config
+    from transformers import PrinterCallback
 
-    from rlguard.guard import GuardConfig
-    from rlguard.integrations.trl import GuardedGRPOTrainer
+    from benchmarks.efficacy.arms import ARMS as TRAINERS
 
     torch.set_num_threads(1)
-    start, name = time.time(), f"{arm}-{share:g}-{seed}"
+    torch.set_float32_matmul_precision("high")
+    start = time.time()
+    arm = TRAINERS["rlguard_rewrite" if settings.arm == "rlguard" else settings.arm]
     tokenizer, model = load_model()
-    recorder = make_recorder(steps, tokenizer, seed)
-    # A micro-batch is one of the step's four prompts.
-    batch = {
-        "per_device_train_batch_size": 8,
-        "gradient_accumulation_steps": 4,
-        "max_completion_length": MAX_COMPLETION,
-    }
-    often = {"max_steps": steps, "learning_rate": learning_rate, "logging_steps": 1}
-    GuardedGRPOTrainer(
+    recorder = make_recorder(tokenizer, settings)
+    trainer = arm.trainer(
         model=model,
-        args=grpo_config(str(out / "trl" / name), seed, **batch, **often),
+        args=grpo_config(
+            str(out / "trl" / settings.name), settings.seed, max_steps=settings.steps, logging_steps=1,
+            learning_rate=settings.learning_rate, use_cpu=not torch.cuda.is_available(),
+            per_device_train_batch_size=PROMPTS * ROLLOUTS, max_completion_length=MAX_COMPLETION,
+        ),
         processing_class=tokenizer,
         reward_funcs=reward_correct,
-        train_dataset=Dataset.from_list(mix_problems(share, PROBLEMS, seed)),
+        train_dataset=Dataset.from_list(mix_problems(settings.share, PROBLEMS, settings.seed)),
         callbacks=[recorder],
-        guard=GuardConfig(mode=MODES[arm]),
-    ).train()
-    row = {"arm": arm, "share": share, "seed": seed, "steps": steps, "learning_rate": learning_rate}
-    row |= {"before": recorder.rows[0], "after": recorder.rows[-1], "curve": recorder.rows}
-    row |= {"seconds": time.time() - start, "torch": torch.__version__, "commit": find_commit()}
-    write_whole(out / f"{name}.json", row)
+        **arm.options,
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    row = asdict(settings) | {"curve": recorder.rows, "device": device, "seconds": time.time() - start}
+    row |= {"torch": torch.__version__, "commit": find_commit()}
+    write_whole(out / "runs" / f"{settings.name}.json", row)
     return row
+
+
+def write_summary(rows: Iterable[dict[str, Any]]) -> str:
+    """A table: accuracy of each kind before and after, by share and arm; intervals over seeds."""
+    kinds = list(KINDS)
+    lines = [
+        "| trained on | arm | seeds | prior skills kept | "
+        + " | ".join(f"{kind}: before → after" for kind in kinds)
+        + " | bare answers, prior | tokens, prior |",
+        "|---" * (6 + len(kinds)) + "|",
+    ]
+    cells: dict[tuple[float, str], list[list[dict[str, Any]]]] = {}
+    for row in sorted(rows, key=lambda row: (-row["share"], row["arm"], row["seed"])):
+        cells.setdefault((row["share"], row["arm"]), []).append(row["curve"])
+    for (share, arm), curves in cells.items():
+        ends = [
+            write_cell([curve[0][f"{kind}_accuracy"] for curve in curves])
+            + " → "
+            + write_cell([curve[-1][f"{kind}_accuracy"] for curve in curves])
+            for kind in kinds
+        ]
+        kept = write_cell([curve[-1]["prior_accuracy"] / curve[0]["prior_accuracy"] for curve in curves])
+        looks = [write_cell([curve[-1][f"prior_{name}"] for curve in curves]) for name in ("share_bare", "mean_tokens")]
+        lines.append("| " + " | ".join([f"{share:.0%} luck", arm, str(len(curves)), kept, *ends, *looks]) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arm", choices=MODES, required=True)
-    parser.add_argument("--share", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--learning-rate", type=float, default=1e-5)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--shares", nargs="+", type=float, default=list(SHARES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--steps", type=int, default=SmolRun.steps)
+    parser.add_argument("--learning-rates", nargs="+", type=float, default=[SmolRun.learning_rate])
+    parser.add_argument("--workers", type=int, default=1, help="runs at once")
     parser.add_argument("--out", type=Path, default=OUT)
-    print(json.dumps(run(**vars(parser.parse_args()))))
+    args = parser.parse_args()
+    load_model()  # exported once, before the workers want it
+    runs = [
+        SmolRun(arm, share, seed, args.steps, rate)
+        for rate, share, seed, arm in product(args.learning_rates, args.shares, args.seeds, args.arms)
+    ]
+    for name in work_off(runs, args.out, args.workers, run):
+        print(f"failed: {name}, see {args.out / 'logs' / (name + '.txt')}")
+    rows = [json.loads(path.read_text()) for path in sorted((args.out / "runs").glob("*.json"))]
+    (args.out / "summary.md").write_text(write_summary(rows) + "\n")
+    print(f"written: {args.out / 'summary.md'}")
 
 
 if __name__ == "__main__":

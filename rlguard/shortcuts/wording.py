@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from rlguard.answers import extract_answer
+
 _STATING_LIST = """
     a above again all also an and answer answers are as at be been before being both boxed by can certainly
     clear clearly comes conclude concluded conclusion conclusively confirm confirmed correct definitely desired
@@ -15,3 +19,20 @@ _STATING_LIST = """
 STATING = frozenset(_STATING_LIST.split())
 NAMING = frozenset(("answer", "answers", "result", "results", "solution", "final", "conclusion", "boxed"))
 """Those that call it the answer."""
+
+_WORDS = re.compile(r"</?\w+>|\w+")
+_BARE_LIMIT = 200
+"""Characters: who says more has shown something, if only talk."""
+
+
+def is_bare(completion: str) -> bool:
+    r"""Whether a completion is an answer and nothing else than the words that state it.
+
+    >>> is_bare("The answer is 12."), is_bare("\\boxed{3}"), is_bare("3+4=7. The answer is 7."), is_bare("I give up")
+    (True, True, False, False)
+    """
+    answer = extract_answer(completion) if len(completion) <= _BARE_LIMIT else None
+    if answer is None:
+        return False
+    rest = completion[: answer[1]] + " " + completion[answer[2] :]
+    return all(word.startswith("<") or word in STATING for word in _WORDS.findall(rest.lower()))
