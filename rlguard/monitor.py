@@ -135,6 +135,12 @@ class Monitor:
         """Figures that are in alarm now, and how badly."""
         self._looks = 0
 
+    @property
+    def references(self) -> dict[str, float]:
+        """What each figure is compared with by now."""
+        known = ((figure, track.reference) for figure, track in self.tracks.items())
+        return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known if base}
+
     def read(self, logs: Mapping[str, Any]) -> dict[str, float]:
         """The figures that are watched, by their names here, in what a trainer logged."""
         found: dict[str, float] = {}

@@ -12,7 +12,7 @@ from rich.text import Text
 from rlguard.monitor import Event, Severity
 
 STYLES: dict[Severity, str] = {"critical": "bold red", "warning": "yellow", "note": "dim"}
-WIDTH = 32
+WIDTH = 18
 BARS = "▁▂▃▄▅▆▇█"
 
 
