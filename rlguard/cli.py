@@ -157,7 +157,8 @@ def main() -> None:
     """Runs the command line; turns bad input into exit code 2."""
     import rlguard.cli_audit  # each adds its commands
     import rlguard.cli_order
-    import rlguard.cli_sampling  # noqa: F401
+    import rlguard.cli_sampling
+    import rlguard.cli_watch  # noqa: F401
 
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -79,6 +80,7 @@ class Guard:
         self.chance = ChanceRates()
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
         self._failures = np.zeros(2)  # failed rollouts, faded: with a text that speaks for success, and all
+        self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
 
     def apply(
@@ -191,10 +193,11 @@ class Guard:
         )
         beliefs = success_weights(genuine_P[groups], self._temper(evidence_B, scored & ~success, groups))
         flat = (successes_P == 0) | (successes_P == trials_P)
-        metrics = {
+        metrics = self._count_findings(evidence_B) | {
             "rlguard/flagged_share": sum(map(bool, map(attrgetter("kinds"), evidence_B))) / len(evidence_B),
             "rlguard/unscored_share": float(1 - scored.mean()),
             "rlguard/flat_groups": float(flat.mean()),
+            "rlguard/unsolved_groups": float(((successes_P == 0) & (trials_P > 0)).mean()),
         }
         if success.any():
             metrics["rlguard/lucky_share"] = float(1 - beliefs[success].mean())
@@ -206,6 +209,12 @@ class Guard:
         elif flat.all():
             self._say("flat", "no group of a batch has both right and wrong rollouts: nothing to judge in it")
         return beliefs, metrics
+
+    def _count_findings(self, evidence_B: Sequence[Evidence]) -> dict[str, float]:
+        """Share of the rollouts with a finding of each kind that was ever seen."""
+        counts = Counter(kind for evidence in evidence_B for kind in evidence.kinds)
+        self._kinds |= counts.keys()
+        return {f"rlguard/findings/{kind}": counts[kind] / len(evidence_B) for kind in sorted(self._kinds)}
 
     def _temper(self, evidence_B: Sequence[Evidence], failed: np.ndarray, groups: np.ndarray) -> np.ndarray:
         """Likelihood ratios of the texts, no larger than this run's own failures allow.

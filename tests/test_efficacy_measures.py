@@ -26,7 +26,7 @@ from benchmarks.efficacy.measures import (  # noqa: E402
 from benchmarks.efficacy.warn import Warner  # noqa: E402
 
 SUMS = FAMILIES["sums"]
-SETTINGS = SimpleNamespace(evaluate_on=20, pass_problems=3, samples=4, seed=1000, evaluate_every=2)
+SETTINGS = SimpleNamespace(evaluate_on=20, pass_problems=3, samples=4, seed=1000, evaluate_every=2, steps=4)
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +94,24 @@ def rollouts(kinds, bare, seed=0):
 
 
 def test_warner_compares_with_before_training():
-    warner = Warner()
+    warner = Warner(steps=100)
     assert warner.warn({}) == []
     warner.fit(*rollouts(["mix"], bare=1))
     for seed in range(1, 5):
         warner.see(*rollouts(["mix"], bare=1, seed=seed))
         assert warner.warn({"rlguard/lucky_share": 0.3}) == []
+    assert warner.figures["findings/skipped_computation"] > 0.05
+    warned = []
     for seed in range(5, 9):
         warner.see(*rollouts(["mix"], bare=5, seed=seed))
-    assert "skipped_computation" in warner.warn({})
+        warned = warner.warn({})
+    assert {"skipped_computation", "findings"} <= set(warned)
     assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 0.9})  # (3 · 0.3 + 0.9) / 4
     assert "lucky_share" in warner.warn({"rlguard/lucky_share": 0.9})
 
 
 def test_warner_knows_one_answer_for_all():
-    warner = Warner()
+    warner = Warner(steps=100)
     prompts, texts, answers = rollouts(["add"], bare=0)
     warner.fit(prompts, texts, answers)
     warner.see(prompts, ["7+8=5;answer 5"] * len(prompts), answers)
@@ -133,6 +136,8 @@ def test_recorder_measures_every_few_steps_and_says_who_warned_when(model, token
     assert recorder.rows[1]["successes"] == len(texts)
     assert "lucky_share" not in recorder.rows[1]["warnings"]
     assert recorder.rows[2]["warnings"]["lucky_share"] == 4
+    assert [[row["step"] for row in point["figures"]] for point in recorder.rows] == [[], [1, 2], [3, 4]]
+    assert recorder.rows[2]["figures"][1]["lucky_share"] == 0.6
     assert recorder.rows[2]["prior_accuracy"] == recorder.rows[0]["prior_accuracy"] > 0.6  # the same model
 
 

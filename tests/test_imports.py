@@ -19,12 +19,15 @@ LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"stats", "data", "writing", "spooling", "rates", "shortcuts", "verifiers", "verifier_process", "workers"},
     {"advantage", "chance", "sequential", "evidence"},
     {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
+    {"monitor_watches", "monitor_change"},
+    {"monitor"},
+    {"monitor_files", "monitor_view"},
     {"sampling", "tracker", "engines", "report", "config", "reading"},
     {"difficulty", "truncating", "filtering", "published", "labelled", "scan", "guard"},
     {"audit", "curriculum"},
     {"integrations"},
     {"order"},
-    {"cli", "cli_shared", "cli_sampling", "cli_audit", "cli_order", "console", "__main__"},
+    {"cli", "cli_shared", "cli_sampling", "cli_audit", "cli_order", "cli_watch", "console", "__main__"},
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem != "__init__")

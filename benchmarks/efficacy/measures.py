@@ -150,16 +150,18 @@ class Recorder(TrainerCallback):
     """Measures the prior skills every few steps; keeps what the trainer logs and how successes came about between.
 
     Each row has `step`, `prior_*` (accuracy, shares, mean_characters, entropy), the means of what was noted since the
-    last, and `warnings`: which detectors warned since then, each with the first such step.
+    last, `warnings`: which figures of the monitor were in alarm since then, each with the first such step, and
+    `figures`: what the monitor saw of each step since then.
     """
 
     def __init__(self, settings: Any, tokenizer: Any, family: Any) -> None:
         self.rows: list[dict[str, Any]] = []
         self._settings, self._tokenizer, self._family = settings, tokenizer, family
         self._problems = family.make_problems(family.prior, settings.evaluate_on, settings.seed, held_out=True)
-        self._warner = Warner()
+        self._warner = Warner(settings.steps)
         self._logged: dict[str, list[float]] = {}
         self._warnings: dict[str, int] = {}
+        self._figures: list[dict[str, float]] = []
 
     def note(self, name: str, value: float) -> None:
         """One figure of what happened since the last measurement; the row gets the mean."""
@@ -188,6 +190,7 @@ class Recorder(TrainerCallback):
                 self.note(name, value)
         for name in self._warner.warn(logs):
             self._warnings.setdefault(name, state.global_step)
+        self._figures.append({"step": state.global_step} | self._warner.figures)
         if state.global_step % self._settings.evaluate_every == 0:
             self.measure(state.global_step, model)
 
@@ -201,8 +204,8 @@ class Recorder(TrainerCallback):
         found["entropy"] = measure_entropy(model, self._tokenizer, prompts, texts)
         means = {name: sum(values) / len(values) for name, values in self._logged.items()}
         row = {"step": step} | {f"prior_{name}": value for name, value in found.items()} | means
-        self.rows.append(row | {"warnings": self._warnings})
-        self._logged, self._warnings = {}, {}
+        self.rows.append(row | {"warnings": self._warnings, "figures": self._figures})
+        self._logged, self._warnings, self._figures = {}, {}, []
 
 
 def make_reward(family: Any, recorder: Recorder, random_rate: float | None, seed: int) -> Callable[..., list[float]]:

@@ -27,6 +27,8 @@ Measure = Callable[[Row], float]
 GUARDED = ("rlguard", "rlguard_rewrite")
 FULL = "rlguard_rewrite"
 """What the ablations take one thing from."""
+GUARDS_OWN = ("lucky_share", "chance_rate", "unsolved_groups")
+"""Figures of the monitor that come of pass rates and chance; the others are read off texts, or the trainer's own."""
 FALL = 0.05
 """Points of accuracy on prior skills whose loss is harm."""
 
@@ -52,12 +54,12 @@ def find_harm(curve: Sequence[Row]) -> float:
 
 
 def find_warning(curve: Sequence[Row], guard: bool | None = None) -> float:
-    """The first step at which a detector warned: the guard's lucky share, the readers of texts, or (None) any."""
+    """The first step at which a figure was in alarm: one that the guard alone knows, another, or (None) any."""
     steps = [
         step
         for row in curve
         for name, step in row.get("warnings", {}).items()
-        if guard is None or (name == "lucky_share") == guard
+        if guard is None or (name in GUARDS_OWN) == guard
     ]
     return float(min(steps, default=nan))
 
@@ -96,7 +98,7 @@ QUESTIONS: dict[str, dict[str, Measure]] = {
     "When it shows": {
         "harm measured at step": lambda row: find_harm(row["curve"]),
         "guard warns at step": lambda row: find_warning(row["curve"], guard=True),
-        "texts warn at step": lambda row: find_warning(row["curve"], guard=False),
+        "others warn at step": lambda row: find_warning(row["curve"], guard=False),
     },
 }
 DIFFERENCES: dict[str, list[tuple[str, Measure, str | None]]] = {

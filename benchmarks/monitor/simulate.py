@@ -1,0 +1,126 @@
+"""Figures of simulated training runs: healthy ones that learn, and ones that something befalls.
+
+A run has its own size (prompts a step, rollouts a prompt), its own pace, and noise of its own lag-one correlation up
+to 0.3. Groups are drawn rollout by rollout. How far the other figures drift is drawn for each run: either what learning
+does to them (`LEARNING`), or the monitor's whole allowance, the least favourable run that still counts as healthy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.monitor.heights import draw_noise
+from rlguard.monitor_watches import WATCHES
+
+KINDS = ("skipped_computation", "false_step", "copied_answer", "loop", "placeholder", "lucky_guess")
+LEARNING = {
+    "length": (-0.25, 0.5), "entropy": (-0.85, 0.1), "findings/*": (-0.05, 0.08), "findings": (-0.1, 0.08),
+    "lucky_share": (-0.1, 0.1), "chance_rate": (-0.1, 0.1), "canary": (-0.02, 0.1),
+}  # fmt: skip
+"""What a figure ends at, against where it began: as a share of it for length and entropy, else as a difference."""
+START = {
+    "length": (30, 2000), "entropy": (0.02, 1.0), "findings/*": (0.0, 0.15), "findings": (0.02, 0.3),
+    "lucky_share": (0.02, 0.2), "chance_rate": (0.0, 0.3), "canary": (0.6, 0.9),
+}  # fmt: skip
+CANARY = 200, 50
+"""Rollouts of a look at the canary, and steps between two."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One simulated run."""
+
+    rows: list[dict[str, float]]
+    """The figures of each step."""
+    canary: tuple[float, float]
+    """What the first look at the canary found, and the standard deviation of one look."""
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What befalls a run from a step on, growing to its full size over `ramp` steps."""
+
+    figure: str
+    size: float
+    """Added to the figure; of length and entropy a share of it."""
+    start: int
+    ramp: int
+
+
+def simulate(seed: int, steps: int, edge: bool = False, harm: Harm | None = None) -> Run:
+    """One run.
+
+    Args:
+        seed: Of everything about it.
+        steps: How long it is.
+        edge: Whether each figure drifts as far as a healthy run may, in the direction that is bad.
+        harm: What befalls it; None leaves it healthy.
+    """
+    rng = np.random.default_rng([seed, steps])
+    prompts, group = int(rng.choice([16, 32, 64])), int(rng.choice([4, 8, 16]))
+    correlation, pace = rng.uniform(0, 0.3), rng.uniform(0.1, 1.0)
+    course_T = 1 - np.exp(-3 * np.arange(steps) / (pace * steps))
+    paths = {name: _draw_path(name, rng, course_T, edge, harm) for name in (*START, *(f"findings/{k}" for k in KINDS))}
+    del paths["findings/*"]
+    wobble = {name: draw_noise(rng, steps, 1, correlation, np.inf)[:, 0] for name in paths}
+    first = paths["canary"][0]
+    spread = float(np.sqrt(first * (1 - first) / CANARY[0]))
+    known = rng.binomial(4 * CANARY[0], first) / (4 * CANARY[0])
+    skill = _draw_skill(rng, prompts, course_T)
+    rows = []
+    for step in range(steps):
+        row = _draw_groups(rng, skill(step), group)
+        for name, path_T in paths.items():
+            if name == "canary":
+                if step % CANARY[1] == 0 and step:
+                    row[name] = rng.binomial(CANARY[0], path_T[step]) / CANARY[0]
+            elif name in ("length", "entropy"):
+                row[name] = path_T[step] * np.exp(0.4 / np.sqrt(prompts) * wobble[name][step])
+            else:
+                size = np.sqrt(path_T[step] * (1 - path_T[step]) / prompts)  # a prompt's rollouts are alike
+                row[name] = float(np.clip(path_T[step] + size * wobble[name][step], 0, 1))
+        rows.append({name: float(value) for name, value in row.items()})
+    return Run(rows, (known, spread))
+
+
+def _draw_path(name: str, rng: np.random.Generator, course_T: np.ndarray, edge: bool, harm: Harm | None) -> np.ndarray:
+    """Where a figure's mean goes."""
+    key = "findings/*" if name.startswith("findings/") else name
+    watch = next(watch for watch in WATCHES if watch.figure == key)
+    start, change = rng.uniform(*START[key]), rng.uniform(*LEARNING[key])
+    if edge and watch.warning is not None:
+        change = watch.warning if watch.rises else -watch.warning
+    path_T = start * (1 + change * course_T) if watch.relative else start + change * course_T
+    if harm and harm.figure == name:
+        grown_T = np.clip((np.arange(len(course_T)) - harm.start + 1) / harm.ramp, 0, 1)
+        path_T = path_T * (1 + harm.size * grown_T) if watch.relative else path_T + harm.size * grown_T
+    return path_T if watch.relative else np.clip(path_T, 0, 1)
+
+
+def _draw_skill(rng: np.random.Generator, prompts: int, course_T: np.ndarray) -> Callable[[int], np.ndarray]:
+    """The pass rates of a step's prompts: from some mean to a higher one."""
+    low, high = rng.uniform(0.3, 0.5), rng.uniform(0.55, 0.9)
+
+    def skill(step: int) -> np.ndarray:
+        mean = low + (high - low) * course_T[step]
+        return rng.beta(2 * mean, 2 * (1 - mean), prompts)
+
+    return skill
+
+
+def _draw_groups(rng: np.random.Generator, rates_P: np.ndarray, group: int) -> dict[str, float]:
+    right_P = rng.binomial(group, rates_P)
+    flat = (right_P == 0) | (right_P == group)
+    return {"unsolved_groups": float((right_P == 0).mean()), "flat_groups": float(flat.mean())}
+
+
+def harms(start: int, ramp: int) -> Iterator[Harm]:
+    """What may befall each figure: about half as much again as what is critical."""
+    sizes = {
+        "length": -0.7, "findings/skipped_computation": 0.6, "lucky_share": 0.6, "chance_rate": 0.7,
+        "entropy": -0.995, "canary": -0.25,
+    }  # fmt: skip
+    return (Harm(figure, size, start, ramp) for figure, size in sizes.items())

@@ -1,0 +1,162 @@
+"""What a monitor leaves in a run's folder, written as it goes and read back: `figures.jsonl` and `events.jsonl`.
+
+Their rows are described in `rlguard.monitor`. A line is written at once and whole; a last line cut off by a crash is
+left out in reading, and cut away before more is written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlguard.monitor import Event, Monitor
+from rlguard.segments import cut_tail
+from rlguard.types import InputError
+
+FIGURES, EVENTS = "figures.jsonl", "events.jsonl"
+
+Rows = list[tuple[int, dict[str, float]]]
+"""Step and figures, in the order of the steps."""
+
+
+class Journal:
+    """A monitor and the two files of a run.
+
+        journal = Journal("out/run")
+        for step, metrics in training():
+            journal.see(step, metrics)
+
+    Started at step 0, it puts the files of an earlier run in the folder aside (`.old`); `resume` goes on with them.
+    """
+
+    def __init__(self, folder: str | Path, monitor: Monitor | None = None) -> None:
+        self.folder, self.monitor = Path(folder), monitor or Monitor()
+        self._begun = False
+
+    def resume(self, step: int) -> None:
+        """Goes on after a step: the monitor sees the figures up to it again, and rows beyond it are taken back.
+
+        Raises:
+            InputError: If a file cannot be read.
+        """
+        figures, events = self.folder / FIGURES, self.folder / EVENTS
+        rows = [(at, row) for at, row in (read_figures(figures) if figures.exists() else []) if at <= step]
+        told = [event for event in (read_events(events) if events.exists() else []) if event.step <= step]
+        for at, row in rows:
+            if at > self.monitor.step:
+                self.monitor.see(at, row)
+        for path, lines in ((figures, [{"step": at} | row for at, row in rows]), (events, [e.to_row() for e in told])):
+            if path.exists():
+                partial = path.with_name(f".{path.name}.partial")
+                partial.write_text("".join(_to_line(line) for line in lines), encoding="utf-8")
+                partial.replace(path)
+        self._begun = True
+
+    def see(self, step: int, figures: Mapping[str, Any]) -> list[Event]:
+        """As `Monitor.see`, and writes down the figures that are watched and what was said of them."""
+        found = self.monitor.read(figures)
+        events = self.monitor.see(step, found)
+        if not self._begun:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in (self.folder / FIGURES, self.folder / EVENTS):
+                if path.exists():
+                    path.replace(path.with_name(path.name + ".old"))
+            self._begun = True
+        if found:
+            _append(self.folder / FIGURES, [{"step": step} | found])
+        if events:
+            _append(self.folder / EVENTS, [event.to_row() for event in events])
+        return events
+
+
+def read_figures(path: str | Path) -> Rows:
+    """The rows of a `figures.jsonl`; of those with one step the last.
+
+    Raises:
+        InputError: If a line is no such row; names it.
+    """
+    found: dict[int, dict[str, float]] = {}
+    for number, row in _read_lines(Path(path)):
+        step = row.pop("step", None)
+        if not isinstance(step, int) or not all(isinstance(value, int | float) for value in row.values()):
+            raise InputError(f"{path}, line {number}: expected a step and figures, got {row!r:.100}")
+        found[step] = row
+    return sorted(found.items())
+
+
+def read_events(path: str | Path) -> list[Event]:
+    """The events of an `events.jsonl`.
+
+    Raises:
+        InputError: If a line is no event; names it.
+    """
+    events = []
+    for number, row in _read_lines(Path(path)):
+        try:
+            events.append(Event.from_row(row))
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+    return events
+
+
+def read_logs(path: str | Path) -> Rows:
+    """What a `transformers` trainer logged in training, from a checkpoint's `trainer_state.json`.
+
+    Raises:
+        InputError: If the file is no such state.
+    """
+    try:
+        history = json.loads(Path(path).read_text(encoding="utf-8"))["log_history"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: expected a trainer's state with its log_history ({error!r})") from error
+    found: dict[int, dict[str, float]] = {}
+    for row in history:
+        known = {name: value for name, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}
+        found.setdefault(int(row["step"]), {}).update(known)
+    return sorted(found.items())
+
+
+def find_state(folder: Path) -> Path | None:
+    """The state of a trainer's newest checkpoint, or the one in the folder itself."""
+    numbered = [
+        (int(match[1]), path)
+        for path in folder.glob("checkpoint-*/trainer_state.json")
+        if (match := re.fullmatch(r"checkpoint-(\d+)", path.parent.name))
+    ]
+    own = folder / "trainer_state.json"
+    return max(numbered)[1] if numbered else own if own.exists() else None
+
+
+def replay(rows: Rows, monitor: Monitor | None = None) -> list[Event]:
+    """What a monitor says of a run whose figures are known."""
+    monitor = monitor or Monitor()
+    return [event for step, figures in rows for event in monitor.see(step, figures)]
+
+
+def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    cut_tail(path)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(map(_to_line, rows)))
+
+
+def _to_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and object of each whole line; split on bytes, as a text may hold other line ends."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{path}, line {number}: expected JSON, got {line!r:.100}") from error
+            if not isinstance(row, dict):
+                raise InputError(f"{path}, line {number}: expected an object, got {line!r:.100}")
+            yield number, row
