@@ -60,10 +60,12 @@ class Run:
     seed: int
     order: tuple[str, ...]
     """Of the domains; joint training has one too, which is not used."""
-    steps: int = 40
+    steps: int = 80
     """A domain; joint training takes as many in all."""
     questions: int = 250
-    """Held-out questions a domain, one rollout each at T=1."""
+    """Held-out questions a domain."""
+    rollouts: int = 4
+    """Of each of them, at T=1."""
 
     @property
     def name(self) -> str:
@@ -176,6 +178,7 @@ def make_recorder(settings: Run, tokenizer: Any) -> Any:
     from transformers import TrainerCallback
 
     questions, verifier = make_questions(settings.questions, settings.seed), DomainVerifier()
+    asked = [problem for problem in questions for _ in range(settings.rollouts)]  # a domain's lie together
 
     class Recorder(TrainerCallback):
         def __init__(self) -> None:
@@ -191,9 +194,9 @@ def make_recorder(settings: Run, tokenizer: Any) -> Any:
         def measure(self, model: Any) -> None:
             with torch.random.fork_rng():  # training must not notice
                 torch.manual_seed(settings.seed)
-                texts = generate_texts(model, tokenizer, [problem.text for problem in questions], temperature=1.0)
-            scores = [verifier.score(text, problem) for text, problem in zip(texts, questions, strict=True)]
-            count = settings.questions
+                texts = generate_texts(model, tokenizer, [problem.text for problem in asked], temperature=1.0)
+            scores = [verifier.score(text, problem) for text, problem in zip(texts, asked, strict=True)]
+            count = settings.questions * settings.rollouts
             self.accuracy_SD.append(
                 [sum(scores[i : i + count]) / count for i in range(0, len(scores), count)]
             )  # fmt: skip
