@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,7 +78,7 @@ def order(
         domains = {domain: [dict(problem.row) for problem in problems] for domain, problems in training.items()}
     plan = plan_order(found, seed=seed)
     write_transfer(found, out / "transfer.json")
-    write_json(asdict(plan) | {"separates": plan.separates, "why": plan.describe()}, out / "order.json")
+    write_json(plan.to_record(), out / "order.json")
     rows = [row for own in domains.values() for row in own]
     write_schedule(rows, plan.order, out / "schedule.jsonl", domain_column, epochs, seed)
     console.print(_table(found))

@@ -105,6 +105,23 @@ def test_every_domain_weighs_the_same_and_only_plain_answerable_questions_count(
     )
 
 
+def test_accuracy_inside_and_outside_of_the_training_domains():
+    samples = [
+        make([1, 1], domain="sums"),
+        make([1, 0], domain="letters"),
+        make([0, 0], domain="letters"),
+        make([0, 0], domain="facts"),
+    ]
+    found = by_key(retention.figures(samples, {"sums"}))
+    assert found[retention.INSIDE, "all"].value == 1.0
+    outside = found[retention.OUTSIDE, "all"]
+    check_against(outside, samples[1:], slow_macro(lambda s: mean(s.outcomes_N)))
+    assert outside.value == 0.125  # of 1/4 on letters and 0 on facts
+    for trained in ((), {"elsewhere"}, {"sums", "letters", "facts"}):  # nothing to set against each other
+        names = {name for name, _ in by_key(retention.figures(samples, trained))}
+        assert not {retention.INSIDE, retention.OUTSIDE} & names
+
+
 def test_completions_without_an_answer_are_counted_and_less_of_them_is_better():
     samples = [make([0, 0], answers=[None, "4"]), make([0, NAN], answers=[None, None])]
     figure = by_key(retention.figures(samples))["completions without an answer", "all"]

@@ -135,6 +135,7 @@ def test_answerable_may_be_written_in_words(value, answerable):
         ({"prompt": 5}, "row 1: 'prompt' must be text or chat messages, got 5"),
         ({"prompt": "  "}, "row 1: 'prompt' must be text or chat messages"),
         ({"prompt": ["2+2?"]}, "row 1: 'prompt' must be text or chat messages, got \\['2"),
+        ({"domain": "all"}, "row 1: 'domain' must be another name than 'all'"),
         ({"answerable": "perhaps"}, "row 1: 'answerable' must be true or false, got 'perhaps'"),
         ({"answerable": False}, "row 1: 'answerable' is false, so 'answer' must be empty or \"I don't know\", got '4'"),
         ({"check": "{"}, "row 1: 'check' must be an object with named values, got '{'"),

@@ -15,11 +15,12 @@ import pytest
 pytest.importorskip("trl")
 
 from benchmarks.order.domains import DOMAINS, DomainVerifier, make_rows
-from benchmarks.order.run import ARMS, Run, is_done, list_runs, make_questions, probe_questions
+from benchmarks.order.run import ARMS, Run, check_rows, list_runs, make_questions, probe_questions
 from benchmarks.order.summary import draw_figure, final, transfer_back, write_summary
 from rlguard.data import read_problems
 from rlguard.order.plan import plan_order
 from rlguard.order.transfer import Transfer, write_transfer
+from rlguard.types import InputError
 from rlguard.verifiers import check_gold
 
 ROOT = Path(__file__).parents[1]
@@ -111,11 +112,11 @@ def test_backward_transfer_follows_the_order_of_the_run():
     assert np.isnan(transfer_back(row | {"arm": "joint"}))
 
 
-def test_a_run_of_other_settings_is_run_again(tmp_path):
-    (run, *_) = fake_runs(tmp_path, (1,))
-    assert is_done(run, tmp_path)
-    assert not is_done(Run(run.arm, run.seed, run.order[::-1]), tmp_path)
-    assert not is_done(Run(run.arm, 2, run.order), tmp_path)
+def test_rows_of_another_plan_are_not_taken_for_this_one(tmp_path):
+    (run, *others) = fake_runs(tmp_path, (1,))
+    check_rows([run, *others, Run(run.arm, 2, run.order)], tmp_path)  # seed 2 was not run
+    with pytest.raises(InputError, match=rf"{run.name}.json was run with order .*'{run.order[0]}'.*, now"):
+        check_rows([Run(run.arm, 1, run.order[::-1])], tmp_path)
 
 
 @pytest.mark.parametrize("script", ["recipes/order_domains.py", "benchmarks/order/run.py"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rlguard.order import search
 from rlguard.order.plan import plan_order
 from rlguard.order.search import find_order, order_loss
-from rlguard.order.transfer import Transfer
+from rlguard.order.transfer import Transfer, backward_transfer
 
 
 def slow_loss(losses, order):
@@ -62,6 +62,16 @@ def test_local_search_orders_many_domains_along_a_hidden_line():
     found, exact = find_order(losses, range(30))
     assert not exact
     assert hidden[found].tolist() == list(range(30))
+
+
+def test_the_promised_backward_transfer_is_that_of_a_run_whose_effects_add_up():
+    change = np.array([[0.2, -0.1, 0.05], [0.1, 0.2, -0.3], [-0.2, 0.0, 0.2]])
+    plan = plan_order(observe(change, questions=4000))
+    order = [int(name[1:]) for name in plan.order]
+    accuracy_TT = 0.5 + np.cumsum(change[np.ix_(order, order)].T, axis=0)  # [t, i]: i after all stages up to t
+    assert plan.backward_transfer == pytest.approx(backward_transfer(accuracy_TT), abs=0.03)
+    assert f"Expected backward transfer, a domain: {plan.backward_transfer:+.3f}." in plan.describe()
+    assert plan.to_record()["backward_transfer"] == plan.backward_transfer
 
 
 def test_clear_damage_decides_and_the_plan_says_why():

@@ -298,4 +298,6 @@ def test_the_tables_of_the_benchmark(tmp_path):
     assert shares.split(" | ")[1:] == ["0.25"] * 4 + ["0.25 |"]
     sweep.draw_figure(found, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
-    assert sweep.work_off([sweep.Run("short", arm, 1) for arm in ("curriculum", "uniform")], tmp_path, 1) == []
+    assert (
+        sweep.work_off([sweep.Run("short", arm, 1) for arm in ("curriculum", "uniform")], tmp_path, 1, sweep.run) == []
+    )

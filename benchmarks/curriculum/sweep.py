@@ -1,22 +1,19 @@
 """The curriculum benchmark: every run that is not there yet, then tables and a figure.
 
-    python benchmarks/curriculum/sweep.py                       # 60 runs, about 45 minutes on one core
+    python benchmarks/curriculum/sweep.py --workers 16          # 60 runs
     python benchmarks/curriculum/sweep.py --ladders short       # a part
     python benchmarks/curriculum/sweep.py --seeds 1000 1001     # seeds from 1000 on are for tuning
 
-It stops and goes on. A run that failed leaves its log and is said at the end.
+It stops and goes on; where all runs are there, only tables and figure are made. A run that failed leaves its log and is
+said at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 from benchmarks.curriculum.run import ARMS, LADDERS, OUT, Run, build_base, run  # noqa: E402
+from benchmarks.efficacy.sweep import work_off  # noqa: E402
 from benchmarks.efficacy.table import bootstrap, write_cell  # noqa: E402
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -33,36 +31,6 @@ COLOURS = dict(zip(ARMS, ("#0072B2", "#999999", "#E69F00", "#D55E00", "#009E73",
 """Okabe and Ito, told apart by the colour-blind."""
 
 Row = dict[str, Any]
-
-
-def work_off(runs: Sequence[Run], out: Path, workers: int) -> list[str]:
-    """Does the runs that are not there yet, `workers` at once; returns the names of those that failed."""
-    waiting = [todo for todo in runs if not (out / "runs" / f"{todo.name}.json").exists()]
-    if waiting:
-        build_base(out)
-    failed = []
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        going = {pool.submit(do_run, todo, out): todo.name for todo in waiting}
-        for done, future in enumerate(as_completed(going), len(runs) - len(waiting) + 1):
-            fine = future.exception() is None and future.result()
-            failed += [] if fine else [going[future]]
-            print(f"{done}/{len(runs)} {going[future]}{'' if fine else ' FAILED'}", flush=True)
-    return failed
-
-
-def do_run(todo: Run, out: Path) -> bool:
-    """One run in a worker, with what it says in a log; whether it came to its end."""
-    log = out / "logs" / f"{todo.name}.txt"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", buffering=1) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        try:
-            run(todo, out)
-        except Exception:
-            traceback.print_exc(file=file)
-            return False
-    return True
 
 
 def mean_end(row: Row) -> float:
@@ -172,7 +140,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     todo = [Run(ladder, arm, seed) for seed, ladder, arm in product(options.seeds, options.ladders, options.arms)]
-    failed = work_off(todo, options.out, options.workers)
+    if not all((options.out / "runs" / f"{one.name}.json").exists() for one in todo):
+        build_base(options.out)
+    failed = work_off(todo, options.out, options.workers, run)
     for name in failed:
         print(f"failed: {name}, see {options.out / 'logs' / (name + '.txt')}")
     found = read_runs(options.out, options.seeds)

@@ -1,10 +1,11 @@
 """The order benchmark: does the planned order of domains forget less than joint training and other orders?
 
-    python benchmarks/order/run.py                     # all of it: model, probes, plan, runs, summary.md, figure
+    python benchmarks/order/run.py --workers 16        # all of it: model, probes, plan, runs, summary.md, figure
     python benchmarks/order/run.py --seeds 1000 1001   # tuning seeds: 1000 and up; reported ones: 1 and up
 
-A part that is there is not done again. The plan comes from probes on tuning problems; a reported run has problems and
-questions of its own. All arms of a seed train on the same problems for as many steps, with the guarded trainer.
+A part that is there is not done again; where all runs are there, only summary and figure are made. The plan comes from
+probes on tuning problems; a reported run has problems and questions of its own. All arms of a seed train on the same
+problems for as many steps, with the guarded trainer.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ sys.path.insert(1, str(Path(__file__).parents[2] / "recipes"))
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.efficacy.run import find_commit, write_whole
+from benchmarks.efficacy.sweep import work_off
 from benchmarks.order.domains import DOMAINS, DomainVerifier, make_rows
 from rlguard.data import read_problems
 from rlguard.order.plan import Plan, plan_order
 from rlguard.order.probe import ProbeSettings, probe
 from rlguard.order.schedule import order_rows
 from rlguard.order.transfer import Transfer, read_transfer, write_json, write_transfer
-from rlguard.types import Problem
+from rlguard.types import InputError, Problem
 
 OUT = Path("out/order")
 ARMS = ("planned", "joint", "reversed", "random", "structured")
@@ -58,23 +60,31 @@ class Run:
     seed: int
     order: tuple[str, ...]
     """Of the domains; joint training has one too, which is not used."""
-    steps: int = 40
+    steps: int = 80
     """A domain; joint training takes as many in all."""
     questions: int = 250
-    """Held-out questions a domain, one rollout each at T=1."""
+    """Held-out questions a domain."""
+    rollouts: int = 4
+    """Of each of them, at T=1."""
 
     @property
     def name(self) -> str:
         return f"{self.arm}-{self.seed}"
 
 
-def find_transfer(model: Path, out: Path, on_progress: Any = None) -> Transfer:
+def find_transfer(out: Path) -> Transfer:
     """The matrix of transfer by probes on tuning problems; run first where it is not there yet."""
     if not (out / "transfer.json").exists():
+        from benchmarks.order.build import build_model
+
+        model = build_model(out / "model")
         training = {name: _read(make_rows(name, PROBES.steps * PROMPTS, PROBE_SEED)) for name in DOMAINS}
-        found = probe(
-            str(model), training, probe_questions(), out / "probes", PROBES, DomainVerifier(), on_progress
-        )  # fmt: skip
+        with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
+            task = bar.add_task("probes", total=None)
+            found = probe(
+                str(model), training, probe_questions(), out / "probes", PROBES, DomainVerifier(),
+                lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+            )  # fmt: skip
         write_transfer(found, out / "transfer.json")
     return read_transfer(out / "transfer.json")
 
@@ -105,15 +115,25 @@ def list_runs(transfer: Transfer, plan: Plan, seeds: Sequence[int]) -> list[Run]
     return runs
 
 
-def is_done(settings: Run, out: Path) -> bool:
-    """Whether there is a row of just these settings."""
-    path = out / "runs" / f"{settings.name}.json"
-    row = json.loads(path.read_text()) if path.exists() else {}
-    return all(row.get(name) == value for name, value in json.loads(json.dumps(asdict(settings))).items())
+def check_rows(runs: Sequence[Run], out: Path) -> None:
+    """Checks that the rows that are there are of just these settings.
+
+    Raises:
+        InputError: If one is not; names it and what differs.
+    """
+    for todo in runs:
+        path = out / "runs" / f"{todo.name}.json"
+        row = json.loads(path.read_text()) if path.exists() else {}
+        wanted = json.loads(json.dumps(asdict(todo)))
+        differing = [
+            f"{name} {row[name]!r}, now {value!r}" for name, value in wanted.items() if row and row[name] != value
+        ]
+        if differing:
+            raise InputError(f"{path} was run with {'; '.join(differing)}: move it away, or choose another --out")
 
 
-def run(settings: Run, model: Path, out: Path) -> dict[str, Any]:
-    """Trains and measures; writes and returns the row."""
+def run(settings: Run, out: Path) -> dict[str, Any]:
+    """Trains `out/model` and measures; writes and returns the row."""
     import torch
     from datasets import Dataset, disable_progress_bars
     from tiny_reasoner.training import grpo_config
@@ -124,7 +144,7 @@ def run(settings: Run, model: Path, out: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     disable_progress_bars()
-    start = time.time()
+    start, model = time.time(), out / "model"
     domains = {name: make_rows(name, settings.steps * PROMPTS, settings.seed) for name in DOMAINS}
     rows = order_rows(domains, settings.order, seed=settings.seed)
     if settings.arm == "joint":
@@ -158,6 +178,7 @@ def make_recorder(settings: Run, tokenizer: Any) -> Any:
     from transformers import TrainerCallback
 
     questions, verifier = make_questions(settings.questions, settings.seed), DomainVerifier()
+    asked = [problem for problem in questions for _ in range(settings.rollouts)]  # a domain's lie together
 
     class Recorder(TrainerCallback):
         def __init__(self) -> None:
@@ -173,9 +194,9 @@ def make_recorder(settings: Run, tokenizer: Any) -> Any:
         def measure(self, model: Any) -> None:
             with torch.random.fork_rng():  # training must not notice
                 torch.manual_seed(settings.seed)
-                texts = generate_texts(model, tokenizer, [problem.text for problem in questions], temperature=1.0)
-            scores = [verifier.score(text, problem) for text, problem in zip(texts, questions, strict=True)]
-            count = settings.questions
+                texts = generate_texts(model, tokenizer, [problem.text for problem in asked], temperature=1.0)
+            scores = [verifier.score(text, problem) for text, problem in zip(texts, asked, strict=True)]
+            count = settings.questions * settings.rollouts
             self.accuracy_SD.append(
                 [sum(scores[i : i + count]) / count for i in range(0, len(scores), count)]
             )  # fmt: skip
@@ -188,32 +209,31 @@ def _read(rows: Sequence[dict[str, str]]) -> list[Problem]:
 
 
 def main() -> None:
-    from benchmarks.order.build import build_model
     from benchmarks.order.summary import draw_figure, write_summary
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--workers", type=int, default=1, help="runs at once, a core each")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    out = arguments.out
-    model = build_model(out / "model")
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns) as progress:
-        bar = progress.add_task("probes", total=None)
-        transfer = find_transfer(
-            model, out, lambda what, done, of: progress.update(bar, description=what, completed=done, total=of)
-        )
-        plan = plan_order(transfer)
-        write_json(asdict(plan) | {"why": plan.describe()}, out / "order.json")
-        runs = list_runs(transfer, plan, arguments.seeds)
-        for number, todo in enumerate(runs):
-            progress.update(bar, description=todo.name, completed=number, total=len(runs))
-            if not is_done(todo, out):
-                run(todo, model, out)
-    text = write_summary(out, arguments.seeds)
+    out, seeds = arguments.out, arguments.seeds
+    transfer = find_transfer(out)
+    plan = plan_order(transfer)
+    write_json(plan.to_record(), out / "order.json")
+    runs = list_runs(transfer, plan, seeds)
+    check_rows(runs, out)
+    if not all((out / "runs" / f"{todo.name}.json").exists() for todo in runs):
+        from benchmarks.order.build import build_model
+
+        build_model(out / "model")
+    failed = work_off(runs, out, arguments.workers, run)
+    for name in failed:
+        print(f"failed: {name}, see {out / 'logs' / (name + '.txt')}")
+    text = write_summary(out, seeds)
     (out / "summary.md").write_text(text)
-    draw_figure(out, arguments.seeds, out / "order.png")
+    draw_figure(out, seeds, out / "order.png")
     print(text)
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

@@ -20,13 +20,12 @@ import numpy as np
 
 from rlguard.audit.compare import Figure, Row, compare, mean_statistic
 from rlguard.audit.retention import ACCURACY, GROUP, macro_statistic
-from rlguard.audit.samples import PLAIN, Item
+from rlguard.audit.samples import ALL, PLAIN, Item
 from rlguard.types import Engine, InputError, Problem, Request, Sampling
 from rlguard.workers import VerifierPool
 
 logger = logging.getLogger(__name__)
 
-ALL = "all"
 RESAMPLES = 10_000, 50_000
 """Bootstrap draws: at least, and at most however far in the tail the bound lies."""
 TAIL_DRAWS = 20

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,18 @@ from rlguard.types import InputError
 
 GROUP = "retention"
 ACCURACY = "accuracy"
+INSIDE, OUTSIDE = "accuracy in the training domains", "accuracy outside the training domains"
 
 
-def figures(samples: Sequence[Sample]) -> list[Figure]:
+def figures(samples: Sequence[Sample], trained: Collection[str] = ()) -> list[Figure]:
     """Accuracy by domain and over all, truncated completions, and completions without a final answer.
 
     In `all` every domain weighs the same, however many questions it has.
 
     Args:
         samples: Of one model; plain answerable questions are used.
+        trained: Domains that were trained on: accuracy is then also given over them and over the rest, where there are
+            both.
     """
     plain = select(samples)
     if not plain:
@@ -33,6 +36,7 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
     rates = macro_statistic([sample.pass_rate for sample in plain], domains)
     return [
         Figure(GROUP, ACCURACY, "all", len(plain), rates),
+        *_split_figures(plain, trained),
         *(
             Figure(GROUP, ACCURACY, domain, len(members), mean_statistic([sample.pass_rate for sample in members]))
             for domain, members in by_domain(plain).items()
@@ -42,6 +46,17 @@ def figures(samples: Sequence[Sample]) -> list[Figure]:
             GROUP, "completions without an answer", "all", len(plain), macro_statistic(unanswered, domains), better=-1
         ),
     ]
+
+
+def _split_figures(plain: Sequence[Sample], trained: Collection[str]) -> Iterator[Figure]:
+    """Accuracy inside and outside of the training domains."""
+    parts = {
+        name: [sample for sample in plain if (sample.item.domain in trained) == inside]
+        for name, inside in ((INSIDE, True), (OUTSIDE, False))
+    }
+    for name, part in parts.items() if all(parts.values()) else ():
+        rates = macro_statistic([sample.pass_rate for sample in part], [sample.item.domain for sample in part])
+        yield Figure(GROUP, name, "all", len(part), rates)
 
 
 def _share(flags: Sequence[bool]) -> float:

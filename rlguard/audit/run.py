@@ -145,7 +145,7 @@ def measure(taken: Taken, most_k: int, trained: Sequence[str] = ()) -> list[Figu
     """Every figure of one model; `most_k` is the largest k of pass@k."""
     plain = select(taken.samples)
     return [
-        *retention.figures(plain),
+        *retention.figures(plain, trained),
         *calibration.figures(taken.samples, trained),
         *coverage.figures(plain, most_k),
         *reasoning.figures(plain),

@@ -11,6 +11,8 @@ import numpy as np
 
 from rlguard.types import Messages, Rollout
 
+ALL = "all"
+"""In place of a domain's name: all of them together."""
 PLAIN = "plain"
 """The variant in which a question is asked as it is; the others vary one thing."""
 

@@ -20,7 +20,7 @@ from typing import Any
 from rlguard.audit.builtin import make_rows
 from rlguard.audit.checks import is_right
 from rlguard.audit.judge import FORMS, UNKNOWN, SuiteVerifier, find_form, is_abstention, read_answer, read_confidence
-from rlguard.audit.samples import PLAIN, Item
+from rlguard.audit.samples import ALL, PLAIN, Item
 from rlguard.audit.variants import KINDS, as_chat, vary
 from rlguard.data import read_rows
 from rlguard.types import InputError, Messages, make_prompt_id
@@ -103,6 +103,8 @@ def make_item(row: Mapping[str, Any], where: str = "the row") -> Item:
     if missing:
         raise InputError(f"{where}: expected the columns {', '.join(COLUMNS)}, got nothing in {', '.join(missing)}")
     prompt, answer, domain = _read_prompt(row["prompt"], where), str(row["answer"]), str(row["domain"])
+    if domain == ALL:
+        raise InputError(f"{where}: 'domain' must be another name than {ALL!r}, which stands for all domains together")
     variant = _read_variant(row.get("variant", PLAIN), where)
     form = find_form(variant)
     if form is not None and form.read(answer) is None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -85,9 +86,22 @@ class Plan:
     """Those that matter, the most telling first."""
 
     @property
+    def backward_transfer(self) -> float:
+        """What the matrix promises for a run in this order (`transfer.backward_transfer`).
+
+        Effects add up, so that the loss is what later domains take from all but the last one: BWT = −loss / (D − 1).
+        """
+        return -self.loss / (len(self.order) - 1)
+
+    @property
     def separates(self) -> bool:
         """Whether the data tell the order from its reversal."""
         return self.spread > 0 and self.chance <= CHANCE
+
+    def to_record(self) -> dict[str, Any]:
+        """As JSON has it, with what it says in words under `why`."""
+        derived = {"separates": self.separates, "backward_transfer": self.backward_transfer}
+        return asdict(self) | derived | {"why": self.describe()}
 
     def describe(self) -> list[str]:
         """In plain words, a line each."""
@@ -103,6 +117,7 @@ class Plan:
             f"Expected loss of accuracy, summed over domains: {self.loss:+.3f}; reversed {self.reversed_loss:+.3f}, "
             f"random {self.average_loss:+.3f}, {' > '.join(self.alternative)} {self.alternative_loss:+.3f}."
         )
+        lines.append(f"Expected backward transfer, a domain: {self.backward_transfer:+.3f}.")
         if self.trainings == 1:
             lines.append("One training a domain: how much chance there is in a training is not known and not counted.")
         if not self.exact:
