@@ -17,6 +17,7 @@ The ablations each take one thing from `rlguard_rewrite`:
 | ablation | what is changed |
 |---|---|
 | no_chance | no chance rates: the floor for all |
+| no_bare | what passes without computation is not looked at |
 | no_tracker | a prompt's earlier visits are forgotten: the population and the text speak |
 | no_detectors | the text is not read |
 | own_group | a group's own outcomes are among its evidence (the selection effect) |
@@ -91,6 +92,13 @@ class NoRates(ChanceRates):
 
     def smooth_rates(self, golds: Sequence[Any], *_: Any, **__: Any) -> list[float]:
         return [float("nan")] * len(golds)
+
+
+class NoBareRates(ChanceRates):
+    """Does not know how often answers without computation pass."""
+
+    def bare_rate(self, gold: Any) -> float:
+        return 0.0
 
 
 class IndependentLuck(ChanceRates):
@@ -175,6 +183,7 @@ class Arm:
 
 ABLATED: dict[str, dict[str, Any]] = {
     "no_chance": {"chance": NoRates},
+    "no_bare": {"chance": NoBareRates},
     "no_tracker": {"tracker": NoHistory},
     "no_detectors": {"config": GuardConfig(detectors=False)},
     "own_group": {"tracker": OwnGroup},

@@ -33,8 +33,8 @@ OTHERS = (
     "rlguard_filter", "balanced_filter", "dr_grpo", "s_grpo", "threshold", "dapo_filter", "random_reward",
 )  # fmt: skip
 ABLATIONS = (
-    "no_chance", "no_tracker", "no_detectors", "own_group", "weight_before", "no_step_scale", "no_min_weight",
-    "independent_luck",
+    "no_chance", "no_bare", "no_tracker", "no_detectors", "own_group", "weight_before", "no_step_scale",
+    "no_min_weight", "independent_luck",
 )  # fmt: skip
 SEEDS = (1, 2, 3, 4, 5)
 
@@ -58,10 +58,14 @@ PLANS = {
     "harm": Plan(PAIR),
     "healthy": Plan(PAIR, shares=(0.0,)),
     "rare": Plan(("grpo", "rlguard_rewrite", "max_rl"), shares=(1.0, 0.75), kinds=("rare_valid",)),
+    "families": Plan(PAIR, ("strings", "logic")),
     "mixed": Plan(("grpo", "rlguard_rewrite", "rlguard"), shares=(0.75,), kinds=("unlearnable",)),
-    "families": Plan(PAIR, ("strings", "logic"), kinds=("unlearnable", "mislabelled")),
     "arms": Plan((*MAIN, *OTHERS), kinds=("unlearnable",)),
+    "families_mixed": Plan(PAIR, ("strings", "logic"), shares=(0.75, 0.0), kinds=("unlearnable", "rare_valid")),
     "ablations": Plan(ABLATIONS, kinds=("guessable",)),
+    "ablations_strings": Plan(("no_bare", "no_detectors"), ("strings",), kinds=("mislabelled",)),
+    "kinds_mixed": Plan(PAIR, shares=(0.75,), kinds=("mislabelled", "guessable")),
+    "shares": Plan(PAIR, shares=(0.5, 0.9), kinds=("unlearnable", "rare_valid")),
     "mixes": Plan(MAIN, shares=(1.0, 0.75)),
     "all_families": Plan(MAIN, ("strings", "logic"), shares=(1.0, 0.75, 0.0)),
     "all_ablations": Plan(ABLATIONS, shares=(1.0, 0.75)),
