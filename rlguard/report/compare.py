@@ -13,7 +13,10 @@ from rlguard.report.training import Arm
 from rlguard.report.verdict import METRICS, Line, Tally, first_and_last, plural, show
 from rlguard.stats import binomial_interval, probability_above
 
-SURE = 0.95
+FEW = 10
+"""Prompts below which no interval of a mean is given."""
+
+SURE = 0.99
 """Probability above which a prompt is said to be solved more, or less, often in one run."""
 
 
@@ -44,17 +47,23 @@ def _say_rates(prompts: list[Row]) -> list[Line]:
     rates_PR = np.array([[one["rate"] for one in pair] for pair in both])
     before, after = rates_PR.mean(axis=0)
     change, where = rates_PR[:, 1] - rates_PR[:, 0], f"{len(both)} {plural(len(both), 'prompt')} in both runs"
-    interval = ""
-    if len(both) > 1:
+    interval, shift = "", float(change.mean())
+    if len(both) >= FEW:
         half = 1.96 * change.std(ddof=1) / math.sqrt(len(both))
-        interval = f", 95% interval {change.mean() - half:+.2f} to {change.mean() + half:+.2f}"
-    lines = [(f"{before:.2f} → {after:.2f}", f"mean pass rate on the {where}: {change.mean():+.2f}{interval}.")]
+        interval = f", 95% interval {sign(shift - half)} to {sign(shift + half)}"
+    lines = [(f"{before:.2f} → {after:.2f}", f"mean pass rate on the {where}: {sign(shift)}{interval}.")]
     k_R, n_R = (np.array([[one[name] for one in pair] for pair in both]).T for name in ("successes", "trials"))
     more = probability_above(k_R[1], n_R[1], k_R[0], n_R[0])
     lost, gained = int((more < 1 - SURE).sum()), int((more > SURE).sum())
-    open_ = len(both) - lost - gained
-    sentence = f"{plural(lost, 'prompt')} solved less often, {gained} more often, {open_} that cannot be told apart"
-    return [*lines, (f"{lost} lost", f"{sentence}; each with {SURE:.0%} probability by itself.")]
+    chance = round(2 * (1 - SURE) * len(both))
+    return [
+        *lines,
+        (
+            str(lost),
+            f"{plural(lost, 'prompt')} solved less often, {gained} more often, each with {SURE:.0%} probability by "
+            f"itself: two equal runs would show up to {chance} of both.",
+        ),
+    ]
 
 
 def _say_bands(runs: list[Run], prompts: list[Row]) -> list[Line]:
@@ -90,8 +99,8 @@ def _say_findings(runs: list[Run], counts: list[Tally]) -> list[Line]:
     low = (b - a) - math.hypot(b - low_b, high_a - a)
     high = (b - a) + math.hypot(high_b - b, a - low_a)
     sure = "more" if low > 0 else "fewer" if high < 0 else "as many, as far as can be told"
-    figure = f"{a:.1%} → {b:.1%}"
-    return [(figure, f"of completions carry a finding: {sure} ({low:+.1%} to {high:+.1%}, 95% interval).")]
+    interval = f"by {sign(100 * low, 1)} to {sign(100 * high, 1)} points, 95% interval"
+    return [(f"{a:.1%} → {b:.1%}", f"of completions carry a finding: {sure} ({interval}).")]
 
 
 def _say_skills(runs: list[Run]) -> list[Line]:
@@ -136,6 +145,16 @@ def name_runs(runs: list[Run]) -> list[str]:
     if len(set(names)) < len(names):
         names = [f"{run.path.resolve().parent.name}/{run.name}" for run in runs]
     return names if len(set(names)) == len(names) else [f"{number} {name}" for number, name in enumerate(names, 1)]
+
+
+def sign(value: float, places: int = 2) -> str:
+    """A number with its sign, and no sign where it is 0 as shown.
+
+    >>> sign(-0.123), sign(0.001), sign(2.34, 1)
+    ('−0.12', '0.00', '+2.3')
+    """
+    text = f"{abs(value):.{places}f}"
+    return text if not float(text) else f"{'−' if value < 0 else '+'}{text}"
 
 
 def _say_alarms(runs: list[Run]) -> list[Line]:

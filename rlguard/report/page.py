@@ -119,7 +119,7 @@ def find_skipped(runs: list[Run]) -> dict[str, str]:
         "audit": lambda run: run.audit,
     }
     lacking = [part for part, find in parts.items() if all(find(run) is None for run in runs)]
-    return {part: f"not in this run: {MISSING[part]}" for part in lacking}
+    return {part: f"not in {'this run' if len(runs) == 1 else 'either run'}: {MISSING[part]}" for part in lacking}
 
 
 def _list_prompts(prompts: list[Row], flagged: set[str | None], limit: int) -> list[Row]:
@@ -131,7 +131,8 @@ def _list_prompts(prompts: list[Row], flagged: set[str | None], limit: int) -> l
 def _gather_notes(runs: list[Run]) -> list[str]:
     if len(runs) == 1:
         return runs[0].notes
-    return [f"{name}: {note}" for name, run in zip(name_runs(runs), runs, strict=True) for note in run.notes]
+    named = zip(name_runs(runs), runs, strict=True)
+    return [note if note.startswith(f"{name}: ") else f"{name}: {note}" for name, run in named for note in run.notes]
 
 
 def _note_bounds(rollouts: Embedded, listed: int, prompts: int, runs: list[Run]) -> Iterator[str]:

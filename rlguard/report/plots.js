@@ -146,7 +146,7 @@ function drawHistogram(host, name, bands, counts, pick) {
     scales: { x: { time: false, range: [-0.6, 12.4] }, y: { range: [0, Math.max(1, ...totals) * 1.08] } },
     axes: [axis(2, "pass rate", {
       splits: () => [0, ...Array.from({ length: 11 }, (_, i) => 0.9 + i), 11.8],
-      values: () => ["never", ...Array.from({ length: 11 }, (_, i) => (i % 2 ? "" : String(i / 10))), "always"], space: 1,
+      values: () => ["never", ...Array.from({ length: 11 }, (_, i) => (i % 2 || i % 10 === 0 ? "" : String(i / 10))), "always"], space: 1,
     }), axis(3, "prompts", { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4], size: 52 })],
     series: used.slice().reverse().map((b) => ({ fill: () => color(bandColor(bands[b])), width: 0, paths: uPlot.paths.bars({ size: [0.82, 80] }), points: { show: false } })),
     say, read: (i) => { status.textContent = i === null ? "\u00a0" : say(i); }, pick: (i) => totals[i] && pick(i),

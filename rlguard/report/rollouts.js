@@ -24,7 +24,7 @@ function marked(text, around) {
     }
     return hits[i] ? el("mark", {}, content) : content;
   });
-  return el("div", { class: "completion", dir: "auto", tabindex: 0, role: "region", "aria-label": "Completion" }, nodes);
+  return el("div", { class: "completion", dir: "auto", tabindex: 0, role: "group", "aria-label": "Completion" }, nodes);
 }
 
 function isCut(text, around) {
@@ -37,11 +37,15 @@ function outcome(value) {
   return el("span", { class: "muted" }, value === null ? "? not judged" : `outcome ${show(value)}`);
 }
 
+// Where a rollout comes from, as far as there is a choice.
+function origin(run, source) {
+  return [...new Set([data.runs.length > 1 && data.runs[run], data.sources.length > data.runs.length && data.sources[source]])].filter(Boolean).join(": ");
+}
+
 function facts(number, text) {
   const r = data.rollouts, shown = (name, label) => r[name][number] !== null && `${label} ${show(r[name][number])}`;
   return [
-    data.runs.length > 1 && data.runs[r.run[number]],
-    data.sources.length > 1 && data.sources[r.source[number]],
+    origin(r.run[number], r.source[number]),
     r.step[number] !== null && `step ${r.step[number]}`,
     text.answer !== null && `answer ${oneLine(text.answer, 60)}`,
     r.reward[number] !== r.outcome[number] && shown("reward", "reward"), shown("weight", "weight"), shown("advantage", "advantage"),
@@ -96,7 +100,7 @@ function showRollouts() {
   form.kind.append(...kinds.map(([kind]) => option(`kind ${kind}`, words(kind))));
   form.kind.parentElement.hidden = !kinds.length;
   const sources = [...new Set(range(count).map((i) => `${r.run[i]} ${r.source[i]}`))].sort();
-  form.source.append(...sources.map((pair) => { const [run, source] = pair.split(" "); return option(pair, [data.runs.length > 1 && data.runs[run], data.sources[source]].filter(Boolean).join(": ")); }));
+  form.source.append(...sources.map((pair) => { const [run, source] = pair.split(" "); return option(pair, origin(run, source)); }));
   form.source.parentElement.hidden = sources.length < 2;
   const usable = ([name]) => !NEEDED[name] || r[NEEDED[name]].some((value) => value !== null);
   form.sort.append(...ORDERS.filter(usable).map(([name]) => option(name)));

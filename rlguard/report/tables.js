@@ -211,6 +211,7 @@ function showPrompts(flags) {
   if (!id.length) return () => {};
   reveal("prompts");
   const form = byId("prompt-controls"), runs = range(data.runs.length), two = runs.length > 1;
+  const has = (name) => data.prompts.of.some((columns) => columns[name].some((value) => value !== null));
   const bandOrder = (facts) => (facts && facts("band") ? BANDS.indexOf(facts("band")) : null);
   const per = (name, key, cell) => runs.map((run) => [two ? `${name} ${run + 1}` : name, (p) => { const facts = factsOf(p, run); return facts && key(facts); }, (p) => cell(factsOf(p, run))]);
   const column = (name, read) => [name, (p) => read(lastFacts(p)), (p) => { const value = read(lastFacts(p)); return typeof value === "number" ? show(value) : value ?? "–"; }];
@@ -218,9 +219,9 @@ function showPrompts(flags) {
     ["Prompt", (p) => head[p].toLowerCase(), (p) => [groupLink(p, title(p, 110)), el("small", {}, answer[p] === null ? id[p] : `answer ${oneLine(answer[p], 40)}`)]],
     ...per("Solved", (facts) => facts("successes"), solved),
     ...per("Pass rate", (facts) => facts("rate"), rateBar),
-    ...(two ? [["Change", (p) => change(p), (p) => { const value = change(p); return value === null ? "–" : `${value < 0 ? "−" : "+"}${show(Math.abs(value))}`; }]] : [column("Chance", (facts) => facts("chance"))]),
-    ["Band", (p) => bandOrder(lastFacts(p)), (p) => (two ? runs.map((run) => el("div", {}, bandName(factsOf(p, run)))) : bandName(lastFacts(p)))],
-    ["Decision", (p) => `${lastFacts(p)("decision") || "~"} ${lastFacts(p)("reason") || ""}`, (p) => decision(lastFacts(p))],
+    ...(two ? [["Change", (p) => change(p), (p) => { const value = change(p); return value === null ? "–" : `${value < 0 ? "−" : "+"}${show(Math.abs(value))}`; }]] : has("chance") ? [column("Chance", (facts) => facts("chance"))] : []),
+    ...(has("band") ? [["Band", (p) => bandOrder(lastFacts(p)), (p) => (two ? runs.map((run) => el("div", {}, bandName(factsOf(p, run)))) : bandName(lastFacts(p)))]] : []),
+    ...(has("decision") || data.prompts.of.some((columns) => columns.status.some((status) => status && status !== "ok")) ? [["Decision", (p) => `${lastFacts(p)("decision") || "~"} ${lastFacts(p)("reason") || ""}`, (p) => decision(lastFacts(p))]] : []),
     ["Findings", (p) => flags[p], (p) => (flags[p] ? String(flags[p]) : "–")],
   ], "Prompts", "prompts", 25, "prompt");
   const [one, other] = [0, runs.length - 1].map((run) => data.prompts.of[run]);
