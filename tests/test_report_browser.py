@@ -92,7 +92,7 @@ def many(tmp_path_factory):
 
 def expect(actual):
     """Waits for what is said of a locator or a page; by itself it polls, for the page's policy refuses scripts that do."""
-    return sync_api.expect(locator)
+    return sync_api.expect(actual)
 
 
 def expect_count(page, section: str, count: str) -> None:
