@@ -13,6 +13,7 @@ from report_runs import (
     make_rate,
     make_rollout,
     make_run,
+    make_training,
     report,
     rows_of,
     write_lines,
@@ -79,15 +80,24 @@ def test_missing_parts_are_named(tmp_path):
 
 
 def test_rollouts_without_findings_are_searched(tmp_path):
-    answer_only = [make_rollout(index=i, completion="answer 4", prompt="(3+4)*2-10=?") for i in range(2)]
-    write_lines(tmp_path / "rollouts.jsonl", answer_only)
-    summary, data = report(tmp_path, tmp_path / "r.html")
-    assert summary["notes"] == ["The findings were made for this page, as `rlguard scan` makes them."]
+    bare = [make_rollout(index=i, completion="answer 4", prompt="(3+4)*2-10=?") for i in range(2)]
+    write_lines(tmp_path / "run/rollouts.jsonl", bare)
+    summary, data = report(tmp_path / "run", tmp_path / "r.html")
+    assert summary["notes"] == ["run: findings were made for this page, as `rlguard scan` makes them."]
     assert "skipped_computation" in dict(data["kinds"])
     assert any(part[1] for part in data["texts"][1][1])  # its span is marked
-    summary, data = report(tmp_path, tmp_path / "r.html", scan=False)
+    summary, data = report(tmp_path / "run", tmp_path / "r.html", scan=False)
     assert data["kinds"] is None
-    assert summary["notes"][0].startswith("Findings were not searched for: `rlguard scan")
+    assert summary["notes"] == ["run: not searched for findings; --scan, or `rlguard scan`, does that."]
+
+
+def test_the_verdict_counts_only_what_was_searched(tmp_path):
+    run = make_training(make_run(tmp_path / "run") / "trl").parent
+    summary, _ = report(run, tmp_path / "r.html", scan=False)
+    assert "2 findings in 2 of 12 completions: 2 skipped computation." in summary["verdict"]  # of the store alone
+    write_lines(run / "findings.jsonl", [])  # searched, and nothing found
+    summary, _ = report(run, tmp_path / "r.html", scan=False)
+    assert "0 findings: no completion shows a known shortcut." in summary["verdict"]
 
 
 def test_only_training_is_enough(tmp_path):

@@ -233,7 +233,7 @@ def test_from_a_step_of_a_curve_to_its_rollouts(visit, whole):
     plot.scroll_into_view_if_needed()
     page.wait_for_timeout(100)  # uPlot learns of the scrolling in the next frame
     box = plot.locator(".u-over").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.58, box["y"] + 20)
+    page.mouse.click(box["x"] + box["width"] * 0.97, box["y"] + 20)
     expect(page.locator("#rollouts .chosen b")).to_have_text("step 3")
     page.locator("#alarms a", has_text="Rollouts of step 2").click()
     expect(page.locator("#rollouts .chosen b")).to_have_text("step 2")

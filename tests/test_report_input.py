@@ -79,7 +79,7 @@ def test_a_training_of_trl(tmp_path):
     assert summary["notes"] == [
         "run/events.jsonl: the last line (3) is half-written and was left out.",
         "run: a completion is correct where its reward right is 1.",
-        "Findings were not searched for: `rlguard scan RUN --out RUN/findings.jsonl` does that.",
+        "run: not searched for findings; --scan, or `rlguard scan`, does that.",
     ]
     curves = {metric["name"]: metric["curves"][0] for metric in data["training"]["metrics"]}
     assert curves["reward"] == [[1, 1.1], [2, 1.2], [3, 1.3]]  # of the last checkpoint

@@ -22,27 +22,37 @@ SEARCHED = 2_000_000
 def pair_findings(run: Run, scan: bool | None) -> list[Owned]:
     """Every completion of a run with its findings.
 
+    Where none of the rollouts from one source (the store, a training) has a finding, they are searched for shortcuts;
+    what is found becomes the run's. Rollouts that were not searched get `searched`: False.
+
     Args:
-        run: A run; where it has no findings, those that are searched for become its own.
-        scan: Whether to search for findings where there are none; None does it up to `SEARCHED` characters.
+        run: A run.
+        scan: Whether to search; None does it up to `SEARCHED` characters.
 
     Returns:
         The stored rollouts first, in their order; then completions that only findings know.
     """
     rollouts = [_name(row) for row in run.rollouts or []]
-    if run.findings is not None or not rollouts:
-        return attach_findings(rollouts, run.findings or [])
-    if scan is None:
-        scan = sum(len(row["completion"] or "") for row in rollouts) <= SEARCHED
-    if not scan:
-        run.notes.append("Findings were not searched for: `rlguard scan RUN --out RUN/findings.jsonl` does that.")
-        return [(rollout, []) for rollout in rollouts]
+    owned = attach_findings(rollouts, run.findings or [])
+    flagged = {rollout.get("source") for rollout, found in owned if found}
+    places: dict[Any, list[int]] = {}
+    for place, rollout in enumerate(rollouts):
+        if rollout.get("source") not in flagged and run.findings != []:  # an empty file is the word of a search
+            places.setdefault(rollout.get("source"), []).append(place)
     golds = {str(row["prompt_id"]): str(row["answer"]) for row in run.rates or [] if row.get("answer") is not None}
     golds |= {row["prompt_id"]: str(row["gold"]) for row in rollouts if row.get("gold") is not None}
-    found, _ = search([to_scanned(row, golds) for row in rollouts])
-    owned = [(rollout, list(map(dataclasses.asdict, own))) for rollout, own in zip(rollouts, found, strict=True)]
-    run.findings = [finding for _, own in owned for finding in own]
-    run.notes.append("The findings were made for this page, as `rlguard scan` makes them.")
+    for source, own in places.items():
+        size = sum(len(rollouts[place]["completion"] or "") for place in own)
+        if size <= SEARCHED if scan is None else scan:
+            found, _ = search([to_scanned(rollouts[place], golds) for place in own])
+            for place, more in zip(own, found, strict=True):
+                owned[place][1].extend(map(dataclasses.asdict, more))
+            run.findings = [*(run.findings or []), *(finding for place in own for finding in owned[place][1])]
+            run.notes.append(f"{source or run.name}: findings were made for this page, as `rlguard scan` makes them.")
+        else:
+            for place in own:
+                rollouts[place]["searched"] = False
+            run.notes.append(f"{source or run.name}: not searched for findings; --scan, or `rlguard scan`, does that.")
     return owned
 
 

@@ -29,7 +29,7 @@ Line = tuple[str, str]
 
 @dataclass(frozen=True)
 class Tally:
-    """Completions of a run, and how many of them carry a finding."""
+    """Completions of a run that were searched, and how many of them carry a finding."""
 
     total: int
     correct: int
@@ -44,7 +44,8 @@ class Tally:
 
 
 def tally(owned: list[Owned]) -> Tally:
-    """Counts over all completions of a run."""
+    """Counts over all completions of a run that were searched for shortcuts."""
+    owned = [(rollout, found) for rollout, found in owned if rollout.get("searched", True)]
     correct = [finite(rollout.get("outcome")) == 1 for rollout, _ in owned]
     flagged = [bool(found) for _, found in owned]
     kinds: dict[str, int] = {}
