@@ -91,7 +91,7 @@ def many(tmp_path_factory):
 
 
 def expect(actual):
-    """Waits for what is said of a locator or a page; by itself it polls, for the page's policy refuses scripts that do."""
+    """Waits for what is said of a locator or a page. It polls from outside: the page's policy refuses what could."""
     return sync_api.expect(actual)
 
 

@@ -47,9 +47,8 @@ def main() -> None:
         opened = [open_once(page) for _ in range(arguments.repeats)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(
-        f"{arguments.rollouts:,} rollouts: page of {size / 1e6:.1f} MB, written in {wrote:.1f} s, {memory:.1f} GB at most"
-    )
+    made = f"page of {size / 1e6:.1f} MB, written in {wrote:.1f} s, {memory:.1f} GB at most"
+    print(f"{arguments.rollouts:,} rollouts of {arguments.characters} characters: {made}")
     for name in opened[0]:
         times = sorted(row[name] for row in opened)
         print(

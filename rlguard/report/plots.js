@@ -164,15 +164,16 @@ function drawScatter(host, title, xLabel, yLabel, points, pick) {
   const say = (i) => (i === null ? `${plural(points.length, "point")}` : `${plural(points[i].rows.length, "prompt")} at ${xLabel} ${show(points[i].x)}, ${yLabel} ${show(points[i].y)}`);
   host.append(el("figure", {}, el("figcaption", {}, el("h3", {}, title), status), box,
     figuresOf(title, [xLabel, yLabel, "prompts"], () => points.map((p) => [show(p.x), show(p.y), String(p.rows.length)]))));
+  const end = Math.min(1.03, Math.max(0.25, 1.15 * points[points.length - 1].x)), line = Math.min(1, end);
   const radius = (p) => Math.min(14, 2.5 + 1.5 * Math.sqrt(p.rows.length));
   plot(box, {
     label: title, height: 320, data: [points.map((p) => p.x), points.map((p) => p.y)],
-    scales: { x: { time: false, range: [-0.03, 1.03] }, y: { range: [-0.04, 1.04] } },
+    scales: { x: { time: false, range: [-0.03 * end, end] }, y: { range: [-0.04, 1.04] } },
     axes: [axis(2, xLabel, { grid: { show: true, stroke: () => color("--line"), width: 1 } }), axis(3, yLabel, { size: 52, labelSize: 18 })],
     series: [{ stroke: () => color("--ink"), paths: () => null, points: { show: (u) => {
       u.ctx.strokeStyle = color("--muted");
       u.ctx.lineWidth = uPlot.pxRatio;
-      u.ctx.beginPath(); u.ctx.moveTo(u.valToPos(0, "x", true), u.valToPos(0, "y", true)); u.ctx.lineTo(u.valToPos(1, "x", true), u.valToPos(1, "y", true)); u.ctx.stroke();
+      u.ctx.beginPath(); u.ctx.moveTo(u.valToPos(0, "x", true), u.valToPos(0, "y", true)); u.ctx.lineTo(u.valToPos(line, "x", true), u.valToPos(line, "y", true)); u.ctx.stroke();
       points.forEach((p) => {
         u.ctx.fillStyle = color(bandColor(p.band));
         u.ctx.globalAlpha = 0.75;

@@ -79,7 +79,9 @@ function readChoice(hash) {
     return { ...nothing, label: data.runs.length > 1 ? `${label} in ${data.runs[run]}` : label, prompts: new Set(range(bins.length).filter((p) => bins[p] === bin)) };
   }
   const point = name && SCATTERS[name].get(value);
-  return point ? { ...nothing, label: `${plural(point.rows.length, "prompt")} at ${value.replace(",", " → ")}`, prompts: new Set(point.rows) } : nothing;
+  if (!point) return nothing;
+  const [x, y] = name === "chance" ? ["chance rate", "pass rate"] : data.runs;
+  return { ...nothing, label: `${plural(point.rows.length, "prompt")} at ${x} ${show(point.x)}, ${y} ${show(point.y)}`, prompts: new Set(point.rows) };
 }
 
 function showChoice() {

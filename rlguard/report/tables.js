@@ -65,7 +65,7 @@ function sortedTable(host, columns, label, kind, size, noun) {
   const body = el("tbody", { role: "rowgroup" });
   host.append(el("table", { class: kind, role: "table", "aria-label": label }, el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, headings)), body));
   const draw = (shown) => shown.map((row) => el("tr", { role: "row" }, columns.map(([name, , cell], i) => (i ? el("td", { role: "cell", "data-label": name }, cell(row)) : el("th", { scope: "row", role: "rowheader" }, cell(row))))));
-  const pages = pager(host, body, size, 500, draw, noun);
+  const pages = pager(host, body, size, 100, draw, noun);
   function sortBy(name) {
     down = sort === name ? !down : false;
     sort = name;
