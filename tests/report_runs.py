@@ -85,8 +85,12 @@ def make_training(run: Path, steps: int = 3, lucky: bool = False, completion: st
         checkpoint.mkdir(exist_ok=True)
         (checkpoint / "trainer_state.json").write_text(json.dumps({"log_history": log[:step]}))
     write_lines(run / "figures.jsonl", [{"step": step, "findings": 0.1 * step} for step in range(1, steps + 1)])
-    alarm = {"step": 2, "kind": "length_collapse", "severity": "warning", "message": "Lengths fell by half."}
-    write_lines(run / "events.jsonl", [alarm, {"step": 3, "severity": "critical", "message": "Luck."}], tail='{"st')
+    events = [{"step": 1, "severity": "note", "figure": "entropy", "rule": "reference", "message": "It is 1."}]
+    events.append(
+        {"step": 2, "severity": "warning", "figure": "length", "rule": "change", "message": "It fell by half."}
+    )
+    events.append({"step": 3, "severity": "critical", "message": "Luck."})
+    write_lines(run / "events.jsonl", events, tail='{"st')
     return run
 
 

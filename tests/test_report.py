@@ -230,6 +230,7 @@ def test_text_from_models_stays_text(tmp_path):
     for tag in ("<img", "<svg", "<iframe", '<a href="javascript'):
         assert tag not in page
     assert "default-src 'none'" in page
+    assert "Copyright (c) 2022 Leon Sorokin" in page  # uPlot's licence goes where uPlot goes
     assert "require-trusted-types-for 'script'" in page
     assert not re.search(r"""(src|href)=["']?(https?:|//)""", page)
     assert "innerHTML" not in re.sub(r"//.*", "", page)

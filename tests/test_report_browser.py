@@ -337,6 +337,16 @@ def test_prints_on_light_paper(visit, whole, tmp_path):
     assert page.evaluate("color('--ink')") == "#e7e9ec"  # and the screen is as it was
 
 
+def test_a_page_that_cannot_be_opened_says_so(browser, whole, tmp_path):
+    broken = tmp_path / "r.html"
+    broken.write_text(whole.read_text().replace('id="data">H4s', 'id="data">H4t'))
+    page = browser.new_page()
+    page.goto(broken.as_uri())
+    expect(page.locator("#failed")).to_contain_text("could not be opened")
+    assert page.locator("#verdict li").count() > 3
+    page.close()
+
+
 def test_nothing_but_a_training_opens(visit, tmp_path):
     write_lines(tmp_path / "run/metrics.jsonl", [{"step": 1, "reward": 0.5}])
     write_report(tmp_path / "run", tmp_path / "r.html")

@@ -77,7 +77,7 @@ def test_a_training_of_trl(tmp_path):
     summary, data = report(make_training(tmp_path / "run", lucky=True), tmp_path / "r.html", scan=False)
     assert "2 alarms in training. The first critical one at step 3: Luck." in summary["verdict"]
     assert summary["notes"] == [
-        "run/events.jsonl: the last line (3) is half-written and was left out.",
+        "run/events.jsonl: the last line (4) is half-written and was left out.",
         "run: a completion is correct where its reward right is 1.",
         "run: not searched for findings; --scan, or `rlguard scan`, does that.",
     ]
@@ -91,7 +91,8 @@ def test_a_training_of_trl(tmp_path):
     assert columns["outcome"][:2] == [1, 0]
     assert columns["weight"][0] == 0.25
     assert columns["advantage"][:2] == [0.5, -0.5]
-    assert [event["severity"] for event in data["events"]] == ["critical", "warning"]
+    assert [(event["severity"], event["kind"]) for event in data["events"]] == [
+        ("critical", "alarm"), ("warning", "length"), ("note", "entropy")]  # fmt: skip
 
 
 def test_rewards_that_are_no_outcomes_stay_rewards(tmp_path):
@@ -101,6 +102,15 @@ def test_rewards_that_are_no_outcomes_stay_rewards(tmp_path):
     _, data = report(tmp_path, tmp_path / "r.html")
     assert data["rollouts"]["reward"] == [0.5, 1]
     assert data["rollouts"]["outcome"] == [None, None]
+
+
+def test_scores_of_a_table_are_outcomes_if_they_are_all_or_nothing(tmp_path):
+    rows = [{"input": "2+2?", "output": "4", "gts": "4", "score": score, "step": 7} for score in (1.0, 0.0)]
+    write_lines(tmp_path / "7.jsonl", rows)
+    summary, data = report(tmp_path / "7.jsonl", tmp_path / "r.html")
+    assert data["rollouts"]["outcome"] == [1, 0]
+    assert data["rollouts"]["step"] == [7, 7]
+    assert "7: a completion is correct where its reward score is 1." in summary["notes"]
 
 
 def test_a_training_belongs_to_the_prompts_of_the_rates(tmp_path):

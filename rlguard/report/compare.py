@@ -158,10 +158,11 @@ def sign(value: float, places: int = 2) -> str:
 
 
 def _say_alarms(runs: list[Run]) -> list[Line]:
-    if not any(run.events for run in runs):
+    kinds = [[event["severity"] for event in run.events if event["severity"] != "note"] for run in runs]
+    if not any(kinds):
         return []
-    critical = [sum(event["severity"] == "critical" for event in run.events) for run in runs]
-    figure = " → ".join(str(len(run.events)) for run in runs)
+    critical = [own.count("critical") for own in kinds]
+    figure = " → ".join(str(len(own)) for own in kinds)
     return [(figure, f"alarms in training, {critical[0]} and {critical[1]} of them critical.")]
 
 

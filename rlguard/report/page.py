@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import os
-import re
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -19,7 +13,8 @@ from rlguard.report.compare import name_arms, name_runs, say_comparison
 from rlguard.report.embed import Embedded, embed_rollouts
 from rlguard.report.files import Row
 from rlguard.report.findings import pair_findings
-from rlguard.report.pack import encode, pack, shelve
+from rlguard.report.html import hash_source, load, replace_file
+from rlguard.report.pack import pack, shelve
 from rlguard.report.prompts import describe_prompts, merge_prompts
 from rlguard.report.read import Run, read_run
 from rlguard.report.sections import (
@@ -225,42 +220,3 @@ def _name_source(run: Run) -> str:
         engine = " ".join(str(engine[key]) for key in ("name", "engine", "version") if key in engine)
     words = [str(word) for word in (run.meta.get("model") or model, engine) if word]
     return " · ".join([*words, run.name])
-
-
-def load(name: str) -> str:
-    """A file of this package; line ends as the browser sees them, or the policy's hashes would not match."""
-    return files("rlguard.report").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def hash_source(text: str) -> str:
-    """The Content-Security-Policy source that allows exactly this inline text."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def encode_data(data: Row) -> str:
-    r"""JSON that cannot end its script element and holds no line separators, for a page that is small enough for it.
-
-    >>> encode_data({"text": "</script>"})
-    '{"text":"\\u003c/script\\u003e"}'
-    """
-    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", encode(data))
-
-
-def replace_file(out: Path, text: str) -> int:
-    """Write a file in one step and return its size in bytes."""
-    content = text.encode("utf-8", "replace")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    except OSError as error:
-        raise InputError(f"{out}: expected a path that can be written ({error})") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)  # mkstemp makes it private; a report is for showing
-        os.replace(name, out)
-    except OSError as error:
-        raise InputError(f"{out}: expected a path that can be written ({error})") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return len(content)

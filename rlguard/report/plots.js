@@ -101,7 +101,7 @@ function drawCurves(host, metric, arms, events, height, pick) {
   host.append(el("figure", { class: "curve" }, el("figcaption", {}, el("h3", {}, heading), el("p", { class: "readings" }, when, readings)), box,
     figuresOf(metric.label, ["step", ...arms.map((arm) => arm.name)], () => steps.map((s) => [String(s), ...lookup.map((own) => show(own.get(s)))]))));
   const values_at = (i) => (i === null ? ended : lookup.map((own) => show(own.get(steps[i]))));
-  const named = arms.flatMap((arm, a) => events.filter((event) => event.arm === arm.name && event.step !== null));
+  const named = arms.flatMap((arm, a) => events.filter((event) => event.arm === arm.name && event.step !== null && event.severity !== "note"));
   plot(box, {
     label: `${metric.label} over training steps`, height, paper: 310, sync: "steps", zoom: true,
     data: [steps, ...lookup.map((own) => steps.map((s) => own.get(s)))],

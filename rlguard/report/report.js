@@ -147,4 +147,8 @@ async function open() {
   document.documentElement.dataset.ready = "";
 }
 
-open();
+open().catch((error) => {
+  byId("failed").hidden = false;
+  byId("failed").append(` (${error})`);
+  throw error;
+});

@@ -62,7 +62,7 @@ def read_tables(paths: Sequence[Path], name: str, notes: list[str]) -> list[Row]
     for path in paths:
         schema, scanned = read_any_rollouts(path)
         for one in scanned:
-            judge = _find_reward(one.row) if schema.startswith("TRL") else None
+            judge = _find_reward(one.row, schema)
             judges.add(judge)
             rows.append(_describe(one, judge, name))
     judges.discard(None)
@@ -72,8 +72,10 @@ def read_tables(paths: Sequence[Path], name: str, notes: list[str]) -> list[Row]
     return rows
 
 
-def _find_reward(row: Mapping[str, Any]) -> str | None:
-    """The first column of rewards in TRL's table: the one that the guard takes for correctness."""
+def _find_reward(row: Mapping[str, Any], schema: str) -> str | None:
+    """The first column of rewards in TRL's table, which the guard takes for correctness; in others one of that name."""
+    if not schema.startswith("TRL"):
+        return next((column for column in ("reward", "score") if finite(row.get(column)) is not None), None)
     for column, value in row.items():
         if column not in NOT_REWARDS and not column.startswith("rlguard_") and finite(value) is not None:
             return column
@@ -90,7 +92,7 @@ def _describe(one: Scanned, judge: str | None, source: str) -> Row:
         "step": one.step,
         "completion": one.completion,
         "outcome": finite(one.outcome),
-        "reward": finite(row.get(judge or "reward")),
+        "reward": finite(row.get(judge)) if judge else None,
         "advantage": finite(row.get("advantage")),
         "weight": finite(row.get("rlguard_weight")),
         "tokens": finite(row.get("tokens")),

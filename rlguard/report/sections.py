@@ -82,7 +82,8 @@ def describe_events(runs: list[Run]) -> list[Row]:
         for event in run.events:
             full = event["arm"] if len(runs) == 1 else name if len(run.arms) == 1 else f"{name}/{event['arm']}"
             events.append(event | {"run": number, "source": event["arm"], "arm": full})
-    return sorted(events, key=lambda event: (event["severity"] != "critical", event["step"] or 0))
+    grave = {"critical": 0, "warning": 1}
+    return sorted(events, key=lambda event: (grave.get(event["severity"], 2), event["step"] or 0))
 
 
 def describe_audits(runs: list[Run]) -> list[Row]:

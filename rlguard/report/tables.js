@@ -112,12 +112,14 @@ function showAlarms(hasSteps) {
   if (!data.events.length) return;
   reveal("alarms");
   const several = new Set(data.events.map((event) => event.arm)).size > 1;
-  const item = (event) => el("li", { class: event.severity === "critical" ? "critical" : "" },
-    el("b", {}, event.severity === "critical" ? "✕ critical" : "! warning"), " ", el("span", { class: "muted" }, [several && event.arm, event.step !== null && `step ${event.step}`, words(event.kind)].filter(Boolean).join(" · ")),
+  const signs = { critical: "✕ critical", warning: "! warning" };
+  const item = (event) => el("li", { class: event.severity === "critical" || event.severity === "note" ? event.severity : "" },
+    el("b", {}, signs[event.severity] || event.severity), " ", el("span", { class: "muted" }, [several && event.arm, event.step !== null && `step ${event.step}`, words(event.kind)].filter(Boolean).join(" · ")),
     el("p", {}, event.message), event.step !== null && hasSteps && el("a", { href: `#steps=${event.step - 1}..${event.step}` }, `Rollouts of step ${event.step}`));
   const listed = data.events.slice(0, 100), list = (events) => el("ul", { class: "alarms" }, events.map(item));
-  byId("alarm-list").append(list(listed.slice(0, 6)));
-  if (listed.length > 6) byId("alarm-list").append(el("details", {}, el("summary", {}, `${data.events.length - 6} more alarms${data.events.length > 100 ? ", of which 94 are shown" : ""}`), list(listed.slice(6))));
+  const open = listed.filter((event) => event.severity !== "note").slice(0, 6), rest = listed.filter((event) => !open.includes(event));
+  byId("alarm-list").append(open.length ? list(open) : el("p", {}, "No alarm."));
+  if (rest.length) byId("alarm-list").append(el("details", {}, el("summary", {}, `${data.events.length - open.length} more alarms and notes${data.events.length > 100 ? `, of which ${rest.length} are shown` : ""}`), list(rest)));
 }
 
 // ---- kept and dropped --------------------------------------------------------------------------------------------

@@ -123,11 +123,14 @@ def collect_curves(rows: Iterable[Row], where: str, notes: list[str]) -> dict[st
 
 
 def read_events(folder: Path, name: str, notes: list[str]) -> list[Row]:
-    """The alarms of one training, in their order, each with `arm`, `step`, `kind`, `severity` and `message` as text."""
+    """What the monitor said of one training, each with `arm`, `step`, `kind`, `severity` and `message` as text.
+
+    The severity is `critical`, `warning` or `note`: a note is no alarm.
+    """
     events = []
     for path in _find_files(folder):
         for row in read_jsonl(path, f"{name}/{path.name}", notes) if path.name == EVENTS else ():
-            kind = str(row.get("kind") or "alarm")
+            kind = str(row.get("kind") or row.get("figure") or "alarm")
             severity = str(row.get("severity") or "warning")
             message = str(row.get("message") or kind.replace("_", " "))
             step = finite(row.get("step"))

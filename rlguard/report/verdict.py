@@ -73,7 +73,8 @@ def say_verdict(run: Run, prompts: list[Row], counts: Tally) -> list[Line]:
 
 
 def say_events(events: list[Row]) -> list[Line]:
-    """How many alarms there were, the gravest first in words."""
+    """How many alarms there were, and the first of the gravest; notes are none."""
+    events = [event for event in events if event["severity"] != "note"]
     if not events:
         return []
     first = min(events, key=lambda event: (event["severity"] != "critical", event["step"] or 0))
