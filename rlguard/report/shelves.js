@@ -9,7 +9,8 @@ async function inflate(id) {
     await whole;
     node = byId(id);
   }
-  const bytes = Uint8Array.from(atob(node.textContent), (letter) => letter.charCodeAt(0));
+  const letters = atob(node.textContent), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);  // many times as fast as Uint8Array.from
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
@@ -39,8 +40,12 @@ function shelf(name, starts) {
     },
     // Calls found(item, number) for every item, a chunk at a time, as long as going() says so.
     async each(found, going) {
+      const fetch = (place) => (place < starts.length ? chunk(place, starts.length <= 24) : null);
+      let coming = fetch(0);
       for (let place = 0; place < starts.length && going(place / starts.length); place++) {
-        (await chunk(place, starts.length <= 24)).forEach((item, i) => found(item, starts[place] + i));
+        const items = await coming;
+        coming = fetch(place + 1);  // is inflated while this one is read
+        items.forEach((item, i) => found(item, starts[place] + i));
       }
     },
   };
