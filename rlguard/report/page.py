@@ -38,6 +38,9 @@ MISSING = {
     "training": "training curves (trainer_state.json, metrics.jsonl)",
     "audit": "audit (audit.json)",
 }
+LIBRARY = ("vendor/LICENSE.uPlot", "vendor/uPlot.iife.min.js")
+"""uPlot 1.6.32 as npm has it, and its licence, which goes into every page with it."""
+
 SCRIPTS = ("charts.js", "plots.js", "shelves.js", "tables.js", "rollouts.js", "report.js")
 POLICY = (
     "default-src 'none'; script-src $scripts; style-src '$style'; base-uri 'none'; form-action 'none'; "
@@ -168,7 +171,7 @@ def render_page(
 ) -> str:
     """Fill the template. Words that matter without scripts are plain HTML; the rest is data for the scripts."""
     names = name_runs(runs)
-    library = f"/*\n{load('vendor/LICENSE.uPlot')}*/\n{load('vendor/uPlot.iife.min.js')}"
+    library = "/*\n{}*/\n{}".format(*map(load, LIBRARY))
     script, style = "".join(map(load, SCRIPTS)), load("vendor/uPlot.min.css") + load("report.css")
     sources = " ".join(f"'{hash_source(text)}'" for text in (library, script))
     shelves = {"prompts": shelve([row["text"][:LONGEST_PROMPT] for row in listed]), "rollouts": shelve(rollouts.texts)}

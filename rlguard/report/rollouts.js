@@ -90,51 +90,56 @@ const ORDERS = [
 ];
 const NEEDED = { "first step first": "step", "last step first": "step", "least weight first": "weight", "highest reward first": "reward", "lowest advantage first": "advantage" };
 
+// The completions that hold what is searched for, in small letters, in their text, answer, findings or prompt.
+async function searchRollouts(query, going) {
+  const asked = await searchPrompts(query, going), found = new Set();
+  const holds = (text) => (text || "").toLowerCase().includes(query);
+  await texts.each(([answer, text, findings], i) => {
+    const own = typeof text === "string" || text === null ? text : text.map(([piece, , , tail]) => piece + (tail || "")).join("");
+    if (asked.has(data.rollouts.prompt[i]) || holds(own) || holds(answer) || findings.some(([kind, reason]) => holds(words(kind)) || holds(reason))) found.add(i);
+  }, going);
+  return found;
+}
+
+// The choices of the form, those that would choose nothing left out.
+function fillRolloutForm(form, kinds) {
+  const r = data.rollouts, pairs = [...new Set(range(r.run.length).map((i) => `${r.run[i]} ${r.source[i]}`))].sort();
+  form.kind.append(...kinds.map((kind) => option(`kind ${kind}`, words(kind))));
+  form.kind.parentElement.hidden = !kinds.length;
+  form.source.append(...pairs.map((pair) => option(pair, origin(...pair.split(" ")))));
+  form.source.parentElement.hidden = pairs.length < 2;
+  form.sort.append(...ORDERS.filter(([name]) => !NEEDED[name] || r[NEEDED[name]].some((value) => value !== null)).map(([name]) => option(name)));
+  form.sort.value = kinds.length ? "findings first" : "by prompt";
+}
+
+// Whether the form and what a plot has chosen let a rollout through.
+function passes(form, kinds, i) {
+  const r = data.rollouts, kind = form.kind.value;
+  if (chosen.prompts && !chosen.prompts.has(r.prompt[i])) return false;
+  if (chosen.steps && !(r.step[i] !== null && r.step[i] > chosen.steps[0] && r.step[i] <= chosen.steps[1])) return false;
+  if (form.outcome.value && String(r.outcome[i]) !== form.outcome.value) return false;
+  if (form.source.value && form.source.value !== `${r.run[i]} ${r.source[i]}`) return false;
+  if (kind === "any" || kind === "none") return Boolean(r.kinds[i]) === (kind === "any");
+  return !kind || (r.kinds[i] || []).some((k) => `kind ${kinds[k]}` === kind);
+}
+
 function showRollouts() {
-  const r = data.rollouts, count = r.prompt.length, form = byId("rollout-controls");
+  const r = data.rollouts, count = r.prompt.length, form = byId("rollout-controls"), kinds = (data.kinds || []).map(([kind]) => kind);
   if (!count) return () => {};
   reveal("rollouts");
-  const kinds = data.kinds || [];
-  if (kinds.length) byId("kinds").append(countBars(kinds, "Findings by kind", (kind) => { form.kind.value = `kind ${kind}`; refresh(); }));
+  if (kinds.length) byId("kinds").append(countBars(data.kinds, "Findings by kind", (kind) => { form.kind.value = `kind ${kind}`; refresh(); }));
   else if (data.kinds) byId("kinds").append(el("p", {}, "No completion shows a known shortcut."));
-  form.kind.append(...kinds.map(([kind]) => option(`kind ${kind}`, words(kind))));
-  form.kind.parentElement.hidden = !kinds.length;
-  const sources = [...new Set(range(count).map((i) => `${r.run[i]} ${r.source[i]}`))].sort();
-  form.source.append(...sources.map((pair) => { const [run, source] = pair.split(" "); return option(pair, origin(run, source)); }));
-  form.source.parentElement.hidden = sources.length < 2;
-  const usable = ([name]) => !NEEDED[name] || r[NEEDED[name]].some((value) => value !== null);
-  form.sort.append(...ORDERS.filter(usable).map(([name]) => option(name)));
-  form.sort.value = kinds.length ? "findings first" : "by prompt";
-
+  fillRolloutForm(form, kinds);
   const host = byId("rollout-list"), list = el("div", { class: "cards" });
   host.append(list);
   const pages = pager(host, list, 10, 0, (numbers) => Promise.all(numbers.map(browsedCard)), "rollout");
   let searched = 0;
-  function matches(i) {
-    const kind = form.kind.value;
-    if (chosen.prompts && !chosen.prompts.has(r.prompt[i])) return false;
-    if (chosen.steps && !(r.step[i] !== null && r.step[i] > chosen.steps[0] && r.step[i] <= chosen.steps[1])) return false;
-    if (form.outcome.value && String(r.outcome[i]) !== form.outcome.value) return false;
-    if (form.source.value && form.source.value !== `${r.run[i]} ${r.source[i]}`) return false;
-    if (kind === "any" || kind === "none") return Boolean(r.kinds[i]) === (kind === "any");
-    return !kind || (r.kinds[i] || []).some((k) => `kind ${kinds[k][0]}` === kind);
-  }
-  // Completions that hold what is searched for; says how far the search is.
-  async function search(query, turn) {
-    const going = (done) => { if (turn === searched && done) pages.say(`Searching … ${Math.round(100 * done)}%`); return turn === searched; };
-    const asked = await searchPrompts(query, () => turn === searched), found = new Set();
-    const holds = (text) => (text || "").toLowerCase().includes(query);
-    await texts.each(([answer, text, findings], i) => {
-      const own = typeof text === "string" || text === null ? text : text.map(([piece, , , tail]) => piece + (tail || "")).join("");
-      if (asked.has(r.prompt[i]) || holds(own) || holds(answer) || findings.some(([kind, reason]) => holds(words(kind)) || holds(reason))) found.add(i);
-    }, going);
-    return found;
-  }
   async function refresh() {
     const query = form.query.value.trim().toLowerCase(), turn = ++searched;
-    const found = query ? await search(query, turn) : null;
+    const going = (done) => { if (turn === searched && done) pages.say(`Searching … ${Math.round(100 * done)}%`); return turn === searched; };
+    const found = query ? await searchRollouts(query, going) : null;
     if (turn !== searched) return;
-    const rows = range(count).filter((i) => (!found || found.has(i)) && matches(i)), key = ORDERS.find(([name]) => name === form.sort.value)[1];
+    const rows = range(count).filter((i) => (!found || found.has(i)) && passes(form, kinds, i)), key = ORDERS.find(([name]) => name === form.sort.value)[1];
     if (key) rows.sort((a, b) => key(r, a) - key(r, b) || 0);  // two infinities differ by NaN
     await pages.show(rows);
   }
