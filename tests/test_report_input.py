@@ -160,6 +160,13 @@ def test_runs_with_nothing_in_common_are_said_to_be(tmp_path):
     assert "Nothing that both runs have can be compared." in (tmp_path / "r.html").read_text()
 
 
+def test_a_run_that_says_nothing_is_said_to(tmp_path):
+    write_lines(tmp_path / "run/metrics.jsonl", [{"step": 1, "loss": 0.1}])
+    summary, _ = report(tmp_path / "run", tmp_path / "r.html")
+    assert summary["verdict"] == []
+    assert "Nothing here says how the run went." in (tmp_path / "r.html").read_text()
+
+
 def test_the_command_takes_one_run_or_two(tmp_path, capsys):
     make_training(tmp_path / "a")
     make_training(tmp_path / "b")

@@ -205,7 +205,8 @@ def render_page(
 
 def _render_verdicts(verdicts: list[list[Line]], names: list[str]) -> str:
     """The verdict, and under it that on each run where two are compared."""
-    nothing = '<p class="muted">Nothing that both runs have can be compared.</p>'
+    why = "Nothing here says how the run went." if len(names) == 1 else "Nothing that both runs have can be compared."
+    nothing = f'<p class="muted">{why}</p>'
     items = ("".join(f"<li><strong>{escape(a)}</strong> <span>{escape(b)}</span></li>" for a, b in v) for v in verdicts)
     lists = [f'<ul class="verdict">{text}</ul>' if text else nothing for text in items]
     single = (

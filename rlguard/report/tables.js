@@ -138,10 +138,11 @@ function showDecisions() {
 
 const SIGNS = { lost: "✕", gained: "+", changed: "≠", kept: "✓", "too few": "?" };
 
-// The interval of a change on a scale of tolerances: three of them either way.
-function changeBar(row) {
-  const unit = row.tolerance || Math.max(Math.abs(row.low ?? 0), Math.abs(row.high ?? 0)) / 3 || 1;
-  const x = (v) => 70 + 20 * Math.max(-3.2, Math.min(3.2, v / unit));
+const unitOf = (row) => row.tolerance || Math.max(Math.abs(row.low ?? 0), Math.abs(row.high ?? 0)) / 2 || 1;
+
+// The interval of a change on a scale of tolerances, `span` of them either way.
+function changeBar(row, span) {
+  const unit = unitOf(row), x = (v) => 70 + (65 / span) * Math.max(-span, Math.min(span, v / unit));
   const parts = [svg("rect", { class: "tolerance", x: x(-unit), y: 3, width: x(unit) - x(-unit), height: 12 }), svg("line", { class: "axis", x1: 70, x2: 70, y1: 0, y2: 18 })];
   if (row.low !== null && row.high !== null) parts.push(svg("rect", { class: `change ${row.verdict.replace(" ", "-")}`, x: x(row.low), y: 7, width: Math.max(1, x(row.high) - x(row.low)), height: 4, rx: 2 }));
   if (row.change !== null) parts.push(svg("circle", { class: "dot", cx: x(row.change), cy: 9, r: 3.5 }));
@@ -153,6 +154,8 @@ function showAudit() {
   if (!data.audit.length) return;
   reveal("audit");
   const form = byId("audit-controls"), models = [...new Set(data.audit.map((row) => row.model))];
+  const widest = data.audit.reduce((most, row) => Math.max(most, Math.abs(row.low ?? 0) / unitOf(row), Math.abs(row.high ?? 0) / unitOf(row)), 2);
+  const span = Math.min(10, widest);  // what goes beyond ends at the edge
   const signed = (v) => (v === null ? "–" : `${v < 0 ? "−" : "+"}${show(Math.abs(v))}`);
   const update = sortedTable(byId("audit-table"), [
     ["Figure", (row) => `${row.group} ${row.name}`, (row) => [row.name, el("small", {}, row.domain)]],
@@ -160,7 +163,7 @@ function showAudit() {
     ["Before", (row) => row.before, (row) => show(row.before)],
     ["After", (row) => row.after, (row) => show(row.after)],
     ["Change", (row) => row.change, (row) => [signed(row.change), el("small", {}, `${signed(row.low)} to ${signed(row.high)}`)]],
-    ["Interval", (row) => row.low, changeBar],
+    ["Interval", (row) => row.low, (row) => changeBar(row, span)],
     ["Verdict", (row) => Object.keys(SIGNS).indexOf(row.verdict), (row) => el("span", { class: { lost: "dropped", gained: "kept" }[row.verdict] || "" }, `${SIGNS[row.verdict] || ""} ${row.verdict}`)],
   ], "Audited figures", "prompts rows", 25, "figure");
   form.model.append(...models.map((name) => option(name)));
