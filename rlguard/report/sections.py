@@ -53,8 +53,6 @@ def describe_training(runs: list[Run]) -> Row:
     """The arms with their settings, and every metric with one curve an arm; the important metrics first."""
     arms = name_arms(runs)
     metrics = {metric for arm in arms.values() for metric in arm.curves}
-    if "reward" in metrics:
-        metrics.discard("rollouts/reward")
     order = [metric for metric in METRICS if metric in metrics] + sorted(metrics - METRICS.keys())
     fixed = {"guarded": 0, "unguarded": 1}  # the same colour and shape in every report
     free = iter(range(2 if fixed.keys() & arms.keys() else 0, len(arms) + 2))
