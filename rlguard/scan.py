@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class Scanned:
     index: int | None = None
     step: int | None = None
     outcome: float = math.nan
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """Every column of the table's row, for readers that need more; empty for a store."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,8 @@ def scan_rollouts(source: str | Path, reference: str | Path | None = None) -> Sc
     rollouts = list(read)
     if not rollouts:
         raise InputError(f"{source}: holds no rollouts")
-    found = [list(judge_completion(r.completion, r.prompt, r.answer).findings) for r in rollouts]
-    without_prompt = sum(not rollout.prompt for rollout in rollouts)
-    skipped = {}
-    if without_prompt:
-        which = f"SKIPPED for {without_prompt} of {len(rollouts)} rollouts: their prompt is missing"
-        skipped["skipped_computation"] = which
-    skipped |= _search_batch(rollouts, found) | _search_lengths(rollouts, found, source, reference)
+    found, skipped = search(rollouts)
+    skipped |= _search_lengths(rollouts, found, source, reference)
     findings = [
         (dataclasses.replace(finding, prompt_id=rollout.prompt_id, index=rollout.index, step=rollout.step), rollout)
         for rollout, row in zip(rollouts, found, strict=True)
@@ -97,7 +94,18 @@ def scan_rollouts(source: str | Path, reference: str | Path | None = None) -> Sc
     return ScanResult(findings, len(rollouts), schema, skipped)
 
 
-def _search_batch(rollouts: list[Scanned], found: list[list[Finding]]) -> dict[str, str]:
+def search(rollouts: Sequence[Scanned]) -> tuple[list[list[Finding]], dict[str, str]]:
+    """Findings on each completion, first by itself and then in its batch; and the checks that could not run fully."""
+    found = [list(judge_completion(r.completion, r.prompt, r.answer).findings) for r in rollouts]
+    without_prompt = sum(not rollout.prompt for rollout in rollouts)
+    skipped = {}
+    if without_prompt:
+        which = f"SKIPPED for {without_prompt} of {len(rollouts)} rollouts: their prompt is missing"
+        skipped["skipped_computation"] = which
+    return found, skipped | _search_batch(rollouts, found)
+
+
+def _search_batch(rollouts: Sequence[Scanned], found: list[list[Finding]]) -> dict[str, str]:
     """Adds what only the batch shows, step by step where the rollouts have steps: the policy moves."""
     batches: dict[int | None, list[int]] = {}
     for number, rollout in enumerate(rollouts):
@@ -209,6 +217,7 @@ def _read_table(rows: Sequence[Mapping[str, Any]], name: str) -> Iterator[Scanne
             index=row.get("index"),
             step=row.get("step"),
             outcome=math.nan if row.get("outcome") is None else float(row["outcome"]),
+            row=row,
         )
 
 

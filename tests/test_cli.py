@@ -148,7 +148,7 @@ def test_filter_scan_report(run):
 
     rlguard("report", folder, "--out", folder / "report.html")
     page = (folder / "report.html").read_text()
-    assert "gold_rejected" in page
+    assert "gold rejected" in page  # in the verdict
 
 
 def test_filter_by_published_rates(tmp_path):

@@ -1,87 +1,46 @@
-"""The HTML report: what it says, what it leaves out and why, and that nothing in it can run."""
+"""The HTML report: what it says, what it leaves out and why, and that no text ends its element."""
 
-import html
 import json
 import os
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from rlguard.report import write_report
-from rlguard.report.documents import LONGEST_PART, cut_at_spans
-from rlguard.report.page import POINTS
-from rlguard.types import InputError
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-HOSTILE = (
-    "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
-    "<!-- \u2028 \u2029 \ud83d <svg onload=document.title='pwned'> ${data} 😀"
+from report_runs import (
+    HOSTILE,
+    make_finding,
+    make_rate,
+    make_rollout,
+    make_run,
+    make_training,
+    report,
+    rows_of,
+    write_lines,
+    write_rates,
 )
 
-
-def write_lines(path: Path, rows: list[dict], tail: str = "") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows) + tail)
-
-
-def make_rollout(prompt_id="p1", index=0, completion="2 + 2 = 4", **changes) -> dict:
-    known = {"outcome": 1.0, "answer": "4", "tokens": 5, "finish_reason": "stop"}
-    return {"prompt_id": prompt_id, "index": index, "completion": completion, **known, **changes}
+from rlguard.report import write_report
+from rlguard.report.embed import LONGEST_PART, cut_at_spans
+from rlguard.report.pack import CHUNK, shelve, unpack
+from rlguard.report.sections import POINTS
+from rlguard.types import InputError
 
 
-def make_finding(prompt_id="p1", index=0, start=0, end=1, **changes) -> dict:
-    known = {"kind": "skipped_computation", "reason": "no step", "likelihood_ratio": 0.1, "severity": "error"}
-    return {"prompt_id": prompt_id, "index": index, "step": None, "start": start, "end": end, **known, **changes}
+def facts(data: dict, run: int = 0) -> dict[str, dict]:
+    """Each prompt's facts in one run, by its id."""
+    return dict(zip(data["prompts"]["id"], rows_of(data["prompts"]["of"][run]), strict=True))
 
 
-def make_rate(prompt_id: str, successes: int, band: str, trials: int = 4) -> dict:
-    return {
-        "prompt_id": prompt_id, "prompt": f"prompt of {prompt_id}", "answer": "4", "successes": successes,
-        "trials": trials, "pass_rate": successes / trials if trials else None, "low": 0.1, "high": 0.9, "band": band,
-        "truncated": 0, "unscored": 0, "chance_rate": None, "status": "ok",
-    }  # fmt: skip
-
-
-def make_run(run: Path, completion: str = "2 + 2 = 4") -> Path:
-    """A whole run: 3 prompts, 4 rollouts each, a filter result, findings and two arms."""
-    store = run / "rates"
-    ids = ("p1", "p2", "p3")
-    write_lines(store / "rollouts.jsonl", [make_rollout(i, j, completion) for i in ids for j in range(4)])
-    rates = [make_rate("p1", 2, "learnable"), make_rate("p2", 0, "impossible"), make_rate("p3", 0, "unscored", 0)]
-    pq.write_table(pa.Table.from_pylist(rates), store / "rates.parquet")
-    (store / "meta.json").write_text(json.dumps({"model": "tiny", "engine": {"name": "vllm", "version": "0.22"}}))
-    row = {"question": "2+2?", "rlguard_pass_rate": 0.5, "rlguard_low": 0.1, "rlguard_high": 0.9}
-    write_lines(run / "kept.jsonl", [{**row, "rlguard_id": "p1"}])
-    reasons = {"p2": "impossible", "p3": "unscored"}
-    dropped = [{**row, "rlguard_id": i, "rlguard_drop_reason": reason} for i, reason in reasons.items()]
-    write_lines(run / "kept.dropped.jsonl", dropped)
-    write_lines(run / "findings.jsonl", [make_finding(index=j, completion=completion) for j in range(2)])
-    for arm, last in (("guarded", 0.9), ("unguarded", 0.12)):
-        rows = [{"step": 0, "prior_accuracy": 0.91, "reward": 0.1}, {"step": 5, "prior_accuracy": last, "note": "x"}]
-        write_lines(run / "training" / arm / "metrics.jsonl", rows)
-    (run / "training/guarded/config.json").write_text('{"lr": 1e-5, "guard": {"prior": [1, 1]}}')
-    return run
-
-
-def read_data(page: Path) -> dict:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.DOTALL)
-    return json.loads(found[1])
-
-
-def report(run: Path, out: Path, **options) -> tuple[dict, dict]:
-    summary = write_report(run, out, **options)
-    return summary, read_data(out)
+def words(text: list) -> str:
+    """A completion as it was, from its pieces."""
+    return text[1] if isinstance(text[1], str) else "".join(part[0] for part in text[1])
 
 
 def test_a_whole_run_has_every_section(tmp_path):
     summary, data = report(make_run(tmp_path / "run"), tmp_path / "out" / "r.html", title="A <title>")
     assert summary["included"] == ["rates", "filter", "rollouts", "findings", "training"]
-    assert summary["skipped"] == {}
+    assert summary["skipped"] == {"audit": "not in this run: audit (audit.json)"}
     assert summary["verdict"] == [
         "1 of 3 prompts are worth training on. 2 dropped: 1 impossible, 1 unscored.",
         "2 findings in 2 of 12 completions: 2 skipped computation.",
@@ -89,12 +48,12 @@ def test_a_whole_run_has_every_section(tmp_path):
         "0.91 → 0.12 unguarded: accuracy on skills held before.",
         "0.91 → 0.90 guarded: accuracy on skills held before.",
     ]
-    assert data["bands"] == [["impossible", 1], ["learnable", 1], ["unscored", 1]]
-    assert {row["id"]: (row["decision"], row["reason"]) for row in data["prompts"]} == {
-        "p1": ("kept", None), "p2": ("dropped", "impossible"), "p3": ("dropped", "unscored")}  # fmt: skip
+    assert {name: (row["decision"], row["reason"], row["rollouts"]) for name, row in facts(data).items()} == {
+        "p1": ("kept", None, 4), "p2": ("dropped", "impossible", 4), "p3": ("dropped", "unscored", 4)}  # fmt: skip
     assert [arm["name"] for arm in data["training"]["arms"]] == ["unguarded", "guarded"]
     assert data["training"]["metrics"][0]["curves"] == [[[0, 0.91], [5, 0.12]], [[0, 0.91], [5, 0.9]]]
     assert data["training"]["arms"][1]["config"] == [["lr", "1e-05"], ["guard.prior", "[1, 1]"]]
+    assert data["kinds"] == [["skipped_computation", [2]]]
     page = (tmp_path / "out" / "r.html").read_text()
     assert "<title>A &lt;title&gt;</title>" in page
     assert "tiny · vllm 0.22" in page
@@ -104,22 +63,41 @@ def test_a_whole_run_has_every_section(tmp_path):
 
 def test_rates_stand_in_their_bins(tmp_path):
     counts = [(0, "impossible"), (1, "near-impossible"), (3, "learnable"), (10, "mastered")]
-    rates = [make_rate(f"p{k}", k, band, trials=10) for k, band in counts]
-    pq.write_table(pa.Table.from_pylist(rates), tmp_path / "rates.parquet")
+    write_rates(tmp_path / "rates.parquet", [make_rate(f"p{k}", k, band, trials=10) for k, band in counts])
     _, data = report(tmp_path, tmp_path / "r.html")
-    assert {bin["label"]: bin["bands"] for bin in data["bins"] if bin["bands"]} == {
-        "0": [["impossible", 1]], "0.1–0.2": [["near-impossible", 1]], "0.3–0.4": [["learnable", 1]],
-        "1": [["mastered", 1]]}  # fmt: skip
+    assert {name: row["bin"] for name, row in facts(data).items()} == {"p0": 0, "p1": 2, "p3": 4, "p10": 11}
 
 
 def test_missing_parts_are_named(tmp_path):
     write_lines(tmp_path / "run" / "rollouts.jsonl", [make_rollout(), make_rollout(index=1, outcome=None)])
-    summary, data = report(tmp_path / "run", tmp_path / "r.html")
+    summary, data = report(tmp_path / "run", tmp_path / "r.html", scan=False)
     assert summary["included"] == ["rollouts"]
-    assert set(summary["skipped"]) == {"rates", "filter", "findings", "training"}
+    assert set(summary["skipped"]) == {"rates", "filter", "findings", "training", "audit"}
     assert summary["skipped"]["rates"] == "not in this run: pass rates (rates.parquet)"
     assert "not in this run: findings (findings.jsonl)" in (tmp_path / "r.html").read_text()
-    assert [(row["successes"], row["trials"], row["unscored"]) for row in data["prompts"]] == [(1, 1, 1)]
+    row = facts(data)["p1"]
+    assert (row["successes"], row["trials"], row["unscored"]) == (1, 1, 1)
+
+
+def test_rollouts_without_findings_are_searched(tmp_path):
+    bare = [make_rollout(index=i, completion="answer 4", prompt="(3+4)*2-10=?") for i in range(2)]
+    write_lines(tmp_path / "run/rollouts.jsonl", bare)
+    summary, data = report(tmp_path / "run", tmp_path / "r.html")
+    assert summary["notes"] == ["run: findings were made for this page, as `rlguard scan` makes them."]
+    assert "skipped_computation" in dict(data["kinds"])
+    assert any(part[1] for part in data["texts"][1][1])  # its span is marked
+    summary, data = report(tmp_path / "run", tmp_path / "r.html", scan=False)
+    assert data["kinds"] is None
+    assert summary["notes"] == ["run: not searched for findings; --scan, or `rlguard scan`, does that."]
+
+
+def test_the_verdict_counts_only_what_was_searched(tmp_path):
+    run = make_training(make_run(tmp_path / "run") / "trl").parent
+    summary, _ = report(run, tmp_path / "r.html", scan=False)
+    assert "2 findings in 2 of 12 completions: 2 skipped computation." in summary["verdict"]  # of the store alone
+    write_lines(run / "findings.jsonl", [])  # searched, and nothing found
+    summary, _ = report(run, tmp_path / "r.html", scan=False)
+    assert "0 findings: no completion shows a known shortcut." in summary["verdict"]
 
 
 def test_only_training_is_enough(tmp_path):
@@ -132,7 +110,7 @@ def test_chat_prompts_and_filter_only(tmp_path):
     chat = [{"role": "user", "content": "2+2?"}]
     write_lines(tmp_path / "kept.jsonl", [{"prompt": chat, "rlguard_id": "p", "rlguard_pass_rate": 0.5}])
     summary, data = report(tmp_path, tmp_path / "r.html")
-    assert data["prompts"][0]["text"] == "2+2?"
+    assert data["heads"] == data["prompts"]["head"] == ["2+2?"]
     assert summary["verdict"] == ["1 prompt kept; the dropped ones are not in this run."]
 
 
@@ -153,11 +131,23 @@ def test_findings_meet_their_completions(tmp_path):
     ]
     write_lines(tmp_path / "findings.jsonl", findings)
     _, data = report(tmp_path, tmp_path / "r.html")
-    assert [(text["prompt"], text["step"], len(text["findings"])) for text in data["texts"]] == [
-        ("p1", None, 2), ("p1", 3, 1), (None, None, 1), ("gone", None, 1), ("p1", None, 0)]  # fmt: skip
-    assert data["texts"][2]["parts"] == [{"text": "so ", "marks": []}, {"text": "4", "marks": [3]}]
-    assert data["texts"][3]["parts"] is None
-    assert [finding["text"] for finding in data["findings"]] == [0, 0, 1, 2, 3]
+    columns, ids = data["rollouts"], data["prompts"]["id"]
+    named = [None if place < 0 else ids[place] for place in columns["prompt"]]
+    assert list(zip(named, columns["step"], [len(text[2]) for text in data["texts"]], strict=True)) == [
+        ("p1", None, 2), ("p1", None, 0), ("p1", 3, 1), ("gone", None, 1), (None, None, 1)]  # fmt: skip
+    assert data["texts"][4][1] == [["so ", []], ["4", [0]]]
+    assert data["texts"][3][1] is None
+
+
+def test_equal_texts_of_a_step_share_their_findings_evenly(tmp_path):
+    rows = [{"step": 1, "prompt": "2+2?", "completion": "4", "right": 1.0, "advantage": 0.0}] * 3
+    (tmp_path / "completions").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "completions/completions_00001.parquet")
+    _, data = report(tmp_path, tmp_path / "r.html", scan=False)
+    finding = make_finding(data["prompts"]["id"][0], None, completion="4", step=1)
+    write_lines(tmp_path / "findings.jsonl", [finding, finding | {"end": 2}, finding])  # of the first, and the second
+    _, data = report(tmp_path, tmp_path / "r.html")
+    assert [len(text[2]) for text in data["texts"]] == [2, 1, 0]
 
 
 def test_the_page_is_bounded_and_says_so(tmp_path):
@@ -169,27 +159,44 @@ def test_the_page_is_bounded_and_says_so(tmp_path):
     write_lines(tmp_path / "training" / "a" / "metrics.jsonl", steps)
     summary, data = report(tmp_path, tmp_path / "r.html", max_rollouts=11, max_prompts=4)
     assert len(data["texts"]) == 11
-    assert (data["texts"][0]["prompt"], data["texts"][0]["index"]) == ("p9", 7)  # the flagged one first
-    assert {text["prompt"] for text in data["texts"][1:]} == {f"p{i}" for i in range(10)}  # then one of every prompt
-    long = data["texts"][0]["parts"][1]
-    assert len(long["text"]) + long["omitted"] + len(long["tail"]) == 3 * LONGEST_PART - 5
-    assert [row["id"] for row in data["prompts"]] == ["p0", "p1", "p2", "p9"]
+    columns = data["rollouts"]
+    (flagged,) = [i for i, kinds in enumerate(columns["kinds"]) if kinds]  # it is in, though the last one
+    assert sorted(columns["prompt"]) == [-1] * 6 + [0, 1, 2, 3, 3]  # and one of every prompt
+    _, [head, tail], _ = data["texts"][flagged]
+    assert head == ["xxxxx", [0]]
+    assert len(tail[0]) + tail[2] + len(tail[3]) == 3 * LONGEST_PART - 5
+    assert data["prompts"]["id"] == ["p0", "p1", "p2", "p9"]
     assert summary["notes"] == [
-        "Shown: 11 of 80 completions, those with findings first. Counts are over all of them.",
-        "Listed: 4 of 10 prompts, those with findings first. Counts are over all.",
+        "Shown: 11 of 80 completions, those with findings first. The verdict is about all of them.",
+        "Shown: 4 of 10 prompts, those with findings first. The verdict is about all of them.",
         "Curves with more than 1,000 points are thinned evenly; first and last points are kept.",
     ]
     curve = data["training"]["metrics"][0]["curves"][0]
     assert (len(curve), curve[0][0], curve[-1][0]) == (POINTS, 0, 4999)
 
 
+def test_texts_come_in_chunks():
+    items = ["x" * (CHUNK // 3)] * 7
+    shelf = shelve(items)
+    assert shelf.starts == [0, 3, 6]
+    assert [item for chunk in shelf.chunks for item in unpack(chunk)] == items
+    assert shelve([]).starts == []
+
+
+def test_rollouts_of_a_prompt_stand_together(tmp_path):
+    write_lines(tmp_path / "rollouts.jsonl", [make_rollout(f"p{i % 3}", i // 3, f"text {i}") for i in range(9)])
+    _, data = report(tmp_path, tmp_path / "r.html")
+    assert data["rollouts"]["prompt"] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [text[1] for text in data["texts"]] == [f"text {i}" for i in (0, 3, 6, 1, 4, 7, 2, 5, 8)]
+
+
 def test_the_filters_words_win_over_the_rates(tmp_path):
-    pq.write_table(pa.Table.from_pylist([make_rate("p1", 3, "learnable")]), tmp_path / "rates.parquet")
+    write_rates(tmp_path / "rates.parquet", [make_rate("p1", 3, "learnable")])
     row = {"rlguard_id": "p1", "rlguard_band": "mastered", "rlguard_drop_reason": "mastered"}
     write_lines(tmp_path / "kept.dropped.jsonl", [{**row, "rlguard_drop_detail": "3 of 4, above 0.6"}])
-    pq.write_table(pa.table({}), tmp_path / "kept.parquet")  # nothing kept: no row, no column
+    write_lines(tmp_path / "kept.jsonl", [])  # nothing kept: no row, no column
     summary, data = report(tmp_path, tmp_path / "r.html")
-    assert [data["prompts"][0][name] for name in ("band", "reason", "detail")] == [
+    assert [facts(data)["p1"][name] for name in ("band", "reason", "detail")] == [
         "mastered", "mastered", "3 of 4, above 0.6"]  # fmt: skip
     assert summary["verdict"] == ["0 of 1 prompts are worth training on. 1 dropped: 1 mastered."]
 
@@ -197,9 +204,9 @@ def test_the_filters_words_win_over_the_rates(tmp_path):
 def test_a_rollout_written_twice_counts_once(tmp_path):
     rows = [make_rollout(completion="first"), make_rollout(completion="again"), make_rollout(index=1)]
     write_lines(tmp_path / "rollouts.jsonl", rows)
-    summary, data = report(tmp_path, tmp_path / "r.html")
-    assert [text["parts"][0]["text"] for text in data["texts"]] == ["first", "2 + 2 = 4"]
-    assert summary["notes"] == ["rollouts.jsonl: 1 rollouts stand there twice; the first of each was read."]
+    summary, data = report(tmp_path, tmp_path / "r.html", scan=False)
+    assert [words(text) for text in data["texts"]] == ["first", "2 + 2 = 4"]
+    assert summary["notes"][0] == "rollouts.jsonl: 1 rollouts stand there twice; the first of each was read."
 
 
 def test_numbers_json_cannot_hold(tmp_path):
@@ -207,9 +214,9 @@ def test_numbers_json_cannot_hold(tmp_path):
     rows = [{"step": 1, "reward": float("nan")}, {"step": 2, "reward": 1.0}, {"reward": 3}]
     write_lines(tmp_path / "training" / "a" / "metrics.jsonl", rows)
     summary, data = report(tmp_path, tmp_path / "r.html")
-    assert data["texts"][0]["outcome"] is None
+    assert data["rollouts"]["outcome"] == [None]
     assert data["training"]["metrics"][0]["curves"] == [[[1, None], [2, 1.0]]]
-    assert summary["notes"] == ["training/a/metrics.jsonl: 1 rows without a step were left out."]
+    assert "a/metrics.jsonl: 1 rows without a step were left out." in summary["notes"]
 
 
 def test_text_from_models_stays_text(tmp_path):
@@ -217,13 +224,17 @@ def test_text_from_models_stays_text(tmp_path):
     (run / "rates/meta.json").write_text(json.dumps({"model": HOSTILE, "engine": HOSTILE}))
     _, data = report(run, tmp_path / "r.html", title=HOSTILE)
     page = (tmp_path / "r.html").read_text()
-    assert page.count("</script>") == 2
-    assert "<img" not in page
-    assert "<svg" not in page
+    assert page.count("<script") == page.count("</script>")
+    inline = re.findall(r"<script>", page)
+    assert len(inline) == 2  # the library and the page's own; the rest is data
+    for tag in ("<img", "<svg", "<iframe", '<a href="javascript'):
+        assert tag not in page
     assert "default-src 'none'" in page
+    assert "Copyright (c) 2022 Leon Sorokin" in page  # uPlot's licence goes where uPlot goes
+    assert "require-trusted-types-for 'script'" in page
     assert not re.search(r"""(src|href)=["']?(https?:|//)""", page)
     assert "innerHTML" not in re.sub(r"//.*", "", page)
-    assert "".join(part["text"] for part in data["texts"][0]["parts"]) == HOSTILE.replace("\ud83d", "\ufffd")
+    assert words(data["texts"][0]) == HOSTILE.replace("\ud83d", "\ufffd")
 
 
 def test_odd_types_are_shown_as_text(tmp_path):
@@ -232,9 +243,9 @@ def test_odd_types_are_shown_as_text(tmp_path):
     row = {"rlguard_id": 7, "rlguard_drop_reason": ["odd"], "rlguard_band": ["b"], "rlguard_pass_rate": 0.5}
     write_lines(tmp_path / "kept.dropped.jsonl", [row])
     _, data = report(tmp_path, tmp_path / "r.html")
-    assert [text["prompt"] for text in data["texts"]] == [None, "7"]
-    assert data["texts"][1]["parts"] == [{"text": "{'a': 1}", "marks": []}]
-    assert (data["prompts"][0]["band"], data["prompts"][0]["reason"]) == ("['b']", "['odd']")
+    assert data["rollouts"]["prompt"] == [0, -1]
+    assert data["texts"][0][:2] == ["[4]", "{'a': 1}"]
+    assert (facts(data)["7"]["band"], facts(data)["7"]["reason"]) == ("['b']", "['odd']")
 
 
 def test_the_output_must_be_writable(tmp_path):
@@ -242,40 +253,3 @@ def test_the_output_must_be_writable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="expected a path that can be written"):
         write_report(tmp_path / "run", tmp_path / "file" / "r.html")
-
-
-def open_page(page: Path, place: str = "") -> tuple[str, str]:
-    """The document after its scripts ran in headless Chromium, and the console's words."""
-    # fmt: off
-    done = subprocess.run(
-        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0",
-         f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
-         page.as_uri() + place],
-        capture_output=True, text=True, timeout=120, check=True,
-    )
-    # fmt: on
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, chromium-browser or google-chrome on PATH")
-def test_in_a_browser(tmp_path):
-    run = make_run(tmp_path / "run", HOSTILE)
-    write_report(run, tmp_path / "r.html", title="Quiet")
-    dom, console = open_page(tmp_path / "r.html", "#prompt=p1")
-    assert console == ""
-    assert "<title>Quiet</title>" in dom
-    dialog = re.search(r'<dialog id="group".*?</dialog>', dom, re.DOTALL)[0]
-    assert dialog.startswith('<dialog id="group" aria-labelledby="group-heading" open')
-    assert dialog.count('class="rollout"') == 4
-    assert len(re.findall("<mark", dialog)) == 2
-    assert html.escape("<script>document.title='pwned'", quote=False) in dialog
-    for section in ("training", "rates", "filter", "prompts", "findings"):
-        assert not re.search(rf'<section id="{section}"[^>]*hidden', dom)
-    assert dom.count('class="curve"') == 2
-
-    write_lines(tmp_path / "bare" / "rollouts.jsonl", [make_rollout()])
-    write_report(tmp_path / "bare", tmp_path / "bare.html")
-    dom, console = open_page(tmp_path / "bare.html", "#prompt=%zz")
-    assert console == ""
-    assert re.search(r'<section id="training"[^>]*hidden', dom)
-    assert "1–1 of 1 prompt" in dom

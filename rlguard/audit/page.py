@@ -12,7 +12,8 @@ from typing import Any
 
 from rlguard.audit import wording
 from rlguard.audit.wording import Part, Record
-from rlguard.report import page as report
+from rlguard.report import html as report
+from rlguard.report.sections import flatten
 from rlguard.report.verdict import Line, plural
 
 LISTED = 1000
@@ -199,9 +200,9 @@ def _say_reading(settings: Record) -> str:
 
 def _settings(record: Record) -> list[tuple[str, str]]:
     """Settings, domains and each model's provenance as names and values; what all models share stands once."""
-    rows = report.flatten((record.get("settings") or {}) | {"domains": record.get("domains") or {}})
+    rows = flatten((record.get("settings") or {}) | {"domains": record.get("domains") or {}})
     models = record.get("models") or []
-    known = [dict(report.flatten({key: value for key, value in model.items() if key != "name"})) for model in models]
+    known = [dict(flatten({key: value for key, value in model.items() if key != "name"})) for model in models]
     for key in dict.fromkeys(key for model in known for key in model):
         values = [model.get(key, "–") for model in known]
         if len({*values}) == 1 and len(models) > 1:

@@ -1,45 +1,81 @@
-"""One row a prompt from whatever the run holds: pass rates, the filter's decision, or only the rollouts."""
+"""One row a prompt from whatever a run holds: pass rates, the filter's decision, or only the rollouts."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from rlguard.report.read import Row, Run, finite
-from rlguard.types import InputError, count_reasons, prompt_text
+from rlguard.report.files import Row, finite, show_prompt
+from rlguard.report.findings import Owned
+from rlguard.report.read import Run
+from rlguard.types import count_reasons
 
 BANDS = ("impossible", "near-impossible", "learnable", "mastered", "unscored")
-LONGEST_PROMPT = 4000
-"""Characters of a prompt that are embedded."""
+FACTS = (
+    "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "band", "status", "decision",
+    "reason", "detail", "rollouts",
+)  # fmt: skip
+"""What is known of a prompt in one run; the page has a column for each."""
 
 
-def describe_prompts(run: Run) -> list[Row]:
-    """One row for every prompt, in the order of the rates; prompts only the filter or the rollouts know follow."""
-    rows = {row["id"]: row for row in map(from_rates, run.rates or [])}
+def describe_prompts(run: Run, owned: list[Owned]) -> list[Row]:
+    """One row for every prompt, in the order of the rates; those that only filter or rollouts know follow.
+
+    A rollout whose prompt id is not known belongs to the prompt with its text, and gets its id: tables of completions
+    rarely hold the gold answer, which is part of the id.
+
+    Args:
+        run: A run.
+        owned: Its completions as `pair_findings` gives them, the stored ones first.
+    """
+    rows = {row["id"]: row for row in map(_from_rates, run.rates or [])}
     for decision, decided in (("dropped", run.dropped), ("kept", run.kept)):  # kept wins: a duplicate is also dropped
         for filtered in decided or []:
-            row = from_filter(filtered)
+            row = _from_filter(filtered)
             row = rows.setdefault(row["id"], row)
             row["decision"] = decision
             row["reason"] = None if decision == "kept" else str(filtered["rlguard_drop_reason"])
-            row["detail"] = None if decision == "kept" else show_detail(filtered)
+            detail = filtered.get("rlguard_drop_detail")
+            row["detail"] = None if decision == "kept" or detail is None else str(detail)
             if filtered.get("rlguard_band") is not None:  # drawn by the range that was kept; the rates know no range
                 row["band"] = str(filtered["rlguard_band"])
-    if not rows:
-        rows = {row["id"]: row for row in count_rollouts(run.rollouts or [])}
-    stored = Counter(str(rollout["prompt_id"]) for rollout in run.rollouts or [])
-    for row in rows.values():
-        row["rollouts"] = stored[row["id"]]
+    known = set(rows)
+    by_text = {row["text"]: row["id"] for row in rows.values() if row["text"]}
+    for number, (rollout, _) in enumerate(owned):
+        prompt_id = rollout["prompt_id"]
+        if prompt_id is None:
+            continue
+        if prompt_id not in rows:
+            prompt_id = rollout["prompt_id"] = by_text.get(rollout.get("prompt") or "", prompt_id)
+        if prompt_id not in rows:
+            rows[prompt_id] = _describe(prompt_id, text=rollout.get("prompt"), answer=rollout.get("gold"))
+        if number < len(run.rollouts or []):
+            _count(rows[prompt_id], rollout, tally=prompt_id not in known)
     return list(rows.values())
 
 
-def from_rates(row: Row) -> Row:
+def _count(row: Row, rollout: Row, tally: bool) -> None:
+    """Adds a rollout to its prompt; to its successes and trials only where no table of rates has those."""
+    row["rollouts"] += 1
+    if not row["text"]:
+        row["text"] = show_prompt(rollout.get("prompt"))
+    if not tally:
+        return
+    outcome = finite(rollout.get("outcome"))
+    row["successes"] = (row["successes"] or 0) + (outcome == 1)
+    row["trials"] = (row["trials"] or 0) + (outcome is not None)
+    row["truncated"] = (row["truncated"] or 0) + (rollout.get("finish_reason") == "length")
+    row["unscored"] = (row["unscored"] or 0) + (outcome is None)
+    row["rate"] = row["successes"] / row["trials"] if row["trials"] else None
+
+
+def _from_rates(row: Row) -> Row:
     """A row of rates.parquet in the page's words."""
     successes, trials = finite(row.get("successes")), finite(row.get("trials"))
     rate = finite(row.get("pass_rate"))
     if rate is None and successes is not None and trials:
         rate = successes / trials
-    return describe_prompt(
+    return _describe(
         row["prompt_id"],
         text=row.get("prompt"),
         answer=row.get("answer"),
@@ -52,76 +88,51 @@ def from_rates(row: Row) -> Row:
         chance=finite(row.get("chance_rate")),
         truncated=finite(row.get("truncated")),
         unscored=finite(row.get("unscored")),
-        status=row.get("status") or "ok",
+        status=row.get("status"),
     )
 
 
-def from_filter(row: Row) -> Row:
+def _from_filter(row: Row) -> Row:
     """A row of the filtered data set in the page's words; the prompt column may have any name."""
     text = row.get("prompt")
     if text is None:
         text = next((v for k, v in row.items() if isinstance(v, str) and not k.startswith("rlguard_")), "")
-    return describe_prompt(
+    figures = ("successes", "trials", "low", "high")
+    return _describe(
         row["rlguard_id"],
         text=text,
         answer=row.get("answer"),
-        successes=finite(row.get("rlguard_successes")),
-        trials=finite(row.get("rlguard_trials")),
-        rate=finite(row.get("rlguard_pass_rate")),
-        low=finite(row.get("rlguard_low")),
-        high=finite(row.get("rlguard_high")),
+        rate=_number(row.get("rlguard_pass_rate")),
         band=row.get("rlguard_band"),
-        chance=finite(row.get("rlguard_chance_rate")),
+        chance=_number(row.get("rlguard_chance_rate")),
+        **{name: _number(row.get(f"rlguard_{name}")) for name in figures},
     )
 
 
-def count_rollouts(rollouts: list[Row]) -> list[Row]:
-    """Successes of trials by prompt where there are no rates; a rollout without a 0/1 outcome is no trial."""
-    tallies: dict[str, list[int]] = {}
-    for rollout in rollouts:
-        tally = tallies.setdefault(str(rollout["prompt_id"]), [0, 0, 0, 0])
-        outcome = finite(rollout.get("outcome"))
-        tally[0] += outcome == 1
-        tally[1] += outcome is not None
-        tally[2] += rollout.get("finish_reason") == "length"
-        tally[3] += outcome is None
-    return [
-        describe_prompt(
-            prompt_id,
-            successes=won,
-            trials=trials,
-            rate=won / trials if trials else None,
-            truncated=truncated,
-            unscored=unscored,
-        )
-        for prompt_id, (won, trials, truncated, unscored) in tallies.items()
-    ]
-
-
-def describe_prompt(prompt_id: Any, *, text: Any = None, answer: Any = None, **known: Any) -> Row:
-    """A row of the prompt table; what is not known is None."""
-    words = show_prompt(text)
-    row: Row = {"id": str(prompt_id), "text": words[:LONGEST_PROMPT], "answer": None if answer is None else str(answer)}
-    row["omitted"] = max(0, len(words) - LONGEST_PROMPT)
-    for name in ("successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored"):
-        row[name] = known.get(name)
-    row["band"] = None if known.get("band") is None else str(known["band"])
-    return {**row, "status": str(known.get("status") or "ok"), "decision": None, "reason": None, "detail": None}
-
-
-def show_detail(filtered: Row) -> str | None:
-    """The figures behind a drop, where the filter gave them."""
-    return None if filtered.get("rlguard_drop_detail") is None else str(filtered["rlguard_drop_detail"])
-
-
-def show_prompt(prompt: Any) -> str:
-    """The words of a prompt column, whatever its type."""
-    if prompt is None or isinstance(prompt, str):
-        return prompt or ""
+def _number(value: Any) -> float | None:
+    """A number of a table that may be CSV, where all is text."""
     try:
-        return prompt_text(prompt)
-    except (InputError, TypeError, AttributeError):
-        return str(prompt)
+        return finite(float(value)) if isinstance(value, str) else finite(value)
+    except ValueError:
+        return None
+
+
+def _describe(prompt_id: Any, *, text: Any = None, answer: Any = None, **known: Any) -> Row:
+    """A row of the prompt table; what is not known is None."""
+    row: Row = {"id": str(prompt_id), "text": show_prompt(text), "answer": None if answer is None else str(answer)}
+    row |= {name: known.get(name) for name in FACTS}
+    row["band"] = None if known.get("band") is None else str(known["band"])
+    return row | {"status": str(known.get("status") or "ok"), "rollouts": 0}
+
+
+def merge_prompts(runs: list[list[Row]]) -> list[Row]:
+    """The prompts of one or two runs, each once, with `of`: its row in every run, None where a run lacks it."""
+    merged: dict[str, Row] = {}
+    for number, prompts in enumerate(runs):
+        for row in prompts:
+            blank = {"id": row["id"], "text": row["text"], "answer": row["answer"], "of": [None] * len(runs)}
+            merged.setdefault(row["id"], blank)["of"][number] = row
+    return list(merged.values())
 
 
 def count_bands(prompts: list[Row]) -> dict[str, int]:
@@ -131,23 +142,28 @@ def count_bands(prompts: list[Row]) -> dict[str, int]:
     return {**known, **dict(sorted(counts.items()))}
 
 
-def count_drops(run: Run) -> dict[str, int]:
-    """Dropped rows by reason, most frequent first."""
-    return count_reasons(str(row["rlguard_drop_reason"]) for row in run.dropped or [])
-
-
-def bin_rates(prompts: list[Row]) -> list[Row]:
-    """Prompts by pass rate: never and always solved stand apart, tenths between; each bin counts its bands.
+def place_rate(row: Row) -> int | None:
+    """The bin of a prompt's pass rate: 0 never solved, 11 always, 1 to 10 the tenths between; None without a rate.
 
     The ends stand apart because a prompt never solved and one solved once in 16 ask for different treatment.
     """
-    bins: list[Row] = [{"label": "0", "bands": Counter()}]
-    bins += [{"label": f"{i / 10:.1f}–{(i + 1) / 10:.1f}", "bands": Counter()} for i in range(10)]
-    bins += [{"label": "1", "bands": Counter()}]
+    rate = row["successes"] / row["trials"] if row["trials"] else row["rate"]  # the latter may be corrected
+    if rate is None:
+        return None
+    return 0 if rate <= 0 else 11 if rate >= 1 else 1 + min(9, int(rate * 10 + 1e-9))
+
+
+def bin_rates(prompts: list[Row]) -> list[Row]:
+    """Prompts by pass rate, of each bin a label and how many are in each band."""
+    counts: list[Counter[str]] = [Counter() for _ in range(12)]
     for row in prompts:
-        rate = row["successes"] / row["trials"] if row["trials"] else row["rate"]  # the latter may be corrected
-        if rate is None:
-            continue
-        place = 0 if rate <= 0 else 11 if rate >= 1 else 1 + min(9, int(rate * 10 + 1e-9))
-        bins[place]["bands"][row["band"] or "unscored"] += 1
-    return [{"label": bin["label"], "bands": list(bin["bands"].items())} for bin in bins]
+        place = place_rate(row)
+        if place is not None:
+            counts[place][row["band"] or "unscored"] += 1
+    labels = ["0", *(f"{i / 10:.1f}–{(i + 1) / 10:.1f}" for i in range(10)), "1"]
+    return [{"label": label, "bands": list(count.items())} for label, count in zip(labels, counts, strict=True)]
+
+
+def count_drops(run: Run) -> dict[str, int]:
+    """Dropped rows by reason, most frequent first."""
+    return count_reasons(str(row["rlguard_drop_reason"]) for row in run.dropped or [])

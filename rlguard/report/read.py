@@ -1,53 +1,41 @@
-"""Find what a run directory holds and read it; nothing here knows about HTML."""
+"""Find what a run holds and read it, whether it is a folder or one file; nothing here knows about HTML."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from rlguard.segments import list_sealed
+from rlguard.data import FORMATS
+from rlguard.report.files import Row, read_object, read_rows
+from rlguard.report.rollouts import keep_first, read_store, read_tables
+from rlguard.report.training import (
+    EVENTS,
+    LINES,
+    Arm,
+    collect_curves,
+    find_trainings,
+    follow_rollouts,
+    list_completions,
+    read_arm,
+    read_events,
+)
+from rlguard.segments import ROLLOUTS, is_store
 from rlguard.types import InputError
 
-Row = dict[str, Any]
-
-PARTS = {
-    "rates": ("rates.parquet",),
-    "rollouts": ("rollouts.jsonl",),
-    "kept": ("kept.jsonl", "kept.parquet"),
-    "dropped": ("kept.dropped.jsonl", "kept.dropped.parquet"),
-    "findings": ("findings.jsonl",),
-}
 REQUIRED = {
     "rates": ("prompt_id",),
-    "rollouts": ("prompt_id", "completion"),
     "kept": ("rlguard_id",),
     "dropped": ("rlguard_id", "rlguard_drop_reason"),
     "findings": ("kind", "start", "end"),
 }
-MOST_SEALED = 20_000
-"""Rollouts after which no further segment is read."""
-ARM_PATTERNS = ("metrics.jsonl", "*/metrics.jsonl", "training/*/metrics.jsonl", "*/training/*/metrics.jsonl")
-
-
-@dataclass
-class Arm:
-    """One training: its curves and the settings it ran with."""
-
-    curves: dict[str, list[tuple[float, float | None]]]
-    """Metric -> (step, value), in order of the step; None where the value was not a finite number."""
-    config: Row = field(default_factory=dict)
+RATES, FINDINGS, AUDIT, CHECKPOINTS = "rates.parquet", "findings.jsonl", "audit.json", "checkpoint-*"
+TAKEN = "a folder or file of pass rates, a filtered set, rollouts, a training, findings or an audit"
 
 
 @dataclass
 class Run:
-    """What a run directory held; None where a part was not there."""
+    """What a run held; None where a part was not there."""
 
     path: Path
     meta: Row = field(default_factory=dict)
@@ -56,192 +44,157 @@ class Run:
     kept: list[Row] | None = None
     dropped: list[Row] | None = None
     findings: list[Row] | None = None
+    audit: Row | None = None
     arms: dict[str, Arm] = field(default_factory=dict)
+    events: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What a reader of the page should know about the reading: half-written lines, files left aside."""
 
+    @property
+    def name(self) -> str:
+        """What the run is called: its folder, or its file without the ending."""
+        path = self.path.resolve()
+        return path.name if path.is_dir() else path.stem
+
+    def read(self, part: str, path: Path) -> list[Row]:
+        """The rows of one file of the run."""
+        return read_rows(path, self.show(path), self.notes, REQUIRED[part])
+
+    def show(self, path: Path) -> str:
+        """A path as seen from the run."""
+        inside = path != self.path and path.is_relative_to(self.path)
+        return str(path.relative_to(self.path)) if inside else path.name
+
 
 def read_run(path: Path) -> Run:
-    """Read every known part of a run directory.
+    """Reads every known part of a run.
 
     Args:
-        path: The run; its parts lie in it or in a direct subfolder.
+        path: A folder whose parts lie in it or in a direct subfolder; or one file of it.
 
     Raises:
-        InputError: The directory is missing, holds nothing known, or a file in it cannot be read.
+        InputError: If it is missing, holds nothing known, or a file in it cannot be read.
     """
-    if not path.is_dir():
-        raise InputError(f"{path}: expected a run directory, found {'a file' if path.exists() else 'nothing'}")
+    if not path.exists():
+        raise InputError(f"{path}: expected {TAKEN}, found nothing")
     run = Run(path)
-    beside: Path | None = None  # a store keeps its files together, so look next to the last part first
-    for part, names in PARTS.items():
-        found = find_part(run, names, beside)
-        if found is not None:
-            beside = found.parent
-            rows = read_sealed(run, beside) if part == "rollouts" else []
-            setattr(run, part, rows + read_rows(run, found, REQUIRED[part]))
-            if part in ("rates", "rollouts") and not run.meta:
-                run.meta = read_object(found.parent / "meta.json")
-    keep_first_rollouts(run)
-    check_spans(run)
-    read_arms(run)
-    if not run.arms and all(getattr(run, part) is None for part in PARTS):
-        known = ", ".join(name for names in PARTS.values() for name in names)
-        raise InputError(
-            f"{path}: nothing to report on; expected one of {known} or training/<arm>/metrics.jsonl, "
-            f"found {describe_folder(path)}"
-        )
+    if path.is_file() or (path / "dataset_info.json").exists():
+        _read_file(run)
+    else:
+        _read_folder(run)
+    _check_spans(run)
+    if not run.arms and all(getattr(run, part) is None for part in (*REQUIRED, "rollouts", "audit")):
+        raise InputError(f"{path}: nothing to report on; expected {TAKEN}, found {_describe_folder(path)}")
     return run
 
 
-def describe_folder(path: Path) -> str:
-    """The first names in a folder, for an error message."""
-    names = sorted(entry.name for entry in path.iterdir())
-    return (", ".join(names[:8]) + (", …" if len(names) > 8 else "")) or "an empty directory"
-
-
-def find_part(run: Run, names: Sequence[str], beside: Path | None) -> Path | None:
-    """The file of one part: next to the last one, in the run, or in a direct subfolder; others are noted."""
+def _read_folder(run: Run) -> None:
     folders = [run.path, *sorted(p for p in run.path.iterdir() if p.is_dir() and not p.name.startswith("."))]
     folders = [folder for folder in folders if folder.name != "answer_only"]  # guesses are no rollouts to look at
-    if beside in folders:
-        folders = [beside, *(folder for folder in folders if folder != beside)]
-    found = [folder / name for folder in folders for name in names if (folder / name).is_file()]
-    for other in found[1:]:
-        first, second = found[0].relative_to(run.path), other.relative_to(run.path)
-        run.notes.append(f"{second} is not shown: {first} was read instead.")
-    return found[0] if found else None
+    stores = [folder for folder in folders if is_store(folder) or (folder / RATES).is_file()]
+    if stores:
+        _note_others(run, [store / (ROLLOUTS if is_store(store) else RATES) for store in stores])
+        _read_rates(run, stores[0])
+    pairs = list(_find_filtered(folders))
+    if pairs:
+        _note_others(run, [kept or dropped for kept, dropped in pairs])
+        _read_filtered(run, *pairs[0])
+    for name, part in ((FINDINGS, "findings"), (AUDIT, "audit")):
+        found = [folder / name for folder in [*stores[:1], *folders] if (folder / name).is_file()]
+        found = list(dict.fromkeys(found))
+        _note_others(run, found)
+        if found:
+            setattr(run, part, read_object(found[0]) if part == "audit" else run.read(part, found[0]))
+    _read_trainings(run)
 
 
-def read_rows(run: Run, path: Path, required: Sequence[str]) -> list[Row]:
-    """Read a JSONL or Parquet file and check that the columns needed are there."""
-    if path.suffix != ".parquet":
-        return read_jsonl(run, path, required)
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: expected a Parquet file, could not read it ({error})") from error
-    missing = [name for name in required if name not in table.column_names]
-    if missing and table.num_rows:  # a file without rows may have no columns either
-        raise InputError(f"{path}: expected the column {missing[0]!r}, found {', '.join(table.column_names)}")
-    return table.to_pylist()
+def _note_others(run: Run, found: Iterable[Path | None]) -> None:
+    first, *others = [path for path in found if path is not None] or [run.path]
+    run.notes += [f"{run.show(other)} is not shown: {run.show(first)} was read instead." for other in others]
 
 
-def read_sealed(run: Run, store: Path) -> list[Row]:
-    """The first rollouts of a store's sealed segments; what goes beyond `MOST_SEALED` is noted."""
-    rows: list[Row] = []
-    for path in list_sealed(store):
-        if len(rows) >= MOST_SEALED:
-            run.notes.append(f"{path.relative_to(run.path)} and later segments are not shown.")
-            break
-        rows += read_rows(run, path, REQUIRED["rollouts"])
-    return rows
+def _read_rates(run: Run, store: Path) -> None:
+    """Pass rates and the rollouts they come from."""
+    if (store / RATES).is_file():
+        run.rates = run.read("rates", store / RATES)
+    if is_store(store):
+        run.rollouts = read_store(store, run.show(store), run.notes)
+    run.meta = read_object(store / "meta.json")
 
 
-def read_jsonl(run: Run, path: Path, required: Sequence[str] = ()) -> list[Row]:
-    """Read one JSON object a line. A last line cut off in writing is left out and noted.
-
-    Lines are split on bytes: a raw U+2028 inside a completion is no line end.
-    """
-    rows: list[Row] = []
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                if not line.endswith(b"\n"):
-                    where = path.relative_to(run.path)
-                    run.notes.append(f"{where}: the last line ({number}) is half-written and was left out.")
-                    return rows
-                shown = line[:60].decode("utf-8", "replace").rstrip()
-                raise InputError(f"{path}, line {number}: expected one JSON object, got {shown!r} ({error})") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{path}, line {number}: expected one JSON object, got {type(row).__name__}")
-            for name in required:
-                if name not in row:
-                    raise InputError(f"{path}, line {number}: expected the field {name!r}, found {', '.join(row)}")
-            rows.append(row)
-    return rows
+def _find_filtered(folders: Iterable[Path]) -> Iterator[tuple[Path | None, Path | None]]:
+    """Filtered sets as `rlguard filter` writes them: KEPT.jsonl, KEPT.dropped.jsonl, in any format; or one of both."""
+    for folder in folders:
+        stems = {path.name.replace(".dropped", "") for path in folder.glob("*.dropped*")}
+        stems |= {path.name for path in folder.glob("kept.*") if path.suffix in FORMATS and "." not in path.stem}
+        for stem in sorted(stems):
+            kept, dropped = _pair(folder / stem)
+            if kept or dropped:
+                yield kept, dropped
 
 
-def read_object(path: Path) -> Row:
-    """Read a JSON object; a file that is not there is an empty one."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected a JSON object ({error})") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
+def _pair(kept: Path) -> tuple[Path | None, Path | None]:
+    """The kept rows' file and the dropped rows' beside it, each None where it is not there."""
+    stem, suffix = (kept.stem, kept.suffix) if kept.suffix in FORMATS else (kept.name, "")
+    dropped = kept.with_name(f"{stem}.dropped{suffix}")
+    return kept if kept.exists() else None, dropped if dropped.exists() else None
 
 
-def keep_first_rollouts(run: Run) -> None:
-    """Each rollout once, as the store reads itself: a resumed run may have written one again."""
-    first: dict[str, Row] = {}
-    for row in run.rollouts or []:
-        first.setdefault(f"{row['prompt_id']} {row.get('index', len(first))}", row)
-    again = len(run.rollouts or []) - len(first)
-    if again:
-        run.rollouts = list(first.values())
-        run.notes.append(f"rollouts.jsonl: {again} rollouts stand there twice; the first of each was read.")
+def _read_filtered(run: Run, kept: Path | None, dropped: Path | None) -> None:
+    run.kept = run.read("kept", kept) if kept else None
+    run.dropped = run.read("dropped", dropped) if dropped else None
 
 
-def check_spans(run: Run) -> None:
-    """A finding's span is two whole numbers.
-
-    Raises:
-        InputError: One of them is something else; the message names the finding.
-    """
-    for number, finding in enumerate(run.findings or [], 1):
-        for name in ("start", "end"):
-            if not isinstance(finding[name], int):
-                raise InputError(f"findings.jsonl, finding {number}: expected {name} as int, got {finding[name]!r}")
-
-
-def read_arms(run: Run) -> None:
-    """Read the curves and the settings of every training arm into `run.arms`."""
-    for pattern in ARM_PATTERNS:
-        for path in sorted(run.path.glob(pattern)):
-            name = path.parent.resolve().name
-            if name in run.arms:  # the same arm's name in two folders
-                name = str(path.parent.relative_to(run.path))
-            curves = read_curves(run, path)
-            if name not in run.arms:
-                run.arms[name] = Arm(curves, read_object(path.parent / "config.json"))
+def _read_trainings(run: Run) -> None:
+    """The curves, alarms and rollouts of every training arm."""
+    for name, folder in find_trainings(run.path):
+        arm = read_arm(folder, name, run.notes)
+        run.events += read_events(folder, name, run.notes)
+        tables = list_completions(folder)
+        if tables:
+            rollouts = read_tables(tables, name, run.notes)
+            arm.curves |= follow_rollouts(rollouts)
+            run.rollouts = [*(run.rollouts or []), *rollouts]
+        run.arms[name] = arm
     run.arms = dict(sorted(run.arms.items(), key=lambda item: item[0] != "unguarded"))  # the harm, then the protection
 
 
-def read_curves(run: Run, path: Path) -> dict[str, list[tuple[float, float | None]]]:
-    """The curves in one metrics.jsonl; rows may carry any subset of the metrics, and text fields are no metrics."""
-    curves: dict[str, dict[float, float | None]] = {}
-    stepless = 0
-    for row in read_jsonl(run, path):
-        step = finite(row.get("step"))
-        stepless += step is None
-        if step is None:
-            continue
-        for metric, value in row.items():
-            if metric != "step" and (value is None or (isinstance(value, int | float) and not isinstance(value, bool))):
-                curves.setdefault(metric, {})[step] = finite(value)
-    if stepless:
-        run.notes.append(f"{path.relative_to(run.path)}: {stepless} rows without a step were left out.")
-    return {
-        metric: sorted(points.items())
-        for metric, points in curves.items()
-        if any(value is not None for value in points.values())
-    }
+def _read_file(run: Run) -> None:
+    """One file, known by its name or its columns."""
+    path = run.path
+    if path.suffix == ".json" and "comparisons" in (audit := read_object(path)):
+        run.audit = audit
+        return
+    pair = _pair(path.with_name(path.name.replace(".dropped", "")))
+    if pair[1] is not None:
+        _read_filtered(run, *pair)
+        return
+    if path.suffix not in FORMATS and path.is_file():
+        raise InputError(f"{path}: expected {TAKEN}, found a file ending in {path.suffix or 'nothing known'}")
+    rows = read_rows(path, path.name, run.notes)
+    columns = set().union(*rows[:100])
+    if path.name in (*LINES, EVENTS):
+        run.arms[path.resolve().parent.name] = Arm(collect_curves(rows, path.name, run.notes))
+    elif {*REQUIRED["findings"]} <= columns:
+        run.findings = rows
+    elif {"prompt_id", "successes", "trials"} <= columns:
+        run.rates = rows
+    elif "rlguard_id" in columns and "completion" not in columns:
+        run.kept = rows
+    elif path.name == ROLLOUTS or {"prompt_id", "completion", "finish_reason"} <= columns:
+        run.rollouts = keep_first(rows, path.name, run.notes)
+    else:
+        run.rollouts = read_tables([path], run.name, run.notes)
 
 
-def finite(value: Any) -> float | None:
-    """A finite number as float; None for anything else (JSON has no NaN, and text is no number)."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
+def _describe_folder(path: Path) -> str:
+    """The first names in a folder, for an error message."""
+    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [path.name]
+    return (", ".join(names[:8]) + (", …" if len(names) > 8 else "")) or "an empty directory"
+
+
+def _check_spans(run: Run) -> None:
+    for number, finding in enumerate(run.findings or [], 1):
+        for name in ("start", "end"):
+            if not isinstance(finding[name], int):
+                raise InputError(f"{FINDINGS}, finding {number}: expected {name} as int, got {finding[name]!r}")

@@ -1,10 +1,14 @@
-"""The run in plain words: a figure, and the sentence it belongs to."""
+"""One run in plain words: a figure, and the sentence it belongs to."""
 
 from __future__ import annotations
 
-from rlguard.report.documents import Documents
+from dataclasses import dataclass
+
+from rlguard.report.files import Row, finite
+from rlguard.report.findings import Owned
 from rlguard.report.prompts import count_bands, count_drops
-from rlguard.report.read import Arm, Row, Run
+from rlguard.report.read import Run
+from rlguard.report.training import Arm
 
 METRICS = {
     "prior_accuracy": "Accuracy on skills held before",
@@ -14,6 +18,7 @@ METRICS = {
     "rlguard/weight_mean": "Mean weight of a success",
     "rlguard/flagged_share": "Flagged completions",
     "rlguard/chance_rate": "Chance rate",
+    "rollouts/correct": "Correct rollouts",
     "completions/mean_length": "Mean length (tokens)",
     "entropy": "Entropy",
 }
@@ -22,9 +27,60 @@ METRICS = {
 Line = tuple[str, str]
 
 
-def say_verdict(run: Run, prompts: list[Row], documents: Documents) -> list[Line]:
+@dataclass(frozen=True)
+class Tally:
+    """Completions of a run that were searched, and how many of them carry a finding."""
+
+    total: int
+    correct: int
+    flagged: int
+    flagged_correct: int
+    kinds: dict[str, int]
+    """Findings by kind, most frequent first."""
+
+    @property
+    def findings(self) -> int:
+        return sum(self.kinds.values())
+
+
+def tally(owned: list[Owned]) -> Tally:
+    """Counts over all completions of a run that were searched for shortcuts."""
+    owned = [(rollout, found) for rollout, found in owned if rollout.get("searched", True)]
+    correct = [finite(rollout.get("outcome")) == 1 for rollout, _ in owned]
+    flagged = [bool(found) for _, found in owned]
+    kinds: dict[str, int] = {}
+    for _, found in owned:
+        for finding in found:
+            kinds[str(finding["kind"])] = kinds.get(str(finding["kind"]), 0) + 1
+    return Tally(
+        total=len(owned),
+        correct=sum(correct),
+        flagged=sum(flagged),
+        flagged_correct=sum(a and b for a, b in zip(correct, flagged, strict=True)),
+        kinds=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def say_verdict(run: Run, prompts: list[Row], counts: Tally) -> list[Line]:
     """What the run shows, as (figure, sentence) pairs; a part that is not in the run says nothing."""
-    return [*say_prompts(run, prompts), *say_findings(run, documents), *say_training(run.arms)]
+    return [
+        *say_events(run.events),
+        *say_prompts(run, prompts),
+        *say_findings(run, counts),
+        *say_training(run.arms),
+        *say_audit(run.audit),
+    ]
+
+
+def say_events(events: list[Row]) -> list[Line]:
+    """How many alarms there were, and the first of the gravest; notes are none."""
+    events = [event for event in events if event["severity"] != "note"]
+    if not events:
+        return []
+    first = min(events, key=lambda event: (event["severity"] != "critical", event["step"] or 0))
+    at = "" if first["step"] is None else f" at step {first['step']:g}"
+    which = "The first critical one" if first["severity"] == "critical" else "The first"
+    return [(str(len(events)), f"{plural(len(events), 'alarm')} in training. {which}{at}: {first['message']}")]
 
 
 def say_prompts(run: Run, prompts: list[Row]) -> list[Line]:
@@ -41,25 +97,24 @@ def say_prompts(run: Run, prompts: list[Row]) -> list[Line]:
     bands = count_bands(prompts)
     if not bands:
         return []
-    learnable = bands.pop("learnable", 0)
-    return [(f"{learnable} of {len(prompts)}", f"prompts are in the learnable band{detail(bands, '; the others: ')}.")]
+    total, learnable = sum(bands.values()), bands.pop("learnable", 0)
+    return [(f"{learnable} of {total}", f"prompts are in the learnable band{detail(bands, '; the others: ')}.")]
 
 
-def say_findings(run: Run, documents: Documents) -> list[Line]:
+def say_findings(run: Run, counts: Tally) -> list[Line]:
     """How many completions show a shortcut, and how many of the successes."""
     if run.findings is None:
         return []
-    if not documents.total_findings:
+    if not counts.findings:
         return [("0", "findings: no completion shows a known shortcut.")]
-    kinds = documents.kinds
-    many = plural(documents.total_findings, "finding")
+    many = plural(counts.findings, "finding")
     if run.rollouts is None:
-        where = f"{many} in {documents.flagged} {plural(documents.flagged, 'completion')}"
-        return [(str(documents.total_findings), f"{where}{detail(kinds)}.")]
-    where = f"{many} in {documents.flagged} of {documents.total_texts} completions{detail(kinds)}."
-    lines = [(str(documents.total_findings), where)]
-    if documents.correct:
-        figure = f"{documents.flagged_correct} of {documents.correct}"
+        where = f"{many} in {counts.flagged} {plural(counts.flagged, 'completion')}"
+        return [(str(counts.findings), f"{where}{detail(counts.kinds)}.")]
+    where = f"{many} in {counts.flagged} of {counts.total} completions{detail(counts.kinds)}."
+    lines = [(str(counts.findings), where)]
+    if counts.correct:
+        figure = f"{counts.flagged_correct} of {counts.correct}"
         lines.append((figure, "correct completions carry a finding: they may be right without having been solved."))
     return lines
 
@@ -68,7 +123,7 @@ def say_training(arms: dict[str, Arm]) -> list[Line]:
     """What each training did to the skills held before; to its reward where those were not measured."""
     lines = []
     for name, arm in arms.items():
-        for metric in ("prior_accuracy", "reward"):
+        for metric in ("prior_accuracy", "reward", "rollouts/correct"):
             change = first_and_last(arm, metric)
             if change is not None:
                 figure = f"{show(change[0])} → {show(change[1])}"
@@ -81,6 +136,21 @@ def say_bare(arm: Arm, metric: str) -> str:
     """The share of bare answers, after the accuracy on prior skills: the habit behind the figure."""
     change = first_and_last(arm, "prior_bare_share") if metric == "prior_accuracy" else None
     return f"; answers given without computation {show(change[0])} → {show(change[1])}" if change else ""
+
+
+def say_audit(audit: Row | None) -> list[Line]:
+    """What each audited model lost and gained against the first."""
+    lines = []
+    for comparison in (audit or {}).get("comparisons") or []:
+        rows = comparison.get("rows") or []
+        verdicts = [row["verdict"] for row in rows]
+        lost = [f"{row['name']} on {row['domain']}" for row in rows if row["verdict"] == "lost"]
+        more = f" and {len(lost) - 6} more" if len(lost) > 6 else ""
+        counts = {word: verdicts.count(word) for word in ("gained", "changed", "kept", "too few") if word in verdicts}
+        told = f": {', '.join(lost[:6])}{more}" if lost else ""
+        name = f"{comparison['name']} against {audit['before']}" if audit else ""
+        lines.append((f"{len(lost)} lost", f"of {len(rows)} figures, {name}{told}{detail(counts, '. The others: ')}."))
+    return lines
 
 
 def first_and_last(arm: Arm, metric: str) -> tuple[float, float] | None:

@@ -1,0 +1,181 @@
+"""Two runs against each other in plain words: what the second kept, lost and gained."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rlguard.report.files import Row
+from rlguard.report.prompts import count_bands
+from rlguard.report.read import Run
+from rlguard.report.training import Arm
+from rlguard.report.verdict import METRICS, Line, Tally, first_and_last, plural, show
+from rlguard.stats import binomial_interval, probability_above
+
+FEW = 10
+"""Prompts below which no interval of a mean is given."""
+
+SURE = 0.99
+"""Probability above which a prompt is said to be solved more, or less, often in one run."""
+
+
+def say_comparison(runs: list[Run], prompts: list[Row], counts: list[Tally]) -> list[Line]:
+    """What changed from the first run to the second, as (figure, sentence) pairs.
+
+    Args:
+        runs: Two.
+        prompts: Of `merge_prompts`: each with its row in both runs.
+        counts: Of the completions of each.
+    """
+    return [
+        *_say_rates(prompts),
+        *_say_bands(runs, prompts),
+        *_say_kept(prompts),
+        *_say_findings(runs, counts),
+        *_say_skills(runs),
+        *_say_alarms(runs),
+        *_say_audits(runs),
+    ]
+
+
+def _say_rates(prompts: list[Row]) -> list[Line]:
+    """The mean pass rate on the prompts that both runs have, and which of them moved."""
+    both = [row["of"] for row in prompts if all(one and one["trials"] and one["rate"] is not None for one in row["of"])]
+    if not both:
+        return []
+    rates_PR = np.array([[one["rate"] for one in pair] for pair in both])
+    before, after = rates_PR.mean(axis=0)
+    change, where = rates_PR[:, 1] - rates_PR[:, 0], f"{len(both)} {plural(len(both), 'prompt')} in both runs"
+    interval, shift = "", float(change.mean())
+    if len(both) >= FEW:
+        half = 1.96 * change.std(ddof=1) / math.sqrt(len(both))
+        interval = f", 95% interval {sign(shift - half)} to {sign(shift + half)}"
+    lines = [(f"{before:.2f} → {after:.2f}", f"mean pass rate on the {where}: {sign(shift)}{interval}.")]
+    k_R, n_R = (np.array([[one[name] for one in pair] for pair in both]).T for name in ("successes", "trials"))
+    more = probability_above(k_R[1], n_R[1], k_R[0], n_R[0])
+    lost, gained = int((more < 1 - SURE).sum()), int((more > SURE).sum())
+    chance = round(2 * (1 - SURE) * len(both))
+    return [
+        *lines,
+        (
+            str(lost),
+            f"{plural(lost, 'prompt')} solved less often, {gained} more often, each with {SURE:.0%} probability by "
+            f"itself: two equal runs would show up to {chance} of both.",
+        ),
+    ]
+
+
+def _say_bands(runs: list[Run], prompts: list[Row]) -> list[Line]:
+    bands = [count_bands([row["of"][number] for row in prompts if row["of"][number]]) for number in range(len(runs))]
+    if not all(bands):
+        return []
+    words = [f"{band} {bands[0].get(band, 0)} → {bands[1].get(band, 0)}" for band in bands[0] | bands[1]]
+    figure = f"{bands[0].get('learnable', 0)} → {bands[1].get('learnable', 0)}"
+    return [(figure, f"prompts in the learnable band. All bands: {', '.join(words)}.")]
+
+
+def _say_kept(prompts: list[Row]) -> list[Line]:
+    """Which prompts both filters kept."""
+    decided = [[one and one["decision"] for one in row["of"]] for row in prompts]
+    if not all(any(pair[number] for pair in decided) for number in (0, 1)):
+        return []
+    first, second = ({i for i, pair in enumerate(decided) if pair[number] == "kept"} for number in (0, 1))
+    figure = f"{len(first)} → {len(second)}"
+    return [(figure, f"prompts kept by the filter: {len(first & second)} by both, {len(first - second)} only by the "
+                     f"first, {len(second - first)} only by the second.")]  # fmt: skip
+
+
+def _say_findings(runs: list[Run], counts: list[Tally]) -> list[Line]:
+    """The share of completions with a finding, and whether it surely changed."""
+    if any(run.findings is None or run.rollouts is None for run in runs) or not all(one.total for one in counts):
+        return []
+
+    (a, b), (low_a, high_a), (low_b, high_b) = (
+        [one.flagged / one.total for one in counts],
+        *(binomial_interval(one.flagged, one.total) for one in counts),
+    )
+    # Newcombe's interval for a difference of shares, from Wilson's or any other interval of each.
+    low = (b - a) - math.hypot(b - low_b, high_a - a)
+    high = (b - a) + math.hypot(high_b - b, a - low_a)
+    sure = "more" if low > 0 else "fewer" if high < 0 else "as many, as far as can be told"
+    interval = f"by {sign(100 * low, 1)} to {sign(100 * high, 1)} points, 95% interval"
+    return [(f"{a:.1%} → {b:.1%}", f"of completions carry a finding: {sure} ({interval}).")]
+
+
+def _say_skills(runs: list[Run]) -> list[Line]:
+    """What each kept of the skills held before, and where its other curves ended."""
+    lines: list[Line] = []
+    arms = name_arms(runs)
+    for metric in ("prior_accuracy", "reward", "rollouts/correct", "entropy", "completions/mean_length"):
+        known = {name: first_and_last(arm, metric) for name, arm in arms.items()}
+        ends = {name: change for name, change in known.items() if change is not None}
+        if len(ends) < 2:
+            continue
+        told = "; ".join(f"{name} {show(first)} → {show(last)}" for name, (first, last) in ends.items())
+        if metric == "prior_accuracy" and all(first > 0 for first, _ in ends.values()):
+            figure = " / ".join(f"{last / first:.0%}" for first, last in ends.values())
+            lines.append((figure, f"of the {METRICS[metric][0].lower()}{METRICS[metric][1:]} was kept: {told}."))
+        else:
+            figure = " / ".join(show(last) for _, last in ends.values())
+            lines.append((figure, f"{METRICS[metric].lower()} at the end: {told}."))
+    return lines
+
+
+def name_arms(runs: list[Run]) -> dict[str, Arm]:
+    """The trainings of both runs, each under its run's name, and its own where a run has several."""
+    if len(runs) == 1:
+        return runs[0].arms
+    names = name_runs(runs)
+    return {
+        name if len(run.arms) == 1 else f"{name}/{arm_name}": arm
+        for name, run in zip(names, runs, strict=True)
+        for arm_name, arm in run.arms.items()
+    }
+
+
+def name_runs(runs: list[Run]) -> list[str]:
+    """A short name for each run; folders of one name are told apart by those above them.
+
+    >>> from pathlib import Path
+    >>> name_runs([Run(Path("/a/out")), Run(Path("/b/out"))])
+    ['a/out', 'b/out']
+    """
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [f"{run.path.resolve().parent.name}/{run.name}" for run in runs]
+    return names if len(set(names)) == len(names) else [f"{number} {name}" for number, name in enumerate(names, 1)]
+
+
+def sign(value: float, places: int = 2) -> str:
+    """A number with its sign, and no sign where it is 0 as shown.
+
+    >>> sign(-0.123), sign(0.001), sign(2.34, 1)
+    ('−0.12', '0.00', '+2.3')
+    """
+    text = f"{abs(value):.{places}f}"
+    return text if not float(text) else f"{'−' if value < 0 else '+'}{text}"
+
+
+def _say_alarms(runs: list[Run]) -> list[Line]:
+    kinds = [[event["severity"] for event in run.events if event["severity"] != "note"] for run in runs]
+    if not any(kinds):
+        return []
+    critical = [own.count("critical") for own in kinds]
+    figure = " → ".join(str(len(own)) for own in kinds)
+    return [(figure, f"alarms in training, {critical[0]} and {critical[1]} of them critical.")]
+
+
+def _say_audits(runs: list[Run]) -> list[Line]:
+    """The figures that the last model of each audit lost."""
+    lost = []
+    for run in runs:
+        comparisons = (run.audit or {}).get("comparisons") or []
+        if not comparisons:
+            return []
+        rows = comparisons[-1].get("rows") or []
+        lost.append({f"{row['name']} on {row['domain']}" for row in rows if row["verdict"] == "lost"})
+    new, back = sorted(lost[1] - lost[0]), sorted(lost[0] - lost[1])
+    told = [f"{lead}: {', '.join(names[:6])}" for lead, names in (("Lost only by the second", new),
+            ("only by the first", back)) if names]  # fmt: skip
+    return [(f"{len(lost[0])} → {len(lost[1])}", f"audited figures lost. {'; '.join(told) or 'The same ones'}.")]
