@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "out" / "site-pages"
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
 MARK = re.compile(r"<!-- (commands|settings of ([\w.]+)) -->")
+LOADED = re.compile(r"<(?:script|img|link rel=.stylesheet.)[^>]+(?:src|href)=.?(?:https?:)?//[^>]*>")
+WORKER = "iframe-worker.js"
 LANGUAGES = {".py": "python", ".jsonl": "json", ".toml": "toml", ".cff": "yaml"}
 
 
@@ -34,7 +36,11 @@ def collect_pages(root: Path = ROOT) -> dict[Path, str | None]:
         SystemExit: A link leads nowhere.
     """
     pages: dict[Path, str | None] = {}
-    waiting = [Path("README.md"), *(path.relative_to(root) for path in sorted((root / "docs").glob("*.md")))]
+    waiting = [
+        Path("README.md"),
+        Path("docs/site.css"),
+        *(path.relative_to(root) for path in sorted((root / "docs").glob("*.md"))),
+    ]
     while waiting:
         path = waiting.pop()
         if path in pages:
@@ -76,7 +82,7 @@ def list_commands() -> Iterator[str]:
         yield f"### rlguard {name}\n\n{_one_line(command.help)}\n\n| option | |\n|---|---|"
         context = typer.Context(command, info_name=name)
         for names, text in filter(None, (option.get_help_record(context) for option in command.params)):
-            yield f"| `{_one_line(names)}` | {_one_line(text)} |"
+            yield f"| `{names}` | {_one_line(text)} |"
         yield ""
 
 
@@ -105,6 +111,21 @@ def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
+def bundle_worker(site: Path = ROOT / "out" / "site") -> None:
+    """Puts the one script that Zensical's pages load from elsewhere beside them.
+
+    Raises:
+        SystemExit: A page still loads something from elsewhere.
+    """
+    shutil.copyfile(ROOT / "docs" / "vendor" / WORKER, site / "assets" / WORKER)
+    for page in site.rglob("*.html"):
+        beside = f"{'../' * (len(page.relative_to(site).parts) - 1)}assets/{WORKER}"
+        text = page.read_text().replace("https://unpkg.com/iframe-worker/shim", beside)
+        if loaded := LOADED.findall(text):
+            raise SystemExit(f"{page}: expected nothing from elsewhere, found {loaded[0]}")
+        page.write_text(text)
+
+
 def main() -> None:
     shutil.rmtree(PAGES, ignore_errors=True)
     for path, text in collect_pages().items():
@@ -115,9 +136,10 @@ def main() -> None:
             shutil.copyfile(ROOT / path, target)
         else:
             target.write_text(text)
-    subprocess.run(
-        [str(Path(sys.executable).parent / "zensical"), "build", "--strict", "--clean"], cwd=ROOT, check=True
-    )
+    zensical = Path(sys.executable).parent / "zensical"
+    if subprocess.run([zensical, "build", "--strict", "--clean"], cwd=ROOT).returncode:
+        raise SystemExit(1)
+    bundle_worker()
 
 
 if __name__ == "__main__":
