@@ -99,17 +99,18 @@ def command_line(code: str) -> None:
     """Every line is a command of rlguard that takes these arguments; only files and models are missing."""
     for program, name, *arguments in commands(code):
         assert program == "rlguard", program
-        find_command(name).make_context(name, arguments)
+        find_commands()[name].make_context(name, arguments)
 
 
-def find_command(name: str) -> Any:
+def find_commands() -> dict[str, Any]:
+    """Every command of the command line, by its name."""
     import typer
 
     from rlguard.cli_shared import app
 
     for path in (ROOT / "rlguard").glob("cli*.py"):
         importlib.import_module(f"rlguard.{path.stem}")
-    return typer.main.get_command(app).commands[name]
+    return typer.main.get_command(app).commands
 
 
 def check_options(command: str) -> None:
@@ -117,7 +118,7 @@ def check_options(command: str) -> None:
     _, name, *rest = command.split()
     if name.isupper():  # `rlguard COMMAND --help`
         return
-    known = {option for each in find_command(name).params for option in (*each.opts, *each.secondary_opts)}
+    known = {option for each in find_commands()[name].params for option in (*each.opts, *each.secondary_opts)}
     for option in (word.strip("[]") for word in rest if word.strip("[").startswith("--")):
         assert option in known | {"--help"}, f"{command}: no option {option}"
 
