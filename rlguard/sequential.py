@@ -46,10 +46,13 @@ class Plan:
     """How many rollouts a prompt gets: from `min_n` to `max_n`, as its outcomes demand; equal for a fixed number."""
 
     min_n: int = 4
+    """Least rollouts a prompt."""
     max_n: int = 128
+    """Most rollouts a prompt, while its band is open."""
     error_rate: float = 0.05
     """Share of prompts that may end in a wrong band."""
     bounds: tuple[float, float, float] = BOUNDS
+    """Pass rates at which near-impossible, learnable and mastered begin."""
     population: tuple[float, ...] | None = None
     """Masses over `RATES` in which the error rate is to hold; None is `REFERENCE`."""
 

@@ -199,8 +199,11 @@ class Sampling:
     """How completions are drawn."""
 
     max_tokens: int = 512
+    """Longest completion; a longer one is cut, and counts as truncated."""
     temperature: float = 1.0
+    """As in training: pass rates depend on it."""
     top_p: float = 1.0
+    """Nucleus sampling; 1 is none."""
     seed: int = 0
     """Seed of the whole run; each request derives its own from it, the prompt id and the rollout's number."""
 

@@ -32,6 +32,7 @@ class Taking:
     truncated: int = 32
     """Correct rollouts whose reasoning is cut (the truncation test), one a question; 0 for none."""
     sampling: Sampling = dataclasses.field(default_factory=Sampling)
+    """How completions are drawn."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,10 +53,13 @@ class ProbeSettings:
     n: int = 4
     """Rollouts a held-out question."""
     max_tokens: int = 512
+    """Longest completion."""
     temperature: float = 1.0
+    """Of all sampling."""
     learning_rate: float | None = None
     """Constant; None takes TRL's default."""
     seed: int = 0
+    """Of the trainings and the sampling."""
     trainer: Mapping[str, Any] = field(default_factory=dict)
     """Further options of TRL's `GRPOConfig`, over those set here."""
 

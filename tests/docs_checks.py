@@ -1,0 +1,199 @@
+"""What the pages of the documentation take for given, and how blocks are checked that cannot run here."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlguard import GuardConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+# ---- what pages take for given
+
+
+Given = Callable[[pytest.MonkeyPatch], dict[str, Any]]
+
+
+def give_nothing(_: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A page that brings all it needs."""
+    return {}
+
+
+def give_training(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A model, a data set of one prompt and a reward function; TRL's defaults are what a CPU can do."""
+    import trl
+    from datasets import Dataset
+    from tiny_reasoner.tasks import make_problems
+    from tiny_reasoner.training import correctness_reward
+
+    settings = {"bf16": False, "max_steps": 2, "max_completion_length": 40, "report_to": "none"}
+    monkeypatch.setattr(trl, "GRPOConfig", functools.partial(trl.GRPOConfig, **settings))
+    return {
+        "model": "recipes/tiny_reasoner/model",
+        "dataset": Dataset.from_list(make_problems(["add"], 1, seed=0)),
+        "correctness": correctness_reward,
+    }
+
+
+def give_batch(_: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A batch of one group, as a trainer of one's own would have it."""
+    return {
+        "prompts": ["7+8 mod 10=?"] * 4,
+        "completions": ["7+8=5;answer 5", "answer 5", "answer 4", "answer 3"],
+        "rows": [{"answer": "5"}] * 4,
+        "rewards": [1.0, 1.0, 0.0, 0.0],
+        "advantages": [0.5, 0.5, -0.5, -0.5],
+    }
+
+
+def give_trainer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A TRL trainer, and questions for an audit."""
+    from tiny_reasoner.training import grpo_config
+
+    from rlguard.integrations.trl import GuardedGRPOTrainer
+    from rlguard.writing import write_rows
+
+    given = give_training(monkeypatch)
+    write_rows([{"prompt": "7+8 mod 10=?\n", "answer": "5", "domain": "sums"}], "mine.jsonl")
+    trainer = GuardedGRPOTrainer(
+        model=given["model"],
+        args=grpo_config("out", seed=0),
+        reward_funcs=given["correctness"],
+        train_dataset=given["dataset"],
+    )
+    return {"trainer": trainer}
+
+
+GIVEN: dict[str, Given] = {
+    "README.md": give_training,
+    "docs/trainers.md": give_batch,
+    "docs/audit.md": give_trainer,
+}
+
+
+# ---- checks; each takes the code of a block
+
+
+def commands(code: str) -> list[list[str]]:
+    """The words of each command, without comments."""
+    lines = code.replace("\\\n", " ").splitlines()
+    return [words for words in (shlex.split(line, comments=True) for line in lines) if words]
+
+
+def command_line(code: str) -> None:
+    """Every line is a command of rlguard that takes these arguments; only files and models are missing."""
+    for program, name, *arguments in commands(code):
+        assert program == "rlguard", program
+        find_commands()[name].make_context(name, arguments)
+
+
+def find_commands() -> dict[str, Any]:
+    """Every command of the command line, by its name."""
+    import typer
+
+    from rlguard.cli_shared import app
+
+    for path in (ROOT / "rlguard").glob("cli*.py"):
+        importlib.import_module(f"rlguard.{path.stem}")
+    return typer.main.get_command(app).commands
+
+
+def check_options(command: str) -> None:
+    """A command in running text, where arguments may be left out: it and its options exist."""
+    _, name, *rest = command.split()
+    if name.isupper():  # `rlguard COMMAND --help`
+        return
+    known = {option for each in find_commands()[name].params for option in (*each.opts, *each.secondary_opts)}
+    for option in (word.strip("[]") for word in rest if word.strip("[").startswith("--")):
+        assert option in known | {"--help"}, f"{command}: no option {option}"
+
+
+def make_targets(code: str) -> None:
+    """make knows what to do for each target, and the comment says nothing else."""
+    for program, *targets in commands(code):
+        assert program == "make", program
+        subprocess.run(["make", "-n", *targets], cwd=ROOT, check=True, capture_output=True)
+
+
+def pip_extras(code: str) -> None:
+    """The extras that are installed exist."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for words in commands(code):
+        if words[:2] == ["pip", "install"]:
+            wanted = re.search(r"\[([\w,]+)\]", words[-1])
+            assert wanted is None or set(wanted[1].split(",")) <= set(extras), words
+
+
+def verl_launch(code: str) -> None:
+    """verl takes the configuration and makes a guarded trainer of it."""
+    import verl
+    from hydra import compose, initialize_config_dir
+    from verl.trainer.ppo.v1 import get_trainer_cls
+
+    launch = next(words for words in commands(code) if "verl.trainer.main_ppo" in words)
+    overrides = [word for word in launch[launch.index("verl.trainer.main_ppo") + 1 :] if word != "..."]
+    with initialize_config_dir(str(Path(verl.__file__).parent / "trainer" / "config"), version_base=None):
+        config = compose("ppo_trainer", overrides=overrides)
+    assert get_trainer_cls("sync")(config=config).guard is not None
+
+
+def openrlhf_launch(code: str) -> None:
+    """The module is there and the settings are the guard's."""
+    words = commands(code)[0]
+    assert importlib.util.find_spec(words[words.index("-m") + 1]) is not None
+    GuardConfig.from_options(json.loads(words[words.index("--rlguard") + 1]))
+
+
+def swift_flags(code: str) -> None:
+    """Every flag is an argument of ms-swift, as far as its source was unpacked (`.ci/install.py`)."""
+    source = Path(os.environ.get("RLGUARD_CONTRACTS", ROOT / ".venv" / "contracts")) / "ms_swift" / "swift"
+    fields = {name for path in source.rglob("*.py") for name in re.findall(r"^    (\w+): ", path.read_text(), re.M)}
+    flags = {word.removeprefix("--") for words in commands(code) for word in words if word.startswith("--")}
+    assert not source.exists() or flags <= fields, flags - fields
+
+
+def recipe_options(code: str) -> None:
+    """The recipes are there and know these options."""
+    for program, script, *arguments in commands(code):
+        assert program == "python", program
+        source = (ROOT / script).read_text()
+        for option in (word for word in arguments if word.startswith("--")):
+            assert f'"{option}"' in source, f"{script}: no option {option}"
+
+
+def names_of(code: str) -> None:
+    """Every module of rlguard that is named exists, and has the names that are taken from it.
+
+    For hosts that cannot be imported here; their adapters have tests of their own (tests/test_contracts_*.py).
+    """
+    found = re.findall(r"from (rlguard[\w.]+) import (\w+)", code)
+    found += re.findall(r"(rlguard\.integrations\.\w+)(?:\.(\w+))?", code)
+    assert found, "nothing of rlguard in it"
+    for module, name in found:
+        tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+        made = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        made |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        assert not name or name in made, f"{module}: no {name}"
+
+
+def compare_settings(page: str) -> None:
+    """The table of `GuardConfig` in a page has every setting, with its default."""
+    told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", page, re.MULTILINE))
+    for field in dataclasses.fields(GuardConfig):
+        default = f"{field.default:,}" if type(field.default) is int else str(field.default)
+        assert told[field.name] in (default, default.lower()), f"{field.name}: {told[field.name]} for {default}"

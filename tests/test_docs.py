@@ -1,0 +1,117 @@
+"""Every code block of README.md and docs/ is run, page by page, in a folder of its own.
+
+The blocks of a page run from top to bottom: Python blocks in one namespace, Bash blocks in the same folder, where
+`recipes` is the repository's. What a page takes for given is put there by `GIVEN`. A block that cannot run here stands
+below a comment which says why, and by which function of `docs_checks.py` it is checked instead:
+
+    <!-- checked by verl_launch: needs GPUs -->
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import docs_checks
+import pytest
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MARK = re.compile(r"<!-- checked by (\w+): .{8,} -->")
+PROSE = {"text"}
+"""What a block shows that is no code: output, a layout."""
+
+
+@dataclass
+class Block:
+    """A fenced block."""
+
+    where: str
+    language: str
+    code: str
+    check: str | None
+    """Function that checks it, where it cannot run."""
+
+
+def read_blocks(text: str, name: str) -> Iterator[Block]:
+    before = ""
+    for token in MarkdownIt().parse(text):
+        if token.type in ("fence", "code_block"):
+            mark = MARK.fullmatch(before.strip())
+            language = token.info.split()[0] if token.info.strip() else ""
+            yield Block(f"{name}:{token.map[0] + 1}", language, token.content, mark[1] if mark else None)
+        before = token.content if token.type == "html_block" else ""
+
+
+def run_block(block: Block, folder: Path, namespace: dict) -> None:
+    """Runs a block, or checks it as its mark says; raises where neither is possible."""
+    if block.check:
+        getattr(docs_checks, block.check)(block.code)
+    elif block.language == "python":
+        exec(compile(block.code, block.where, "exec"), namespace)
+    elif block.language == "bash":
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'recipes'}",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block.code], cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{block.where}: {done.stdout}{done.stderr}"
+    else:
+        assert block.language in PROSE, f"{block.where}: nobody runs a block of {block.language or 'no language'}"
+
+
+def page_name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_blocks_run(page, tmp_path, monkeypatch):
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
+    blocks = list(read_blocks(page.read_text(), page_name(page)))
+    namespace = docs_checks.GIVEN.get(page_name(page), docs_checks.give_nothing)(monkeypatch)
+    for block in blocks:
+        run_block(block, tmp_path, namespace)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("```\nx = 1\n```", "nobody runs a block of no language"),
+        ("```yaml\nx: 1\n```", "nobody runs a block of yaml"),
+        ("    x = 1", "nobody runs a block of no language"),
+        ("```python\nx = 1 / 0\n```", "division by zero"),
+        ("```bash\nfalse\n```", "page:1"),
+        ("<!-- checked by command_line: a model of yours -->\n```bash\nrlguard filter --nonsense\n```", "nonsense"),
+        ("<!-- checked by nobody: needs a GPU -->\n```bash\ntrue\n```", "nobody"),
+    ],
+)
+def test_a_wrong_block_is_found(text, message, tmp_path):
+    with pytest.raises(Exception, match=message):  # noqa: PT012 - whatever it is
+        for block in read_blocks(text, "page"):
+            run_block(block, tmp_path, {})
+
+
+def test_a_mark_counts_for_its_block_only():
+    text = "<!-- checked by command_line: a model of yours -->\n```bash\ntrue\n```\n\n```bash\nfalse\n```"
+    assert [block.check for block in read_blocks(text, "page")] == ["command_line", None]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "recipes" / "README.md"], ids=page_name)
+def test_commands_in_the_text_exist(page):
+    for command in re.findall(r"`(rlguard [a-z][^`]*)`", page.read_text()):
+        docs_checks.check_options(command)
+
+
+def test_settings_in_the_table_for_trainers_are_those_of_the_code():
+    docs_checks.compare_settings((ROOT / "docs" / "trainers.md").read_text())
