@@ -16,6 +16,7 @@ from rlguard.cli_shared import BASE_URL, WORKERS, EngineName, app, console, erro
 from rlguard.types import Engine, InputError, Sampling, prompt_text
 
 if TYPE_CHECKING:
+    from rlguard.audit.compare import Verdict
     from rlguard.audit.run import Comparison
 
 
@@ -85,7 +86,13 @@ def _tabulate(before: str, comparison: Comparison) -> Table:
     from rlguard.audit.taking import without_nan
     from rlguard.audit.wording import name_figure, show
 
-    styles = {"lost": "bold red", "gained": "green", "changed": "yellow", "kept": "", "too few": "dim"}
+    styles: dict[Verdict, str] = {
+        "lost": "bold red",
+        "gained": "green",
+        "changed": "yellow",
+        "kept": "",
+        "too few": "dim",
+    }
     counts = Counter(row.verdict for row in comparison.rows)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in styles if counts[verdict])
     table = Table(title=escape(f"{before} → {comparison.name}"), caption=told, box=SIMPLE_HEAD)
