@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from rlguard.cli_shared import BASE_URL, WORKERS, EngineName, app, console, errors
 from rlguard.types import Engine, InputError, Sampling, prompt_text
 
 if TYPE_CHECKING:
+    from rlguard.audit.compare import Verdict
     from rlguard.audit.run import Comparison
 
 
@@ -77,14 +82,28 @@ def audit(
 
 
 def _tabulate(before: str, comparison: Comparison) -> Table:
-    table = Table("figure", "of", before, comparison.name, "change", "interval", "verdict")
-    styles = {"lost": "bold red", "gained": "green", "changed": "yellow", "too few": "dim", "kept": ""}
-    for row in comparison.rows:
-        interval = f"{row.low:+.3f} to {row.high:+.3f}"
-        table.add_row(
-            row.name, row.domain, f"{row.before:.3f}", f"{row.after:.3f}", f"{row.change:+.3f}", interval, row.verdict,
-            style=styles[row.verdict],
-        )  # fmt: skip
+    """A line a figure, as narrow as a terminal; under it how many have which verdict."""
+    from rlguard.audit.taking import without_nan
+    from rlguard.audit.wording import name_figure, show
+
+    styles: dict[Verdict, str] = {
+        "lost": "bold red",
+        "gained": "green",
+        "changed": "yellow",
+        "kept": "",
+        "too few": "dim",
+    }
+    counts = Counter(row.verdict for row in comparison.rows)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in styles if counts[verdict])
+    table = Table(title=escape(f"{before} → {comparison.name}"), caption=told, box=SIMPLE_HEAD)
+    table.add_column("figure", overflow="fold", ratio=1)
+    for head in ("before", "after", "change", "interval", "verdict"):
+        table.add_column(head, no_wrap=True, justify="left" if head == "verdict" else "right")
+    for row in without_nan([asdict(row) for row in comparison.rows]):
+        low, high = show(row["low"], 3, signed=True), show(row["high"], 3, signed=True)
+        numbers = show(row["before"], 3), show(row["after"], 3), show(row["change"], 3, signed=True)
+        interval = "–" if row["low"] is None else f"{low} to {high}"
+        table.add_row(escape(name_figure(row)), *numbers, interval, row["verdict"], style=styles[row["verdict"]])
     return table
 
 

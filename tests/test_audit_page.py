@@ -16,7 +16,7 @@ from rlguard.audit import coverage, retention
 from rlguard.audit.compare import Row, compare
 from rlguard.audit.page import LISTED, fit_line, gather_data, render_page, write_page
 from rlguard.audit.samples import Item, Sample
-from rlguard.audit.wording import say_crossing, say_unmeasured, say_verdict
+from rlguard.audit.wording import say_crossing, say_turned, say_unmeasured, say_verdict
 from rlguard.types import InputError, Rollout
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -182,11 +182,21 @@ def test_without_a_loss_nothing_more_is_claimed_than_is_known():
     kept = [row | {"verdict": "kept"} for row in comparison["rows"]]
     lost, *_ = say_verdict(comparison | {"rows": kept}, {})
     assert (lost.figure, lost.sentence) == ("0 lost", "No figure has lost more than the tolerance.")
+    assert 'class="part lost"' not in render_page(make_record() | {"comparisons": [comparison | {"rows": kept}]})
     kept[0]["verdict"] = "too few"
     lost, *_ = say_verdict(comparison | {"rows": kept}, {})
     assert lost.sentence.endswith("; 1 of 31 cannot be told.")
     (only,) = say_verdict(comparison | {"rows": []}, {})
     assert only.sentence.startswith("Nothing was compared")
+
+
+def test_questions_that_turned_are_told_apart_from_luck():
+    turned = {"lost": [{"probability": 0.2}, {"probability": 0.04}], "newly_solved": [{"probability": 0.05}]}
+    assert say_turned(turned) == (
+        "2 questions solved before and never after; 1 never before and solved after. "
+        "Luck alone is unlikely (under 5%) in 1 and 0."
+    )
+    assert "Luck" not in say_turned({"lost": [], "newly_solved": []})
 
 
 def test_small_changes_keep_their_digits():

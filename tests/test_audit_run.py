@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import random
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -140,10 +141,13 @@ def test_the_command_line_says_what_is_lost_and_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("rlguard.engines.load_engine", lambda engine, model, **options: Answering(model))
     flags = ["--suite", str(suite), "--out", str(tmp_path / "out"), "--n", "4", "--no-chat", "--varied", "0"]
     flags += ["--scored", "0", "--truncated", "0", "--trained", "counting"]
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["audit", "base", "tuned", *flags])
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["audit", "base", "tuned", *flags])
     assert result.exit_code == 1, result.output
-    assert "shopping" in result.output
-    assert "lost" in result.output
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    (line,) = [line for line in lines if line.startswith("accuracy on shopping ")]
+    assert re.fullmatch(r"accuracy on shopping 0\.\d{3} 0\.\d{3} −0\.\d{3} −0\.\d{3} to −0\.\d{3} lost", line)
+    assert any(re.match(r"\d+ lost, \d+ gained, ", line) for line in lines)
+    assert "nan" not in result.output
     assert (
         CliRunner().invoke(app, ["audit", "base", "base", *flags[:3], str(tmp_path / "same"), *flags[4:]]).exit_code
         == 0

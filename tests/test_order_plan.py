@@ -70,7 +70,7 @@ def test_the_promised_backward_transfer_is_that_of_a_run_whose_effects_add_up():
     order = [int(name[1:]) for name in plan.order]
     accuracy_TT = 0.5 + np.cumsum(change[np.ix_(order, order)].T, axis=0)  # [t, i]: i after all stages up to t
     assert plan.backward_transfer == pytest.approx(backward_transfer(accuracy_TT), abs=0.03)
-    assert f"Expected backward transfer, a domain: {plan.backward_transfer:+.3f}." in plan.describe()
+    assert f"Expected backward transfer, a domain: {plan.backward_transfer:+.3f}." in "\n".join(plan.describe())
     assert plan.to_record()["backward_transfer"] == plan.backward_transfer
 
 

@@ -209,7 +209,7 @@ def _read(rows: Sequence[dict[str, str]]) -> list[Problem]:
 
 
 def main() -> None:
-    from benchmarks.order.summary import draw_figure, write_summary
+    from benchmarks.order.summary import draw_figure, read_runs, write_summary
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
@@ -229,6 +229,8 @@ def main() -> None:
     failed = work_off(runs, out, arguments.workers, run)
     for name in failed:
         print(f"failed: {name}, see {out / 'logs' / (name + '.txt')}")
+    if not read_runs(out, seeds)["planned"]:
+        sys.exit("no summary: no seed has the runs of all arms")
     text = write_summary(out, seeds)
     (out / "summary.md").write_text(text)
     draw_figure(out, seeds, out / "order.png")

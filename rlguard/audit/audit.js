@@ -58,7 +58,7 @@ function span(values, pad = 0.06) {
   return [low - room, high + room];
 }
 
-function textTicks([low, high], wanted, text) {
+function textTicks([low, high], wanted, text = (value) => String(value).replace("-", "−")) {
   return ticks(low, high, wanted).map((value) => [value, text(value)]);
 }
 
@@ -132,7 +132,7 @@ function showCoverage() {
     if (!curve.length) return;
     const most = Math.log2(curve[curve.length - 1].k), [low, high] = domain(curve.flatMap((point) => [point.before, point.after]));
     const x = { span: [-0.15, most + 0.15], title: "rollouts a question, k", ticks: curve.map(({ k }) => [Math.log2(k), String(k)]) };
-    const y = { span: [low, high], title: "pass@k", ticks: textTicks([low, high], 5, String) };
+    const y = { span: [low, high], title: "pass@k", ticks: textTicks([low, high], 5) };
     const said = curve.map((point) => `k ${point.k}: ${show(point.before)} before, ${show(point.after)} after`).join("; ");
     frame(box, 300, `pass@k of both models. ${said}.`, x, y, (px, py, edges) => [
       crossing !== null && [svg("line", { class: "cursor", x1: px(Math.log2(crossing)), x2: px(Math.log2(crossing)), y1: edges.top, y2: edges.bottom }),
@@ -164,7 +164,7 @@ function trendChart(rows, steps) {
     const all = known.flatMap(([, row]) => [row.before, ...bounds(row)]);
     const x = { span: [-0.4, models.length - 0.6], ticks: [...new Set([0, models.length - 1])].map((i) => [i, steps[i]]) };
     const y = { span: span(all) };
-    y.ticks = textTicks(y.span, 4, String);
+    y.ticks = textTicks(y.span, 4);
     frame(box, 132, `${first.label}: ${first.texts.before} before; ${words}.`, x, y, (px, py, edges) => [
       svg("line", { class: "before", x1: edges.left, x2: edges.right, y1: py(known[0][1].before), y2: py(known[0][1].before) }),
       svg("path", { class: "path", d: "M" + known.map(([i, row]) => `${px(i)},${py(row.after)}`).join("L") }),

@@ -154,7 +154,8 @@ def _render_part(part: Part) -> str:
     lead = f"<p><strong>{escape(part.figure)}</strong> <span>{escape(part.sentence)}</span></p>"
     lines, rest = (_render_lines(lines, "verdict") for lines in (part.lines[:SPOKEN], part.lines[SPOKEN:]))
     more = f"<details><summary>{len(part.lines) - SPOKEN} more</summary>{rest}</details>" if rest else ""
-    return f'<div class="part {_KINDS[part.verdict]}">{lead}{lines}{more}</div>'
+    kind = "held" if part.verdict == "lost" and not part.lines else _KINDS[part.verdict]
+    return f'<div class="part {kind}">{lead}{lines}{more}</div>'
 
 
 def _render_lines(lines: list[Line], kind: str) -> str:

@@ -19,6 +19,9 @@ UNKNOWN_DISTANCES = "it is not known how far the domains are from what was train
 NAMED = 8
 """Figures that are kept, or cannot be told, which a sentence names; the rest it counts."""
 
+LUCK = 0.05
+"""Probability of a question's turn by luck alone, under which it is said to be unlikely."""
+
 
 def show(value: float | None, places: int = 2, signed: bool = False) -> str:
     """A number with a real minus; a dash where there is none.
@@ -88,10 +91,11 @@ def say_verdict(comparison: Record, settings: Record) -> list[Part]:
 def _say_each(rows: Sequence[Record], settings: Record) -> list[Line]:
     """The rows by group, in each accuracy first, over all domains before one, then the largest by their tolerance."""
 
-    def place(row: Record) -> tuple[int, bool, bool, float]:
+    def place(row: Record) -> tuple[int, bool, bool, bool, float]:
         group = GROUPS.index(row["group"]) if row["group"] in GROUPS else len(GROUPS)
         size = abs(row["change"]) / (row["tolerance"] or 1.0)
-        return group, row["name"] != "accuracy", row["domain"] != "all", -size
+        name = row["name"]
+        return group, not name.startswith("accuracy"), row["domain"] != "all", name != "accuracy", -size
 
     return [say_change(row, settings) for row in sorted(rows, key=place)]
 
@@ -171,10 +175,12 @@ def say_crossing(comparison: Record) -> str:
 def say_turned(comparison: Record) -> str:
     """How many questions only one of the models ever solved."""
     solved, lost = (comparison.get(name) or [] for name in ("newly_solved", "lost"))
-    return (
+    sure = [sum(change["probability"] < LUCK for change in changes) for changes in (lost, solved)]
+    told = (
         f"{len(lost)} {plural(len(lost), 'question')} solved before and never after; "
         f"{len(solved)} never before and solved after."
     )
+    return told + (f" Luck alone is unlikely (under {LUCK:.0%}) in {sure[0]} and {sure[1]}." if lost or solved else "")
 
 
 def say_unmeasured(record: Record) -> list[Line]:

@@ -117,7 +117,8 @@ class Plan:
             f"Expected loss of accuracy, summed over domains: {self.loss:+.3f}; reversed {self.reversed_loss:+.3f}, "
             f"random {self.average_loss:+.3f}, {' > '.join(self.alternative)} {self.alternative_loss:+.3f}."
         )
-        lines.append(f"Expected backward transfer, a domain: {self.backward_transfer:+.3f}.")
+        helps = " Below 0 a loss is a gain: the domains help each other." if self.loss < 0 else ""
+        lines.append(f"Expected backward transfer, a domain: {self.backward_transfer:+.3f}.{helps}")
         if self.trainings == 1:
             lines.append("One training a domain: how much chance there is in a training is not known and not counted.")
         if not self.exact:
