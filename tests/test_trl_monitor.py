@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -140,6 +142,25 @@ def test_rows_of_others_wait_for_the_step_they_belong_to(tmp_path):
     other = SimpleNamespace(global_step=2, is_world_process_zero=False, stateful_callbacks={})
     callback.on_log(None, other, None, logs={"loss": 1.0, "entropy": 0.5})
     assert len(read_figures(tmp_path / FIGURES)) == 1
+
+
+def train_rank(rank, port, folder):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    callback = MonitorCallback(ALWAYS, halt="critical", canary=canary(every=1), show=False)
+    trainer = train(GuardedGRPOTrainer, folder, callback, config={"per_device_train_batch_size": 4})
+    torch.save([trainer.state.global_step, len(callback.events), callback.faults], f"{folder}/{rank}.pt")
+
+
+def test_two_ranks_stop_together_and_one_of_them_writes(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.spawn(train_rank, (port, str(tmp_path)), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert (first, second) == ([2, 2, 0], [2, 0, 0])  # the canary's reference, and the alarm
+    assert [step for step, _ in read_figures(tmp_path / FIGURES)] == [1, 2]
 
 
 def test_settings_are_checked():
