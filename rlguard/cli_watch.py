@@ -16,7 +16,7 @@ from rlguard.types import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rlguard.monitor import Event
+    from rlguard.monitor_events import Event
 
 
 RECENT = 50

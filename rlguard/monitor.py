@@ -25,16 +25,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rlguard.monitor_change import CLIP, LEAST, Reference, summarise
+from rlguard.monitor_events import SEVERITIES, Event, Rule, Severity, describe
 from rlguard.monitor_watches import WATCHES, Watch
 from rlguard.types import InputError
 
-Severity = Literal["critical", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
-Rule = Literal["change", "state", "reference"]
 Alarms = dict[Severity, tuple[Rule, float]]
 """How severe -> by which rule, and the bound that is passed."""
 
@@ -61,42 +59,6 @@ class MonitorConfig:
         for name, least in (("steps", 1), ("figures", 1), ("reference", LEAST), ("cooldown", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"MonitorConfig.{name}: expected at least {least}, got {getattr(self, name)!r}")
-
-
-@dataclass(frozen=True)
-class Event:
-    """What the monitor says."""
-
-    step: int
-    severity: Severity
-    figure: str
-    rule: Rule
-    value: float
-    """Mean of the figure's last steps."""
-    reference: float | None
-    """What it was in the run's first steps, or before; None where that is not known yet."""
-    bound: float
-    """What is still healthy."""
-    message: str
-
-    def __str__(self) -> str:
-        return f"step {self.step}: {self.severity}: {self.message}"
-
-    def to_row(self) -> dict[str, Any]:
-        """A line of `events.jsonl`."""
-        return asdict(self)
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Event:
-        """From such a line; fields that are not known are left aside.
-
-        Raises:
-            InputError: If a field is missing, or the severity is none.
-        """
-        names = [item.name for item in fields(cls)]
-        if any(name not in row for name in names) or row["severity"] not in SEVERITIES:
-            raise InputError(f"expected an event with {', '.join(names)}, got {dict(row)!r:.200}")
-        return cls(**{name: row[name] for name in names})
 
 
 @dataclass
@@ -206,13 +168,13 @@ class Monitor:
             if not self._is_quiet(track, severity):
                 track.said[severity] = self.step
                 said[severity] = alarms[severity]
-        mean, before = sum(track.last) / len(track.last), None if base is None else watch.from_scale(base.mean)
-        return [
-            Event(
-                self.step, name, figure, rule, mean, before, bound, describe(watch, figure, rule, mean, before, bound)
-            )
-            for name, (rule, bound) in said.items()
-        ]
+        before = None if base is None else watch.from_scale(base.mean)
+        events = []
+        for name, (rule, bound) in said.items():
+            mean = _mean(track.last, watch.window if rule == "state" else LEAST)
+            message = describe(watch, figure, rule, mean, before, bound)
+            events.append(Event(self.step, name, figure, rule, mean, before, bound, message))
+        return events
 
     def _begin(self, watch: Watch, figure: str) -> Track:
         """A new figure, which was 0 in the steps in which it might have been named."""
@@ -280,18 +242,14 @@ class Monitor:
 def _hold(watch: Watch, last: list[float]) -> Alarms:
     """Which limits the mean of the last steps is beyond."""
     found: Alarms = {}
-    if len(last) >= watch.window:
-        mean = sum(last[-watch.window :]) / watch.window
+    if len(last) >= min(watch.window, LEAST):
+        mean = _mean(last, watch.window)
         for severity, limit in zip(SEVERITIES, reversed(watch.limit), strict=False):
             if limit is not None and (mean > limit if watch.rises else mean < limit):
                 found[severity] = "state", limit
     return found
 
 
-def describe(watch: Watch, figure: str, rule: Rule, value: float, before: float | None, bound: float) -> str:
-    """An event in words."""
-    if rule == "reference":
-        return f"{figure}: the reference is {before:.3g}, healthy {'up' if watch.rises else 'down'} to {bound:.3g}"
-    if rule == "state":
-        return f"{figure} stands at {value:.3g}, {'above' if watch.rises else 'below'} {bound:.3g}"
-    return f"{figure} {'rose' if watch.rises else 'fell'} to {value:.3g} from {before:.3g}, past {bound:.3g}"
+def _mean(last: list[float], steps: int) -> float:
+    recent = last[-steps:]
+    return sum(recent) / len(recent)

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlguard.monitor import Event, Monitor
+from rlguard.monitor import Monitor
+from rlguard.monitor_events import Event
 from rlguard.segments import cut_tail
 from rlguard.types import InputError
 
@@ -60,17 +61,21 @@ class Journal:
         """As `Monitor.see`, and writes down the figures that are watched and what was said of them."""
         found = self.monitor.read(figures)
         events = self.monitor.see(step, found)
+        self.write(step, found, events)
+        return events
+
+    def write(self, step: int, figures: Mapping[str, float], events: Sequence[Event]) -> None:
+        """Adds a step to the files."""
         if not self._begun:
             self.folder.mkdir(parents=True, exist_ok=True)
             for path in (self.folder / FIGURES, self.folder / EVENTS):
                 if path.exists():
                     path.replace(path.with_name(path.name + ".old"))
             self._begun = True
-        if found:
-            _append(self.folder / FIGURES, [{"step": step} | found])
+        if figures:
+            _append(self.folder / FIGURES, [{"step": step, **figures}])
         if events:
             _append(self.folder / EVENTS, [event.to_row() for event in events])
-        return events
 
 
 def read_figures(path: str | Path) -> Rows:

@@ -28,8 +28,8 @@ class Watch:
     """Changes are shares of the reference, not differences."""
     limit: tuple[float | None, float | None] = (None, None)
     """State beyond which it is a warning, or critical, whatever it was before."""
-    window: int = 4
-    """Steps whose mean is held against `limit`."""
+    window: int = 16
+    """Last steps whose mean is held against `limit`; before there are so many, all, and at least 4."""
     noise: float = 0.02
     """Least standard deviation from step to step that is believed; of the logarithm where `relative`."""
     beside: str = ""
@@ -83,7 +83,7 @@ WATCHES = (
     Watch("lucky_share", ("rlguard/lucky_share",), True, 0.15, 0.4, limit=(0.5, 0.8), noise=0.05),
     Watch("chance_rate", ("rlguard/chance_rate",), True, 0.3, 0.6, noise=0.05),
     Watch("unsolved_groups", ("rlguard/unsolved_groups",), True, 0.3, limit=(0.7, None), noise=0.05),
-    Watch("flat_groups", ("rlguard/flat_groups", "frac_reward_zero_std"), True, limit=(0.98, None), window=16),
+    Watch("flat_groups", ("rlguard/flat_groups", "frac_reward_zero_std"), True, limit=(0.98, None)),
     Watch("entropy", ("entropy", "actor/entropy"), False, 0.9, 0.98, relative=True, noise=0.1),
     Watch("canary", ("canary/accuracy", "audit/all/accuracy"), False, 0.05, 0.15, noise=0.005),
 )

@@ -106,8 +106,8 @@ def test_warner_compares_with_before_training():
         warner.see(*rollouts(["mix"], bare=5, seed=seed))
         warned = warner.warn({})
     assert {"skipped_computation", "findings"} <= set(warned)
-    assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 0.9})  # (3 · 0.3 + 0.9) / 4
-    assert "lucky_share" in warner.warn({"rlguard/lucky_share": 0.9})
+    assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 1.0})  # (4 · 0.3 + 1.0) / 5
+    assert "lucky_share" in warner.warn({"rlguard/lucky_share": 1.0})
 
 
 def test_warner_knows_one_answer_for_all():

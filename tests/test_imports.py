@@ -20,6 +20,7 @@ LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"advantage", "chance", "sequential", "evidence"},
     {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
     {"monitor_watches", "monitor_change"},
+    {"monitor_events"},
     {"monitor"},
     {"monitor_files", "monitor_view"},
     {"sampling", "tracker", "engines", "config", "reading"},

@@ -24,7 +24,8 @@ from rlguard.audit.in_training import Questions
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
 from rlguard.integrations.trl_audit import check_weights
-from rlguard.monitor import SEVERITIES, Event, Monitor, MonitorConfig
+from rlguard.monitor import Monitor, MonitorConfig
+from rlguard.monitor_events import SEVERITIES, Event
 from rlguard.monitor_files import Journal
 from rlguard.types import InputError, Sampling, Verifier, make_prompt_id
 from rlguard.verifiers import pick_verifier
@@ -171,8 +172,9 @@ class MonitorCallback(TrainerCallback):
         if "loss" not in logs or state.global_step <= self.monitor.step:  # another callback's row, or an evaluation's
             return False
         figures, self._waiting = self._waiting, {}
-        events = self._journal.see(state.global_step, figures)
+        events = self.monitor.see(state.global_step, figures)
         self.events += events
+        self._try(self._journal.write, state.global_step, figures, events)
         state.stateful_callbacks[STATE] = {"args": {}, "attributes": self.monitor.state_dict()}
         if self._show:
             self._print(state.global_step, figures, events)
@@ -180,7 +182,10 @@ class MonitorCallback(TrainerCallback):
             for event in events:
                 self._try(self.on_event, event)
         severe = SEVERITIES[: SEVERITIES.index(self.halt) + 1] if self.halt else ()
-        return any(event.severity in severe for event in events)
+        reasons = [event for event in events if event.severity in severe]
+        if reasons:
+            logger.warning("rlguard: training ends: %s", reasons[0])
+        return bool(reasons)
 
     def _print(self, step: int, figures: Mapping[str, float], events: Sequence[Event]) -> None:
         from rich.console import Console
@@ -204,7 +209,8 @@ class MonitorCallback(TrainerCallback):
         if self._pool is None:
             verifier = canary.verifier
             self._pool = VerifierPool(pick_verifier(verifier) if isinstance(verifier, str) else verifier)
-        first = "canary" not in self.monitor.tracks
+        track = self.monitor.tracks.get("canary")
+        first = track is None or track.reference is None or not track.reference.known
         rates = canary.ask(model, tokenizer, self._pool, FIRST if first else 1)
         rates = rates[np.isfinite(rates)]
         if not len(rates):

@@ -1,0 +1,234 @@
+"""The monitor: what it compares, when it speaks, what it keeps quiet about."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from rlguard.monitor import Monitor, MonitorConfig
+from rlguard.monitor_change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED, Reference, summarise
+from rlguard.monitor_events import Event
+from rlguard.monitor_watches import WATCHES, Watch
+from rlguard.types import InputError
+
+ONE = MonitorConfig(watches=(Watch("share", ("theirs",), True, 0.1, 0.3),), figures=1)
+
+
+def run(values, config=ONE, figure="share"):
+    monitor = Monitor(config)
+    return monitor, [event for step, value in enumerate(values) for event in monitor.see(step, {figure: value})]
+
+
+def alarms(events):
+    return [(event.step, event.severity, event.figure) for event in events if event.severity != "note"]
+
+
+def noise(count, seed=0, mean=0.2, sd=0.02):
+    return (mean + sd * np.random.default_rng(seed).standard_normal(count)).tolist()
+
+
+def test_a_rise_beyond_what_is_allowed_is_said_once_and_soon():
+    _, events = run(noise(80) + noise(30, 1, mean=0.4))
+    (step, severity, figure), *more = alarms(events)
+    assert (severity, figure, more) == ("warning", "share", [])
+    assert 80 < step < 95
+
+
+def test_what_is_allowed_is_no_alarm_and_the_good_direction_never_is():
+    assert not alarms(run(noise(80) + noise(300, 1, mean=0.28))[1])
+    assert not alarms(run(noise(80, mean=0.6) + noise(300, 1, mean=0.1))[1])
+
+
+def test_critical_goes_before_warning_and_through_its_quiet():
+    _, events = run(noise(80) + noise(20, 1, mean=0.4) + noise(20, 2, mean=0.9))
+    said = alarms(events)
+    assert [severity for _, severity, _ in said] == ["warning", "critical"]
+    assert said[1][0] < 110
+    _, events = run(noise(80) + noise(30, 1, mean=0.9))
+    assert [severity for _, severity, _ in alarms(events)][:1] == ["critical"]
+
+
+def test_the_most_severe_of_a_step_comes_first():
+    watches = (Watch("a", (), True, limit=(0.5, None)), Watch("b", (), True, limit=(0.5, 0.8)))
+    monitor = Monitor(MonitorConfig(watches=watches))
+    told = [monitor.see(step, {"a": 1.0, "b": 1.0}) for step in range(4)]
+    assert [(event.figure, event.severity) for event in told[3]] == [("b", "critical"), ("a", "warning")]
+    assert told[:3] == [[], [], []]
+
+
+def test_cool_down_then_said_again_while_it_stands():
+    config = MonitorConfig(watches=(Watch("share", (), True, limit=(0.5, None)),), cooldown=10)
+    monitor, events = run([0.9] * 30, config)
+    assert [event.step for event in events] == [3, 14, 25]
+    assert monitor.standing == {"share": "warning"}
+    for step in range(30, 38):
+        assert monitor.standing
+        monitor.see(step, {"share": 0.0})
+    assert monitor.standing == {}  # the mean of the last 16 is back
+
+
+def test_an_alarm_ends_soon_after_its_cause():
+    monitor, _ = run(noise(80) + noise(400, 1, mean=0.9) + noise(40, 2))
+    assert monitor.standing == {}
+
+
+def test_one_outlier_is_no_alarm_and_spoils_no_reference():
+    values = noise(200)
+    values[10], values[120] = 50.0, 50.0
+    assert not alarms(run(values)[1])
+    values += noise(30, 1, mean=0.5)
+    assert alarms(run(values)[1])
+
+
+def test_the_reference_is_the_first_half_up_to_a_number_of_steps():
+    monitor, events = run([float(step) for step in range(20)], MonitorConfig(watches=(Watch("share", (), False, 0.1),)))
+    assert monitor.references["share"] == pytest.approx(np.mean(range(9)))
+    assert events == []
+    config = MonitorConfig(watches=(Watch("share", (), True, 0.1),), reference=8)
+    monitor, events = run([0.1] * 100, config)
+    assert [(event.step, event.severity, event.rule) for event in events] == [(16, "note", "reference")]
+    assert (events[0].reference, events[0].bound) == (pytest.approx(0.1), pytest.approx(0.2))
+
+
+def slow(values, least_sd, change, most):
+    """Every step's height, straight from the formula."""
+    heights, height = [], 0.0
+    for step, value in enumerate(values):
+        count = min(32, step // 2)
+        if count >= LEAST:
+            first = sorted(values[:count])
+            low, high = np.quantile(first, [1 / 8, 7 / 8], method="nearest")
+            drawn = [min(max(one, low), high) for one in first]
+            sd = max(least_sd, WINSORISED * float(np.std(drawn, ddof=1)))
+            excess = (value - sum(drawn) / count - change) / sd
+            height = min(max(0.0, height + min(excess, CLIP) - SLACK - ESTIMATED / count**0.5), most + CLIP)
+        heights.append(height)
+    return heights
+
+
+def test_heights_agree_with_the_formula():
+    values = noise(90) + noise(30, 3, mean=0.35)
+    most = Reference(0, 1, 32).threshold(0.01, 1000)
+    expected = slow(values, 0.02, 0.1, most)
+    monitor = Monitor(ONE)
+    for step, value in enumerate(values):
+        monitor.see(step, {"share": value})
+        assert monitor.tracks["share"].heights.get("warning", 0.0) == pytest.approx(expected[step])
+    assert max(expected) > most
+
+
+def test_the_simulation_of_the_threshold_is_of_the_same_statistic():
+    from benchmarks.monitor.heights import find_heights
+
+    values = np.random.default_rng(1000).standard_normal((120, 3)) + np.linspace(0, 4, 120)[:, None]
+    assert find_heights(values) == pytest.approx([max(slow(v.tolist(), 1e-9, 0.0, np.inf)) for v in values.T])
+
+
+def test_rarer_alarms_need_more_and_rarely_seen_figures_less():
+    base = Reference(0, 1, 32)
+    assert base.threshold(0.001, 1000) > base.threshold(0.01, 1000) > base.threshold(0.01, 100)
+    monitor = Monitor()
+    monitor.refer("canary", 0.8, 0.02, 4)
+    for step in range(1, 400):
+        row = {"length": 10.0} | ({"canary": 0.4} if step % 50 == 0 else {})
+        if any(event.severity == "critical" for event in monitor.see(step, row)):
+            break
+    assert step == 100  # at its second look
+
+
+def test_a_reference_from_before_the_run_counts_at_once():
+    config = MonitorConfig(watches=(Watch("length", (), False, 0.3, 0.5, relative=True),))
+    monitor = Monitor(config)
+    monitor.refer("length", 100.0, 5.0, 4)
+    events = [event for step in range(6) for event in monitor.see(step, {"length": 20.0})]
+    assert [event.severity for event in events] == ["note", "critical"]
+    assert events[0].reference == pytest.approx(100) and events[1].bound == pytest.approx(50)  # noqa: PT018
+    for bad in ((float("nan"), 1.0, 4), (1.0, -1.0, 4), (1.0, 1.0, 0)):
+        with pytest.raises(InputError, match="length: expected a finite mean"):
+            monitor.refer("length", *bad)
+    with pytest.raises(InputError, match="expected one of length, got 'width'"):
+        monitor.refer("width", 1.0, 1.0, 1)
+
+
+def test_names_of_trainers_and_kinds_of_findings():
+    monitor = Monitor()
+    logs = {
+        "completions/mean_length": 30, "frac_reward_zero_std": 0.5, "rlguard/flat_groups": 0.25, "entropy": "0.5",
+        "rlguard/findings/loop": 0.125, "loss": 1.0, "actor/entropy": 0.9, "rlguard/lucky_share": float("nan"),
+        "rlguard/chance_rate": None, "reward": [1],
+    }  # fmt: skip
+    expected = {"length": 30.0, "flat_groups": 0.25, "entropy": 0.5, "findings/loop": 0.125}
+    assert monitor.read(logs) == expected
+    assert monitor.read({"length": 1.0} | logs)["length"] == 1.0
+
+
+def test_a_kind_of_finding_that_was_never_seen_was_0_before():
+    monitor = Monitor()
+    events = []
+    for step in range(120):
+        late = {"rlguard/findings/loop": 0.6} if step >= 90 and step % 10 else {}
+        events += monitor.see(step, {"rlguard/flagged_share": 0.1} | late)
+    first = next(event for event in events if event.figure == "findings/loop" and event.severity != "note")
+    assert 90 < first.step < 100
+    assert first.reference == 0.0
+    assert monitor.tracks["findings/loop"].seen == 120
+
+
+def test_steps_go_forward_and_bad_settings_are_named():
+    monitor, _ = run([0.1])
+    with pytest.raises(InputError, match="expected one after 0, got 0"):
+        monitor.see(0, {"share": 0.1})
+    for name, bad in (("false_alarm", 0.0), ("steps", 0), ("reference", 3), ("cooldown", -1)):
+        with pytest.raises(InputError, match=f"MonitorConfig.{name}: expected"):
+            MonitorConfig(**{name: bad})
+    with pytest.raises(InputError, match="'length': critical: expected a change in"):
+        Watch("length", (), False, 0.3, 1.0, relative=True)
+
+
+@pytest.mark.parametrize("cut", [5, 20, 70, 100])
+def test_a_resumed_monitor_goes_on_as_if_nothing_had_been(cut):
+    values = noise(80) + noise(30, 1, mean=0.5)
+    whole, events = run(values)
+    first, told = run(values[:cut])
+    second = Monitor(ONE)
+    second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+    for step in range(cut, len(values)):
+        told += second.see(step, {"share": values[step]})
+    assert told == events
+    assert second.state_dict() == whole.state_dict()
+
+
+def test_events_and_their_rows():
+    _, events = run(noise(80) + noise(30, 1, mean=0.5))
+    for event in events:
+        assert Event.from_row(json.loads(json.dumps(event.to_row())) | {"later": 1}) == event
+    with pytest.raises(InputError, match="expected an event with step, severity"):
+        Event.from_row({"step": 1})
+    with pytest.raises(InputError, match="expected an event with"):
+        Event.from_row(events[0].to_row() | {"severity": "loud"})
+
+
+def test_summarise_knows_the_spread_of_normal_values():
+    spreads = [summarise(noise(32, seed, sd=1.0), 0.01).sd for seed in range(1000, 1400)]
+    assert np.mean(spreads) == pytest.approx(1.0, abs=0.03)
+    assert summarise([0.0] * 8, 0.05).sd == 0.05
+
+
+def test_healthy_runs_are_left_alone():
+    """200 simulated runs are counted by benchmarks/monitor/false_alarms.py; a few here."""
+    from benchmarks.monitor.false_alarms import listen
+    from benchmarks.monitor.simulate import harms, simulate
+
+    for seed in range(2000, 2004):
+        assert listen(simulate(seed, 150), MonitorConfig()) == []
+    for harm in harms(100, 1):
+        seen = listen(simulate(2000, 300, harm=harm), MonitorConfig())
+        assert {event.figure for event in seen} == {harm.figure}
+        assert min(event.step for event in seen) >= 100
+
+
+def test_every_watch_has_a_rule():
+    assert len({watch.figure for watch in WATCHES}) == len(WATCHES)
+    assert all(watch.warning is not None or watch.limit != (None, None) for watch in WATCHES)
