@@ -2,7 +2,8 @@
 
     python benchmarks/efficacy/plot.py --out out/efficacy --seeds 1 2 3 4 5 --figure docs/efficacy.png
 
-Lines are means over seeds, bands their 95% bootstrap intervals. Only what all arms shown have run enters a comparison.
+Lines are means over seeds, bands their 95% bootstrap intervals. An arm that has run fewer seeds than others is
+left out of the comparison of mixes.
 """
 
 from __future__ import annotations
@@ -53,15 +54,6 @@ def average(rows: Sequence[Row], measure: Callable[[Row], float]) -> tuple[float
     return mean, *((mean, mean) if np.isnan(low) else (low, high))
 
 
-def keep_common(rows: Sequence[Row]) -> list[Row]:
-    """The rows of those kinds, shares and seeds that every arm among them has; all where there are none."""
-    runs: dict[str, set] = {}
-    for row in rows:
-        runs.setdefault(row["arm"], set()).add((row["kind"], row["share"], row["seed"]))
-    common = set.intersection(*runs.values()) if runs else set()
-    return [row for row in rows if not common or (row["kind"], row["share"], row["seed"]) in common]
-
-
 def follow(rows: Sequence[Row]) -> Points:
     """Share of the prior skills that is kept, over the steps. A run that trained on nothing stays as it was."""
     steps = sorted({point["step"] for row in rows for point in row["curve"]} | {row["steps"] for row in rows})
@@ -89,25 +81,31 @@ def draw_line(axes: Any, points: Points, arm: str, marked: bool = False) -> None
 
 
 def draw_rare(axes: Any, rows: Sequence[Row]) -> None:
-    """Computed pass@1 on rare but valid problems, after training on mixes with them; dashed before."""
-    chosen = keep_common([r for r in rows if r["kind"] == "rare_valid" and r["share"] == 1 and r["arm"] in STYLES])
-    arms = [arm for arm in STYLES if any(row["arm"] == arm for row in chosen)]
-    for place, arm in enumerate(arms):
-        mean, low, high = average([row for row in chosen if row["arm"] == arm], RARE[1])
-        axes.errorbar([place], [mean], [[mean - low], [high - mean]], color=STYLES[arm][0], fmt=STYLES[arm][1], ms=7)
-    before = average(chosen, lambda row: row["before"]["rare_valid"]["computed_pass@1"])[0]
-    axes.axhline(before, color="0.4", ls="--", lw=1)
-    axes.annotate("before", (len(arms) - 0.5, before), (0, 3), textcoords="offset points", ha="right", color="0.4")
-    axes.set_xticks(range(len(arms)), [STYLES[arm][2].replace(", ", ",\n") for arm in arms])
-    axes.set_xlim(-0.6, len(arms) - 0.4)
-    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
+    """Computed pass@1 after training on nothing but rare but valid problems, by family; a line where it was before."""
+    chosen = [row for row in rows if (row["kind"], row["share"]) == ("rare_valid", 1.0) and row["arm"] in STYLES]
+    families = [family for family in ("sums", "strings", "logic") if any(row["family"] == family for row in chosen)]
+    for place, family in enumerate(families):
+        own = [row for row in chosen if row["family"] == family]
+        before = average(own, lambda row: row["before"]["rare_valid"]["computed_pass@1"])[0]
+        axes.hlines(before, place - 0.4, place + 0.4, color="0.4", ls="--", lw=1)
+        axes.annotate("before", (place + 0.4, before), (0, 2), textcoords="offset points", ha="right", color="0.4")
+        arms = [arm for arm in STYLES if any(row["arm"] == arm for row in own)]
+        for arm, x in zip(arms, np.linspace(place - 0.25, place + 0.25, len(arms)), strict=True):
+            mean, low, high = average([row for row in own if row["arm"] == arm], RARE[1])
+            axes.errorbar([x], [mean], [[mean - low], [high - mean]], color=STYLES[arm][0], fmt=STYLES[arm][1], ms=6)
+    axes.set_xticks(range(len(families)), families)
+    axes.set_ylim(-0.03, 1.05)
     axes.set_title("Trained on rare but valid problems")
     axes.set_ylabel("solved step by step, pass@1")
     axes.yaxis.set_major_formatter(PERCENT)
 
 
-def draw_figure(rows: Sequence[Row], path: Path) -> None:
-    """Kept skills over steps for each kind at 100%; below, over the share of unlearnable, and the rare but valid."""
+def draw_figure(rows: Sequence[Row], path: Path, family: str = "sums") -> None:
+    """Kept skills over steps for each kind at 100%; below, over the share of unlearnable, and the rare but valid.
+
+    The last panel shows all families, the others one.
+    """
+    everything, rows = rows, [row for row in rows if row["family"] == family]
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10})
     figure = plt.figure(figsize=(9, 5.6), layout="constrained")
     kinds = [kind for kind in KINDS if any((row["kind"], row["share"]) == (kind, 1.0) for row in rows)] or KINDS[:1]
@@ -139,7 +137,7 @@ def draw_figure(rows: Sequence[Row], path: Path) -> None:
     axes.set_ylabel("prior skills kept")
     axes.set_ylim(0, 1.25)
     axes.yaxis.set_major_formatter(PERCENT)
-    draw_rare(figure.add_subplot(grid[1, 3:]), rows)
+    draw_rare(figure.add_subplot(grid[1, 3:]), everything)
     names = {name: line for part in figure.axes for line, name in zip(*part.get_legend_handles_labels(), strict=True)}
     figure.legend(names.values(), names.keys(), loc="outside lower center", ncols=4, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,10 +152,7 @@ def main() -> None:
     parser.add_argument("--family", default="sums")
     parser.add_argument("--figure", type=Path, default=Path("docs/efficacy.png"))
     arguments = parser.parse_args()
-    rows = [row for row in read_runs(arguments.out, arguments.seeds) if row["family"] == arguments.family]
-    if not rows:
-        sys.exit(f"{arguments.out / 'runs'}: no runs of {arguments.family} and seeds {arguments.seeds}")
-    draw_figure(rows, arguments.figure)
+    draw_figure(read_runs(arguments.out, arguments.seeds), arguments.figure, arguments.family)
 
 
 if __name__ == "__main__":
