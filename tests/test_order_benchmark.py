@@ -82,7 +82,7 @@ def fake_transfer():
 def fake_runs(out, seeds):
     write_transfer(fake_transfer(), out / "transfer.json")
     (out / "runs").mkdir()
-    runs = list_runs(fake_transfer(), plan_order(fake_transfer()), seeds)
+    runs = list_runs(plan_order(fake_transfer()), seeds)
     for run in runs:
         bonus = 0.1 * (run.arm == "planned") + 0.01 * run.seed
         accuracy = [[0.4] * 4, [0.5] * 4, [0.6] * 4, [0.6] * 4, [0.5 + bonus] * 4]

@@ -38,8 +38,7 @@ from rlguard.order.transfer import Transfer, read_transfer, write_json, write_tr
 from rlguard.types import InputError, Problem
 
 OUT = Path("out/order")
-ARMS = ("planned", "joint", "reversed", "random", "structured")
-"""`structured` is by change of entropy alone, the most lowered first: the rule of Omni-Thinker (arXiv 2507.14783)."""
+ARMS = ("planned", "joint", "reversed", "random")
 SEEDS = (1, 2, 3, 4, 5, 6, 7, 8)
 PROBE_SEED = 1000
 QUESTIONS = 192
@@ -104,13 +103,13 @@ def make_questions(count: int, seed: int) -> list[Problem]:
     return _read(found)
 
 
-def list_runs(transfer: Transfer, plan: Plan, seeds: Sequence[int]) -> list[Run]:
+def list_runs(plan: Plan, seeds: Sequence[int]) -> list[Run]:
     """All runs, whole comparisons first."""
-    runs, structured = [], tuple(transfer.domains[place] for place in transfer.entropy_change_D.argsort())
+    runs: list[Run] = []
     for seed in seeds:
         shuffled = list(DOMAINS)
         random.Random(f"order {seed}").shuffle(shuffled)
-        orders = {"reversed": plan.order[::-1], "random": tuple(shuffled), "structured": structured}
+        orders = {"reversed": plan.order[::-1], "random": tuple(shuffled)}
         runs += [Run(arm, seed, orders.get(arm, plan.order)) for arm in ARMS]
     return runs
 
@@ -220,7 +219,7 @@ def main() -> None:
     transfer = find_transfer(out)
     plan = plan_order(transfer)
     write_json(plan.to_record(), out / "order.json")
-    runs = list_runs(transfer, plan, seeds)
+    runs = list_runs(plan, seeds)
     check_rows(runs, out)
     if not all((out / "runs" / f"{todo.name}.json").exists() for todo in runs):
         from benchmarks.order.build import build_model

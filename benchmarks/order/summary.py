@@ -21,7 +21,6 @@ COLOURS = {
     "joint": "#999999",
     "reversed": "#D55E00",
     "random": "#E69F00",
-    "structured": "#009E73",
 }
 
 
@@ -80,7 +79,6 @@ def write_summary(out: Path, seeds: Sequence[int]) -> str:
         *(f"| {name} | " + " | ".join(_cell(_differences(arms, arm, m), True) for arm in arms if arm != "planned")
           + " |" for name, m in measures.items()),
         "", "Random orders: " + "; ".join(f"{row['seed']}: {' > '.join(row['order'])}" for row in arms["random"]) + ".",
-        f"By change of entropy: {' > '.join(arms['structured'][0]['order'])}." if used else "",
         "Spearman correlation of what the matrix promises for an order and what its run did, over all runs in stages: "
         f"backward transfer {correlate(arms, transfer, transfer_back):.2f}, final accuracy "
         f"{correlate(arms, transfer, final):.2f}.",
