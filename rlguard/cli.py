@@ -1,6 +1,6 @@
 """The command line: `rlguard estimate | filter | scan | truncate | audit | order | report`.
 
-Exit codes: 0 done, 1 findings at or over `--fail-on` or a loss in an audit, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 findings or alarms at or over `--fail-on` or a loss in an audit, 2 bad input, 130 interrupted.
 """
 
 from __future__ import annotations

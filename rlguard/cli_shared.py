@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="The guard around RLVR training: pass rates, filtered data, shortcuts found, one page to read.",
-    epilog="Exit codes: 0 done, 1 findings at or over --fail-on or a loss in an audit, 2 bad input.",
+    epilog="Exit codes: 0 done, 1 findings or alarms at or over --fail-on or a loss in an audit, 2 bad input.",
 )
 console, errors = Console(), Console(stderr=True)
 

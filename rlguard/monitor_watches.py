@@ -78,8 +78,8 @@ class Watch:
 
 WATCHES = (
     Watch("length", ("completions/mean_length", "response_length/mean"), False, 0.3, 0.5, relative=True, noise=0.05),
-    Watch("findings", ("rlguard/flagged_share",), True, 0.1, 0.4),
-    Watch("findings/*", ("rlguard/findings/*",), True, 0.15, 0.4, beside="findings"),
+    Watch("findings", ("rlguard/flagged_share",), True, 0.1, 0.4, noise=0.04),
+    Watch("findings/*", ("rlguard/findings/*",), True, 0.15, 0.4, noise=0.04, beside="findings"),
     Watch("lucky_share", ("rlguard/lucky_share",), True, 0.15, 0.4, limit=(0.5, 0.8), noise=0.05),
     Watch("chance_rate", ("rlguard/chance_rate",), True, 0.3, 0.6, noise=0.05),
     Watch("unsolved_groups", ("rlguard/unsolved_groups",), True, 0.3, limit=(0.7, None), noise=0.05),

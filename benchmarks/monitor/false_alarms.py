@@ -107,7 +107,7 @@ def replay_row(row: dict[str, Any]) -> list[Event]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=10_000)
     parser.add_argument("--real", type=Path, help="output folder of the efficacy benchmark")
     parser.add_argument("--seeds", type=int, nargs="+", help="of the real runs; by default all")
     settings = parser.parse_args()
