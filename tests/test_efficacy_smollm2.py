@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.efficacy.smollm2 import KINDS, is_bare, make_problems, mix_problems, reward_correct
+from benchmarks.efficacy.smollm2 import KINDS, is_bare, make_problems, mix_problems, reward_correct, write_summary
 
 
 def texts(rows):
@@ -61,3 +61,17 @@ def test_reward_is_that_of_the_final_answer(completion, gold, reward):
 @pytest.mark.parametrize(("text", "bare"), [("7", True), (" **-1,200.** ", True), ("= 7", True), ("7 is it", False)])
 def test_bare_number(text, bare):
     assert is_bare(text) == bare
+
+
+def test_the_table_tells_what_is_kept():
+    def run(arm, seed, after):
+        ends = [
+            {f"{kind}_accuracy": value for kind in KINDS} | {"prior_share_bare": 0.25, "prior_mean_tokens": 9.0}
+            for value in (0.4, after)
+        ]
+        return {"share": 1.0, "arm": arm, "seed": seed, "curve": ends}
+
+    lines = write_summary([run("rlguard", 1, 0.4), run("grpo", 2, 0.1), run("grpo", 1, 0.3)]).splitlines()
+    assert [line.split(" | ")[1:3] for line in lines[2:]] == [["grpo", "2"], ["rlguard", "1"]]
+    assert lines[2].split(" | ")[3] == "0.500 [0.250, 0.750]"
+    assert lines[3].split(" | ")[3] == "1.000"
