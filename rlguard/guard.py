@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from rlguard.advantage import as_array, as_float, measure_step_scale, rewrite_advantages, success_weights
-from rlguard.answers import answer_type
 from rlguard.chance import ChanceRates
 from rlguard.config import MIN_WEIGHT, MIN_WEIGHT_UNSCALED, GuardConfig
 from rlguard.evidence import Evidence
+from rlguard.luck import estimate_luck, fading
 from rlguard.reading import EvidenceReader
 from rlguard.tracker import PassRateTracker
 from rlguard.types import Messages
@@ -27,8 +27,6 @@ __all__ = ["Guard", "GuardConfig", "Judged"]
 
 logger = logging.getLogger(__name__)
 
-CHANCE_KEEP, CHANCE_STEP = 0.9, 128
-"""What the counts of answers keep at each batch; a batch of fewer rollouts than `CHANCE_STEP` takes its share."""
 CLEAN_FAILURES = 1.0, 20.0
 """Failed rollouts taken for seen before any were: with a text that speaks for success, and all."""
 
@@ -180,8 +178,8 @@ class Guard:
         scored, success = ~np.isnan(outcomes), outcomes > 0
         trials_P = np.bincount(groups, scored, len(heads_P))
         successes_P = np.bincount(groups, success, len(heads_P))
-        chance_P, correlation_P = self._chance(heads_P, evidence_B, groups)
-        chance_P = self._raise_to_bare(chance_P, heads_P, evidence_B, outcomes, groups)
+        self.chance.fade(fading(len(evidence_B)))
+        chance_P, correlation_P = estimate_luck(self.chance, heads_P, evidence_B, outcomes, groups)
         genuine_P = self.tracker.judge(
             [head.prompt_id for head in heads_P],
             successes_P,
@@ -226,57 +224,9 @@ class Guard:
         ratios = np.array([evidence.likelihood_ratio for evidence in evidence_B])
         seen_P = np.stack([np.bincount(groups, failed & (ratios > 1)), np.bincount(groups, failed)])
         others_P = self._failures[:, None] + seen_P.sum(axis=1, keepdims=True) - seen_P
-        keep = CHANCE_KEEP ** min(1.0, len(evidence_B) / CHANCE_STEP)
-        self._failures = keep * (self._failures + seen_P.sum(axis=1))
+        self._failures = fading(len(evidence_B)) * (self._failures + seen_P.sum(axis=1))
         share_P = (others_P[0] + CLEAN_FAILURES[0]) / (others_P[1] + CLEAN_FAILURES[1])
         return np.minimum(ratios, np.maximum(1 / share_P[groups], 1.0))
-
-    def _chance(
-        self, heads_P: list[Evidence], evidence_B: Sequence[Evidence], groups: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Chance rate of each group, from other prompts' answers in training on top of the offline one, and the
-        correlation of luck within it."""
-        self.chance.fade(CHANCE_KEEP ** min(1.0, len(evidence_B) / CHANCE_STEP))
-        golds = [head.gold for head in heads_P]
-        answers_P: list[list[str | None]] = [[] for _ in heads_P]
-        for group, evidence in zip(groups.tolist(), evidence_B, strict=True):
-            answers_P[group].append(evidence.answer)
-        known = [(gold, answers) for gold, answers in zip(golds, answers_P, strict=True) if gold is not None]
-        for gold, answers in known:
-            self.chance.add(gold, answers)
-        for gold, answers in known:
-            self.chance.compare(gold, answers)
-        chance_P = self.chance.smooth_rates(golds, [head.chance_rate for head in heads_P], list(map(len, answers_P)))
-        kinds = list(map(answer_type, golds))
-        alike = {kind: self.chance.correlation(gold) for kind, gold in dict(zip(kinds, golds, strict=True)).items()}
-        return np.array(chance_P), np.array([alike[kind] for kind in kinds])
-
-    def _raise_to_bare(
-        self,
-        chance_P: np.ndarray,
-        heads_P: list[Evidence],
-        evidence_B: Sequence[Evidence],
-        outcomes: np.ndarray,
-        groups: np.ndarray,
-    ) -> np.ndarray:
-        """Chance rates that are no smaller than how often answers without computation have passed before this batch.
-
-        An answer counts the less the more of the other rollouts of its prompt pass: (1 − their share)², so that
-        problems that the model can do in its head are left out.
-        """
-        scored, count = ~np.isnan(outcomes), len(heads_P)
-        right = np.where(scored, outcomes > 0, 0.0)
-        others = np.bincount(groups, scored, count)[groups] - 1
-        passing = (np.bincount(groups, right, count)[groups] - right) / np.maximum(others, 1)
-        bare = np.fromiter(map(attrgetter("bare"), evidence_B), bool, len(evidence_B)) & scored & (others > 0)
-        worth = bare * (1 - passing) ** 2
-        passes_P, answers_P = np.bincount(groups, worth * right, count), np.bincount(groups, worth, count)
-        golds = [head.gold for head in heads_P]
-        bare_P = np.array([0.0 if gold is None else self.chance.bare_rate(gold) for gold in golds])
-        for gold, passes, answers in zip(golds, passes_P.tolist(), answers_P.tolist(), strict=True):
-            if gold is not None:
-                self.chance.add_bare(gold, passes, answers)
-        return np.where(bare_P > 0, np.fmax(chance_P, bare_P), chance_P)
 
     def _count_faults(self, faults: list[str], rewards_B: Any) -> int:
         if faults:

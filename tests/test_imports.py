@@ -18,7 +18,7 @@ LAYERS = [  # a module imports only from rows above its own, or from its own row
     {"types", "answers"},
     {"stats", "data", "writing", "spooling", "rates", "shortcuts", "verifiers", "verifier_process", "workers"},
     {"advantage", "chance", "sequential", "evidence"},
-    {"segments", "rollouts", "counting", "preflight", "cards", "verdicts"},
+    {"segments", "rollouts", "counting", "preflight", "cards", "verdicts", "luck"},
     {"monitor_watches", "monitor_change"},
     {"monitor_events"},
     {"monitor"},

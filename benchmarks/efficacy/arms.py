@@ -93,6 +93,9 @@ class NoRates(ChanceRates):
     def smooth_rates(self, golds: Sequence[Any], *_: Any, **__: Any) -> list[float]:
         return [float("nan")] * len(golds)
 
+    def bare_rate(self, gold: Any) -> float:
+        return 0.0
+
 
 class NoBareRates(ChanceRates):
     """Does not know how often answers without computation pass."""
