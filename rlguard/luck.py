@@ -51,9 +51,10 @@ def estimate_luck(
         chance.compare(gold, answers)
     rates_P = chance.smooth_rates(golds, [head.chance_rate for head in heads_P], list(map(len, answers_P)))
     bare_P = np.array([0.0 if gold is None else chance.bare_rate(gold) for gold in golds])
-    for gold, passes, given in zip(golds, *_count_bare(evidence_B, outcomes_B, groups_B, len(golds)), strict=True):
-        if gold is not None:
-            chance.add_bare(gold, passes, given)
+    passes_P, given_P = _count_bare(evidence_B, outcomes_B, groups_B, len(golds))
+    for asked, passes, given in zip(golds, passes_P, given_P, strict=True):
+        if asked is not None:
+            chance.add_bare(asked, passes, given)
     kinds = list(map(answer_type, golds))
     alike = {kind: chance.correlation(gold) for kind, gold in dict(zip(kinds, golds, strict=True)).items()}
     chance_P = np.where(bare_P > 0, np.fmax(rates_P, bare_P), rates_P)
