@@ -62,7 +62,8 @@ def give_batch(_: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def give_trainer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A TRL trainer, and questions for an audit."""
+    """A TRL trainer, what it is made of, and questions for an audit."""
+    import trl
     from tiny_reasoner.training import grpo_config
 
     from rlguard.integrations.trl import GuardedGRPOTrainer
@@ -76,13 +77,28 @@ def give_trainer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         reward_funcs=given["correctness"],
         train_dataset=given["dataset"],
     )
-    return {"trainer": trainer}
+    return given | {"trainer": trainer, "args": trainer.args, "GRPOTrainer": trl.GRPOTrainer}
+
+
+def give_run(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a guarded run takes, rows that are held out, and what a trainer of one's own logs."""
+    from tiny_reasoner.training import grpo_config
+
+    from rlguard.integrations.trl import GuardedGRPOTrainer
+
+    return give_training(monkeypatch) | {
+        "GuardedGRPOTrainer": GuardedGRPOTrainer,
+        "args": grpo_config("out", seed=0),
+        "held_out": [{"prompt": "7+8 mod 10=?\n", "answer": "5"}],
+        "training": lambda: [(step, {"completions/mean_length": 20.0}) for step in range(4)],
+    }
 
 
 GIVEN: dict[str, Given] = {
     "README.md": give_training,
     "docs/trainers.md": give_batch,
     "docs/audit.md": give_trainer,
+    "docs/monitor.md": give_run,
 }
 
 
