@@ -16,7 +16,7 @@ from rlguard.types import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rlguard.monitor_events import Event
+    from rlguard.monitor.events import Event
 
 
 RECENT = 50
@@ -66,8 +66,8 @@ def look(run: Path) -> tuple[list[Event], RenderableType]:
     from rich.console import Group
 
     from rlguard.monitor import Monitor
-    from rlguard.monitor_files import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay
-    from rlguard.monitor_view import list_events, make_table
+    from rlguard.monitor.files import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay
+    from rlguard.monitor.view import list_events, make_table
 
     monitor, state = Monitor(), find_state(run)
     if (run / FIGURES).exists():

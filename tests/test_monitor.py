@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rlguard.monitor import Monitor, MonitorConfig
-from rlguard.monitor_change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED, Reference, summarise
-from rlguard.monitor_events import Event
-from rlguard.monitor_watches import WATCHES, Watch
+from rlguard.monitor.change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED, Reference, summarise
+from rlguard.monitor.events import Event
+from rlguard.monitor.watches import WATCHES, Watch
 from rlguard.types import InputError
 
 ONE = MonitorConfig(watches=(Watch("share", ("theirs",), True, 0.1, 0.3),), figures=1)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import rlguard.cli_watch  # noqa: F401  (adds the command)
 from rlguard.cli import app
 from rlguard.monitor import Monitor
-from rlguard.monitor_files import (
+from rlguard.monitor.files import (
     EVENTS,
     FIGURES,
     Journal,
@@ -25,7 +25,7 @@ from rlguard.monitor_files import (
     read_logs,
     replay,
 )
-from rlguard.monitor_view import write_line
+from rlguard.monitor.view import write_line
 from rlguard.types import InputError
 
 RUNNER = CliRunner()

@@ -21,8 +21,8 @@ from trl import GRPOTrainer  # noqa: E402
 from rlguard.integrations.trl import GuardedGRPOTrainer  # noqa: E402
 from rlguard.integrations.trl_monitor import STATE, Canary, MonitorCallback  # noqa: E402
 from rlguard.monitor import MonitorConfig  # noqa: E402
-from rlguard.monitor_files import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay  # noqa: E402
-from rlguard.monitor_watches import WATCHES, Watch  # noqa: E402
+from rlguard.monitor.files import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay  # noqa: E402
+from rlguard.monitor.watches import WATCHES, Watch  # noqa: E402
 from rlguard.types import InputError, Sampling  # noqa: E402
 
 ROWS = make_problems(["add", "sub"], 16, 9, held_out=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlguard.evidence import read_evidence
 from rlguard.monitor import Monitor, MonitorConfig
-from rlguard.monitor_watches import WATCHES, Watch
+from rlguard.monitor.watches import WATCHES, Watch
 from rlguard.shortcuts.groups import detect_group_shortcuts
 from rlguard.shortcuts.reference import LengthReference
 

@@ -13,7 +13,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from rlguard.monitor_change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED  # noqa: E402
+from rlguard.monitor.change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED  # noqa: E402
 
 REFERENCE = 32
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.monitor.heights import draw_noise
-from rlguard.monitor_watches import WATCHES
+from rlguard.monitor.watches import WATCHES
 
 KINDS = ("skipped_computation", "false_step", "copied_answer", "loop", "placeholder", "lucky_guess")
 LEARNING = {

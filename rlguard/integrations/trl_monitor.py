@@ -25,8 +25,8 @@ from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
 from rlguard.integrations.trl_audit import check_weights
 from rlguard.monitor import Monitor, MonitorConfig
-from rlguard.monitor_events import SEVERITIES, Event
-from rlguard.monitor_files import Journal
+from rlguard.monitor.events import SEVERITIES, Event
+from rlguard.monitor.files import Journal
 from rlguard.types import InputError, Sampling, Verifier, make_prompt_id
 from rlguard.verifiers import pick_verifier
 from rlguard.workers import VerifierPool
@@ -190,7 +190,7 @@ class MonitorCallback(TrainerCallback):
     def _print(self, step: int, figures: Mapping[str, float], events: Sequence[Event]) -> None:
         from rich.console import Console
 
-        from rlguard.monitor_view import write_event, write_line
+        from rlguard.monitor.view import write_event, write_line
 
         console = Console(stderr=True)
         console.print(write_line(step, figures, self.monitor.standing))

@@ -1,25 +1,4 @@
-"""Watches a training run by its own figures and speaks early. Free of any trainer.
-
-    monitor = Monitor()
-    for step, metrics in training():
-        for event in monitor.see(step, metrics):  # any mapping of names to numbers; unknown names are left aside
-            print(event)
-
-Two rules, one figure at a time (`monitor_watches.WATCHES` lists the figures):
-
-- *change*: the figure lies, for sure, further from the run's own first steps than a healthy run drifts
-  (`monitor_change`). The reference is the first half of the steps seen, at most `MonitorConfig.reference` of them, or
-  what `Monitor.refer` was given. Of the runs whose figures drift no further than their allowance, at most
-  `false_alarm` raise any alarm of change: what that rests on, and how it is measured, is in docs/monitor.md.
-- *state*: some figures are bad as they stand, whatever they were before: the mean of the last steps against a limit.
-
-Two files in the run's folder, one JSON object a line, are written by `monitor_files.Journal`:
-
-- `figures.jsonl`: `{"step": 12, "length": 31.5, "lucky_share": 0.2, ...}`, the figures watched, by the names of
-  `WATCHES`. A figure that a step does not have is not in its row; of two rows with one step the later counts.
-- `events.jsonl`: the fields of `Event`. `severity` is `critical`, `warning`, or `note` (a reference was taken: it is in
-  `reference`, and `bound` is what is still healthy; not an alarm).
-"""
+"""The monitor: figures in, events out."""
 
 from __future__ import annotations
 
@@ -28,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rlguard.monitor_change import CLIP, LEAST, Reference, summarise
-from rlguard.monitor_events import SEVERITIES, Event, Rule, Severity, describe
-from rlguard.monitor_watches import WATCHES, Watch
+from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
+from rlguard.monitor.events import SEVERITIES, Event, Rule, Severity, describe
+from rlguard.monitor.watches import WATCHES, Watch
 from rlguard.types import InputError
 
 Alarms = dict[Severity, tuple[Rule, float]]

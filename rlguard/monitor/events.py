@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from rlguard.monitor_watches import Watch
+from rlguard.monitor.watches import Watch
 from rlguard.types import InputError
 
 Severity = Literal["critical", "warning", "note"]

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlguard.monitor import Monitor
-from rlguard.monitor_events import Event
+from rlguard.monitor.core import Monitor
+from rlguard.monitor.events import Event
 from rlguard.segments import cut_tail
 from rlguard.types import InputError
 
