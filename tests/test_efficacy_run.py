@@ -61,7 +61,7 @@ class Worker:
     def __exit__(self, *_):
         pass
 
-    def submit(self, function, todo, out):
+    def submit(self, function, todo, out, do):
         future = sweep.Future()
         self.started.append(todo.kind)
         future.set_result(todo.kind != "guessable")
@@ -84,9 +84,9 @@ def test_the_plans_hold_the_whole_grid_once():
     mixes = {(r.family, r.kind, r.share) for r in runs if r.share}
     assert len(mixes) == 3 * 4 * 4
     assert {r.kind for r in runs if not r.share} == {"unlearnable"}  # without any, the kind is only a name
-    assert len({r.arm for r in runs}) == 11 + 8
+    assert len({r.arm for r in runs}) == 11 + 9
 
 
 def test_a_run_that_fails_leaves_its_log(tmp_path, capfd):
-    assert not sweep.do_run(Run("no such arm", "sums", "guessable", 1.0, 7, **SMALL), tmp_path)
+    assert not sweep.do_run(Run("no such arm", "sums", "guessable", 1.0, 7, **SMALL), tmp_path, run)
     assert "KeyError" in (tmp_path / "logs" / "sums-no such arm-guessable-1-7.txt").read_text()

@@ -254,7 +254,7 @@ def test_chat_prompts(tmp_path):
 def test_the_example_in_the_readme_runs(tmp_path, monkeypatch):
     readme = TINY.parents[2] / "README.md"
     code = readme.read_text().split("```python\n")[1].split("```")[0]
-    assert len([line for line in code.splitlines() if line]) == 5
+    assert len([line for line in code.splitlines() if line]) < 10
     small = grpo_config(str(tmp_path), 1, max_steps=1, per_device_train_batch_size=16, num_generations=4)
     monkeypatch.setattr("trl.GRPOConfig", lambda output_dir: small)
     names = {"model": str(TINY), "correctness": correctness_reward, "dataset": Dataset.from_list(PROBLEMS)}
