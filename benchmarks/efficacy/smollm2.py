@@ -1,6 +1,6 @@
 """A real language model: TRL's GRPO on SmolLM2-135M-Instruct, plain or guarded; one row of JSON a run, and a table.
 
-    python benchmarks/efficacy/smollm2.py --workers 8          # on one GPU; on a CPU core a step takes minutes
+    python benchmarks/efficacy/smollm2.py --workers 5    # on one GPU, 23 GB a run; on a CPU core a step takes minutes
 
 Training problems are `share` of a reasoning-gym kind that the model passes by luck alone and otherwise one-step
 arithmetic, of which it solves some. The prior skill is one-step arithmetic of single digits, held out, at T=1.
