@@ -148,7 +148,7 @@ def draw_figure(out: Path, seeds: Sequence[int], path: Path) -> None:
         axes[place].set_title(arm)
         axes[place].set_ylim(0, 1)
     axes[0].set_ylabel("accuracy")
-    axes[0].legend(frameon=False, title="dashed: open-ended", fontsize=8)
+    axes[1].legend(frameon=False, title="dashed: open-ended", fontsize=8, ncols=2, loc="upper left")
     for place, (arm, rows) in enumerate(arms.items()):
         values = [final(row) for row in rows]
         axes[2].plot([place] * len(values), values, "o", color=COLOURS[arm], alpha=0.4, ms=4)
