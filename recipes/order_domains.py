@@ -1,6 +1,12 @@
-"""In which order should a model be trained on several domains? Short trainings on each tell; a few minutes on one core.
+"""In which order should a model be trained on several domains? Short trainings on each tell.
 
-    python recipes/order_domains.py --out out/order_domains
+    python recipes/order_domains.py --out out/order_domains        # 88 s on one core
+
+It ends with the order and how sure it is of it; here, where the domains help each other:
+
+    sub > add > mix > mul > rare_valid
+    Nothing separates the orders: the domains' effects on each other differ no more than noise does. More structured
+    domains come first.
 
 Five kinds of arithmetic stand for domains, the tiny reasoner for the model. The schedule is a data set that TRL
 trains on as it stands.

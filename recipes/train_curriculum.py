@@ -1,6 +1,15 @@
 """GRPO with TRL, a curriculum and the guard: reasoning-gym's chain_sum, more terms as the policy learns.
 
-    python recipes/train_curriculum.py --out out/curriculum_recipe       # about a minute on one core
+    python recipes/train_curriculum.py --out out/curriculum_recipe       # 66 s on one core
+
+It ends with what the curriculum knows of each level, and which ones it would ask next (seed 0):
+
+    terms  skill  share of the next prompts
+        2   0.99  0.03
+        3   0.97  0.03
+        4   0.96  0.05
+        5   0.94  0.25
+        6   0.02  0.65
 
 The model is the tiny reasoner, which writes modular arithmetic character by character; so `make_row` says each sum in
 its language. With a model that reads English, `make_reasoning_gym_row` itself is the `make_row`.
