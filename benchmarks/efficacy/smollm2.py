@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import random
-import re
 import sys
 import time
 import zlib
@@ -30,6 +29,7 @@ from benchmarks.efficacy.run import find_commit, write_whole  # noqa: E402
 from benchmarks.efficacy.sweep import work_off  # noqa: E402
 from benchmarks.efficacy.table import write_cell  # noqa: E402
 from rlguard.answers import extract_answer, normalise_answer  # noqa: E402
+from rlguard.shortcuts.wording import is_bare  # noqa: E402
 
 OUT, MODEL = Path("out/efficacy/smollm2"), Path("out/smollm2")
 ARMS, SHARES, SEEDS = ("grpo", "rlguard", "max_rl"), (1.0, 0.75), (1, 2, 3)
@@ -51,7 +51,6 @@ EVALUATE_ON, SAMPLES, EVALUATE_EVERY = 64, 8, 20
 """Held-out problems of a measurement, rollouts of each, and every how many steps."""
 HELD_OUT = 2
 """One of so many problems is never trained on."""
-_BARE = re.compile(r"\W*\d[\d,.]*\W*")
 
 
 def make_problems(kind: str, count: int, seed: int, held_out: bool = False) -> list[dict[str, Any]]:
@@ -92,15 +91,6 @@ def reward_correct(completions: Sequence[Any], answer: Sequence[str], **_: Any) 
         float(span is not None and normalise_answer(span[0]) == normalise_answer(gold))
         for span, gold in zip(spans, answer, strict=True)
     ]
-
-
-def is_bare(text: str) -> bool:
-    """Whether a completion is a number and nothing else.
-
-    >>> is_bare(" -12. "), is_bare("The answer is 12."), is_bare("")
-    (True, False, False)
-    """
-    return _BARE.fullmatch(text) is not None
 
 
 def measure(model: Any, tokenizer: Any, problems: Sequence[dict[str, Any]], seed: int) -> dict[str, float]:
