@@ -23,7 +23,7 @@ from benchmarks.efficacy.measures import (  # noqa: E402
     measure_entropy,
     pass_at_k,
 )
-from benchmarks.efficacy.warn import Warner  # noqa: E402
+from benchmarks.efficacy.warn import Warner, judge_again  # noqa: E402
 
 SUMS = FAMILIES["sums"]
 SETTINGS = SimpleNamespace(evaluate_on=20, pass_problems=3, samples=4, seed=1000, evaluate_every=2, steps=4)
@@ -96,16 +96,23 @@ def rollouts(kinds, bare, seed=0):
 def test_warner_compares_with_before_training():
     warner = Warner(steps=100)
     assert warner.warn({}) == []
-    warner.fit(*rollouts(["mix"], bare=1))
+    before = rollouts(["mix"], bare=1)
+    warner.fit(*before)
+    points = []
     for seed in range(1, 5):
         warner.see(*rollouts(["mix"], bare=1, seed=seed))
         assert warner.warn({"rlguard/lucky_share": 0.3}) == []
+        points.append({"step": len(points) + 2} | warner.figures)
     assert warner.figures["findings/skipped_computation"] > 0.05
     warned = []
     for seed in range(5, 9):
         warner.see(*rollouts(["mix"], bare=5, seed=seed))
         warned = warner.warn({})
+        points.append({"step": len(points) + 2} | warner.figures)
     assert {"skipped_computation", "findings"} <= set(warned)
+    again = judge_again({"steps": 100, "curve": [{"figures": points, "warnings": {"old": 1}}]}, before)
+    assert set(again["curve"][0]["warnings"]) >= set(warned)
+    assert "lucky_share" not in again["curve"][0]["warnings"]
     assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 1.0})  # (4 · 0.3 + 1.0) / 5
     assert "lucky_share" in warner.warn({"rlguard/lucky_share": 1.0})
 

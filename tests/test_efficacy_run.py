@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.usefixtures("quick_gc")
 pytest.importorskip("trl")
 
-from benchmarks.efficacy import build, sweep  # noqa: E402
+from benchmarks.efficacy import build, sweep, warn  # noqa: E402
 from benchmarks.efficacy.measures import pass_at_k  # noqa: E402
 from benchmarks.efficacy.run import ROOT, Run, find_commit, run  # noqa: E402
 
@@ -32,6 +32,19 @@ def test_a_pair_of_runs_in_small(tmp_path, arm):
     for end in (row["before"], row["after"]):
         assert end["prior"]["pass@4"] >= end["prior"]["pass@1"] >= end["prior"]["computed_pass@1"] > 0.5
     assert (row["kept"], row["commit"]) == (32, find_commit())
+
+
+def test_rows_are_judged_again_as_they_were(tmp_path, monkeypatch, capsys):
+    row = run(Run("rlguard_filter", "sums", "unlearnable", 0.25, 1000, **SMALL), tmp_path)
+    path = tmp_path / "runs" / "sums-rlguard_filter-unlearnable-0.25-1000.json"
+    forged = json.loads(path.read_text())
+    forged["curve"][1]["warnings"] = {"forged": 1}
+    path.write_text(json.dumps(forged))
+    monkeypatch.setattr("sys.argv", ["warn.py", "--out", str(tmp_path)])
+    for said in ("1 of 1 rows have", "0 of 1 rows have"):
+        warn.main()
+        assert json.loads(path.read_text()) == row
+        assert said in capsys.readouterr().out
 
 
 def test_the_filter_of_an_arm_trains_on_what_it_keeps(tmp_path):

@@ -17,12 +17,14 @@ from benchmarks.efficacy.table import (
     read_runs,
     subtract,
     write_cell,
+    write_overview,
     write_table,
 )
 
 GROUP = {f"share_{way}": 0.1 for way in ("computed", "bare")} | {"ece": 0.1, "overconfidence": None, "entropy": 0.05}
 GROUP |= {f"{name}@{k}": 0.1 for name in ("pass", "computed_pass") for k in (1, 64)} | {"mean_characters": 20.0}
 MIX = ("sums", "unlearnable", 1.0)
+BLOCKS = ("overview", "goals", "tables")
 
 
 def make_row(arm, seed, kept=0.8, gained=0.5, rare=0.1, kind="unlearnable", share=1.0, warned=None):
@@ -90,18 +92,21 @@ def test_table_of_a_mix(tmp_path):
     (tmp_path / "runs" / "ablation.json").write_text(json.dumps(make_row("no_chance", 1, 0.4)))
     rows = read_runs(tmp_path, [1, 2])
     assert list_mixes(rows) == [MIX]
-    table = write_table(rows, MIX, "What is kept and gained").split("\n")
+    table = write_table(rows, [MIX], "What is kept and gained").split("\n")
     assert len(table) == 5
-    assert table[0].startswith("| sums, 100% unlearnable | seeds | prior skills kept |")
-    assert table[0].endswith("| kept, less grpo's | gain, less dr_grpo's |")
-    assert table[2].startswith("| grpo | 2 | 0.375 [0.250, 0.500] | 1.000 [1.000, 1.000] |")
-    assert table[3].startswith("| rlguard_rewrite | 2 | 1.025 [1.000, 1.050]")
+    assert table[0].startswith("| mix | arm | seeds | prior skills kept |")
+    assert table[0].endswith("| kept, less grpo's | gain, less the best other arm's |")
+    assert table[2].startswith("| sums, 100% unlearnable | grpo | 2 | 0.375 [0.250, 0.500] | 1.000 [1.000, 1.000] |")
+    assert table[3].startswith("| sums, 100% unlearnable | rlguard_rewrite | 2 | 1.025 [1.000, 1.050]")
     assert table[3].endswith("| +0.650 [+0.500, +0.800] | +0.000 [+0.000, +0.000] |")
-    inside = write_table(rows, MIX, "When it shows").split("\n")
-    assert inside[2] == "| grpo | 2 | 10 [10, 10] | – | – |"
-    ablations = write_table(rows, MIX, "What is kept and gained", ablations=True).split("\n")
-    assert [line.split(" | ")[0] for line in ablations[2:]] == ["| rlguard_rewrite", "| no_chance"]
+    inside = write_table(rows, [MIX], "When it shows").split("\n")
+    assert inside[2] == "| sums, 100% unlearnable | grpo | 2 | 10 [10, 10] | – | – |"
+    ablations = write_table(rows, [MIX], "What is kept and gained", ablations=True).split("\n")
+    assert [line.split(" | ")[1] for line in ablations[2:]] == ["rlguard_rewrite", "no_chance"]
     assert ablations[3].endswith("| -0.500 | +0.000 |")
+    overview = write_overview([*rows, make_row("grpo", 3, share=0.0)]).split("\n")
+    assert len(overview) == 3  # no guarded run without near-impossible problems
+    assert overview[2].startswith("| sums, 100% unlearnable | 2 | 0.375 [0.250, 0.500] | 1.025 [1.000, 1.050] |")
 
 
 @pytest.mark.parametrize(
@@ -135,8 +140,9 @@ def test_goals_in_numbers():
     assert "3 of 3 harmed runs, at steps 5 to 5; harm measured at steps 10 to 10" in found["e", f"{full}, grpo"].figure
     assert not found["e", f"{full}, rlguard"].met  # harmed, and nothing was said
     text = write_goals(rows)
-    assert text.index("**missed**") < text.index("met in 1 of 1")
-    assert text.split("\n\n")[-2].startswith("(c)")
+    assert text.index("**missed in 1 of 2**") < text.index("met in 1 of 1")
+    assert text.index("(e)") < text.index("(a)") < text.index("(c)")
+    assert "<details><summary>met in 1</summary>\n\n- met: sums, 100% unlearnable, grpo: 0.250" in text
     assert "- rlguard_rewrite: a warning in 3 of 9 runs without harm, in 0 of 0" in count_alarms(rows)
 
 
@@ -155,7 +161,23 @@ def test_everything_is_printed_and_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["summary.py", "--out", str(tmp_path), "--seeds", "1"])
     main()
     said = capsys.readouterr().out
-    assert said.index("(b)") < said.index("## What is kept and gained") < said.index("## Ablations")
+    assert (
+        said.index("### At a glance") < said.index("(b)") < said.index("### What is kept") < said.index("### Ablations")
+    )
+    page = tmp_path / "page.md"
+    page.write_text("".join(f"before {name} <!-- efficacy {name} -->old<!-- end -->" for name in BLOCKS) + " after")
+    monkeypatch.setattr("sys.argv", ["summary.py", "--out", str(tmp_path), "--into", str(page)])
+    for _ in range(2):
+        main()
+        filled = page.read_text()
+        assert "old" not in filled
+        assert all(f"before {name} " in filled for name in BLOCKS)
+        assert filled.endswith(" after")
+        assert filled.count("### Ablations") == 1
+    page.write_text("nothing marked")
+    with pytest.raises(ValueError, match="no place for overview: expected <!-- efficacy overview -->"):
+        main()
+    assert page.read_text() == "nothing marked"
     plot = pytest.importorskip("benchmarks.efficacy.plot", exc_type=ImportError)
     for rows in (read_runs(tmp_path, [1]), [make_row("rlguard", 1) | {"curve": make_row("rlguard", 1)["curve"][:1]}]):
         plot.draw_figure(rows, tmp_path / "figure.png")

@@ -14,12 +14,10 @@ from tiny_reasoner.training import describe_texts, generate_texts
 from transformers import TrainerCallback
 
 from benchmarks.efficacy.arms import make_coin
-from benchmarks.efficacy.warn import Warner
+from benchmarks.efficacy.warn import Warner, sample_before
 
 PASS_KS = (1, 4, 16, 64)
 BINS = 10
-REFERENCE = 64, 8
-"""Training prompts, and rollouts of each, that are sampled before training for the detectors to compare with."""
 
 
 def pass_at_k(correct: int, samples: int, k: int) -> float:
@@ -174,12 +172,7 @@ class Recorder(TrainerCallback):
     def on_train_begin(
         self, args: Any, state: Any, control: Any, model: Any = None, train_dataloader: Any = None, **_: Any
     ) -> None:
-        problems = train_dataloader.dataset
-        rows = [problems[i] for i in range(min(REFERENCE[0], len(problems))) for _ in range(REFERENCE[1])]
-        prompts, answers = [row["prompt"] for row in rows], [row["answer"] for row in rows]
-        with torch.random.fork_rng():
-            torch.manual_seed(self._settings.seed)
-            self._warner.fit(prompts, generate_texts(model, self._tokenizer, prompts, temperature=1.0), answers)
+        self._warner.fit(*sample_before(model, self._tokenizer, train_dataloader.dataset, self._settings.seed))
         self.measure(0, model)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **_: Any) -> None:

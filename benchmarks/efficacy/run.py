@@ -67,17 +67,13 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
     from benchmarks.efficacy.arms import ARMS
-    from benchmarks.efficacy.build import build_model
     from benchmarks.efficacy.families import FAMILIES
     from benchmarks.efficacy.measures import Recorder, make_reward, measure_ends
 
     torch.set_num_threads(1)
     disable_progress_bars()
     start, arm, family = time.time(), ARMS[settings.arm], FAMILIES[settings.family]
-    folder = build_model(settings.family, out / "models" / settings.family)
-    mix = {settings.kind: settings.share, family.learnable: 1 - settings.share}
-    rows = family.make_problems({kind: part for kind, part in mix.items() if part}, settings.problems, settings.seed)
-    kept = keep_problems(rows, arm.keep, folder, out / "rates" / settings.name.replace(f"-{settings.arm}-", "-"))
+    folder, kept = load_problems(settings, out)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     measure = partial(measure_ends, model, tokenizer, family, settings)
     before = remember(out / "before" / f"{settings.family}-{settings.seed}-{_fingerprint(settings)}.json", measure)
@@ -102,6 +98,20 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
     row |= {"seconds": time.time() - start, "torch": torch.__version__, "commit": find_commit()}
     write_whole(out / "runs" / f"{settings.name}.json", row)
     return row
+
+
+def load_problems(settings: Run, out: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder of the untrained model, and what the arm trains it on."""
+    from benchmarks.efficacy.arms import ARMS
+    from benchmarks.efficacy.build import build_model
+    from benchmarks.efficacy.families import FAMILIES
+
+    family = FAMILIES[settings.family]
+    folder = build_model(settings.family, out / "models" / settings.family)
+    mix = {settings.kind: settings.share, family.learnable: 1 - settings.share}
+    rows = family.make_problems({kind: part for kind, part in mix.items() if part}, settings.problems, settings.seed)
+    store = out / "rates" / settings.name.replace(f"-{settings.arm}-", "-")
+    return folder, keep_problems(rows, ARMS[settings.arm].keep, folder, store)
 
 
 def remember(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """What the efficacy benchmark says: whether the goals are met, what is missed first, and all tables.
 
-python benchmarks/efficacy/summary.py --seeds 1 2 3 4 5 > summary.md
+    python benchmarks/efficacy/summary.py                                 # on the screen
+    python benchmarks/efficacy/summary.py --into benchmarks/RESULTS.md    # in the places that are marked there
+
+A place begins with `<!-- efficacy NAME -->` and ends with `<!-- end -->`; names are `overview`, `goals` and `tables`.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -37,6 +40,7 @@ from benchmarks.efficacy.table import (  # noqa: E402
     read_runs,
     subtract,
     write_cell,
+    write_overview,
     write_table,
 )
 
@@ -143,35 +147,76 @@ def count_alarms(rows: Sequence[Row]) -> str:
 
 
 def write_goals(rows: Sequence[Row]) -> str:
-    """The goals in Markdown: those that are missed somewhere first, and within each what is missed first."""
+    """The goals in Markdown: those that are missed somewhere first; where they are met is folded away."""
     checks = check_goals(rows)
     parts = []
     for goal, text in GOALS.items():
-        own = sorted((check for check in checks if check.goal == goal), key=lambda check: check.met)
-        missed = sum(not check.met for check in own)
-        status = f"**missed** in {missed} of {len(own)}" if missed else f"met in {len(own)} of {len(own)}"
+        own = [check for check in checks if check.goal == goal]
+        met, missed = ([str(check) for check in own if check.met == way] for way in (True, False))
+        status = f"**missed in {len(missed)} of {len(own)}**" if missed else f"met in {len(own)} of {len(own)}"
         head = f"({goal}) {text} {status if own else 'Not run.'}"
-        parts.append((missed == 0, "\n".join([head, *([""] if own else []), *map(str, own)])))
+        folded = [f"<details><summary>met in {len(met)}</summary>", *met, "</details>"] if met else []
+        parts.append((not missed, "\n\n".join([head, *(["\n".join(missed)] if missed else []), *_fold(folded)])))
     return "\n\n".join(text for _, text in sorted(parts, key=lambda part: part[0]))
 
 
-def write_summary(rows: Sequence[Row]) -> str:
-    """Goals, warnings and every table, in Markdown."""
-    parts = [write_goals(rows), "Warnings where nothing was lost:", count_alarms(rows)]
+def _fold(lines: Sequence[str]) -> list[str]:
+    return [lines[0], "\n".join(lines[1:-1]), lines[-1]] if lines else []
+
+
+def write_tables(rows: Sequence[Row]) -> str:
+    """Every table, in Markdown: one a question and family, then what each part of the method is worth."""
+    parts, mixes = [], list_mixes(rows)
+    families = list(dict.fromkeys(family for family, _, _ in mixes))
+    ablated = [mix for mix in mixes if any(row["arm"] in ABLATIONS for row in choose(rows, mix))]
     for question in QUESTIONS:
-        parts += [f"## {question}", *(write_table(rows, mix, question) for mix in list_mixes(rows))]
-    ablated = [mix for mix in list_mixes(rows) if any(row["arm"] in ABLATIONS for row in choose(rows, mix))]
-    parts.append("## Ablations")
-    parts += [write_table(rows, mix, question, ablations=True) for mix in ablated for question in DIFFERENCES]
+        parts.append(f"### {question}")
+        parts += [write_table(rows, [mix for mix in mixes if mix[0] == family], question) for family in families]
+    parts.append("### Ablations")
+    parts += [write_table(rows, ablated, question, ablations=True) for question in DIFFERENCES]
     return "\n\n".join(parts)
+
+
+def write_blocks(rows: Sequence[Row]) -> dict[str, str]:
+    """What stands in each place of a page."""
+    warnings = f"Warnings where nothing was lost:\n\n{count_alarms(rows)}"
+    goals = f"{write_goals(rows)}\n\n{warnings}"
+    return {"overview": write_overview(rows), "goals": goals, "tables": write_tables(rows)}
+
+
+def fill(page: str, blocks: Mapping[str, str]) -> str:
+    """The page with new blocks in their places; `ValueError` where one has none.
+
+    >>> fill("a <!-- efficacy goals -->old<!-- end --> b", {"goals": "new"})
+    'a <!-- efficacy goals -->\\n\\nnew\\n\\n<!-- end --> b'
+    """
+    for name, block in blocks.items():
+        begin = f"<!-- efficacy {name} -->"
+        before, found, rest = page.partition(begin)
+        _, closed, after = rest.partition("<!-- end -->")
+        if not (found and closed):
+            raise ValueError(f"the page has no place for {name}: expected {begin} and then <!-- end -->")
+        page = f"{before}{begin}\n\n{block}\n\n<!-- end -->{after}"
+    return page
+
+
+def write_summary(rows: Sequence[Row]) -> str:
+    """All blocks below each other."""
+    blocks = write_blocks(rows)
+    return "\n\n".join(["### At a glance", blocks["overview"], "### Goals", blocks["goals"], blocks["tables"]])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--into", type=Path, help="a page with marked places")
     arguments = parser.parse_args()
-    print(write_summary(read_runs(arguments.out, arguments.seeds)))
+    rows = read_runs(arguments.out, arguments.seeds)
+    if arguments.into:
+        arguments.into.write_text(fill(arguments.into.read_text(), write_blocks(rows)))
+    else:
+        print(write_summary(rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tables of the efficacy benchmark, one a question and mix (`summary.py` writes them all).
+"""Tables of the efficacy benchmark, one a question and family (`summary.py` writes them all).
 
 Intervals are 95%, bootstrapped over seeds (10,000 draws); differences are of the same seeds. With fewer than two seeds
 there is none.
@@ -168,23 +168,43 @@ def name_mix(mix: Mix) -> str:
     return f"{family}, {share:.0%} {kind}" if share else f"{family}, all learnable"
 
 
-def write_table(rows: Sequence[Row], mix: Mix, question: str, ablations: bool = False) -> str:
-    """A Markdown table of one mix for one question: the methods, or what is taken from the full one."""
-    chosen = [r for r in choose(rows, mix) if (r["arm"] in ABLATIONS) == ablations or (ablations and r["arm"] == FULL)]
-    arms = sorted({row["arm"] for row in chosen}, key=lambda arm: (arm not in ("grpo", FULL), arm))
-    measures, compared = QUESTIONS[question], []
-    for name, measure, base in DIFFERENCES.get(question, []):
-        other = FULL if ablations else base or find_best(rows, mix, measure)
-        if other in arms and len(arms) > 1:
-            compared.append((f"{name}, less {other}'s", measure, other))
-    names = [name_mix(mix), "seeds", *measures, *(name for name, _, _ in compared)]
+def write_overview(rows: Sequence[Row]) -> str:
+    """GRPO and `FULL` side by side, one line a mix that both have run.
+
+    What is kept of the prior skills, gained on learnable problems, and, of rare but valid ones, solved by computing.
+    """
+    columns = {"kept": RETENTION, "gain": GAIN, "rare": RARE[1]}
+    names = ["mix", "seeds", *(f"{name}, {arm}" for name in columns for arm in ("GRPO", "guarded"))]
     lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
-    for arm in arms:
-        own = choose(chosen, mix, arm)
-        cells = [write_cell([measure(row) for row in own], find_digits(name)) for name, measure in measures.items()]
-        for _, measure, other in compared:
-            cells.append("" if arm == other else write_cell(subtract(chosen, mix, arm, other, measure), sign=True))
-        lines.append("| " + " | ".join([arm, str(len(own)), *cells]) + " |")
+    for mix in list_mixes(rows):
+        pair = [choose(rows, mix, arm) for arm in ("grpo", FULL)]
+        if all(pair):
+            count = "/".join(dict.fromkeys(str(len(own)) for own in pair))
+            cells = [write_cell([measure(row) for row in own]) for measure in columns.values() for own in pair]
+            lines.append("| " + " | ".join([name_mix(mix), count, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def write_table(rows: Sequence[Row], mixes: Sequence[Mix], question: str, ablations: bool = False) -> str:
+    """A Markdown table of some mixes for one question: the methods, or what is taken from the full one."""
+    measures, compared = QUESTIONS[question], DIFFERENCES.get(question, [])
+    others = [FULL if ablations else base or "the best other arm" for _, _, base in compared]
+    differences = [f"{name}, less {other}'s" for (name, _, _), other in zip(compared, others, strict=True)]
+    names = ["mix", "arm", "seeds", *measures, *differences]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for mix in mixes:
+        own = choose(rows, mix)
+        chosen = [r for r in own if (r["arm"] in ABLATIONS) == ablations or (ablations and r["arm"] == FULL)]
+        arms = sorted({row["arm"] for row in chosen}, key=lambda arm: (arm not in ("grpo", FULL), arm))
+        bases = [FULL if ablations else base or find_best(rows, mix, measure) for _, measure, base in compared]
+        for arm in arms:
+            seeds = choose(chosen, mix, arm)
+            shown = [(measure, find_digits(name)) for name, measure in measures.items()]
+            cells = [write_cell([measure(row) for row in seeds], digits) for measure, digits in shown]
+            for (_, measure, _), base in zip(compared, bases, strict=True):
+                less = subtract(chosen, mix, arm, base, measure) if base in arms and base != arm else []
+                cells.append(write_cell(less, sign=True) if less else "")
+            lines.append("| " + " | ".join([name_mix(mix), arm, str(len(seeds)), *cells]) + " |")
     return "\n".join(lines)
 
 

@@ -1,19 +1,34 @@
-"""When rlguard's monitor would have warned of a run of the efficacy benchmark."""
+"""When rlguard's monitor warns of a run of the efficacy benchmark.
+
+    python benchmarks/efficacy/warn.py    # judges the rows that are there again, by today's monitor
+
+A row keeps what the monitor saw of each step, so that a change of the monitor needs no run anew.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from rlguard.evidence import read_evidence
-from rlguard.monitor import Monitor, MonitorConfig
-from rlguard.monitor.watches import WATCHES, Watch
-from rlguard.shortcuts.groups import detect_group_shortcuts
-from rlguard.shortcuts.reference import LengthReference
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
+from benchmarks.efficacy.run import BATCH, OUT, Run, load_problems, write_whole  # noqa: E402
+from rlguard.evidence import read_evidence  # noqa: E402
+from rlguard.monitor import Monitor, MonitorConfig  # noqa: E402
+from rlguard.monitor.watches import WATCHES, Watch  # noqa: E402
+from rlguard.shortcuts.groups import detect_group_shortcuts  # noqa: E402
+from rlguard.shortcuts.reference import LengthReference  # noqa: E402
 
 PREFIX = "findings/"
+REFERENCE = 64, 8
+"""Training prompts, and rollouts of each, that are sampled before training for the detectors to compare with."""
 SAME_ANSWER = Watch("findings/same_answer", (), True, 0.05, 0.3, limit=(0.0, None), window=1)
 """The library's alarm on a batch, at a false-alarm rate of 1e-5, is an alarm here."""
 
@@ -25,15 +40,15 @@ class Warner:
     finding's share is the mean over prompts of the share of a prompt's rollouts.
     """
 
-    def __init__(self, steps: int) -> None:
-        """`steps`: of the run, among which the monitor shares its false alarms."""
+    def __init__(self, steps: int, prompts: int = BATCH) -> None:
+        """`steps`: of the run, among which the monitor shares its false alarms; `prompts`: of a step."""
         self.monitor = Monitor(MonitorConfig(watches=(SAME_ANSWER, *WATCHES), steps=steps))
         self._lengths: LengthReference | None = None
         self._before: list[dict[str, float]] = []
         self.figures: dict[str, float] = {}
         """What the monitor saw of the last step."""
         self._figures: dict[str, float] = {}
-        self._prompts = 1
+        self._prompts = prompts
 
     def fit(self, prompts: Sequence[str], texts: Sequence[str], answers: Sequence[str]) -> None:
         """Takes rollouts of the untrained model for what is usual."""
@@ -46,20 +61,24 @@ class Warner:
     def see(self, prompts: Sequence[str], texts: Sequence[str], answers: Sequence[str]) -> None:
         """Takes note of a step's rollouts."""
         rows = self._read(prompts, texts, answers)
-        self._prompts = len(rows)
         kinds = {kind for row in (*rows, *self._before) for kind in row}
         self._figures = {kind: float(np.mean([row.get(kind, 0.0) for row in rows])) for kind in kinds}
 
     def warn(self, logs: Mapping[str, float]) -> list[str]:
         """Which figures are in alarm after this step, given what the trainer logged of it."""
-        for figure in self._figures:
+        self.figures, self._figures = self.monitor.read(dict(logs) | self._figures), {}
+        return self.judge(self.figures)
+
+    def judge(self, figures: Mapping[str, float]) -> list[str]:
+        """Which figures are in alarm after a step of which the monitor sees these."""
+        for figure in figures:
             track = self.monitor.tracks.get(figure)
-            if self._before and (track is None or track.reference is None):
+            of_rollouts = figure in ("length", "findings") or figure.startswith(PREFIX)
+            if of_rollouts and self._before and (track is None or track.reference is None):
                 before = np.array([row.get(figure, 0.0) for row in self._before])
                 spread = float(before.std(ddof=1)) / self._prompts**0.5
                 self.monitor.refer(figure, float(before.mean()), spread, len(before) / self._prompts)
-        self.figures, self._figures = self.monitor.read(dict(logs) | self._figures), {}
-        self.monitor.see(self.monitor.step + 1, self.figures)
+        self.monitor.see(self.monitor.step + 1, dict(figures))
         return sorted(figure.removeprefix(PREFIX) for figure in self.monitor.standing)
 
     def _read(self, prompts: Sequence[str], texts: Sequence[str], answers: Sequence[str]) -> list[dict[str, float]]:
@@ -74,3 +93,64 @@ class Warner:
             tally.update({PREFIX + kind: 1 for kind in kinds} | {"length": len(text), "findings": int(bool(kinds))})
         sizes = Counter(prompts)
         return [{name: total / sizes[prompt] for name, total in tally.items()} for prompt, tally in sums.items()]
+
+
+def sample_before(model: Any, tokenizer: Any, problems: Sequence[dict], seed: int) -> list[list[str]]:
+    """Prompts, texts and answers of rollouts of the untrained model on what it trains on; training does not notice."""
+    import torch
+    from tiny_reasoner.training import generate_texts
+
+    rows = [problems[i] for i in range(min(REFERENCE[0], len(problems))) for _ in range(REFERENCE[1])]
+    prompts = [row["prompt"] for row in rows]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        texts = generate_texts(model, tokenizer, prompts, temperature=1.0)
+    return [prompts, texts, [row["answer"] for row in rows]]
+
+
+def judge_again(row: dict[str, Any], before: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """The row with the warnings of today's monitor, given rollouts of the untrained model."""
+    warner = Warner(row["steps"])
+    warner.fit(*before)
+    curve = []
+    for point in row["curve"]:
+        warnings: dict[str, int] = {}
+        for seen in point["figures"]:
+            figures = {name: value for name, value in seen.items() if name != "step"}
+            for name in warner.judge(figures):
+                warnings.setdefault(name, seen["step"])
+        curve.append(point | {"warnings": warnings})
+    return row | {"curve": curve}
+
+
+def main() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=OUT)
+    out = parser.parse_args().out
+    torch.set_num_threads(1)
+    models: dict[Path, tuple[Any, Any]] = {}
+    rollouts: dict[str, list[list[str]]] = {}
+    changed = 0
+    paths = sorted((out / "runs").glob("*.json"))
+    for path in paths:
+        row = json.loads(path.read_text())
+        settings = Run(**{name: row[name] for name in Run.__dataclass_fields__})
+        if row["kept"] < BATCH:
+            continue  # nothing was trained
+        folder, problems = load_problems(settings, out)
+        if folder not in models:
+            models[folder] = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        key = json.dumps([problems[: REFERENCE[0]], settings.seed])
+        if key not in rollouts:
+            rollouts[key] = sample_before(*models[folder], problems, settings.seed)
+        judged = judge_again(row, rollouts[key])
+        changed += judged != row
+        write_whole(path, judged)
+    print(f"{changed} of {len(paths)} rows have other warnings than before")
+
+
+if __name__ == "__main__":
+    main()
