@@ -61,8 +61,7 @@ def read_evidence(
     if completion is not None:
         try:
             asked, said = prompt_text(prompt), prompt_text(completion)
-            answer, ratio, kinds = _judge_text(said, asked, gold) if detectors else (_find_answer(said), ratio, kinds)
-            bare = is_bare(said)
+            answer, ratio, kinds, bare = _judge_text(said, asked, gold) if detectors else _read_text(said)
         except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
             fault = f"{type(error).__name__}: {error!s:.200}"
     return Evidence(
@@ -79,10 +78,20 @@ def read_evidence(
     )
 
 
+Read = tuple[str | None, float, tuple[str, ...], bool]
+"""Answer, likelihood ratio, kinds of findings, whether it is bare."""
+
+
 @lru_cache(maxsize=1024)  # the rollouts of an easy prompt are often the same text
-def _judge_text(completion: str, prompt: str, gold: str | None) -> tuple[str | None, float, tuple[str, ...]]:
+def _judge_text(completion: str, prompt: str, gold: str | None) -> Read:
     judgement = judge_completion(completion, prompt, gold)
-    return judgement.answer, judgement.likelihood_ratio, tuple(sorted({item.kind for item in judgement.findings}))
+    kinds = tuple(sorted({item.kind for item in judgement.findings}))
+    return judgement.answer, judgement.likelihood_ratio, kinds, is_bare(completion)
+
+
+def _read_text(completion: str) -> Read:
+    found = extract_answer(completion)
+    return found and found[0], 1.0, (), is_bare(completion)
 
 
 def _prompt_id(prompt: str | Messages, gold: str | None) -> str:
@@ -90,11 +99,6 @@ def _prompt_id(prompt: str | Messages, gold: str | None) -> str:
 
 
 _text_id = lru_cache(maxsize=1024)(make_prompt_id)
-
-
-def _find_answer(completion: str) -> str | None:
-    found = extract_answer(completion)
-    return found and found[0]
 
 
 def _number(value: Any) -> float:

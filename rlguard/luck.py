@@ -50,13 +50,15 @@ def estimate_luck(
     for gold, answers in known:
         chance.compare(gold, answers)
     rates_P = chance.smooth_rates(golds, [head.chance_rate for head in heads_P], list(map(len, answers_P)))
-    bare_P = np.array([0.0 if gold is None else chance.bare_rate(gold) for gold in golds])
+    kinds = list(map(answer_type, golds))
+    examples = dict(zip(kinds, golds, strict=True))  # a gold answer of each type
+    bare = {kind: chance.bare_rate(gold) for kind, gold in examples.items()}
+    bare_P = np.array([0.0 if gold is None else bare[kind] for kind, gold in zip(kinds, golds, strict=True)])
     passes_P, given_P = _count_bare(evidence_B, outcomes_B, groups_B, len(golds))
     for asked, passes, given in zip(golds, passes_P, given_P, strict=True):
         if asked is not None:
             chance.add_bare(asked, passes, given)
-    kinds = list(map(answer_type, golds))
-    alike = {kind: chance.correlation(gold) for kind, gold in dict(zip(kinds, golds, strict=True)).items()}
+    alike = {kind: chance.correlation(gold) for kind, gold in examples.items()}
     chance_P = np.where(bare_P > 0, np.fmax(rates_P, bare_P), rates_P)
     return chance_P, np.array([alike[kind] for kind in kinds])
 
