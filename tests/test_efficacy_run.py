@@ -9,7 +9,7 @@ import pytest
 pytestmark = pytest.mark.usefixtures("quick_gc")
 pytest.importorskip("trl")
 
-from benchmarks.efficacy import build, sweep, warn  # noqa: E402
+from benchmarks.efficacy import build, measures, sweep, warn  # noqa: E402
 from benchmarks.efficacy.measures import pass_at_k  # noqa: E402
 from benchmarks.efficacy.run import ROOT, Run, find_commit, run  # noqa: E402
 
@@ -35,6 +35,15 @@ def test_a_pair_of_runs_in_small(tmp_path, arm):
 
 
 def test_rows_are_judged_again_as_they_were(tmp_path, monkeypatch, capsys):
+    sampled = []
+
+    def sample_once(*args):  # the last bit of a sum can differ from call to call, and with it a token
+        sampled.append(sampled[0] if sampled else warn_sample(*args))
+        return sampled[0]
+
+    warn_sample = warn.sample_before
+    monkeypatch.setattr(warn, "sample_before", sample_once)
+    monkeypatch.setattr(measures, "sample_before", sample_once)
     row = run(Run("rlguard_filter", "sums", "unlearnable", 0.25, 1000, **SMALL), tmp_path)
     path = tmp_path / "runs" / "sums-rlguard_filter-unlearnable-0.25-1000.json"
     forged = json.loads(path.read_text())
@@ -45,6 +54,7 @@ def test_rows_are_judged_again_as_they_were(tmp_path, monkeypatch, capsys):
         warn.main()
         assert json.loads(path.read_text()) == row
         assert said in capsys.readouterr().out
+    assert len(sampled) == 3  # in the run, and each time that it is judged
 
 
 def test_the_filter_of_an_arm_trains_on_what_it_keeps(tmp_path):
@@ -98,6 +108,7 @@ def test_the_plans_hold_the_whole_grid_once():
     assert len(mixes) == 3 * 4 * 4
     assert {r.kind for r in runs if not r.share} == {"unlearnable"}  # without any, the kind is only a name
     assert len({r.arm for r in runs}) == 11 + 9
+    assert {r.steps for r in sweep.list_runs(["slow"], [1], steps=300)} == {300}
 
 
 def test_a_run_that_fails_leaves_its_log(tmp_path, capfd):

@@ -3,6 +3,7 @@
     python benchmarks/efficacy/sweep.py                                  # every plan below, the most telling first
     python benchmarks/efficacy/sweep.py --plans harm mixed --seeds 1 2   # a part
     python benchmarks/efficacy/sweep.py --plans harm --seeds 1000        # seeds from 1000 on are for tuning: SPLIT.md
+    python benchmarks/efficacy/sweep.py --plans slow --steps 300 --out out/efficacy-300
 
 A run that is there is not done again; one that failed leaves its log and is said at the end.
 """
@@ -16,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ PLANS = {
     "healthy": Plan(PAIR, shares=(0.0,)),
     "rare": Plan(("grpo", "rlguard_rewrite", "max_rl"), shares=(1.0, 0.75), kinds=("rare_valid",)),
     "families": Plan(PAIR, ("strings", "logic")),
+    "slow": Plan(PAIR, ("strings", "logic"), kinds=("unlearnable",)),
     "mixed": Plan(("grpo", "rlguard_rewrite", "rlguard"), shares=(0.75,), kinds=("unlearnable",)),
     "arms": Plan((*MAIN, *OTHERS), kinds=("unlearnable", "rare_valid")),
     "families_mixed": Plan(PAIR, ("strings", "logic"), shares=(0.75, 0.0), kinds=("unlearnable", "rare_valid")),
@@ -79,9 +81,10 @@ PLANS = {
 """The most telling first; later ones hold the earlier ones' runs, which are not done again."""
 
 
-def list_runs(plans: Iterable[str], seeds: Sequence[int]) -> list[Run]:
+def list_runs(plans: Iterable[str], seeds: Sequence[int], steps: int = Run.steps) -> list[Run]:
     """The runs of some plans, each once."""
-    return list(dict.fromkeys(chosen for plan in plans for chosen in PLANS[plan].runs(seeds)))
+    chosen = dict.fromkeys(run for plan in plans for run in PLANS[plan].runs(seeds))
+    return [replace(run, steps=steps) for run in chosen]
 
 
 def work_off(runs: Sequence[Any], out: Path, workers: int, do: Callable[[Any, Path], Any] = run) -> list[str]:
@@ -137,10 +140,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=PLANS)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--steps", type=int, default=Run.steps, help="of a run; another length needs another --out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    failed = work_off(list_runs(arguments.plans, arguments.seeds), arguments.out, arguments.workers)
+    failed = work_off(list_runs(arguments.plans, arguments.seeds, arguments.steps), arguments.out, arguments.workers)
     for name in failed:
         print(f"failed: {name}, see {arguments.out / 'logs' / (name + '.txt')}")
     write_results(arguments.out, arguments.seeds)
