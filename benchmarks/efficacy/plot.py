@@ -20,6 +20,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
+from benchmarks.efficacy.sweep import ABLATIONS  # noqa: E402
 from benchmarks.efficacy.table import RARE, RETENTION, Row, bootstrap, read_runs  # noqa: E402
 
 mpl.use("Agg")
@@ -95,15 +96,38 @@ def draw_rare(axes: Any, rows: Sequence[Row]) -> None:
             axes.errorbar([x], [mean], [[mean - low], [high - mean]], color=STYLES[arm][0], fmt=STYLES[arm][1], ms=6)
     axes.set_xticks(range(len(families)), families)
     axes.set_ylim(-0.03, 1.05)
-    axes.set_title("Trained on rare but valid problems")
-    axes.set_ylabel("solved step by step, pass@1")
+    axes.set_title("Only rare but valid problems")
+    axes.set_ylabel("solved by computing, pass@1")
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def draw_trade(axes: Any, rows: Sequence[Row], family: str = "strings") -> None:
+    """Of all methods: what is kept where nothing can be learnt, against what is learnt where it is rare but valid."""
+    harmless, rare = (
+        [row for row in rows if (row["family"], row["kind"], row["share"]) == (family, kind, 1.0)]
+        for kind in ("unlearnable", "rare_valid")
+    )
+    arms = sorted({row["arm"] for row in harmless} & {row["arm"] for row in rare} - {*ABLATIONS})
+    for arm in arms:
+        kept, low, high = average([row for row in harmless if row["arm"] == arm], RETENTION)
+        learnt, least, most = average([row for row in rare if row["arm"] == arm], RARE[1])
+        colour, marker, _ = STYLES.get(arm, ("0.55", "o", ""))
+        bars = [[kept - low], [high - kept]], [[learnt - least], [most - learnt]]
+        axes.errorbar([kept], [learnt], bars[1], bars[0], color=colour, fmt=marker, ms=6, elinewidth=0.8)
+        if arm not in STYLES:
+            axes.annotate(arm, (kept, learnt), (4, 4), textcoords="offset points", color="0.4", fontsize=7)
+    axes.set_title(f"All methods, {family}")
+    axes.set_xlabel("prior skills kept, only unlearnable")
+    axes.set_ylabel("solved, only rare but valid")
+    axes.set_ylim(-0.03, 1.05)
+    axes.xaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_formatter(PERCENT)
 
 
 def draw_figure(rows: Sequence[Row], path: Path, family: str = "sums") -> None:
-    """Kept skills over steps for each kind at 100%; below, over the share of unlearnable, and the rare but valid.
+    """Kept skills over steps for each kind at 100%; below, over the share of unlearnable, the rare but valid, and both.
 
-    The last panel shows all families, the others one.
+    The last two panels show other families too.
     """
     everything, rows = rows, [row for row in rows if row["family"] == family]
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10})
@@ -123,7 +147,7 @@ def draw_figure(rows: Sequence[Row], path: Path, family: str = "sums") -> None:
         axes.yaxis.set_major_formatter(PERCENT)
         if not place:
             axes.set_ylabel("prior skills kept")
-    axes = figure.add_subplot(grid[1, :3])
+    axes = figure.add_subplot(grid[1, :2])
     mixed = [row for row in rows if row["arm"] in STYLES and (row["kind"] == KINDS[0] or not row["share"])]
     seeds = Counter((row["arm"], row["share"]) for row in mixed)
     most = {share: max(n for (_, other), n in seeds.items() if other == share) for _, share in seeds}
@@ -133,11 +157,12 @@ def draw_figure(rows: Sequence[Row], path: Path, family: str = "sums") -> None:
         if own:
             draw_line(axes, by_share(own), arm, marked=True)
     axes.set_title("Mixed with learnable problems")
-    axes.set_xlabel(f"{KINDS[0]} problems in the training data (%)")
+    axes.set_xlabel(f"% {KINDS[0]} problems")
     axes.set_ylabel("prior skills kept")
     axes.set_ylim(0, 1.25)
     axes.yaxis.set_major_formatter(PERCENT)
-    draw_rare(figure.add_subplot(grid[1, 3:]), everything)
+    draw_rare(figure.add_subplot(grid[1, 2:4]), everything)
+    draw_trade(figure.add_subplot(grid[1, 4:]), everything)
     names = {name: line for part in figure.axes for line, name in zip(*part.get_legend_handles_labels(), strict=True)}
     figure.legend(names.values(), names.keys(), loc="outside lower center", ncols=4, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
