@@ -70,6 +70,7 @@ PLANS = {
     "ablations_strings": Plan(("no_bare", "no_detectors"), ("strings",), kinds=("mislabelled",)),
     "arms_rare": Plan((*MAIN, *OTHERS), ("strings",), kinds=("rare_valid",)),
     "ablations_rare": Plan(ABLATIONS, ("strings",), kinds=("rare_valid",)),
+    "ablations_mixed": Plan(ABLATIONS, shares=(0.75,), kinds=("unlearnable",)),
     "arms_strings": Plan((*MAIN, *OTHERS), ("strings",), kinds=("unlearnable",)),
     "logic": Plan(MAIN, ("logic",), kinds=("unlearnable", "rare_valid")),
     "kinds_shares": Plan(PAIR, shares=(0.5, 0.9), kinds=("mislabelled", "guessable")),
