@@ -110,7 +110,10 @@ def test_warner_compares_with_before_training():
         warned = warner.warn({})
         points.append({"step": len(points) + 2} | warner.figures)
     assert {"skipped_computation", "findings"} <= set(warned)
-    again = judge_again({"steps": 100, "curve": [{"figures": points, "warnings": {"old": 1}}]}, before)
+    fitted = Warner(steps=100)
+    fitted.fit(*before)
+    again = judge_again({"curve": [{"figures": points, "warnings": {"old": 1}}]}, fitted)
+    assert again == judge_again(again, fitted)
     assert set(again["curve"][0]["warnings"]) >= set(warned)
     assert "lucky_share" not in again["curve"][0]["warnings"]
     assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 1.0})  # (4 · 0.3 + 1.0) / 5

@@ -12,6 +12,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,9 @@ def sample_before(model: Any, tokenizer: Any, problems: Sequence[dict], seed: in
     return [prompts, texts, [row["answer"] for row in rows]]
 
 
-def judge_again(row: dict[str, Any], before: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """The row with the warnings of today's monitor, given rollouts of the untrained model."""
-    warner = Warner(row["steps"])
-    warner.fit(*before)
-    curve = []
+def judge_again(row: dict[str, Any], fitted: Warner) -> dict[str, Any]:
+    """The row with the warnings of today's monitor, given one that knows the untrained model's rollouts."""
+    warner, curve = deepcopy(fitted), []
     for point in row["curve"]:
         warnings: dict[str, int] = {}
         for seen in point["figures"]:
@@ -132,7 +131,7 @@ def main() -> None:
     out = parser.parse_args().out
     torch.set_num_threads(1)
     models: dict[Path, tuple[Any, Any]] = {}
-    rollouts: dict[str, list[list[str]]] = {}
+    fitted: dict[str, Warner] = {}
     changed = 0
     paths = sorted((out / "runs").glob("*.json"))
     for path in paths:
@@ -143,10 +142,11 @@ def main() -> None:
         folder, problems = load_problems(settings, out)
         if folder not in models:
             models[folder] = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-        key = json.dumps([problems[: REFERENCE[0]], settings.seed])
-        if key not in rollouts:
-            rollouts[key] = sample_before(*models[folder], problems, settings.seed)
-        judged = judge_again(row, rollouts[key])
+        key = json.dumps([problems[: REFERENCE[0]], settings.seed, settings.steps])
+        if key not in fitted:
+            fitted[key] = Warner(settings.steps)
+            fitted[key].fit(*sample_before(*models[folder], problems, settings.seed))
+        judged = judge_again(row, fitted[key])
         changed += judged != row
         write_whole(path, judged)
     print(f"{changed} of {len(paths)} rows have other warnings than before")
