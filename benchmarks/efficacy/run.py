@@ -157,7 +157,7 @@ def keep_problems(rows: list[dict[str, Any]], rule: str | None, model: Path, sto
 
     with lock(store):
         rates = estimate_pass_rates(
-            rows, str(model), out=store, engine="transformers", verifier="exact", plan=Plan(max_n=32),
+            rows, str(model.resolve()), out=store, engine="transformers", verifier="exact", plan=Plan(max_n=32),
             sampling=Sampling(temperature=1.0, max_tokens=40),
         )  # fmt: skip
     balanced = Rules(keep=(0.2, 0.8), max_truncated=None, chance_confidence=None, wrong_label_share=None)
