@@ -97,29 +97,35 @@ def draw_rare(axes: Any, rows: Sequence[Row]) -> None:
     axes.set_xticks(range(len(families)), families)
     axes.set_ylim(-0.03, 1.05)
     axes.set_title("Only rare but valid problems")
-    axes.set_ylabel("solved by computing, pass@1")
+    axes.set_ylabel("solved, pass@1")
     axes.yaxis.set_major_formatter(PERCENT)
 
 
 def draw_trade(axes: Any, rows: Sequence[Row], family: str = "strings") -> None:
-    """Of all methods: what is kept where nothing can be learnt, against what is learnt where it is rare but valid."""
+    """What is kept where nothing can be learnt, against what is learnt where it is rare but valid, by method.
+
+    Training on coin flips, which loses all of both, would only squeeze the others together.
+    """
     harmless, rare = (
         [row for row in rows if (row["family"], row["kind"], row["share"]) == (family, kind, 1.0)]
         for kind in ("unlearnable", "rare_valid")
     )
-    arms = sorted({row["arm"] for row in harmless} & {row["arm"] for row in rare} - {*ABLATIONS})
+    arms = sorted({row["arm"] for row in harmless} & {row["arm"] for row in rare} - {*ABLATIONS, "random_reward"})
     for arm in arms:
         kept, low, high = average([row for row in harmless if row["arm"] == arm], RETENTION)
         learnt, least, most = average([row for row in rare if row["arm"] == arm], RARE[1])
         colour, marker, _ = STYLES.get(arm, ("0.55", "o", ""))
         bars = [[kept - low], [high - kept]], [[learnt - least], [most - learnt]]
         axes.errorbar([kept], [learnt], bars[1], bars[0], color=colour, fmt=marker, ms=6, elinewidth=0.8)
-        if arm not in STYLES:
-            axes.annotate(arm, (kept, learnt), (4, 4), textcoords="offset points", color="0.4", fontsize=7)
+        if arm not in STYLES:  # beside its point, on the side where there is room
+            left, below = kept > 0.6, arm == "dapo_filter"
+            place = {"ha": "right" if left else "left", "va": "top" if below else "bottom"}
+            offset = -5 if left else 5, -2 if below else 2
+            axes.annotate(arm, (kept, learnt), offset, textcoords="offset points", color="0.4", fontsize=7, **place)
     axes.set_title(f"All methods, {family}")
     axes.set_xlabel("prior skills kept, only unlearnable")
     axes.set_ylabel("solved, only rare but valid")
-    axes.set_ylim(-0.03, 1.05)
+    axes.set_xlim(0, 1.1)
     axes.xaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_formatter(PERCENT)
 
