@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 
 from rlguard.types import Generation, Request, Sampling
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # run in the background of a shell: scripts must hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TINY = Path(__file__).parents[1] / "recipes" / "tiny_reasoner" / "model"
