@@ -108,7 +108,6 @@ def test_the_plans_hold_the_whole_grid_once():
     assert len(mixes) == 3 * 4 * 4
     assert {r.kind for r in runs if not r.share} == {"unlearnable"}  # without any, the kind is only a name
     assert len({r.arm for r in runs}) == 11 + 9
-    assert {r.steps for r in sweep.list_runs(["slow"], [1], steps=300)} == {300}
 
 
 def test_a_run_that_fails_leaves_its_log(tmp_path, capfd):

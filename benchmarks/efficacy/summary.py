@@ -155,13 +155,9 @@ def write_goals(rows: Sequence[Row]) -> str:
         met, missed = ([str(check) for check in own if check.met == way] for way in (True, False))
         status = f"**missed in {len(missed)} of {len(own)}**" if missed else f"met in {len(own)} of {len(own)}"
         head = f"({goal}) {text} {status if own else 'Not run.'}"
-        folded = [f"<details><summary>met in {len(met)}</summary>", *met, "</details>"] if met else []
-        parts.append((not missed, "\n\n".join([head, *(["\n".join(missed)] if missed else []), *_fold(folded)])))
+        folded = [f"<details><summary>met in {len(met)}</summary>", "\n".join(met), "</details>"] if met else []
+        parts.append((not missed, "\n\n".join(filter(None, [head, "\n".join(missed), *folded]))))
     return "\n\n".join(text for _, text in sorted(parts, key=lambda part: part[0]))
-
-
-def _fold(lines: Sequence[str]) -> list[str]:
-    return [lines[0], "\n".join(lines[1:-1]), lines[-1]] if lines else []
 
 
 def write_tables(rows: Sequence[Row]) -> str:

@@ -3,7 +3,6 @@
     python benchmarks/efficacy/sweep.py                                  # every plan, the most telling first: a day
     python benchmarks/efficacy/sweep.py --plans pairs arms --seeds 1 2   # a part
     python benchmarks/efficacy/sweep.py --plans pairs --seeds 1000       # seeds from 1000 on are for tuning: SPLIT.md
-    python benchmarks/efficacy/sweep.py --plans slow --steps 300 --out out/efficacy-300
 
 A run that is there is not done again; one that failed leaves its log and is said at the end.
 """
@@ -17,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -67,16 +66,14 @@ PLANS = {
     "ablations_mixed": Plan(ABLATIONS, shares=(0.75,), kinds=("unlearnable",)),
     "ablations_strings": Plan(ABLATIONS, ("strings",), kinds=("rare_valid", "mislabelled")),
     "main": Plan(MAIN, ("sums", "strings", "logic"), shares=(1.0, 0.75), kinds=EXTREMES),
-    "slow": Plan(PAIR, ("strings", "logic"), kinds=("unlearnable",)),
     "rest": Plan((*MAIN, *OTHERS), ("sums", "strings", "logic"), (0.0, 0.5, 0.75, 0.9, 1.0)),
 }
 """The most telling first; later ones hold the earlier ones' runs, which are not done again."""
 
 
-def list_runs(plans: Iterable[str], seeds: Sequence[int], steps: int = Run.steps) -> list[Run]:
+def list_runs(plans: Iterable[str], seeds: Sequence[int]) -> list[Run]:
     """The runs of some plans, each once."""
-    chosen = dict.fromkeys(run for plan in plans for run in PLANS[plan].runs(seeds))
-    return [replace(run, steps=steps) for run in chosen]
+    return list(dict.fromkeys(chosen for plan in plans for chosen in PLANS[plan].runs(seeds)))
 
 
 def work_off(runs: Sequence[Any], out: Path, workers: int, do: Callable[[Any, Path], Any] = run) -> list[str]:
@@ -132,11 +129,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=PLANS)
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
-    parser.add_argument("--steps", type=int, default=Run.steps, help="of a run; another length needs another --out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    failed = work_off(list_runs(arguments.plans, arguments.seeds, arguments.steps), arguments.out, arguments.workers)
+    failed = work_off(list_runs(arguments.plans, arguments.seeds), arguments.out, arguments.workers)
     for name in failed:
         print(f"failed: {name}, see {arguments.out / 'logs' / (name + '.txt')}")
     write_results(arguments.out, arguments.seeds)
