@@ -9,7 +9,7 @@ has collapsed onto one answer gets a rate of 1 for it. Right answers never enter
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ FORGET = 0.05
 """Counts under this may be forgotten: one completion after 28 fadings by 0.9, when 10 times as many have come."""
 CORRELATION, WEIGHT = 0.2, 16.0
 """How far rollouts of a prompt are thought to guess alike before any were seen, and how many wrong ones that weighs."""
+COMMON = 0.1
+"""An answer that so many rollouts of other prompts give is an option, though no prompt names it."""
 BARE_FADES = 0.1, 0.2
 """Up to which rate answers without computation are taken for guesses, and from which on for known by heart."""
 
@@ -34,9 +36,11 @@ class Rivals(NamedTuple):
     repeated: float = 0.0
     """Gave the same answer."""
     right: float = 0.0
-    """Gave the gold answer."""
+    """Gave the gold answer, where the wrong one is an option: prompts name one of the two, or it is common."""
     elsewhere: float = 0.0
     """What other prompts' rollouts did: gave the same answer."""
+    again: float = 0.0
+    """Gave the same answer, where it is an option."""
 
 
 class ChanceRates:
@@ -82,8 +86,11 @@ class ChanceRates:
         others = self._totals.get(kind, 0.0) - self._golds.get(kind, {}).get(target, 0.0)
         return self._misses.get(kind, {}).get(target, 0.0) * self._unit, max(others, 0.0) * self._unit
 
-    def compare(self, gold: Any, answers: Sequence[str | None]) -> None:
-        """Counts what other rollouts of a prompt do where one gives a wrong answer, after `add` of its batch."""
+    def compare(self, gold: Any, answers: Sequence[str | None], offered: Collection[str | None] = ()) -> None:
+        """Counts what other rollouts of a prompt do where one gives a wrong answer, after `add` of its batch.
+
+        `offered` are those of the answers that the prompt names, or whose rival, the gold answer, it names.
+        """
         target, kind, others = normalise_answer(gold), answer_type(gold), len(answers) - 1
         given: dict[str, int] = {}
         for answer in answers:
@@ -94,14 +101,20 @@ class ChanceRates:
         if not given or not others:
             return
         total, golds, misses, unit = self._totals[kind], self._golds[kind], self._misses[kind], self._unit
-        repeated = elsewhere = 0.0
+        options = {normalise_answer(answer) for answer in offered if answer is not None}
+        repeated = elsewhere = rivals = again = 0.0
         for answer, count in given.items():
             repeated += count * (count - 1)
+            share = 0.0
             rest = (total - golds.get(answer, 0.0)) * unit - len(answers)
             if rest > 0:
-                elsewhere += count * max(misses.get(answer, 0.0) * unit - count, 0.0) / rest
+                share = max(misses.get(answer, 0.0) * unit - count, 0.0) / rest
+                elsewhere += count * share
+            if share >= COMMON or answer in options:
+                rivals += count
+                again += count * (count - 1)
         wrong = sum(given.values())
-        new = (wrong, repeated / others, wrong * right / others, elsewhere)
+        new = (wrong, repeated / others, rivals * right / others, elsewhere, again / others)
         seen = self._rivals.get(kind, Rivals())
         self._rivals[kind] = Rivals(*(old + more / unit for old, more in zip(seen, new, strict=True)))
 
@@ -119,26 +132,30 @@ class ChanceRates:
         >>> round(chance.correlation("7"), 2)
         0.96
         """
-        wrong, repeated, _, elsewhere = (count * self._unit for count in self._rivals.get(answer_type(gold), Rivals()))
-        usual = max(elsewhere, self.rival_rate(gold) * wrong)
-        return min(max((repeated - usual + CORRELATION * WEIGHT) / (wrong - usual + WEIGHT), 0.0), 1.0)
+        seen = self._rivals_of(gold)
+        usual = max(seen.elsewhere, self.rival_rate(gold) * seen.wrong)
+        return min(max((seen.repeated - usual + CORRELATION * WEIGHT) / (seen.wrong - usual + WEIGHT), 0.0), 1.0)
 
     def rival_rate(self, gold: Any) -> float:
-        """How often a guess passes if the gold answer is one of a few that the prompt makes its rollouts choose from.
+        """How often a guess passes if the gold answer is one of a few that its rollouts choose from.
 
-        Given a wrong answer, another rollout repeats it with some frequency. Where guesses are drawn from a few answers
-        that the prompt itself offers (its options, two names), the gold answer is given about as often as a wrong one
-        is repeated: that is the chance rate, and other prompts' answers do not show it. Where the gold answer is given
-        less than half as often, wrong answers repeat because they are the same error; where three times as often,
-        prompts are solved; and where the frequency is under 0.15, there are many answers. There this is 0, and it
-        fades in between.
+        Given a wrong answer, another rollout repeats it with some frequency. Where guesses are drawn from a few
+        options, the gold answer is given about as often as a wrong one is repeated: that is the chance rate, and other
+        prompts' answers may not show it. Where the gold answer is given less than half as often, wrong answers repeat
+        because they are the same error; where three times as often, prompts are solved; and where the frequency is
+        under 0.15, there are many answers. There this is 0, and it fades in between. While a problem is being learnt,
+        its usual mistake is as frequent as its right answer too: so a wrong answer counts only if the prompt names it
+        or the gold answer, or other prompts' rollouts give it as well (`COMMON`).
         """
-        wrong, repeated, right, _ = (count * self._unit for count in self._rivals.get(answer_type(gold), Rivals()))
-        if repeated <= 0:
+        seen = self._rivals_of(gold)
+        if seen.again <= 0:
             return 0.0
-        rate = repeated / (wrong + WEIGHT)
-        equal, few = np.interp(right / repeated, [0.5, 0.75, 1, 3], [0, 1, 1, 0]), np.interp(rate, [0.15, 0.25], [0, 1])
+        rate, ratio = seen.again / (seen.wrong + WEIGHT), seen.right / seen.again
+        equal, few = np.interp(ratio, [0.5, 0.75, 1, 3], [0, 1, 1, 0]), np.interp(rate, [0.15, 0.25], [0, 1])
         return float(rate * equal * few)
+
+    def _rivals_of(self, gold: Any) -> Rivals:
+        return Rivals(*(count * self._unit for count in self._rivals.get(answer_type(gold), Rivals())))
 
     def add_bare(self, gold: Any, passes: float, answers: float) -> None:
         """Counts answers without computation to one prompt: how many were right, and how many there were."""

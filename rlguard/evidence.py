@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,8 @@ class Evidence:
     """Offline chance rate, where the data set brings one."""
     bare: bool = False
     """Whether the completion is the answer and nothing else: a rollout without computation."""
+    offered: bool = False
+    """Whether the prompt itself names the answer or the gold answer, as it does with options."""
     fault: str = ""
     """Why the rollout could not be read; the guard then leaves it to the trainer."""
 
@@ -56,12 +59,13 @@ def read_evidence(
     """
     gold = None if row.get(answer_column) is None else str(row[answer_column])
     answer: str | None = None
-    ratio, bare, fault = 1.0, False, ""
+    ratio, bare, offered, fault = 1.0, False, False, ""
     kinds: tuple[str, ...] = ()
     if completion is not None:
         try:
             asked, said = prompt_text(prompt), prompt_text(completion)
-            answer, ratio, kinds, bare = _judge_text(said, asked, gold) if detectors else _read_text(said)
+            read = _judge_text if detectors else _read_text
+            answer, ratio, kinds, bare, offered = read(said, asked, gold)
         except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
             fault = f"{type(error).__name__}: {error!s:.200}"
     return Evidence(
@@ -74,24 +78,36 @@ def read_evidence(
         offline_trials=_number(row.get("rlguard_trials")),
         chance_rate=_number(row.get("rlguard_chance_rate")),
         bare=bare,
+        offered=offered,
         fault=fault,
     )
 
 
-Read = tuple[str | None, float, tuple[str, ...], bool]
-"""Answer, likelihood ratio, kinds of findings, whether it is bare."""
+Read = tuple[str | None, float, tuple[str, ...], bool, bool]
+"""Answer, likelihood ratio, kinds of findings, whether it is bare and whether it is offered."""
 
 
 @lru_cache(maxsize=1024)  # the rollouts of an easy prompt are often the same text
 def _judge_text(completion: str, prompt: str, gold: str | None) -> Read:
     judgement = judge_completion(completion, prompt, gold)
     kinds = tuple(sorted({item.kind for item in judgement.findings}))
-    return judgement.answer, judgement.likelihood_ratio, kinds, is_bare(completion)
+    offered = any(_names(prompt, answer) for answer in (judgement.answer, gold))
+    return judgement.answer, judgement.likelihood_ratio, kinds, is_bare(completion), offered
 
 
-def _read_text(completion: str) -> Read:
+@lru_cache(maxsize=1024)
+def _read_text(completion: str, prompt: str, gold: str | None) -> Read:
     found = extract_answer(completion)
-    return found and found[0], 1.0, (), is_bare(completion)
+    answer = found and found[0]
+    return answer, 1.0, (), is_bare(completion), any(_names(prompt, named) for named in (answer, gold))
+
+
+def _names(prompt: str, answer: str | None) -> bool:
+    """Whether an answer stands in a prompt, as a word or number of its own."""
+    if not answer:
+        return False
+    named, text = answer.casefold(), prompt.casefold()
+    return named in text and re.search(rf"(?<!\w){re.escape(named)}(?!\w)", text) is not None
 
 
 def _prompt_id(prompt: str | Messages, gold: str | None) -> str:

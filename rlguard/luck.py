@@ -42,13 +42,16 @@ def estimate_luck(
     """
     golds = [head.gold for head in heads_P]
     answers_P: list[list[str | None]] = [[] for _ in heads_P]
+    offered_P: list[set[str | None]] = [set() for _ in heads_P]
     for group, evidence in zip(groups_B.tolist(), evidence_B, strict=True):
         answers_P[group].append(evidence.answer)
-    known = [(gold, answers) for gold, answers in zip(golds, answers_P, strict=True) if gold is not None]
-    for gold, answers in known:
+        if evidence.offered:
+            offered_P[group].add(evidence.answer)
+    known = [given for given in zip(golds, answers_P, offered_P, strict=True) if given[0] is not None]
+    for gold, answers, _ in known:
         chance.add(gold, answers)
-    for gold, answers in known:
-        chance.compare(gold, answers)
+    for gold, answers, offered in known:
+        chance.compare(gold, answers, offered)
     rates_P = chance.smooth_rates(golds, [head.chance_rate for head in heads_P], list(map(len, answers_P)))
     kinds = list(map(answer_type, golds))
     examples = dict(zip(kinds, golds, strict=True))  # a gold answer of each type

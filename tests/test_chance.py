@@ -145,12 +145,12 @@ def test_agreement_in_the_right_answer_is_no_correlation():
     assert chance.correlation("3") == 0.2
 
 
-def fill_groups(groups):
+def fill_groups(groups, offered=True):
     chance = ChanceRates()
     for gold, answers in groups:
         chance.add(gold, answers)
     for gold, answers in groups:
-        chance.compare(gold, answers)
+        chance.compare(gold, answers, answers if offered else ())
     return chance
 
 
@@ -165,8 +165,21 @@ def test_answers_that_the_prompt_itself_offers_are_guessed_at_its_own_rate():
     same_error = fill_groups([(given[0], [given[1]] * 7 + [given[0]]) for given in options])
     assert same_error.rival_rate("w0x") == 0
     assert same_error.correlation("w0x") > 0.7
+    unnamed = fill_groups([(given[0], rng.choice(given, 8).tolist()) for given in options], offered=False)
+    assert unnamed.rival_rate("w0x") == 0  # as frequent as the gold answer, but of the model's own making
+    assert unnamed.correlation("w0x") > 0.2
     solved = fill_groups([(given[0], [given[0]] * 6 + given[1:2] * 2) for given in options])
     assert solved.rival_rate("w0x") == 0
+
+
+def test_options_that_prompts_share_need_not_be_named():
+    rng = np.random.default_rng(0)
+    spans = [2, 3] * 128  # half of the prompts have two options, half three
+    guessed = fill_groups([(str(rng.integers(n)), rng.integers(n, size=8).astype(str)) for n in spans], offered=False)
+    assert guessed.rival_rate("0") == pytest.approx(0.4, abs=0.06)
+    pairs = [map(str, rng.choice(30, 2, replace=False)) for _ in spans]  # of 30 answers none is common
+    learnt = fill_groups([(gold, [gold, error] * 4) for gold, error in pairs], offered=False)
+    assert learnt.rival_rate("0") == 0
 
 
 def test_answers_without_computation_are_a_sample_of_guesses():

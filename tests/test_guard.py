@@ -115,6 +115,21 @@ def test_evidence_is_read_from_row_and_text():
     assert (blind.likelihood_ratio, blind.kinds, blind.gold) == (1.0, (), None)
 
 
+@pytest.mark.parametrize("detectors", [True, False])
+def test_what_a_prompt_offers_is_seen_in_it(detectors):
+    asked = "Who is taller, Ann or Bob?"
+
+    def offers(prompt, completion, gold):
+        return read_evidence(prompt, completion, {"answer": gold}, detectors=detectors).offered
+
+    assert offers(asked, "The answer is Bob", "Ann")
+    assert offers([{"role": "user", "content": asked}], "The answer is bob", "Cy")
+    assert offers(asked, "The answer is Cy", "ann")  # its rival is
+    assert not offers(asked, "The answer is Bo", "Cy")
+    assert not offers("Who is taller?", "The answer is Bob", "Ann")
+    assert not offers(asked, "I do not know", None)
+
+
 # --- modes ----------------------------------------------------------------------------------------------------------
 
 

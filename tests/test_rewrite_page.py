@@ -222,20 +222,22 @@ def test_15_a_repeated_guess_is_no_skill_as_long_as_luck_explains_it():
 def test_16_answers_that_the_prompt_itself_offers():
     rng = np.random.default_rng(0)
     options = [[f"{letter}{number}" for letter in "xyz"] for number in range(64)]  # no two prompts share an answer
+    guesses = [rng.choice(given, G).tolist() for given in options]
     found = []
-    for answers in (
-        [rng.choice(given, G).tolist() for given in options],
-        [[given[1]] * 7 + [given[0]] for given in options],
-        [[given[0]] * 6 + given[1:] for given in options],
+    for answers, offered in (
+        (guesses, True),
+        (guesses, False),
+        ([[given[1]] * 7 + [given[0]] for given in options], True),
+        ([[given[0]] * 6 + given[1:] for given in options], True),
     ):
         chance = ChanceRates()
         for given, rollouts in zip(options, answers, strict=True):
             chance.add(given[0], rollouts)
         for given, rollouts in zip(options, answers, strict=True):
-            chance.compare(given[0], rollouts)
+            chance.compare(given[0], rollouts, given if offered else ())
         assert chance.rate("x0") == 0
         found.append(chance.smooth_rates(["x0"], [0.0], [G])[0])
-    assert found == pytest.approx([1 / 3, 0, 0], abs=0.06)
+    assert found == pytest.approx([1 / 3, 0, 0, 0], abs=0.06)
 
 
 def test_17_what_passes_without_computation_is_no_rarer_among_guesses():
