@@ -91,7 +91,7 @@ Read = tuple[str | None, float, tuple[str, ...], bool, bool]
 def _judge_text(completion: str, prompt: str, gold: str | None) -> Read:
     judgement = judge_completion(completion, prompt, gold)
     kinds = tuple(sorted({item.kind for item in judgement.findings}))
-    offered = any(_names(prompt, answer) for answer in (judgement.answer, gold))
+    offered = _names_one(prompt, judgement.answer, gold)
     return judgement.answer, judgement.likelihood_ratio, kinds, is_bare(completion), offered
 
 
@@ -99,15 +99,14 @@ def _judge_text(completion: str, prompt: str, gold: str | None) -> Read:
 def _read_text(completion: str, prompt: str, gold: str | None) -> Read:
     found = extract_answer(completion)
     answer = found and found[0]
-    return answer, 1.0, (), is_bare(completion), any(_names(prompt, named) for named in (answer, gold))
+    return answer, 1.0, (), is_bare(completion), _names_one(prompt, answer, gold)
 
 
-def _names(prompt: str, answer: str | None) -> bool:
-    """Whether an answer stands in a prompt, as a word or number of its own."""
-    if not answer:
-        return False
-    named, text = answer.casefold(), prompt.casefold()
-    return named in text and re.search(rf"(?<!\w){re.escape(named)}(?!\w)", text) is not None
+def _names_one(prompt: str, *answers: str | None) -> bool:
+    """Whether one of the answers stands in a prompt, as a word or number of its own."""
+    text = prompt.casefold()
+    named = [answer.casefold() for answer in answers if answer]
+    return any(name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in named)
 
 
 def _prompt_id(prompt: str | Messages, gold: str | None) -> str:

@@ -130,6 +130,23 @@ def test_what_a_prompt_offers_is_seen_in_it(detectors):
     assert not offers(asked, "I do not know", None)
 
 
+def test_guesses_between_options_are_lucky_and_a_problem_that_is_learnt_is_not():
+    rng, lucky = np.random.default_rng(0), {}
+    for offered in (True, False):  # half of the rollouts right, the others alike: a coin, or a usual mistake
+        guard = Guard()
+        for step in range(12):
+            pairs = [(f"w{step}x{group}", f"v{step}x{group}") for group in range(16)]
+            answers = [str(rng.choice(pairs[group])) for group in GROUPS]
+            outcomes = np.array([float(a == pairs[g][0]) for g, a in zip(GROUPS, answers, strict=True)])
+            evidence = [
+                Evidence(pairs[g][0], pairs[g][0], a, offered=offered) for g, a in zip(GROUPS, answers, strict=True)
+            ]
+            judged = guard.judge(evidence, outcomes - outcomes.mean(), outcomes, outcomes, GROUPS)
+        lucky[offered] = judged.metrics["rlguard/lucky_share"]
+    assert lucky[True] > 0.6
+    assert lucky[False] < 0.2
+
+
 # --- modes ----------------------------------------------------------------------------------------------------------
 
 
