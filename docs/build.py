@@ -74,7 +74,7 @@ def list_commands() -> Iterator[str]:
     """A section for each command, with its arguments and options in the words of its `--help`."""
     import typer
 
-    from rlguard.cli_shared import app
+    from rlguard.cli.app import app
 
     for path in sorted((ROOT / "rlguard").glob("cli*.py")):
         import_module(f"rlguard.{path.stem}")  # each adds its commands

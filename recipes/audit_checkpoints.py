@@ -31,7 +31,7 @@ from tiny_reasoner.tasks import MAX_COMPLETION, SKILLS, make_problems
 from rlguard import Sampling, run_audit
 from rlguard.audit.taking import Taking
 from rlguard.engines import load_engine
-from rlguard.writing import write_rows
+from rlguard.tables import write_rows
 
 
 def main() -> None:

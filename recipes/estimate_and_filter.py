@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tiny_reasoner.tasks import MAX_COMPLETION, make_problems
 
 from rlguard import Plan, Sampling, check_preflight, estimate_pass_rates, filter_file
-from rlguard.writing import write_rows
+from rlguard.tables import write_rows
 
 MODEL = Path(__file__).parent / "tiny_reasoner" / "model"
 

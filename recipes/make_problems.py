@@ -13,7 +13,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from rlguard.writing import write_rows
+from rlguard.tables import write_rows
 
 INSTRUCTION = "\nPut the final answer into \\boxed{}."
 GYM_TASKS: list[tuple[str, dict[str, Any]]] = [

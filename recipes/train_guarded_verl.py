@@ -20,10 +20,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlguard.data import iter_rows
+from rlguard.tables import iter_rows, write_rows
 from rlguard.types import Problem
-from rlguard.verifiers import Auto
-from rlguard.writing import write_rows
+from rlguard.verify import Auto
 
 
 def to_verl_row(row: Mapping[str, Any]) -> dict[str, Any]:

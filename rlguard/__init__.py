@@ -19,41 +19,41 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rlguard.advantage import rewrite_advantages
-    from rlguard.audit.run import run_audit
-    from rlguard.config import GuardConfig
-    from rlguard.curriculum import LevelCurriculum
-    from rlguard.difficulty import estimate_pass_rates
-    from rlguard.filtering import filter_dataset, filter_file
-    from rlguard.guard import Guard
-    from rlguard.order.plan import plan_order
-    from rlguard.preflight import check_preflight
-    from rlguard.published import read_known, read_published
-    from rlguard.scan import scan_rollouts
-    from rlguard.sequential import Plan
-    from rlguard.shortcuts import detect_shortcuts
-    from rlguard.types import Finding, InputError, PassRate, Rollout, Sampling
-    from rlguard.verdicts import Rules
+from rlguard.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from rlguard.audit.run import run_audit
+    from rlguard.curriculum.levels import LevelCurriculum
+    from rlguard.difficulty.estimate import estimate_pass_rates
+    from rlguard.difficulty.filter import filter_dataset, filter_file
+    from rlguard.difficulty.preflight import check_preflight
+    from rlguard.difficulty.published import read_known, read_published
+    from rlguard.difficulty.rules import Rules
+    from rlguard.difficulty.stopping import Plan
+    from rlguard.guard.guard import Guard
+    from rlguard.guard.rewrite import rewrite_advantages
+    from rlguard.guard.settings import GuardConfig
+    from rlguard.order.plan import plan_order
+    from rlguard.shortcuts import detect_shortcuts
+    from rlguard.shortcuts.scan import scan_rollouts
+    from rlguard.types import Finding, InputError, PassRate, Rollout, Sampling
 
 _HOMES = {
-    "rewrite_advantages": "rlguard.advantage",
-    "estimate_pass_rates": "rlguard.difficulty",
-    "check_preflight": "rlguard.preflight",
-    "Plan": "rlguard.sequential",
-    "filter_dataset": "rlguard.filtering",
-    "filter_file": "rlguard.filtering",
-    "Rules": "rlguard.verdicts",
-    "read_known": "rlguard.published",
-    "read_published": "rlguard.published",
-    "Guard": "rlguard.guard",
-    "GuardConfig": "rlguard.config",
+    "rewrite_advantages": "rlguard.guard.rewrite",
+    "estimate_pass_rates": "rlguard.difficulty.estimate",
+    "check_preflight": "rlguard.difficulty.preflight",
+    "Plan": "rlguard.difficulty.stopping",
+    "filter_dataset": "rlguard.difficulty.filter",
+    "filter_file": "rlguard.difficulty.filter",
+    "Rules": "rlguard.difficulty.rules",
+    "read_known": "rlguard.difficulty.published",
+    "read_published": "rlguard.difficulty.published",
+    "Guard": "rlguard.guard.guard",
+    "GuardConfig": "rlguard.guard.settings",
     "run_audit": "rlguard.audit.run",
     "plan_order": "rlguard.order.plan",
-    "LevelCurriculum": "rlguard.curriculum",
-    "scan_rollouts": "rlguard.scan",
+    "LevelCurriculum": "rlguard.curriculum.levels",
+    "scan_rollouts": "rlguard.shortcuts.scan",
     "detect_shortcuts": "rlguard.shortcuts",
     "Finding": "rlguard.types",
     "InputError": "rlguard.types",

@@ -67,7 +67,7 @@ def give_trainer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     from tiny_reasoner.training import grpo_config
 
     from rlguard.integrations.trl import GuardedGRPOTrainer
-    from rlguard.writing import write_rows
+    from rlguard.tables.write import write_rows
 
     given = give_training(monkeypatch)
     write_rows([{"prompt": "7+8 mod 10=?\n", "answer": "5", "domain": "sums"}], "mine.jsonl")
@@ -122,7 +122,7 @@ def find_commands() -> dict[str, Any]:
     """Every command of the command line, by its name."""
     import typer
 
-    from rlguard.cli_shared import app
+    from rlguard.cli.app import app
 
     for path in (ROOT / "rlguard").glob("cli*.py"):
         importlib.import_module(f"rlguard.{path.stem}")
@@ -195,7 +195,7 @@ def recipe_options(code: str) -> None:
 def names_of(code: str) -> None:
     """Every module of rlguard that is named exists, and has the names that are taken from it.
 
-    For hosts that cannot be imported here; their adapters have tests of their own (tests/test_contracts_*.py).
+    For hosts that cannot be imported here; tests/integrations/test_contracts_*.py test their adapters.
     """
     found = re.findall(r"from (rlguard[\w.]+) import (\w+)", code)
     found += re.findall(r"(rlguard\.integrations\.\w+)(?:\.(\w+))?", code)

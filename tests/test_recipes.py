@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 
-from rlguard.data import read_problems, read_rows
-from rlguard.verifiers import Auto, check_gold
-from rlguard.writing import write_rows
+from rlguard.tables.read import read_problems, read_rows
+from rlguard.tables.write import write_rows
+from rlguard.verify.gold import check_gold
+from rlguard.verify.verifiers import Auto
 
 RECIPES = TINY.parents[1]
 SCRIPTS = sorted(RECIPES.glob("*.py"))

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 import rlguard
-from rlguard.data import read_rows
-from rlguard.writing import write_rows
+from rlguard.tables.read import read_rows
+from rlguard.tables.write import write_rows
 
 ROOT = Path(__file__).parents[1]
 pytest.importorskip("build")
@@ -93,7 +93,7 @@ def test_entry_points(installed, tmp_path):
     )
     pytest.importorskip("verl")
     said = run([sys.executable, "-c", code], tmp_path, PYTHONPATH=str(installed))
-    points = [("console_scripts", "rlguard.cli:main", "main")]
+    points = [("console_scripts", "rlguard.cli.main:main", "main")]
     points += [("verl.plugins", "rlguard.integrations.verl", "rlguard.integrations.verl")]
     assert said.splitlines()[-1] == str(points)
 

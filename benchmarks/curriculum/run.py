@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 from tiny_reasoner import tasks  # noqa: E402
 
 from benchmarks.efficacy.run import find_commit, lock, write_whole  # noqa: E402
-from rlguard.curriculum import Level, LevelCurriculum  # noqa: E402
+from rlguard.curriculum.levels import Level, LevelCurriculum  # noqa: E402
 
 OUT = Path("out/curriculum")
 LADDERS = {

@@ -33,9 +33,9 @@ from pathlib import Path
 
 from evaluate import CORPUS, align
 
-from rlguard.labelled import LabelledRow, read_corpus
+from benchmarks.detectors.labelled import LabelledRow, read_corpus
 from rlguard.shortcuts import judge_completion
-from rlguard.shortcuts.evidence import LIKELIHOOD_RATIOS
+from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS
 
 EDGES = (1 / 15, 1 / 7, 1 / 3.5, 1 / 1.5, 1.5, 3.5, 7.0, 15.0)
 """Where the bins of likelihood ratios part."""

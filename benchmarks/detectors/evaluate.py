@@ -33,7 +33,7 @@ from measures import (
     flawed_lines,
 )  # fmt: skip
 
-from rlguard.labelled import LabelledRow, read_corpus, read_flawed_positives, read_process_bench
+from benchmarks.detectors.labelled import LabelledRow, read_corpus, read_flawed_positives, read_process_bench
 from rlguard.shortcuts import judge_completion
 from rlguard.types import Finding
 

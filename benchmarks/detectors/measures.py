@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from baselines import CLAIMED
 
-from rlguard.labelled import FLAWED, LabelledRow
+from benchmarks.detectors.labelled import FLAWED, LabelledRow
 from rlguard.stats import binomial_interval
 from rlguard.types import Finding
 

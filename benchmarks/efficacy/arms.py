@@ -39,12 +39,12 @@ import numpy as np
 from trl import GRPOTrainer
 
 from benchmarks.methods import grpo, max_rl, s_grpo, threshold
-from rlguard.advantage import as_float, measure_step_scale
-from rlguard.chance import ChanceRates
-from rlguard.config import MIN_WEIGHT
 from rlguard.guard import Guard, GuardConfig, Judged
+from rlguard.guard.rewrite import as_float, measure_step_scale
+from rlguard.guard.settings import MIN_WEIGHT
 from rlguard.integrations.trl import GuardedGRPOTrainer
-from rlguard.tracker import PassRateTracker
+from rlguard.luck.chance import ChanceRates
+from rlguard.luck.tracker import PassRateTracker
 
 Rule = Callable[[np.ndarray], np.ndarray]
 

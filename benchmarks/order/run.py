@@ -30,11 +30,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.efficacy.run import find_commit, write_whole
 from benchmarks.efficacy.sweep import work_off
 from benchmarks.order.domains import DOMAINS, DomainVerifier, make_rows
-from rlguard.data import read_problems
 from rlguard.order.plan import Plan, plan_order
 from rlguard.order.probe import ProbeSettings, probe
 from rlguard.order.schedule import order_rows
 from rlguard.order.transfer import Transfer, read_transfer, write_json, write_transfer
+from rlguard.tables.read import read_problems
 from rlguard.types import InputError, Problem
 
 OUT = Path("out/order")

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rlguard.advantage import rewrite_advantages, success_weights
-from rlguard.config import MIN_WEIGHT
-from rlguard.tracker import PassRateTracker
+from rlguard.guard.rewrite import rewrite_advantages
+from rlguard.guard.settings import MIN_WEIGHT
+from rlguard.luck.genuine import success_weights
+from rlguard.luck.tracker import PassRateTracker
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.methods import dr_grpo, grpo, s_grpo, threshold

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rlguard.difficulty import REFINEMENTS
-from rlguard.sequential import RATES, Plan, Population, refine_plan
+from rlguard.difficulty.estimate import REFINEMENTS
+from rlguard.difficulty.stopping import RATES, Plan, Population, refine_plan
 from rlguard.stats import confidence_sequence
 from rlguard.types import name_band
 

@@ -17,7 +17,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "recipes"))
 
-from rlguard.engines import encode_prompt, load_engine, request_seed  # noqa: E402
+from rlguard.engines import load_engine  # noqa: E402
+from rlguard.engines.requests import encode_prompt, request_seed  # noqa: E402
 from rlguard.types import Problem, Request, Sampling  # noqa: E402
 
 TINY = ROOT / "recipes" / "tiny_reasoner" / "model"

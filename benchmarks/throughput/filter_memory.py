@@ -1,4 +1,4 @@
-"""Seconds and peak memory of `rlguard.filtering.filter_file` on a large data set.
+"""Seconds and peak memory of `rlguard.difficulty.filter.filter_file` on a large data set.
 
     python benchmarks/throughput/filter_memory.py --rows 1000000
 
@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlguard.data import iter_problems, iter_rows
-from rlguard.filtering import filter_file
-from rlguard.rates import read_rates, write_rates
+from rlguard.difficulty.filter import filter_file
+from rlguard.difficulty.rates import read_rates, write_rates
 from rlguard.stats import binomial_interval
+from rlguard.tables.read import iter_problems, iter_rows
+from rlguard.tables.write import RowWriter
 from rlguard.types import PassRate, Problem, name_band
-from rlguard.writing import RowWriter
 
 WORDS = ("train", "leaves", "platform", "apples", "seven", "hours", "every", "baker", "twice", "river")
 ROW_BYTES = 500

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 SEGMENT, EACH = 200_000, 16
 GROUP = """
 import json, resource, sys, time
-import duckdb, pyarrow, rlguard.segments as segments
+import duckdb, pyarrow, rlguard.rollouts.segments as segments
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 start = time.perf_counter()
 prompts = rollouts = answers = 0

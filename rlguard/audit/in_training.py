@@ -22,7 +22,7 @@ from rlguard.audit.compare import Figure, Row, compare, mean_statistic
 from rlguard.audit.retention import ACCURACY, GROUP, macro_statistic
 from rlguard.audit.samples import ALL, PLAIN, Item
 from rlguard.types import Engine, InputError, Problem, Request, Sampling
-from rlguard.workers import VerifierPool
+from rlguard.verify.pool import VerifierPool
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from rlguard.answers import extract_answer, normalise_answer, parse_number
 from rlguard.audit.checks import LIMIT, is_right
 from rlguard.audit.samples import PLAIN
 from rlguard.types import Problem
-from rlguard.verifiers import Exact, Math, ReasoningGym
+from rlguard.verify.verifiers import Exact, Math, ReasoningGym
 
 UNKNOWN = "I don't know"
 """The gold answer of a question that cannot be answered."""

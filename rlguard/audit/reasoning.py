@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlguard.audit.compare import Figure, mean_statistic, ratio_statistic
 from rlguard.audit.samples import Sample, select
-from rlguard.shortcuts import judge_completion
+from rlguard.shortcuts.judge import judge_completion
 from rlguard.types import prompt_text
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import rlguard
 from rlguard.audit import calibration, coverage, diversity, formats, reasoning, retention
 from rlguard.audit.compare import Figure, Row, compare
 from rlguard.audit.distance import domain_distances
@@ -22,9 +21,10 @@ from rlguard.audit.samples import PLAIN, Item, select
 from rlguard.audit.suite import SuiteVerifier, as_chat, read_suite, vary, write_suite
 from rlguard.audit.taking import Taken, Taking, take, without_nan
 from rlguard.audit.variants import PER_DOMAIN
-from rlguard.rollouts import read_meta
-from rlguard.sampling import Progress
+from rlguard.difficulty.sampling import Progress
+from rlguard.rollouts.store import read_meta
 from rlguard.types import Engine, InputError, Verifier, prompt_text
+from rlguard.version import __version__
 
 SUITE, AUDIT, PAGE = "suite.jsonl", "audit.json", "audit.html"
 
@@ -221,7 +221,7 @@ def to_record(audit: Audit, models: dict[str, str], items: Sequence[Item], setti
     provenance = {name: read_meta(audit.folder / "models" / name) for name in models}
     record = {
         "schema": 1,
-        "rlguard": rlguard.__version__,
+        "rlguard": __version__,
         "before": audit.before,
         "models": [{"name": name, "model": model} | provenance[name] for name, model in models.items()],
         "domains": dict.fromkeys(item.domain for item in items),

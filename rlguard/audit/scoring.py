@@ -18,7 +18,8 @@ from typing import Any
 
 from rlguard.answers import ANSWER_CUE
 from rlguard.audit.samples import PLAIN, Sample, Score
-from rlguard.engines import describe_origin, encode_prompt
+from rlguard.engines.origin import describe_origin
+from rlguard.engines.requests import encode_prompt
 from rlguard.engines.transformers import TransformersEngine
 from rlguard.shortcuts.cutting import find_reasoning_end
 from rlguard.types import InputError, Messages, Problem, Request, Rollout

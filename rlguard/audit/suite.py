@@ -22,9 +22,9 @@ from rlguard.audit.checks import is_right
 from rlguard.audit.judge import FORMS, UNKNOWN, SuiteVerifier, find_form, is_abstention, read_answer, read_confidence
 from rlguard.audit.samples import ALL, PLAIN, Item
 from rlguard.audit.variants import KINDS, as_chat, vary
-from rlguard.data import read_rows
+from rlguard.tables.read import read_rows
+from rlguard.tables.write import write_rows
 from rlguard.types import InputError, Messages, make_prompt_id
-from rlguard.writing import write_rows
 
 __all__ = [
     "BUILTIN", "KINDS", "SuiteVerifier", "as_chat", "is_abstention", "make_item", "read_answer", "read_confidence",

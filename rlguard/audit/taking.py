@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.audit.samples import Item, Sample, Score, select
-from rlguard.data import read_rows
-from rlguard.difficulty import estimate_pass_rates
-from rlguard.sampling import Progress
-from rlguard.segments import read_rollouts
+from rlguard.difficulty.estimate import estimate_pass_rates
+from rlguard.difficulty.sampling import Progress
+from rlguard.rollouts.segments import read_rollouts
 from rlguard.shortcuts.truncation import TruncationCurve, truncation_test
+from rlguard.tables.read import read_rows
+from rlguard.tables.write import write_rows
 from rlguard.types import Engine, InputError, Problem, Rollout, Sampling, Verifier
-from rlguard.writing import write_rows
 
 SCORES, TRUNCATION = "scores.jsonl", "truncation.jsonl"
 

@@ -14,8 +14,8 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from rlguard.engines import is_prefill, request_seed
 from rlguard.engines.endpoints import Endpoints
+from rlguard.engines.requests import is_prefill, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rlguard.engines import describe_origin, encode_prompt, request_seed
+from rlguard.engines.origin import describe_origin
+from rlguard.engines.requests import encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
 
 AHEAD = 4

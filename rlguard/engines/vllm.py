@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from rlguard.engines import describe_origin, encode_prompt, request_seed
+from rlguard.engines.origin import describe_origin
+from rlguard.engines.requests import encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
 
 WAITING = 4

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.advantage import as_float
-from rlguard.config import GuardConfig
-from rlguard.evidence import Evidence
 from rlguard.guard import Guard
+from rlguard.guard.rewrite import as_float
+from rlguard.guard.settings import GuardConfig
 from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward
+from rlguard.luck.evidence import Evidence
 
 try:
     import swift

@@ -22,8 +22,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlguard.config import GuardConfig
 from rlguard.guard import Guard
+from rlguard.guard.settings import GuardConfig
 from rlguard.integrations.seams import STATE_FILE, check_seam
 
 try:

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.advantage import as_float
-from rlguard.config import GuardConfig
 from rlguard.guard import Guard
+from rlguard.guard.rewrite import as_float
+from rlguard.guard.settings import GuardConfig
 from rlguard.integrations.seams import STATE_FILE
 
 logger = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from typing import Any, Literal, get_args
 from rlguard.audit.in_training import Questions, describe_losses, read_baseline, to_metrics, to_record
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
-from rlguard.segments import cut_tail
+from rlguard.rollouts.segments import cut_tail
 from rlguard.types import InputError, Sampling, Verifier
-from rlguard.workers import VerifierPool
+from rlguard.verify.pool import VerifierPool
 
 try:
     import torch

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.curriculum import LevelCurriculum, MakeRow
+from rlguard.curriculum.levels import LevelCurriculum, MakeRow
 from rlguard.types import InputError
 
 try:

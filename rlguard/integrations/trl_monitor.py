@@ -28,8 +28,8 @@ from rlguard.monitor import Monitor, MonitorConfig
 from rlguard.monitor.events import SEVERITIES, Event
 from rlguard.monitor.files import Journal
 from rlguard.types import InputError, Sampling, Verifier, make_prompt_id
-from rlguard.verifiers import pick_verifier
-from rlguard.workers import VerifierPool
+from rlguard.verify.pool import VerifierPool
+from rlguard.verify.verifiers import pick_verifier
 
 try:
     from accelerate.utils import broadcast_object_list

@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.advantage import as_float
 from rlguard.guard import Guard, GuardConfig, Judged
+from rlguard.guard.rewrite import as_float
 
 logger = logging.getLogger(__name__)
 

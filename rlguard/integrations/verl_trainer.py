@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.advantage import as_float
 from rlguard.guard import Guard, GuardConfig
+from rlguard.guard.rewrite import as_float
 from rlguard.integrations.seams import STATE_FILE, check_seam
 from rlguard.integrations.verl import NAME, read_options, rewrite
 

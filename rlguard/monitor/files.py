@@ -15,7 +15,7 @@ from typing import Any
 
 from rlguard.monitor.core import Monitor
 from rlguard.monitor.events import Event
-from rlguard.segments import cut_tail
+from rlguard.rollouts.segments import cut_tail
 from rlguard.types import InputError
 
 FIGURES, EVENTS = "figures.jsonl", "events.jsonl"

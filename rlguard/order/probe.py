@@ -17,18 +17,19 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlguard.data import read_problems
-from rlguard.difficulty import estimate_pass_rates
-from rlguard.engines import fingerprint_model
+from rlguard.difficulty.estimate import estimate_pass_rates
+from rlguard.engines.origin import fingerprint_model
+from rlguard.order.training import ProbeSettings, train
 from rlguard.order.transfer import Transfer, write_json
+from rlguard.tables.read import read_problems
 from rlguard.types import InputError, Problem, Sampling, Verifier, make_prompt_id
-from rlguard.verifiers import pick_verifier
+from rlguard.verify.verifiers import pick_verifier
 
 KEY, MODEL, ENTROPY, ROLLOUTS, RESULT = "key.json", "model", "entropy.json", "rollouts", "result.json"
 BEFORE = "before"
@@ -36,37 +37,6 @@ BEFORE = "before"
 Domains = Mapping[str, Sequence[Problem]]
 OnProgress = Callable[[str, int, int], None]
 """Called with what is going on, and how much of how much of it is done."""
-
-
-@dataclass(frozen=True)
-class ProbeSettings:
-    """How the model is trained and asked. Train for the order as you are going to train."""
-
-    steps: int = 30
-    """Optimiser steps of a training."""
-    trainings: int = 1
-    """On each domain, with one seed after the other. From two on, intervals include chance between trainings."""
-    prompts: int = 8
-    """Prompts a step."""
-    group_size: int = 8
-    """Rollouts a prompt in training."""
-    n: int = 4
-    """Rollouts a held-out question."""
-    max_tokens: int = 512
-    """Longest completion."""
-    temperature: float = 1.0
-    """Of all sampling."""
-    learning_rate: float | None = None
-    """Constant; None takes TRL's default."""
-    seed: int = 0
-    """Of the trainings and the sampling."""
-    trainer: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of TRL's `GRPOConfig`, over those set here."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("trainings", 1), ("prompts", 1), ("group_size", 2), ("n", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}: expected at least {least}, got {getattr(self, name)!r}")
 
 
 def hold_out(
@@ -188,7 +158,6 @@ class _Prober:
         })  # fmt: skip
         if not (folder / RESULT).exists():
             if not (folder / MODEL).exists():
-                from rlguard.order.training import train
 
                 def on_step(step: int) -> None:
                     self.say(f"training on {domain}", step, self.settings.steps)

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlguard.data import pick
 from rlguard.order.transfer import write_json
+from rlguard.tables.read import pick
+from rlguard.tables.write import write_rows
 from rlguard.types import InputError
-from rlguard.writing import write_rows
 
 STAGE = "stage"
 NOTE = (

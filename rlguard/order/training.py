@@ -5,21 +5,50 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rlguard.order.transfer import write_json
 from rlguard.types import InputError, Problem, Verifier, prompt_text
-from rlguard.verifiers import score_safely
-
-if TYPE_CHECKING:
-    from rlguard.order.probe import ProbeSettings
+from rlguard.verify.verifiers import score_safely
 
 ENDS = 5
 """A fifth of the steps at each end is compared for the change of entropy."""
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How the model is trained and asked. Train for the order as you are going to train."""
+
+    steps: int = 30
+    """Optimiser steps of a training."""
+    trainings: int = 1
+    """On each domain, with one seed after the other. From two on, intervals include chance between trainings."""
+    prompts: int = 8
+    """Prompts a step."""
+    group_size: int = 8
+    """Rollouts a prompt in training."""
+    n: int = 4
+    """Rollouts a held-out question."""
+    max_tokens: int = 512
+    """Longest completion."""
+    temperature: float = 1.0
+    """Of all sampling."""
+    learning_rate: float | None = None
+    """Constant; None takes TRL's default."""
+    seed: int = 0
+    """Of the trainings and the sampling."""
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    """Further options of TRL's `GRPOConfig`, over those set here."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("trainings", 1), ("prompts", 1), ("group_size", 2), ("n", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name}: expected at least {least}, got {getattr(self, name)!r}")
 
 
 def train(

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rlguard.data import iter_rows
+from rlguard.tables.read import iter_rows
 from rlguard.types import InputError, prompt_text
 
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from rlguard.report.files import Row, finite
 from rlguard.report.read import Run
 from rlguard.report.rollouts import to_scanned
-from rlguard.scan import search
+from rlguard.shortcuts.scan import search
 
 Owned = tuple[Row, list[Row]]
 """A completion and the findings on it."""

@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-import rlguard
 from rlguard.report.compare import name_arms, name_runs, say_comparison
 from rlguard.report.embed import Embedded, embed_rollouts
 from rlguard.report.files import Row
@@ -29,6 +28,7 @@ from rlguard.report.sections import (
 )
 from rlguard.report.verdict import Line, say_verdict, tally
 from rlguard.types import InputError
+from rlguard.version import __version__
 
 MISSING = {
     "rates": "pass rates (rates.parquet)",
@@ -189,7 +189,7 @@ def render_page(
         script=script,
         title=escape(title or f"{' against '.join(names)}: training guard report"),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        version=escape(rlguard.__version__),
+        version=escape(__version__),
         source=escape(" · ".join(dict.fromkeys(filter(None, map(_name_source, runs))))),
         settings="".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in settings),
         verdict=_render_verdicts(verdicts, names),

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlguard.data import FORMATS
 from rlguard.report.files import Row, read_object, read_rows
 from rlguard.report.rollouts import keep_first, read_store, read_tables
 from rlguard.report.training import (
@@ -20,7 +19,8 @@ from rlguard.report.training import (
     read_arm,
     read_events,
 )
-from rlguard.segments import ROLLOUTS, is_store
+from rlguard.rollouts.segments import ROLLOUTS, is_store
+from rlguard.tables.read import FORMATS
 from rlguard.types import InputError
 
 REQUIRED = {

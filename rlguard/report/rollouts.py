@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.report.files import Row, finite, read_rows, show_prompt
-from rlguard.scan import Scanned, read_any_rollouts
-from rlguard.segments import ROLLOUTS, list_sealed
+from rlguard.rollouts.segments import ROLLOUTS, list_sealed
+from rlguard.shortcuts.scan import Scanned, read_any_rollouts
 
 REQUIRED = ("prompt_id", "completion")
 NOT_REWARDS = {"step", "index", "advantage", "outcome", "tokens", "num_tokens", "rlguard_weight", "level", "length"}

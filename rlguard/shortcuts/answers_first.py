@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rlguard.answers import normalise_answer
 from rlguard.shortcuts.case import LABELS, WORDS, Case, blank, read_statement, segments
-from rlguard.shortcuts.evidence import make_finding, quote
+from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.repetition import STATEMENT
 from rlguard.types import Finding
 

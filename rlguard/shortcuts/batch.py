@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlguard.answers import answer_type, extract_answer, normalise_answer
-from rlguard.shortcuts import READ_LIMIT
+from rlguard.shortcuts.judge import READ_LIMIT
 from rlguard.types import InputError, prompt_text
 
 

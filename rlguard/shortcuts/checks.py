@@ -5,7 +5,7 @@ from __future__ import annotations
 from rlguard.shortcuts.arithmetic import Number, read_number
 from rlguard.shortcuts.case import NUMBERS, Case, blank, matches
 from rlguard.shortcuts.equations import MAX_MATH
-from rlguard.shortcuts.evidence import make_finding, quote
+from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.repetition import STATEMENT
 from rlguard.types import Finding
 

@@ -22,9 +22,9 @@ from rlguard.shortcuts.case import (
 from rlguard.shortcuts.checks import find_false_steps, find_unrelated, find_unsupported
 from rlguard.shortcuts.copied import find_copied
 from rlguard.shortcuts.equations import find_equations
-from rlguard.shortcuts.evidence import LIKELIHOOD_RATIOS, make_finding, quote
 from rlguard.shortcuts.placeholders import find_placeholder
 from rlguard.shortcuts.prompts import PromptFacts
+from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS, make_finding, quote
 from rlguard.shortcuts.repetition import STATEMENT
 from rlguard.shortcuts.support import MAX_READ, find_unreached, find_waved_through, is_reached
 from rlguard.types import Finding

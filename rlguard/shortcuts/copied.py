@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlguard.shortcuts.case import Case
-from rlguard.shortcuts.evidence import make_finding, quote
+from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from rlguard.answers import answer_type
 from rlguard.shortcuts.batch import Kind, Row, count_kinds, read_batch
-from rlguard.shortcuts.evidence import LIMIT, quote
+from rlguard.shortcuts.ratios import LIMIT, quote
 from rlguard.types import Finding, Messages
 
 FALSE_ALARM = 1e-3

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from itertools import islice, pairwise
 from operator import eq
 
-from rlguard.shortcuts.evidence import make_finding, quote
 from rlguard.shortcuts.paraphrase import find_idle_talk, little_new, said_again
+from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")

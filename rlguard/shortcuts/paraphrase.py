@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from rlguard.shortcuts.evidence import make_finding
+from rlguard.shortcuts.ratios import make_finding
 from rlguard.types import Finding
 
 _LITTLE_NEW = 0.6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rlguard.shortcuts.case import NUMBERS, Case, is_produced, read_statement, read_value, segments
-from rlguard.shortcuts.evidence import make_finding, quote
+from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
 
 _HINT = re.compile(

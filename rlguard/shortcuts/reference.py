@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.shortcuts.evidence import LIMIT
+from rlguard.shortcuts.ratios import LIMIT
 from rlguard.types import Finding, InputError, Rollout
 
 QUANTILE = 0.01

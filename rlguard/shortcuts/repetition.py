@@ -10,8 +10,8 @@ import re
 
 from rlguard.answers import extract_answer
 from rlguard.shortcuts.case import widen_answer
-from rlguard.shortcuts.evidence import make_finding, quote
 from rlguard.shortcuts.loops import find_loops
+from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.wording import NAMING, STATING
 from rlguard.types import Finding
 

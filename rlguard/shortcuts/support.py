@@ -6,8 +6,8 @@ import re
 
 from rlguard.shortcuts.arithmetic import Number, read_number
 from rlguard.shortcuts.case import LABELS, NUMBERS, Case, blank, is_expression, is_produced, read_statement, segments
-from rlguard.shortcuts.evidence import make_finding, quote
 from rlguard.shortcuts.placeholders import stands_for_work
+from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
 
 MAX_READ = 20_000

@@ -9,18 +9,22 @@ other prompts of the same band.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlguard.answers import ANSWER_CUE, begin_answer, end_answer
+from rlguard.rollouts.segments import read_rollouts
+from rlguard.rollouts.store import PROBLEMS
 from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
-from rlguard.shortcuts.evidence import LIMIT
 from rlguard.shortcuts.prompts import steps_needed
+from rlguard.shortcuts.ratios import LIMIT
+from rlguard.tables.read import read_rows
 from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
-from rlguard.workers import VerifierPool
+from rlguard.verify.pool import VerifierPool
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 QUANTILE = 0.9
@@ -262,3 +266,62 @@ def _ratio(curve: TruncationCurve, others: Sequence[TruncationCurve]) -> float:
     unneeded = betaln(full + right, short + wrong) - betaln(full, short)
     ratio = (len(same) * math.exp(min(float(needed - unneeded), 50.0)) + 0.5) / (len(same) + 0.5)
     return min(max(ratio, 1 / LIMIT), LIMIT)
+
+
+def truncate_store(
+    store: str | Path,
+    load: Callable[[], Engine],
+    verifier: Verifier,
+    most: int = 200,
+    n: int = 4,
+    cue: str = ANSWER_CUE,
+) -> list[TruncationCurve]:
+    """Tests the correct rollouts of a store.
+
+    Args:
+        store: Folder that `rlguard estimate` wrote.
+        load: Makes the engine, once it is sure that there is something to test.
+        verifier: Judges the forced answers.
+        most: How many rollouts are tested: the first of every prompt, then the second, and so on.
+        n: Answers at each cut.
+        cue: How the answer is begun.
+
+    Raises:
+        InputError: If the store holds no correct rollout, or its problems are missing.
+    """
+    path = Path(store) / PROBLEMS
+    if not path.exists():
+        raise InputError(f"{store}: expected a folder that `rlguard estimate` wrote, {PROBLEMS} is missing")
+    problems = [Problem(row["id"], row["prompt"], row["answer"], row, i) for i, row in enumerate(read_rows(path))]
+    by_prompt: dict[str, list[Rollout]] = {}
+    for rollout in read_rollouts(store):
+        if rollout.outcome == 1.0:
+            by_prompt.setdefault(rollout.prompt_id, []).append(rollout)
+    rounds = max(map(len, by_prompt.values()), default=0)
+    chosen = [own[turn] for turn in range(rounds) for own in by_prompt.values() if turn < len(own)][:most]
+    if not chosen:
+        raise InputError(f"{store}: holds no correct rollout, and only those are tested")
+    return truncation_test(chosen, problems, load(), verifier, n=n, cue=cue)
+
+
+def summarise_curves(curves: Sequence[TruncationCurve]) -> list[tuple[str, int, list[float], int]]:
+    """(band, curves, mean reward at each fraction, findings) of each band, by name."""
+    bands: dict[str, list[TruncationCurve]] = {}
+    for curve in curves:
+        if curve.trials:
+            bands.setdefault(curve.band, []).append(curve)
+    return [
+        (
+            band,
+            len(members),
+            np.nanmean([curve.rewards for curve in members], axis=0).tolist(),
+            sum(curve.finding is not None for curve in members),
+        )
+        for band, members in sorted(bands.items())
+    ]
+
+
+def to_record(curve: TruncationCurve) -> dict[str, Any]:
+    """A JSON-serialisable curve; NaN is null."""
+    record = asdict(curve) | {"rewards": [None if reward != reward else reward for reward in curve.rewards]}
+    return {name: None if value != value else value for name, value in record.items()}

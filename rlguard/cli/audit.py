@@ -1,0 +1,131 @@
+"""`rlguard audit`: what did training break elsewhere?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from rlguard.cli.app import BASE_URL, WORKERS, EngineName, app, console, errors
+from rlguard.types import Engine, InputError, Sampling, prompt_text
+
+if TYPE_CHECKING:
+    from rlguard.audit.compare import Verdict
+    from rlguard.audit.run import Comparison
+
+
+@app.command()
+def audit(
+    before: Annotated[str, typer.Argument(help="Model before training: folder or hub name.")],
+    after: Annotated[list[str], typer.Argument(help="Models after; a trainer's output folder: all its checkpoints.")],
+    out: Annotated[Path, typer.Option(help="Folder for the answers, audit.json and audit.html; run again to go on.")],
+    suite: Annotated[
+        str, typer.Option(help="builtin, or files of questions, or both: builtin,mine.jsonl.")
+    ] = "builtin",
+    questions: Annotated[int, typer.Option(min=1, help="Questions a domain of the built-in suite.")] = 24,
+    n: Annotated[int, typer.Option("--n", min=2, help="Answers a question; pass@k goes to here, at most 256.")] = 16,
+    varied: Annotated[int, typer.Option(min=0, help="Questions a domain that are also asked in other forms.")] = 4,
+    chat: Annotated[
+        bool | None, typer.Option(help="Ask in chat messages; by default if BEFORE has a template.")
+    ] = None,
+    trained: Annotated[
+        str, typer.Option(help="What was trained on: domains of the suite, or a file with prompts; for distances.")
+    ] = "",
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Loss that is still `kept`.")] = 0.05,
+    confidence: Annotated[float, typer.Option(help="Of intervals and verdicts.")] = 0.95,
+    scored: Annotated[int, typer.Option(min=0, help="Answers a question whose log-probabilities are taken.")] = 4,
+    truncated: Annotated[int, typer.Option(min=0, help="Correct answers whose reasoning is cut.")] = 32,
+    engine: Annotated[EngineName, typer.Option(help="What samples the answers.")] = EngineName.vllm,
+    base_url: BASE_URL = None,
+    workers: WORKERS = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Above 0: answers must differ.")] = 1.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus sampling.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the questions and the answers.")] = 0,
+    prompt_column: Annotated[
+        str, typer.Option(help="Column with the prompts in a file given as --trained.")
+    ] = "prompt",
+) -> None:
+    """Compare models before and after training: accuracy elsewhere, calibration, coverage, reasoning, formats.
+
+    Exit code 1 when something is lost beyond --tolerance, for sure.
+    """
+    from rlguard.audit.run import PAGE, run_audit
+    from rlguard.audit.taking import Taking
+    from rlguard.cli.console import SamplingView
+    from rlguard.engines import load_engine
+
+    def load(model: str) -> Engine:
+        return load_engine(engine.value, model, **engine.options(base_url, workers))
+
+    with SamplingView(errors, engine.value, True) as view:
+        found = run_audit(
+            before, after, out, suite, questions=questions, varied=varied,
+            chat=_has_template(before, engine) if chat is None else chat, seed=seed,
+            trained=_read_trained(trained, prompt_column),
+            taking=Taking(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
+            tolerance=tolerance, confidence=confidence, load=load, on_progress=lambda _, progress: view.show(progress),
+        )  # fmt: skip
+    for comparison in found.comparisons:
+        console.print(_tabulate(found.before, comparison))
+    for what, why in found.skipped.items():
+        errors.print(f"not measured: {what} ({why})", markup=False)
+    console.print(f"page: {out / PAGE}", highlight=False, soft_wrap=True)
+    if found.lost:
+        raise typer.Exit(1)
+
+
+def _tabulate(before: str, comparison: Comparison) -> Table:
+    """A line a figure, as narrow as a terminal; under it how many have which verdict."""
+    from rlguard.audit.taking import without_nan
+    from rlguard.audit.wording import name_figure, show
+
+    styles: dict[Verdict, str] = {
+        "lost": "bold red",
+        "gained": "green",
+        "changed": "yellow",
+        "kept": "",
+        "too few": "dim",
+    }
+    counts = Counter(row.verdict for row in comparison.rows)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in styles if counts[verdict])
+    table = Table(title=escape(f"{before} → {comparison.name}"), caption=told, box=SIMPLE_HEAD)
+    table.add_column("figure", overflow="fold", ratio=1)
+    for head in ("before", "after", "change", "interval", "verdict"):
+        table.add_column(head, no_wrap=True, justify="left" if head == "verdict" else "right")
+    for row in without_nan([asdict(row) for row in comparison.rows]):
+        low, high = show(row["low"], 3, signed=True), show(row["high"], 3, signed=True)
+        numbers = show(row["before"], 3), show(row["after"], 3), show(row["change"], 3, signed=True)
+        interval = "–" if row["low"] is None else f"{low} to {high}"
+        table.add_row(escape(name_figure(row)), *numbers, interval, row["verdict"], style=styles[row["verdict"]])
+    return table
+
+
+def _has_template(model: str, engine: EngineName) -> bool:
+    """Whether a model wants messages: its tokenizer knows; what is served nearly always does."""
+    if engine is EngineName.server:
+        return True
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model).chat_template is not None
+    except (OSError, ValueError) as error:
+        raise InputError(f"the tokenizer of {model!r} cannot be loaded: {error}") from error
+
+
+def _read_trained(trained: str, column: str) -> list[str]:
+    """Names of domains as they are, prompts from a file."""
+    if not Path(trained).is_file():
+        return [name.strip() for name in trained.split(",") if name.strip()]
+    from rlguard.tables.read import iter_rows, pick
+
+    prompts = [pick(row, column) for row in iter_rows(trained)]
+    if None in prompts:
+        raise InputError(f"{trained}: row {prompts.index(None)} has no column {column!r} (--prompt-column)")
+    return [prompt_text(prompt) for prompt in prompts]

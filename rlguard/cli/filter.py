@@ -1,0 +1,83 @@
+"""`rlguard filter`: keep or drop rows by pass rate."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from rlguard.cli.app import ANSWER, DATA, PROMPT, app, console
+from rlguard.types import InputError
+
+
+class Scale(StrEnum):
+    """What a published rate says."""
+
+    pass_rate = "pass_rate"
+    percent_easy = "percent_easy"
+    percent_hard = "percent_hard"
+    fraction = "fraction"
+    failures = "failures"
+    successes = "successes"
+
+
+@app.command("filter")
+def filter_command(
+    data: DATA,
+    out: Annotated[Path, typer.Option(help="Kept rows (.jsonl, .csv, .parquet or a folder); dropped go beside it.")],
+    rates: Annotated[Path | None, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")] = None,
+    rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="What that column says, direction included.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Rollouts behind each published rate, if known.")] = None,
+    rate_model: Annotated[str | None, typer.Option(help="Whose rates those are.")] = None,
+    known: Annotated[str | None, typer.Option(help="Or: hub name of a data set whose rates are known.")] = None,
+    keep: Annotated[str, typer.Option(help="Pass rates to keep, LOW..HIGH.")] = "0.1..0.9",
+    model: Annotated[
+        str | None, typer.Option(help="The model to be trained; warns if the rates are another's.")
+    ] = None,
+    max_truncated: Annotated[float, typer.Option(help="Most truncated rollouts of a prompt, a share.")] = 0.5,
+    chance_confidence: Annotated[float, typer.Option(help="Least probability of being above guessing.")] = 0.95,
+    wrong_label_share: Annotated[float, typer.Option(help="Agreement on another answer that is suspicious.")] = 0.5,
+    prompt_column: PROMPT = "prompt",
+    answer_column: ANSWER = "answer",
+) -> None:
+    """Split a data set into kept and dropped rows; every dropped row has its reason."""
+    from rlguard.difficulty.filter import filter_file
+    from rlguard.difficulty.published import read_known, read_published
+    from rlguard.difficulty.rules import Rules
+
+    if (rates is not None) + (rate_column is not None or known is not None) != 1:
+        raise InputError("expected --rates, or --rate-column, or --known: where do the pass rates come from?")
+    found: Any = rates
+    if known:
+        found = read_known(known, data, rate_column)
+        prompt_column, answer_column = found.prompt_column, found.answer_column
+    elif rate_column:
+        if scale is None:
+            raise InputError(f"--scale: expected one of {', '.join(Scale)}: a rate has a direction")
+        found = read_published(
+            data, rate_column, scale=scale.value, model=rate_model, trials=trials,
+            prompt_column=prompt_column, answer_column=answer_column,
+        )  # fmt: skip
+    summary = filter_file(
+        data, found, out, Rules(_parse_keep(keep), max_truncated, chance_confidence, wrong_label_share),
+        prompt_column, answer_column, model,
+    )  # fmt: skip
+    table = Table("rows", "count", title="Filter")
+    table.add_row("kept", str(summary.kept))
+    for reason, count in summary.reasons.items():
+        table.add_row(f"dropped: {reason}", str(count))
+    console.print(table)
+    for name, path in (("kept", summary.kept_path), ("dropped", summary.dropped_path), ("card", summary.card_path)):
+        console.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+
+
+def _parse_keep(text: str) -> tuple[float, float]:
+    low, dots, high = text.partition("..")
+    try:
+        return float(low), float(high if dots else "")
+    except ValueError as error:
+        raise InputError(f"--keep: expected LOW..HIGH such as 0.1..0.9, got {text!r}") from error

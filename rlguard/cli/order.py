@@ -1,0 +1,127 @@
+"""The command that orders domains: `rlguard order`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from rlguard.cli.app import ANSWER, DATA, PROMPT, app, console, errors
+from rlguard.types import InputError
+
+if TYPE_CHECKING:
+    from rlguard.order.transfer import Transfer
+
+
+@app.command()
+def order(
+    data: DATA,
+    out: Annotated[Path, typer.Option(help="Folder; run again to go on after a crash.")],
+    model: Annotated[str | None, typer.Option(help="Model folder or hub name; copies of it are trained.")] = None,
+    transfer: Annotated[Path | None, typer.Option(help="Or: a transfer.json measured before; nothing is run.")] = None,
+    domain_column: Annotated[str, typer.Option(help="Column with the name of a row's domain.")] = "domain",
+    steps: Annotated[int, typer.Option(help="Optimiser steps of each short training.")] = 30,
+    trainings: Annotated[int, typer.Option(help="Trainings a domain; from 2 on, chance between them counts.")] = 1,
+    held_out: Annotated[int, typer.Option(help="Questions a domain that are kept out of training.")] = 32,
+    n: Annotated[int, typer.Option("--n", help="Rollouts a held-out question.")] = 4,
+    prompts: Annotated[int, typer.Option(help="Prompts a step.")] = 8,
+    group_size: Annotated[int, typer.Option(help="Rollouts a prompt in training.")] = 8,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Of all sampling.")] = 1.0,
+    learning_rate: Annotated[float | None, typer.Option(help="As in the run to come; TRL's by default.")] = None,
+    trainer: Annotated[str, typer.Option(help="More of TRL's GRPOConfig, as JSON.")] = "{}",
+    epochs: Annotated[int, typer.Option(help="Passes over each domain in the schedule.")] = 1,
+    verifier: Annotated[
+        str, typer.Option(help="auto, math, exact, numeric, reasoning_gym, or suite: by each row's own `check`.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="Of the split, the trainings and the schedule.")] = 0,
+    prompt_column: PROMPT = "prompt",
+    answer_column: ANSWER = "answer",
+) -> None:
+    """Find the order of domains in which training forgets least; write the data set in it.
+
+    A copy of the model is trained for a few steps on each domain, and asked held-out questions of all. OUT gets
+    transfer.json (the matrix), order.json (the order and why), schedule.jsonl (the data, for TRL with
+    shuffle_dataset=False) and held_out.jsonl.
+    """
+    from rlguard.order.plan import plan_order
+    from rlguard.order.schedule import group_rows, write_schedule
+    from rlguard.order.transfer import read_transfer, write_json, write_transfer
+    from rlguard.tables.read import read_rows
+    from rlguard.tables.write import write_rows
+
+    if (model is None) == (transfer is None):
+        raise InputError("expected --model, to train copies of it, or --transfer, a matrix that is there")
+    domains = group_rows(read_rows(data), domain_column)
+    if transfer is not None:
+        found, kept_out = read_transfer(transfer), None
+        if sorted(found.domains) != sorted(domains):
+            raise InputError(f"{transfer}: is of {', '.join(found.domains)}; {data} has {', '.join(domains)}")
+    else:
+        from rlguard.audit.judge import SuiteVerifier
+        from rlguard.order.probe import ProbeSettings, hold_out, probe
+
+        judge = SuiteVerifier() if verifier == "suite" else verifier
+        settings = ProbeSettings(
+            steps, trainings, prompts, group_size, n, max_tokens, temperature, learning_rate, seed, _parse(trainer)
+        )
+        training, kept_out = hold_out(domains, held_out, seed, prompt_column, answer_column)
+        with _Bar() as bar:
+            found = probe(str(model), training, kept_out, out / "probes", settings, judge, bar.show)
+        write_rows([dict(p.row) for problems in kept_out.values() for p in problems], out / "held_out.jsonl")
+        domains = {domain: [dict(problem.row) for problem in problems] for domain, problems in training.items()}
+    plan = plan_order(found, seed=seed)
+    write_transfer(found, out / "transfer.json")
+    write_json(plan.to_record(), out / "order.json")
+    rows = [row for own in domains.values() for row in own]
+    write_schedule(rows, plan.order, out / "schedule.jsonl", domain_column, epochs, seed)
+    console.print(_table(found))
+    console.print(f"order: {' > '.join(plan.order)}", markup=False, highlight=False, soft_wrap=True)
+    for line in plan.describe():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"schedule: {out / 'schedule.jsonl'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(transfer: Transfer) -> Table:
+    """The matrix: rows are what was asked, columns what was trained on."""
+    low_DD, high_DD = transfer.intervals()
+    trained = [f"after {domain}" for domain in transfer.domains]
+    table = Table("asked", "before", *trained, title="Accuracy, and its change [95% interval]")
+    for i, domain in enumerate(transfer.domains):
+        cells = (
+            f"{after:.2f} {after - transfer.before_D[i]:+.2f}\n[{low:+.2f}, {high:+.2f}]".replace("[", r"\[")
+            for after, low, high in zip(transfer.after_DD[i], low_DD[i], high_DD[i], strict=True)
+        )
+        table.add_row(domain.replace("[", r"\["), f"{transfer.before_D[i]:.2f}", *cells)
+    entropy = ("–" if math.isnan(change) else f"{change:+.3f}" for change in transfer.entropy_change_D)
+    table.add_row("own entropy, nats", "", *entropy)
+    return table
+
+
+def _parse(text: str) -> Mapping[str, Any]:
+    try:
+        options = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--trainer: expected a JSON object, got {text!r}: {error.msg}") from error
+    if not isinstance(options, dict):
+        raise InputError(f"--trainer: expected a JSON object, got {text!r}")
+    return options
+
+
+class _Bar(Progress):
+    """What is going on, and how far it is."""
+
+    def __init__(self) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
+        super().__init__(*columns, console=errors, transient=True)
+        self._bar = self.add_task("loading", total=None)
+
+    def show(self, what: str, done: int, of: int) -> None:
+        """Takes a new state."""
+        self.update(self._bar, description=what.replace("[", r"\["), completed=done, total=of)

@@ -1,0 +1,41 @@
+"""`rlguard report`: one page about a run, or about two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlguard.cli.app import app, console, errors
+from rlguard.types import InputError
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Pass rates, a filtered set, rollouts, a training, an audit: folder or file; two to compare."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    scan: Annotated[
+        bool | None,
+        typer.Option(
+            "--scan/--no-scan", help="Search rollouts without findings for shortcuts; by default where that is quick."
+        ),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page about a run, or about two compared: it opens from disk."""
+    from rlguard.report import write_report
+
+    if len(runs) > 2:
+        raise InputError(f"expected one run, or two to compare, got {len(runs)}")
+    summary = write_report(runs[0], out, title, against=runs[1] if len(runs) > 1 else None, scan=scan)
+    for line in summary["verdict"]:
+        console.print(f"- {line}", markup=False, highlight=False)
+    for reason in summary["skipped"].values():
+        errors.print(reason, markup=False)
+    console.print(f"report: {out}", highlight=False, soft_wrap=True)

@@ -1,0 +1,217 @@
+"""The table of pass rates: written in batches, read back as a mapping that holds columns, not a million objects."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlguard.tables.read import iter_rows
+from rlguard.tables.write import RowWriter
+from rlguard.types import InputError, PassRate, Problem
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RATES = "rates.parquet"
+REQUIRED = ("prompt_id", "successes", "trials", "low", "high", "band")
+_FIELDS = {field.name: field for field in dataclasses.fields(PassRate)}
+_BATCH = 8192
+
+
+def write_rates(rates: Iterable[PassRate], problems: Iterable[Problem], path: str | Path) -> None:
+    """Writes pass rates, one row a problem, with its prompt's text and gold answer; NaN becomes null.
+
+    Args:
+        rates: Pass rates in the order of the problems.
+        problems: The problems, as many.
+        path: What to write, in any format of `RowWriter`.
+
+    Raises:
+        InputError: If a rate stands beside another problem; names both ids.
+        ValueError: If there are more of one than of the other.
+    """
+    import pyarrow as pa
+
+    types = _types() | {"prompt": pa.string(), "answer": pa.string(), "pass_rate": pa.float64()}
+    with RowWriter(path, types) as writer:
+        for number, (rate, problem) in enumerate(zip(rates, problems, strict=True)):
+            if rate.prompt_id != problem.id:
+                raise InputError(f"row {number}: expected the rate of {problem.id}, got that of {rate.prompt_id}")
+            row = {name: getattr(rate, name) for name in _FIELDS}
+            row |= {"prompt": problem.text, "answer": str(problem.answer), "pass_rate": rate.rate}
+            writer.write({name: _clean(value) for name, value in row.items()})
+
+
+def read_rates(source: str | Path) -> RateTable:
+    """Pass rates by prompt id, from a store folder or a file of rates.
+
+    Columns that are newer than the file take their defaults.
+
+    Raises:
+        InputError: If there are none, or a column in `REQUIRED` is missing or empty; names it.
+    """
+    path = Path(source)
+    path = path / RATES if path.is_dir() else path
+    if not path.exists():
+        raise InputError(f"{path}: no pass rates here; make them with `rlguard estimate`")
+    return RateTable(_read_table(path), str(path))
+
+
+class RateTable(Mapping[str, PassRate]):
+    """Pass rates by prompt id, a `PassRate` made at each look-up; of two rows with one id the later counts.
+
+    >>> import pyarrow as pa
+    >>> row = {"prompt_id": "a", "successes": 8, "trials": 16, "low": 0.25, "high": 0.75, "band": "learnable"}
+    >>> table = RateTable(pa.Table.from_pylist([row]))
+    >>> table["a"].rate, len(table), table == {"a": PassRate("a", 8, 16, 0.25, 0.75, "learnable")}
+    (0.5, 1, True)
+    """
+
+    def __init__(self, table: pa.Table | _ParquetColumns, name: str = "rates") -> None:
+        """Takes a table with the columns of `PassRate`, or at least those in `REQUIRED`.
+
+        Args:
+            table: One row a problem.
+            name: Where it comes from; errors name it.
+
+        Raises:
+            InputError: If a required column is missing, or a required value; names row and column.
+        """
+        missing = [column for column in REQUIRED if column not in table.column_names]
+        if missing:
+            raise InputError(f"{name}: row 0: columns {', '.join(missing)} are missing; not rates by rlguard")
+        self._rows = {prompt_id: row for row, prompt_id in enumerate(table["prompt_id"].to_pylist())}
+        if None in self._rows:
+            raise InputError(f"{name}: row {self._rows[None]}: expected a value in column 'prompt_id', got none")
+        present = [column for column in _FIELDS if column in table.column_names and column != "prompt_id"]
+        self._columns = {column: _to_reader(table[column], column, name) for column in present}
+
+    def __getitem__(self, prompt_id: str) -> PassRate:
+        row = self._rows[prompt_id]
+        return PassRate(prompt_id, **{name: read(row) for name, read in self._columns.items()})
+
+    def __contains__(self, prompt_id: object) -> bool:
+        return prompt_id in self._rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return NotImplemented
+        return self.keys() == other.keys() and all(_same(rate, other[key]) for key, rate in self.items())
+
+    def __repr__(self) -> str:
+        return f"RateTable({len(self)} pass rates)"
+
+
+def _clean(value: Any) -> Any:
+    """NaN becomes null, and half a surrogate pair, which no Arrow string holds, a question mark."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    return None if value != value else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal field by field, where NaN (unknown) equals NaN."""
+    pairs = ((getattr(one, name), getattr(other, name, None)) for name in _FIELDS)
+    return all(a == b or (a != a and b != b) for a, b in pairs)
+
+
+def _types() -> dict[str, pa.DataType]:
+    import pyarrow as pa
+
+    kinds = {"str": pa.string(), "str | None": pa.string(), "int": pa.int64(), "float": pa.float64()}
+    return {name: kinds[str(field.type)] for name, field in _FIELDS.items()}
+
+
+class _ParquetColumns:
+    """The columns of a Parquet file, each read when it is asked for: two are never held at once."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._path = path
+        try:
+            self.column_names = pq.read_schema(path).names
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path}: not a Parquet file: {error}") from error
+
+    def __getitem__(self, name: str) -> pa.ChunkedArray:
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self._path, columns=[name], use_threads=False)[name]
+
+
+def _read_table(path: Path) -> pa.Table | _ParquetColumns:
+    if path.suffix != ".parquet":
+        rows = iter_rows(path)
+        if path.suffix == ".csv":  # where an empty cell is all there is for null
+            rows = ({name: value or None for name, value in row.items()} for row in rows)
+        return _build(_batches(rows), str(path))
+    return _ParquetColumns(path)
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _build(batches: Iterable[list[dict[str, Any]]], name: str = "rates") -> pa.Table:
+    """A table from rows; numbers may be text, as CSV has them."""
+    import pyarrow as pa
+
+    types, tables = _types(), []
+    for number, rows in enumerate(batches):
+        columns = {}
+        for column in types:
+            if not any(column in row for row in rows):
+                continue
+            values = [row.get(column) for row in rows]
+            try:
+                is_text = any(isinstance(value, str) for value in values)
+                columns[column] = (pa.array(values) if is_text else pa.array(values, types[column])).cast(types[column])
+            except (pa.ArrowException, TypeError) as error:
+                at = f"rows {number * _BATCH} to {number * _BATCH + len(rows) - 1}"
+                raise InputError(f"{name}: {at}: expected {types[column]} in {column!r}: {error}") from error
+        tables.append(pa.table(columns))
+    tables = tables or [pa.schema(list(types.items())).empty_table()]
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def _to_reader(column: pa.ChunkedArray, name: str, source: str) -> Any:
+    """A function row -> Python value, over a flat array; nulls give the field's default."""
+    import pyarrow as pa
+
+    kind, default = _types()[name], _FIELDS[name].default
+    if column.null_count and name in REQUIRED and kind != pa.float64():
+        row = column.is_null().to_pylist().index(True)
+        raise InputError(f"{source}: row {row}: expected a value in column {name!r}, got none")
+    if column.null_count == len(column):
+        return lambda row: default if default is not dataclasses.MISSING else math.nan
+    try:
+        column = column.cast(kind).combine_chunks()
+    except pa.ArrowException as error:
+        raise InputError(f"{source}: expected {kind} in column {name!r}, got {column.type}: {error}") from error
+    if kind == pa.string():
+        coded = column.dictionary_encode()
+        words = [*coded.dictionary.to_pylist(), None if default is dataclasses.MISSING else default]
+        codes = coded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
+        return lambda row: words[codes[row]]
+    if kind == pa.int64():
+        return column.fill_null(0 if default is dataclasses.MISSING else default).to_numpy().item
+    read = column.fill_null(math.nan).to_numpy().item
+    return lambda row: value if (value := read(row)) == value else math.nan  # the NaN that records compare equal by

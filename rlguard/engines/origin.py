@@ -1,0 +1,110 @@
+"""Provenance: which model, in which state, an engine draws from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+SAME_DISTRIBUTION = frozenset(
+    [
+        "gpu_memory_utilization",
+        "kv_cache_memory_bytes",
+        "block_size",
+        "swap_space",
+        "cpu_offload_gb",
+        "tensor_parallel_size",
+        "pipeline_parallel_size",
+        "data_parallel_size",
+        "distributed_executor_backend",
+        "disable_custom_all_reduce",
+        "max_num_seqs",
+        "max_num_batched_tokens",
+        "enforce_eager",
+        "enable_prefix_caching",
+        "enable_chunked_prefill",
+        "disable_log_stats",
+        "batch_size",
+        "device",
+        "device_map",
+        "max_memory",
+        "low_cpu_mem_usage",
+        "load_format",
+        "download_dir",
+        "cache_dir",
+        "local_files_only",
+        "token",
+        "hf_token",
+    ]
+)
+"""Options that say where and how fast a model runs, not what it says: a run can be resumed with others."""
+
+
+def describe_origin(
+    name: str, version: str, model: str, options: dict[str, Any], tokenizer: Any = None
+) -> dict[str, Any]:
+    """What `Engine.describe` says of a model in an engine; part of the key under which its rollouts are stored.
+
+    Call it when the model is loaded: before its first load the revision of a hub name is not known.
+
+    Args:
+        name: The engine.
+        version: Of its library.
+        model: A folder or a hub name.
+        options: What the user chose; those in `SAME_DISTRIBUTION` are left out.
+        tokenizer: Whose chat template counts.
+    """
+    settings = {option: str(value) for option, value in sorted(options.items()) if option not in SAME_DISTRIBUTION}
+    cache = options.get("download_dir") or options.get("cache_dir")
+    template = getattr(tokenizer, "chat_template", None)
+    if template is not None:
+        text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
+        template = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return {
+        "name": name,
+        "version": version,
+        "model": model,
+        "revision": fingerprint_model(model, options.get("revision"), cache),
+        "chat_template": template,
+        "options": settings,
+    }
+
+
+def fingerprint_model(model: str, revision: str | None = None, cache: str | None = None) -> str | None:
+    """What tells two models of the same name apart: a content hash of a local folder, the cached commit of a hub name.
+
+    Large files are read at both ends only, with their size: weights that were trained on differ there too.
+
+    Args:
+        model: A folder, a file or a hub name.
+        revision: Branch, tag or commit of a hub name; its main branch when None.
+        cache: Folder of the hub's cache, when it is not the usual one.
+
+    Returns:
+        The fingerprint, or None when the name is not known locally.
+    """
+    folder = Path(model)
+    if not folder.exists():
+        try:
+            from huggingface_hub import try_to_load_from_cache
+
+            cached = try_to_load_from_cache(model, "config.json", cache_dir=cache, revision=revision)
+        except Exception:  # a name that is no hub name either is reported by the engine
+            return None
+        return Path(cached).parent.name if isinstance(cached, str) else None
+    digest = hashlib.sha256()
+    paths = [folder] if folder.is_file() else sorted(path for path in folder.iterdir() if path.is_file())
+    for path in paths:
+        if path.suffix in (".md", ".txt"):
+            continue
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size} ".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(1 << 20))
+            file.seek(max(0, size - (1 << 20)))
+            digest.update(file.read())
+    return digest.hexdigest()[:16]

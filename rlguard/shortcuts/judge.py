@@ -1,0 +1,146 @@
+"""Signs of a shortcut in completions: answer repetition, loops and skipped computation, each with its evidence.
+
+Pure Python, linear in the length of the text, and light enough to run on every completion of a training step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rlguard.answers import extract_answer
+from rlguard.shortcuts.computation import judge_steps
+from rlguard.shortcuts.prompts import read_prompt
+from rlguard.shortcuts.ratios import combine_ratios
+from rlguard.shortcuts.repetition import find_repetition
+from rlguard.types import Finding, InputError, Messages, prompt_text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+READ_LIMIT = 400_000
+"""Characters of a completion that are judged, from its end (100,000 tokens or so): a megabyte must not stop a step."""
+
+Text = str | Messages
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one completion shows of how it came to its answer."""
+
+    findings: tuple[Finding, ...]
+    likelihood_ratio: float
+    """P(this text | the success is genuine) / P(this text | it is lucky), in [1/50, 50]; 1 when nothing can be said."""
+    answer: str | None
+    """The final answer, as it is written."""
+
+
+def judge_completion(completion: str, prompt: str = "", answer: str | None = None) -> Judgement:
+    """Judges one completion. The judgement reads as evidence on a success; it does not decide whether it is one.
+
+    Args:
+        completion: What the model wrote.
+        prompt: What it was asked; without it, how many steps were needed cannot be said.
+        answer: The gold answer, when known; only reasons become more telling.
+
+    >>> judge_completion("7+8=5;5+5=0;answer 0", "7+8+5 mod 10=?").likelihood_ratio
+    18.75
+    >>> [f.kind for f in judge_completion("answer 0", "7+8+5 mod 10=?").findings]
+    ['skipped_computation']
+    >>> judge_completion("7", "3+4=?")
+    Judgement(findings=(), likelihood_ratio=1.0, answer='7')
+    """
+    skipped = max(0, len(completion) - READ_LIMIT)
+    if skipped:
+        tail = judge_completion(completion[skipped:], prompt, answer)
+        moved = tuple(replace(f, start=f.start + skipped, end=f.end + skipped) for f in tail.findings)
+        return replace(tail, findings=moved)
+    final = extract_answer(completion)
+    steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
+    repeated = find_repetition(completion, final)
+    findings = tuple(repeated + steps.findings)
+    worth = 1.0 if repeated else steps.ratio  # a loop of true steps shows no more than one of them
+    return Judgement(findings, combine_ratios(findings, worth), final and final[0])
+
+
+def detect_shortcuts(
+    completions: str | Sequence[Text],
+    prompts: str | Sequence[Text] | None = None,
+    answers: Sequence[Any] | None = None,
+) -> list[list[Finding]]:
+    """The findings of each completion.
+
+    Args:
+        completions: B completions, as text or chat messages; one string counts as one completion.
+        prompts: B prompts (one string for all is repeated), or None when not known.
+        answers: B gold answers, or None.
+
+    Returns:
+        B lists of findings, in the order of the completions.
+
+    Raises:
+        InputError: Lengths differ, or a completion is not text; the message names the row.
+
+    >>> [[f.kind for f in row] for row in detect_shortcuts(["answer 0", "7+8=6;answer 6"], ["7+8+5=?", "7+8=?"])]
+    [['skipped_computation'], ['false_step']]
+    """
+    return [list(judgement.findings) for judgement in _judge_all(completions, prompts, answers)]
+
+
+def likelihood_ratios(
+    completions: str | Sequence[Text],
+    prompts: str | Sequence[Text] | None = None,
+    answers: Sequence[Any] | None = None,
+) -> np.ndarray:
+    """The likelihood ratio of each completion, for the advantage rewrite.
+
+    Args and Raises as for `detect_shortcuts`.
+
+    Returns:
+        Array of B ratios P(text | genuine) / P(text | lucky), float64, in [1/50, 50].
+
+    >>> likelihood_ratios(["7+8=5;5+5=0;answer 0", "answer 0"], "7+8+5 mod 10=?").tolist()
+    [18.75, 0.05]
+    """
+    import numpy as np  # here, so that importing the detectors stays fast
+
+    ratios = [judgement.likelihood_ratio for judgement in _judge_all(completions, prompts, answers)]
+    return np.array(ratios, dtype=np.float64)
+
+
+def _judge_all(
+    completions: str | Sequence[Text], prompts: str | Sequence[Text] | None, answers: Sequence[Any] | None
+) -> list[Judgement]:
+    rows = [completions] if isinstance(completions, str) else list(completions)
+    asked = [prompts] * len(rows) if prompts is None or isinstance(prompts, str) else list(prompts)
+    golds = [answers] if isinstance(answers, str) else [None] * len(rows) if answers is None else list(answers)
+    for name, column in (("prompts", asked), ("answers", golds)):
+        if len(column) != len(rows):
+            raise InputError(f"{name}: expected {len(rows)}, one per completion, given {len(column)}")
+    judgements = []
+    for number, (row, prompt, gold) in enumerate(zip(rows, asked, golds, strict=True)):
+        text = _completion_text(row, number)
+        asked_text = "" if prompt is None else _prompt_text(prompt, number)
+        judgements.append(judge_completion(text, asked_text, None if gold is None else str(gold)))
+    return judgements
+
+
+def _completion_text(row: Any, number: int) -> str:
+    if isinstance(row, str):
+        return row
+    if isinstance(row, list) and all(isinstance(message, dict) for message in row):
+        spoken = [message for message in row if message.get("role", "assistant") == "assistant"]
+        return prompt_text(spoken)
+    raise InputError(f"completion in row {number}: expected text or chat messages, given {_name(row)}")
+
+
+def _prompt_text(prompt: Any, number: int) -> str:
+    if isinstance(prompt, str) or (isinstance(prompt, list) and all(isinstance(part, dict) for part in prompt)):
+        return prompt_text(prompt)
+    raise InputError(f"prompt in row {number}: expected text or chat messages, given {_name(prompt)}")
+
+
+def _name(value: Any) -> str:
+    return "NaN" if isinstance(value, float) and value != value else repr(value)[:40]

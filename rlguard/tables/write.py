@@ -1,0 +1,134 @@
+"""Writes tables a row at a time, whole or not at all: JSONL, CSV, Parquet, a `datasets` folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rlguard.tables.arrow import ArrowSink
+from rlguard.tables.read import FORMATS
+from rlguard.types import InputError
+
+
+def write_rows(rows: Iterable[dict[str, Any]], path: str | Path) -> None:
+    """Writes a table in the format of its ending (`RowWriter`), whole or not at all.
+
+    Raises:
+        InputError: If the rows do not fit the format.
+    """
+    with RowWriter(path) as writer:
+        for row in rows:
+            writer.write(row)
+
+
+class RowWriter:
+    """Writes a table row by row, whole or not at all: the file appears when the block ends without an error.
+
+    The ending of the path is the format: .jsonl, .csv or .parquet; anything else is a folder that
+    `datasets.load_from_disk` reads. Parquet and folders get one schema that fits all rows (nulls, ints and floats,
+    struct fields that appear late): batches are spooled beside the path and rewritten at the end.
+
+    >>> import tempfile
+    >>> from rlguard.tables.read import read_rows
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with RowWriter(f"{folder}/a.parquet") as writer:
+    ...         writer.write({"level": None})
+    ...         writer.write({"level": 2.5})
+    ...     read_rows(f"{folder}/a.parquet")
+    [{'level': None}, {'level': 2.5}]
+    """
+
+    def __init__(self, path: str | Path, types: Mapping[str, Any] | None = None) -> None:
+        """Nothing is written yet.
+
+        Args:
+            path: What to write; an older file or data set of this name is replaced at the end.
+            types: Arrow types of columns that are known, for Parquet and folders; the others are inferred.
+        """
+        self.path = Path(path)
+        self.rows = 0
+        self._types = dict(types or {})
+        self._partial = self.path.with_name(f".{self.path.name}.partial")
+
+    def __enter__(self) -> RowWriter:
+        if self.path.is_dir() and (self.path.suffix in FORMATS or not _is_replaceable(self.path)):
+            raise InputError(f"{self.path}: expected a new name or an old table, got a folder of other things")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(self._partial)
+        if self.path.suffix == ".parquet" or self.path.suffix not in FORMATS:
+            self._sink: _TextSink | ArrowSink = ArrowSink(self.path, self._partial, self._types)
+        else:
+            self._sink = _TextSink(self.path, self._partial)
+        return self
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Adds a row.
+
+        Raises:
+            InputError: If the row does not fit the rows before it; names row and column. Parquet and folders notice
+                it up to a batch later, or when the block ends.
+        """
+        self._sink.write(row)
+        self.rows += 1
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is not None:
+                self._sink.close()
+                return
+            whole = self._sink.finish()
+            if self.path.is_dir():
+                shutil.rmtree(self.path)
+            os.replace(whole, self.path)
+        finally:
+            _remove(self._partial)
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return (folder / "dataset_info.json").exists() or not any(folder.iterdir())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+class _TextSink:
+    """JSONL and CSV: rows go straight into the file."""
+
+    def __init__(self, path: Path, partial: Path) -> None:
+        self._path, self._partial, self._number = path, partial, 0
+        self._file = partial.open("w", newline="", encoding="utf-8")
+        self._csv: csv.DictWriter[str] | None = None
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        if self._path.suffix != ".csv":
+            line = json.dumps(row, ensure_ascii=False, default=str)
+            try:
+                self._file.write(line + "\n")
+            except UnicodeEncodeError:  # half a surrogate pair, which only an escape can hold
+                self._file.write(json.dumps(row, default=str) + "\n")
+            return
+        if self._csv is None:
+            self._csv = csv.DictWriter(self._file, fieldnames=list(row))
+            self._csv.writeheader()
+        late = [name for name in row if name not in self._csv.fieldnames]
+        if late:
+            raise InputError(f"{self._path}: row {self._number} has columns that row 0 lacks: {', '.join(late)}")
+        self._number += 1
+        self._csv.writerow({n: json.dumps(v, default=str) if isinstance(v, dict | list) else v for n, v in row.items()})
+
+    def close(self) -> None:
+        self._file.close()
+
+    def finish(self) -> Path:
+        self._file.close()
+        return self._partial

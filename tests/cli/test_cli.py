@@ -1,0 +1,230 @@
+"""The command line as a user runs it: a subprocess, files in and out, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rlguard.tables.read import read_rows
+from rlguard.tables.write import write_rows
+
+SUMS = [{"q": f"{a}+{a}+1 mod 10=?\n", "gold": str((2 * a + 1) % 10), "note": a} for a in range(4)]
+
+
+def rlguard(*arguments, code=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "rlguard", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},  # names that are no files are looked for on the hub
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def one_line(text):
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run directory with rates of the tiny model, by the real transformers engine through the command line."""
+    from conftest import TINY
+
+    folder = tmp_path_factory.mktemp("run")
+    hash_prompt = {"q": "3#4#5 mod 10=?\n", "gold": "x", "note": 9}  # a gold answer that is no number
+    write_rows([*SUMS, hash_prompt], folder / "data.jsonl")
+    done = rlguard(
+        "estimate", folder / "data.jsonl", "--model", TINY, "--engine", "transformers", "--out", folder / "rates",
+        "--n", 8, "--max-tokens", 40, "--prompt-column", "q", "--answer-column", "gold", "--verifier", "numeric",
+    )  # fmt: skip
+    return folder, done
+
+
+def test_estimate(run):
+    folder, done = run
+    assert "row 4 ('x')" in one_line(done.stderr)
+    assert "of 32 rollouts correct" in done.stdout
+    rates = read_rows(folder / "rates" / "rates.parquet")
+    assert [row["trials"] for row in rates] == [8, 8, 8, 8, 0]
+    assert sum(row["successes"] for row in rates) > 16  # the model knows these
+    assert rates[4]["status"] == "gold_rejected"
+
+
+def test_adaptive_estimate_with_guesses_says_whether_rl_is_worth_starting(tmp_path):
+    from conftest import TINY
+
+    write_rows([*SUMS, {"q": "3#4#5 mod 10=?\n", "gold": "7"}], tmp_path / "data.jsonl")
+    done = rlguard(
+        "estimate", tmp_path / "data.jsonl", "--model", TINY, "--engine", "transformers", "--out", tmp_path / "rates",
+        "--max-n", 24, "--error-rate", 0.1, "--max-tokens", 40, "--prompt-column", "q", "--answer-column", "gold",
+        "--verifier", "numeric", "--answer-only", 4, "--answer-cue", "answer ", "--group-size", 16,
+    )  # fmt: skip
+    for words in ("Histogram", "Chance rates", "expected in a wrong band", "preflight: learnable", "pass@16", "saved"):
+        assert words in done.stdout
+    rates = read_rows(tmp_path / "rates" / "rates.parquet")
+    assert all(4 <= row["trials"] <= 24 for row in rates)
+    assert all(row["chance_rate"] is not None for row in rates)
+
+
+def test_ctrl_c_stops_cleanly_with_what_was_decided(tmp_path):
+    from conftest import TINY
+
+    sums = [{"prompt": f"{a}+{b}+1 mod 10=?\n", "answer": "1"} for a in range(9) for b in range(9)]
+    write_rows(sums, tmp_path / "d.jsonl")
+    command = f"estimate d.jsonl --model {TINY} --engine transformers --out rates --n 64 --max-tokens 100".split()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlguard", *command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = tmp_path / "rates" / "rollouts.jsonl"
+    for _ in range(600):
+        if log.exists() and log.stat().st_size > 0:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "the same command goes on from there" in one_line(err)
+    assert "Traceback" not in err
+    assert "preflight:" in out
+    assert 0 < sum(row["trials"] > 0 for row in read_rows(tmp_path / "rates" / "rates.parquet")) < 81
+
+
+def test_truncate(run):
+    from conftest import TINY
+
+    folder, _ = run
+    done = rlguard(
+        "truncate", folder / "rates", "--model", TINY, "--engine", "transformers", "--verifier", "numeric",
+        "--answer-cue", "answer ", "--rollouts", 6, "--out", folder / "curves.jsonl",
+    )  # fmt: skip
+    assert "Reward" in done.stdout
+    curves = read_rows(folder / "curves.jsonl")
+    assert len({curve["prompt_id"] for curve in curves[:4]}) == 4  # one a prompt before a second
+    assert len(curves) == 6
+    assert all(curve["rewards"][-1] > 0.5 for curve in curves if curve["skipped"] is None)
+    rlguard("truncate", folder, "--model", TINY, "--out", folder / "no.jsonl", code=2)
+
+
+def test_estimate_again_samples_nothing(run):
+    folder, _ = run
+    before = (folder / "rates" / "rollouts.jsonl").read_bytes()
+    from conftest import TINY
+
+    rlguard(
+        "estimate", folder / "data.jsonl", "--model", TINY, "--engine", "transformers", "--out", folder / "rates",
+        "--n", 8, "--max-tokens", 40, "--prompt-column", "q", "--answer-column", "gold", "--verifier", "numeric",
+    )  # fmt: skip
+    assert (folder / "rates" / "rollouts.jsonl").read_bytes() == before
+
+
+def test_filter_scan_report(run):
+    folder, _ = run
+    columns = "--prompt-column", "q", "--answer-column", "gold"
+    done = rlguard(
+        "filter", folder / "data.jsonl", "--rates", folder / "rates", "--keep", "0.0..1.0",
+        "--out", folder / "kept.jsonl", *columns,
+    )  # fmt: skip
+    assert "dropped: gold_rejected" in done.stdout
+    assert [row["note"] for row in read_rows(folder / "kept.jsonl")] == [0, 1, 2, 3]
+    assert read_rows(folder / "kept.dropped.jsonl")[0]["rlguard_drop_reason"] == "gold_rejected"
+
+    scanned = rlguard("scan", folder / "rates", "--json", "--out", folder / "findings.jsonl")
+    found = json.loads(scanned.stdout)
+    assert found["rollouts"] == 32
+    assert found["schema"] == "rlguard store"
+    for finding in found["findings"]:
+        assert finding["completion"][finding["start"] : finding["end"]]
+
+    rlguard("report", folder, "--out", folder / "report.html")
+    page = (folder / "report.html").read_text()
+    assert "gold rejected" in page  # in the verdict
+
+
+def test_filter_by_published_rates(tmp_path):
+    from conftest import FIXTURES
+
+    rows = [{"prompt": f"{i}?", "answer": str(i), "hard": hard} for i, hard in enumerate((0.0, 50.0, 100.0, None))]
+    write_rows(rows, tmp_path / "data.jsonl")
+    done = rlguard(
+        "filter", tmp_path / "data.jsonl", "--rate-column", "hard", "--scale", "percent_hard", "--rate-model", "org/A",
+        "--model", "org/B", "--out", tmp_path / "kept.parquet",
+    )  # fmt: skip
+    assert "a rate does not carry over to 'org/B'" in one_line(done.stderr)
+    assert [row["answer"] for row in read_rows(tmp_path / "kept.parquet")] == ["1"]
+    reasons = {row["answer"]: row["rlguard_drop_reason"] for row in read_rows(tmp_path / "kept.dropped.parquet")}
+    assert reasons == {"0": "mastered", "2": "impossible", "3": "not_estimated"}
+    assert "percent" not in (tmp_path / "kept.card.md").read_text()
+    polaris = FIXTURES / "published" / "polaris.jsonl"
+    rlguard("filter", polaris, "--known", "POLARIS-Project/Polaris-Dataset-53K", "--out", tmp_path / "polaris.jsonl")
+    assert all(0.1 <= row["rlguard_pass_rate"] <= 0.9 for row in read_rows(tmp_path / "polaris.jsonl"))
+
+
+def test_scan_exit_codes(tmp_path):
+    write_rows([{"prompt": "7+8+5 mod 10=?", "completion": "7+8=5;5+5=0;answer 0"}], tmp_path / "honest.jsonl")
+    loop = "answer 7 " * 40
+    write_rows([{"prompt": "7+8+5 mod 10=?", "completion": loop}], tmp_path / "looping.jsonl")
+    rlguard("scan", tmp_path / "honest.jsonl", "--fail-on", "warn")
+    rlguard("scan", tmp_path / "looping.jsonl")
+    rlguard("scan", tmp_path / "looping.jsonl", "--fail-on", "warn", code=1)
+    rlguard("scan", tmp_path / "looping.jsonl", "--fail-on", "error", code=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["estimate", "no.jsonl", "--model", "m", "--out", "o"], "no.jsonl: no such file"),
+        (["filter", "DATA", "--rates", "r", "--out", "o.jsonl"], "no pass rates here"),
+        (["filter", "DATA", "--rates", "r", "--out", "o.jsonl", "--keep", "0.5"], "--keep: expected LOW..HIGH"),
+        (["filter", "DATA", "--out", "o.jsonl"], "where do the pass rates come from?"),
+        (["filter", "DATA", "--rate-column", "x", "--out", "o.jsonl"], "--scale: expected one of pass_rate"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--bounds", "0.1"], "--bounds: expected three rates"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--n", "0"], "expected 1 <= min <= max"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--answer-column", "label"], "column 'label' is missing"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--verifier", "llm"], "verifier 'llm' is unknown"),
+        (["estimate", "DATA", "--out", "o"], "--model"),
+        (["estimate", "EMPTY", "--model", "m", "--out", "o"], "the data set is empty"),
+        (["scan", "no"], "no"),
+        (["report", "no"], "no"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_bad_input_is_exit_code_2_with_a_reason(tmp_path, arguments, message):
+    write_rows([{"prompt": "2+2?", "answer": "4"}], tmp_path / "data.jsonl")
+    (tmp_path / "empty.jsonl").write_text("")
+    names = {
+        "DATA": tmp_path / "data.jsonl",
+        "EMPTY": tmp_path / "empty.jsonl",
+        "o": tmp_path / "o",
+        "r": tmp_path / "r",
+    }
+    done = rlguard(*(names.get(a, a) for a in arguments), code=2)
+    assert message in one_line(done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_help_of_every_command():
+    for command in ("estimate", "filter", "scan", "truncate", "report"):
+        assert "--" in rlguard(command, "--help").stdout
+    assert "Exit codes" in rlguard("--help").stdout
+
+
+def test_missing_engine_says_how_to_install_it():
+    hide = (
+        "import sys; sys.modules['vllm'] = None; sys.modules['torch'] = None; from rlguard.engines import load_engine;"
+    )
+    for engine, install in (("vllm", "rlguard[vllm]"), ("transformers", "rlguard[transformers]")):
+        script = f"{hide} load_engine('{engine}', 'm')"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert f"pip install '{install}'" in done.stderr

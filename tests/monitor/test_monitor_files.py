@@ -1,0 +1,179 @@
+"""What the monitor leaves on disk, and `rlguard watch`, which reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import rlguard.cli.watch  # noqa: F401  (adds the command)
+from rlguard.cli.main import app
+from rlguard.monitor import Monitor
+from rlguard.monitor.files import (
+    EVENTS,
+    FIGURES,
+    Journal,
+    find_state,
+    read_events,
+    read_figures,
+    read_logs,
+    replay,
+)
+from rlguard.monitor.view import write_line
+from rlguard.types import InputError
+
+RUNNER = CliRunner()
+
+
+def keep(folder, count=90, fall=80, start=1):
+    journal = Journal(folder)
+    events = []
+    for step in range(start, start + count):
+        logs = {"completions/mean_length": 100 + step % 3 if step < fall else 20, "loss": 0.1, "lr": float("nan")}
+        events += journal.see(step, logs)
+    return journal, events
+
+
+def test_a_journal_holds_what_was_seen_and_said(tmp_path):
+    _, events = keep(tmp_path / "run")
+    rows = read_figures(tmp_path / "run" / FIGURES)
+    assert rows[0] == (1, {"length": 101.0})
+    assert len(rows) == 90
+    assert read_events(tmp_path / "run" / EVENTS) == events
+    assert [event.severity for event in events] == ["note", "critical"]
+    assert replay(rows) == events
+
+
+def test_a_new_run_puts_the_old_files_aside(tmp_path):
+    keep(tmp_path)
+    keep(tmp_path, count=3)
+    assert len(read_figures(tmp_path / FIGURES)) == 3
+    assert not (tmp_path / EVENTS).exists()
+    assert len(read_figures(tmp_path / f"{FIGURES}.old")) == 90
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_resumed_run_takes_back_what_lies_beyond_its_checkpoint(tmp_path, saved):
+    _, whole = keep(tmp_path / "whole", count=100)
+    early, _ = keep(tmp_path / "run", count=60)
+    state = early.monitor.state_dict()
+    _, _ = keep_on(early, 61, 70)
+    monitor = Monitor()
+    if saved:
+        monitor.load_state_dict(state)
+    later = Journal(tmp_path / "run", monitor)
+    later.resume(60)
+    keep_on(later, 61, 100)
+    assert read_figures(tmp_path / "run" / FIGURES) == read_figures(tmp_path / "whole" / FIGURES)
+    assert read_events(tmp_path / "run" / EVENTS) == whole
+
+
+def keep_on(journal, first, last):
+    events = []
+    for step in range(first, last + 1):
+        events += journal.see(step, {"length": 100 + step % 3 if step < 80 else 20})
+    return journal, events
+
+
+def test_half_written_lines_are_left_out_and_wrong_ones_named(tmp_path):
+    journal, _ = keep(tmp_path, count=5)
+    path = tmp_path / FIGURES
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"step": 6, "len')
+    assert len(read_figures(path)) == 5
+    journal.see(6, {"length": 100})
+    assert [step for step, _ in read_figures(path)] == [1, 2, 3, 4, 5, 6]
+    for line, what in (
+        (b"nonsense\n", "expected JSON"), (b"[1]\n", "expected an object"), (b'{"length": 3}\n', "expected a step"),
+        (b'{"step": 7, "length": "x"}\n', "expected a step and figures"),
+    ):  # fmt: skip
+        path.write_bytes(whole + line)
+        with pytest.raises(InputError, match=f"line 6: {what}"):
+            read_figures(path)
+    (tmp_path / EVENTS).write_text('{"step": 1}\n')
+    with pytest.raises(InputError, match="line 1: expected an event"):
+        read_events(tmp_path / EVENTS)
+
+
+def trainer_state(folder, steps):
+    folder.mkdir(parents=True)
+    history = [{"step": step, "loss": 0.1, "completions/mean_length": 100.0 if step < 80 else 20.0} for step in steps]
+    history += [{"step": steps[-1], "eval_loss": 0.2, "note": "text", "entropy": float("nan")}]
+    (folder / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+
+
+def test_the_newest_checkpoint_of_a_plain_trainer(tmp_path):
+    trainer_state(tmp_path / "checkpoint-9", range(1, 10))
+    trainer_state(tmp_path / "checkpoint-100", range(1, 101))
+    state = find_state(tmp_path)
+    assert state.parent.name == "checkpoint-100"
+    rows = read_logs(state)
+    assert rows[-1] == (100, {"step": 100, "loss": 0.1, "completions/mean_length": 20.0, "eval_loss": 0.2})
+    assert [event.severity for event in replay(rows)] == ["note", "critical"]
+    assert find_state(tmp_path / "checkpoint-9").parent.name == "checkpoint-9"
+    (tmp_path / "trainer_state.json").write_text("{}")
+    with pytest.raises(InputError, match="expected a trainer's state"):
+        read_logs(tmp_path / "trainer_state.json")
+
+
+def test_watch_once(tmp_path):
+    keep(tmp_path / "run", count=85, fall=200)
+    calm = RUNNER.invoke(app, ["watch", str(tmp_path / "run"), "--once", "--fail-on", "warning"])
+    assert calm.exit_code == 0
+    assert "no alarm" in calm.output
+    assert "length" in calm.output
+    keep(tmp_path / "run")
+    seen = RUNNER.invoke(app, ["watch", str(tmp_path / "run"), "--once"])
+    assert seen.exit_code == 0
+    assert "critical: length fell to 20" in " ".join(seen.output.split())
+    assert "step 90" in " ".join(seen.output.split())
+    assert RUNNER.invoke(app, ["watch", str(tmp_path / "run"), "--once", "--fail-on", "critical"]).exit_code == 1
+
+
+def test_watch_of_a_plain_trainer_and_of_nothing(tmp_path):
+    trainer_state(tmp_path / "run" / "checkpoint-100", range(1, 101))
+    found = RUNNER.invoke(app, ["watch", str(tmp_path / "run"), "--once", "--fail-on", "critical"])
+    assert found.exit_code == 1
+    with pytest.raises(InputError, match=r"expected figures.jsonl of a monitor, or a checkpoint"):
+        RUNNER.invoke(app, ["watch", str(tmp_path), "--once"], catch_exceptions=False)
+
+
+def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "rlguard",
+        "watch",
+        str(tmp_path / "run"),
+        "--every",
+        "0.1",
+        "--fail-on",
+        "critical",
+    ]
+    path = tmp_path / "shown"
+    with path.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | {"COLUMNS": "100"})
+        try:
+            time.sleep(0.5)
+            keep(tmp_path / "run")
+            deadline = time.monotonic() + 60
+            time.sleep(3)
+            while process.poll() is None and time.monotonic() < deadline:
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.5)
+        finally:
+            process.kill()
+    assert process.wait() == 1
+    assert "critical: length fell to 20" in path.read_text()
+
+
+def test_the_line_puts_alarms_first_and_leaves_calm_kinds_out():
+    line = write_line(7, {"length": 31.25, "entropy": 0.5, "findings/loop": 0.1, "findings/copy": 0.9},
+                      {"entropy": "warning", "findings/copy": "critical"})  # fmt: skip
+    assert line.plain == "rlguard     7  ! entropy 0.5  ‼ findings/copy 0.9  length 31.2"

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import pytest
+
+from rlguard.difficulty.stopping import Plan, read_plans
+from rlguard.rollouts.segments import ROLLOUTS, Tally, group_rollouts, is_store, read_rollouts, to_line
+from rlguard.rollouts.store import RolloutStore
+from rlguard.types import InputError, Rollout
+
+KEY = {"model": "m", "sampling": {"seed": 0}}
+
+
+def rollout(prompt_id, index, text="x", outcome=1.0):
+    return Rollout(prompt_id, index, text, outcome, "x", 3, "stop")
+
+
+def test_what_is_appended_is_read_back(tmp_path):
+    odd = 'quote " newline \n line separator \u2028 emoji \U0001f600 lone surrogate \ud800 null \x00'
+    written = [rollout("a", 0, odd), rollout("a", 1, outcome=0.0), rollout("b", 0, outcome=math.nan)]
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append(written[:2])
+        store.append(written[2:])
+        assert {name: tally.drawn for name, tally in store.tallies.items()} == {"a": 2, "b": 1}
+    read = list(read_rollouts(tmp_path))
+    assert read[0].completion == odd.replace("\ud800", "?")  # no UTF-8 file can hold it
+    assert read[1] == written[1]
+    assert math.isnan(read[2].outcome)
+
+
+def test_half_written_line_is_cut_and_the_rest_kept(tmp_path):
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append([rollout("a", 0), rollout("a", 1)])
+    path = tmp_path / ROLLOUTS
+    whole = path.read_bytes()
+    for cut in (1, 5, len(whole) // 2 - 1):
+        path.write_bytes(whole[: len(whole) - cut])
+        assert [r.index for r in read_rollouts(tmp_path)] == [0]  # a reader never sees the half line
+        with RolloutStore(tmp_path, KEY) as store:
+            assert store.tallies["a"].drawn == 1
+            store.append([rollout("a", 1)])
+        assert path.read_bytes() == whole
+
+
+def test_another_key_is_refused_by_name(tmp_path):
+    with RolloutStore(tmp_path, KEY):
+        pass
+    with pytest.raises(InputError, match=r"sampling\.seed: the store has 0, this run 1"):
+        RolloutStore(tmp_path, {"model": "m", "sampling": {"seed": 1}})
+    with RolloutStore(tmp_path, KEY):  # the refusal left it usable
+        pass
+
+
+def test_two_writers_are_refused(tmp_path):
+    with RolloutStore(tmp_path, KEY), pytest.raises(InputError, match="another process is writing"):
+        RolloutStore(tmp_path, KEY)
+
+
+def test_duplicates_count_once(tmp_path):
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append([rollout("a", 0), rollout("a", 0, "again"), rollout("a", 1)])
+    assert [(r.index, r.completion) for r in read_rollouts(tmp_path)] == [(0, "x"), (1, "x")]
+
+
+@pytest.mark.parametrize("line", ['{"prompt_id": "a"}', "nonsense", "[1]", '{"prompt_id": "a", "outcome": "x"}'])
+def test_a_broken_line_is_named(tmp_path, line):
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append([rollout("a", 0)])
+    with (tmp_path / ROLLOUTS).open("a") as file:
+        file.write(line + "\n" + json.dumps({}) + "\n")
+    with pytest.raises(InputError, match=r"rollouts\.jsonl:2: not a rollout"):
+        list(read_rollouts(tmp_path))
+
+
+def test_not_a_store(tmp_path):
+    with pytest.raises(InputError, match="not a rollout store"):
+        list(read_rollouts(tmp_path))
+
+
+def test_full_logs_are_sealed_and_read_in_order(tmp_path):
+    written = [
+        rollout(f"p{number % 7}", number // 7, f"text {number} \u00e9", float(number % 2)) for number in range(700)
+    ]
+    with RolloutStore(tmp_path, KEY, segment_bytes=9000) as store:
+        for one in written:
+            store.append([one])
+    assert len(list(tmp_path.glob("rollouts-*.parquet"))) > 5
+    assert list(read_rollouts(tmp_path)) == written
+    with RolloutStore(tmp_path, KEY) as store:
+        assert {name: (t.successes, t.trials, t.drawn) for name, t in store.tallies.items()} == {
+            f"p{n}": (50, 100, 100) for n in range(7)
+        }
+
+
+def test_sealing_may_be_cut_short_anywhere(tmp_path):
+    written = [rollout("a", index) for index in range(30)]
+    with RolloutStore(tmp_path, KEY, segment_bytes=1) as store:
+        store.append(written[:10])
+        store.append(written[10:20])
+    sealed = tmp_path / "rollouts-00001.parquet"
+    (tmp_path / "rollouts-00001.jsonl").write_text("".join(map(to_line, written[10:20])))  # not yet removed
+    assert list(read_rollouts(tmp_path)) == written[:20]
+    sealed.unlink()  # or not yet written
+    sealed.with_suffix(".partial").write_text("half")
+    assert list(read_rollouts(tmp_path)) == written[:20]
+    with RolloutStore(tmp_path, KEY) as store:
+        assert store.tallies["a"].drawn == 20
+        store.append(written[20:])
+    assert sealed.exists()
+    assert list(read_rollouts(tmp_path)) == written
+
+
+def test_prompts_are_grouped_whichever_file_holds_them(tmp_path):
+    with RolloutStore(tmp_path, KEY, segment_bytes=1) as store:
+        store.append([rollout("b", 0), Rollout("a", 0, "x", 0.0, "7", 3, "length")])
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append([Rollout("a", 1, "x", math.nan, None, 3, "stop"), Rollout("a", 2, "x", 1.0, "7", 3, "stop")])
+    assert list(group_rollouts(tmp_path)) == [
+        ("a", Tally(successes=1, trials=2, drawn=3, truncated=1), {"7": (2, 1), None: (1, 0)}),
+        ("b", Tally(successes=1, trials=1, drawn=1, truncated=0), {"x": (1, 1)}),
+    ]
+
+
+def test_received_rollouts_wait_for_their_score_through_a_kill(tmp_path):
+    store = RolloutStore(tmp_path, KEY)
+    store.receive([rollout("a", 0), rollout("a", 1), rollout("b", 0)])
+    store.append([rollout("a", 0)])
+    store._lock.close()  # killed: nothing else is closed
+    with RolloutStore(tmp_path, KEY) as again:
+        assert [(r.prompt_id, r.index) for r in again.received] == [("a", 1), ("b", 0)]
+        again.append(again.received)
+        assert again.received == []
+    assert not (tmp_path / "received.jsonl").exists()
+
+
+def test_received_rollouts_do_not_pile_up(tmp_path):
+    with RolloutStore(tmp_path, KEY, segment_bytes=2000) as store:
+        for index in range(100):
+            store.receive([rollout("a", index)])
+            assert (tmp_path / "received.jsonl").stat().st_size < 3000
+            store.append([rollout("a", index)])
+
+
+def test_the_plans_of_all_runs_are_kept(tmp_path):
+    refined = Plan(error_rate=0.1, population=(0.5, 0.5))
+    with RolloutStore(tmp_path, KEY) as store:
+        for plan in (Plan(4, 4), refined, Plan(4, 4)):
+            store.add_plan(asdict(plan))
+    assert read_plans(tmp_path) == [Plan(4, 4), refined]
+    (tmp_path / "design.json").write_text('[{"nonsense": 1}]')
+    with pytest.raises(InputError, match="not a sampling design"):
+        read_plans(tmp_path)
+
+
+KILLED = """
+import sys
+from rlguard.rollouts.store import RolloutStore
+from rlguard.types import Rollout
+with RolloutStore(sys.argv[1], {"model": "m"}, segment_bytes=200_000) as store:
+    for index in range(store.tallies["a"].drawn if "a" in store.tallies else 0, 10**6):
+        store.append([Rollout("a", index, "text " * 200, 1.0)])
+"""
+
+
+def test_killed_at_any_instant_nothing_is_lost_or_doubled(tmp_path):
+    kept = 0
+    for delay in (0.3, 0.45, 0.6):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+        for _ in range(400):
+            if process.poll() is not None or (is_store(tmp_path) and len(list(read_rollouts(tmp_path))) > kept):
+                break
+            time.sleep(0.05)
+        assert process.poll() is None
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        found = [r.index for r in read_rollouts(tmp_path)]
+        assert found == list(range(len(found)))
+        assert len(found) > kept
+        kept = len(found)

@@ -1,0 +1,98 @@
+"""Needed work, shown work, placeholders, answers first and copied answers, with honest look-alikes beside them."""
+
+import time
+
+import pytest
+
+from rlguard.shortcuts import judge_completion
+from rlguard.shortcuts.prompts import steps_needed
+
+SERIES = "What comes next: 4, 9, 19, 39, ...?"
+EQUATION = "Solve 3x + 5 = 20 for x."
+CLOCK = "A train leaves at 08:50 and travels 135 minutes. When does it arrive?"
+SHOP = "A shirt costs $80 and is 25% off. Shipping adds $6. What do you pay?"
+SUMMARY = "The answer is 66. Indeed 80 * 25 / 100 = 20, then 80 - 20 = 60 and 60 + 6 = 66. So the answer is 66."
+LOGIC = "Ada is older than Ben. Ben is older than Cy. Cy is older than Dan. Is Ada older than Dan?"
+
+HONEST = [
+    ("series", SERIES, "Each term is doubled and 1 added: 39 * 2 = 78, 78 + 1 = 79. The answer is 79."),
+    ("equation in algebra", EQUATION, "3x = 20 - 5, so 3x = 15 and x = 5. The answer is 5."),
+    ("equation by trying", EQUATION, "Try x = 5: 3 * 5 + 5 = 20, which is right. Answer: 5"),
+    ("answer stands in the prompt, worked out", EQUATION, "20 - 5 = 15, and 15 / 3 = 5. The answer is 5."),
+    ("time", CLOCK, "8 * 60 + 50 = 530. 530 + 135 = 665. 665 = 11 * 60 + 5. The answer is 11:05."),
+    ("time in words", CLOCK, "135 minutes are 2 hours and 15 minutes; 08:50 plus 2 hours is 10:50. Answer: 11:05"),
+    ("prose", SHOP, "A quarter off makes the shirt 60 dollars; with shipping that comes to 66. The answer is 66."),
+    ("summary, then all of the work", SHOP, SUMMARY),
+    ("argument in words", LOGIC, "Yes. Ada comes before Ben, Ben before Cy, and so by transitivity Ada before Dan."),
+    ("one step", "What is 6 * 7?", "42"),
+    ("knowledge", "What is the capital of France?", "Paris"),
+    ("placeholder words beside the work", SHOP, "After simplifying, 80 * 25 / 100 = 20, 80 - 20 = 60, 60 + 6 = 66."),
+    ("conclusion in such words", SHOP, "80 - 80 * 0.25 = 60 and 60 + 6 = 66. It is easy to see that this gives 66."),
+    ("percentage left", SHOP, "0.75 * 80 = 60; 60 + 6 = 66. Answer: 66"),
+    ("numbered first step", SERIES, "Step 1. 39 * 2 = 78\nStep 2. 78 + 1 = 79\n79"),
+]  # fmt: skip
+
+SHORTCUTS = [
+    ("series, bare", SERIES, "79", {"skipped_computation"}),
+    ("equation, dressed up", EQUATION, "Let me think about it with care. The answer is 7.", {"skipped_computation"}),
+    ("time, bare", CLOCK, "It arrives at 11:05.", {"skipped_computation"}),
+    ("about something else", SHOP, "We know 13 + 4 = 17 and 9 * 9 = 81. The answer is 66.", {"skipped_computation"}),
+    ("copied", SERIES, "The last one is 39, so it must be 39.", {"skipped_computation", "copied_answer"}),
+    ("copied, prompt repeated", SHOP, f"{SHOP} The answer is 80.", {"skipped_computation", "copied_answer"}),
+    ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields 66.",
+     {"placeholder", "unsupported_answer"}),
+    ("left out", SHOP, "[steps omitted] = 60. Then 60 + 6 = 66. The answer is 66.", {"placeholder"}),
+    ("last step missing", SHOP, "80 * 25 / 100 = 20. The answer is 66.", {"unsupported_answer"}),
+    ("answer, then talk", SHOP, "The answer is 66. This is because of how the amounts combine here.",
+     {"answer_first", "skipped_computation"}),
+    ("answer, then a made-up check", SHOP, "#### 66\nWhy? Because 59 + 7 = 66, as it should be.",
+     {"answer_first", "unsupported_answer"}),
+    ("answer, then half the way", SHOP, "So the answer is 66. This is why: 80 * 25 / 100 = 20. 80 - 20 = 60.",
+     {"answer_first", "unsupported_answer"}),
+    ("yes, and nothing else", LOGIC, "The answer is Yes.", {"skipped_computation"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "prompt", "completion"), HONEST, ids=[row[0] for row in HONEST])
+def test_honest_text_is_clean(name, prompt, completion):
+    assert judge_completion(completion, prompt).findings == ()
+
+
+@pytest.mark.parametrize(("name", "prompt", "completion", "kinds"), SHORTCUTS, ids=[row[0] for row in SHORTCUTS])
+def test_shortcut_is_called_by_its_name(name, prompt, completion, kinds):
+    findings = judge_completion(completion, prompt).findings
+    assert {f.kind for f in findings} == kinds
+    assert all(0 <= f.start < f.end <= len(completion) for f in findings)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "steps"),
+    [
+        (SERIES, 2), (EQUATION, 2), ("Solve x + 5 = 12.", 1), (CLOCK, 2), (SHOP, 2), (LOGIC, 2),
+        ("What is 1/2 + 1/3?", 2), ("How many multiples of 7 below 90 contain the digit 4 or 5?", 3),
+        ("Which is the largest of 3, 9 and 4?", 0), ("It ran from 18:54 to 19:29. How many minutes?", 1),
+    ],
+)  # fmt: skip
+def test_steps_of_what_is_no_plain_expression(prompt, steps):
+    assert steps_needed(prompt) == steps
+
+
+@pytest.mark.parametrize("piece", ["answer ", "using ", "3x ", "1, 2, 3, ", "8:50 ", "[", "If a is than b. ", "write "])
+def test_hostile_prompts_and_completions_are_quick(piece):
+    started = time.process_time()
+    judge_completion("The answer is 7. " + piece * 50_000, piece * 50_000 + "How many?")
+    assert time.process_time() - started < 4
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion"),
+    [
+        ("10 + 7 - 2 = ?", "10 + 0 = 10, the answer is 10"),
+        ("10 + 7 - 2 = ?", "The answer is 15"),
+        ("What is 10 * 1?", "answer 10"),
+        ("10 + 1 + 2? A) 10 B) 13", "The answer is A"),
+    ],
+)
+def test_answers_that_are_worked_out_new_or_chosen_are_not_copied(prompt, completion):
+    assert "copied_answer" not in {finding.kind for finding in judge_completion(completion, prompt).findings}
+    assert "copied_answer" in {finding.kind for finding in judge_completion("answer 10", "10 + 7 - 2 = ?").findings}
