@@ -78,8 +78,8 @@ def describe_origin(
 def fingerprint_model(model: str, revision: str | None = None, cache: str | None = None) -> str | None:
     """What tells two models of the same name apart: a content hash of a local folder, the cached commit of a hub name.
 
-    Every byte counts: weights that differ anywhere make another model. A file is hashed once a process, for as long as its
-    size and time of change stay.
+    Every byte counts: weights that differ anywhere make another model. A process hashes a file once, while its size
+    and time of change stay.
 
     Args:
         model: A folder, a file or a hub name.
