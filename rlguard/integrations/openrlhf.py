@@ -15,6 +15,7 @@ logged as OpenRLHF logs `info`.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import runpy
 import sys
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seams, needing
+from rlguard.integrations.seams import STATE_FILE, check_estimator, check_seams, decode_rollouts, needing
 
 INSTALL = "pip install 'openrlhf>=0.11,<0.12'"
 with needing("torch", f": {INSTALL}"):
@@ -46,12 +47,8 @@ class GuardMixin:
             RuntimeError: If the advantages are not relative to a prompt's other rollouts.
         """
         super().__init__(*args, **kwargs)
-        estimator, rollouts = self.args.algo.advantage.estimator, self.args.rollout.n_samples_per_prompt
-        if estimator not in ESTIMATORS or rollouts < 2:
-            raise RuntimeError(
-                f"rlguard guards OpenRLHF's --algo.advantage.estimator {', '.join(ESTIMATORS)} with "
-                f"--rollout.n_samples_per_prompt above 1, not {estimator} with {rollouts}"
-            )
+        several = "--rollout.n_samples_per_prompt above 1", self.args.rollout.n_samples_per_prompt > 1
+        check_estimator("--algo.advantage.estimator", ESTIMATORS, self.args.algo.advantage.estimator, *several)
         checkpoints, state = self.args.ckpt, Path(self.args.ckpt.path) / STATE_FILE
         saved = state if 0 < checkpoints.save_steps < float("inf") else None
         self.guard = Guard(self.guard_config, scales_steps=False, state_file=saved, resume=False)
@@ -69,7 +66,9 @@ class GuardMixin:
             host_B,
             paid_B,
             prompts_B=[prompt for e in experiences for prompt in e.prompts],
-            completions_B=[text for e in experiences for text in self._texts(e)],
+            completions_B=[
+                text for e in experiences for text in decode_rollouts(self.tokenizer, e.sequences[:, 1:], e.action_mask)
+            ],
             rows_B=[{self.guard.config.answer_column: label or None} for e in experiences for label in e.labels],
             outcomes_B=self.guard.read_outcomes(correct_B),
             group_ids_B=[index // self.args.rollout.n_samples_per_prompt for e in experiences for index in e.index],
@@ -80,10 +79,6 @@ class GuardMixin:
             e.advantages = e.advantages + change_B[:, None].to(e.advantages) * e.action_mask
             e.info |= {name: torch.full_like(e.rewards, value).float() for name, value in judged.metrics.items()}
         return experiences
-
-    def _texts(self, experience: Any) -> list[str]:
-        tokens = zip(experience.sequences[:, 1:], experience.action_mask.bool(), strict=True)
-        return [self.tokenizer.decode(row[mask], skip_special_tokens=True) for row, mask in tokens]
 
 
 def _last_action(values: torch.Tensor, action_mask: torch.Tensor) -> torch.Tensor:
@@ -120,7 +115,5 @@ def main() -> None:
     runpy.run_module("openrlhf.cli.train_ppo_ray", run_name="__main__", alter_sys=True)
 
 
-if __name__ == "__main__":
-    from rlguard.integrations import openrlhf
-
-    openrlhf.main()  # under its own name: classes of __main__ do not travel to Ray actors by name
+if __name__ == "__main__":  # under its own name: classes of __main__ do not travel to Ray actors by name
+    importlib.import_module("rlguard.integrations.openrlhf").main()

@@ -50,6 +50,26 @@ def check_seams(owner: Any, wrapped: dict[str, list[str]], advice: str) -> None:
         check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, advice)
 
 
+def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", fits: bool = True) -> None:
+    """Whether a host's advantages can be rewritten.
+
+    Args:
+        flag: The host's option for its estimator.
+        known: Its values that rlguard guards.
+        got: What it is.
+        also: What else has to be so, for the message.
+        fits: Whether that is so.
+
+    Raises:
+        RuntimeError: If it is none of them.
+    """
+    if got not in known or not fits:
+        raise RuntimeError(
+            "rlguard guards advantages that are relative to a prompt's other rollouts: expected "
+            f"{flag} {', '.join(known)}{also and ' with '}{also}, got {got!r}{'' if fits else ' without'}"
+        )
+
+
 def find_reward(names: Sequence[str], wanted: str | int) -> int:
     """Position of the reward function that tells correctness (`GuardConfig.outcome_reward`).
 
@@ -81,3 +101,9 @@ def spread_advantages(new_B: Any, host_B: Any, advantages_BT: Any, mask_BT: Any)
     if new_B is host_B or (new_B == host_B).all():
         return advantages_BT
     return new_B[:, None].where(mask_BT.bool(), 0.0).where((new_B != host_B)[:, None], advantages_BT)
+
+
+def decode_rollouts(tokenizer: Any, tokens_BT: Any, mask_BT: Any) -> list[str]:
+    """(B,) the text of each rollout's trained tokens."""
+    rows = zip(tokens_BT, mask_BT.bool(), strict=True)
+    return [tokenizer.decode(tokens[mask].tolist(), skip_special_tokens=True) for tokens, mask in rows]

@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seams, needing, read_advantages, spread_advantages
+from rlguard.integrations.seams import (
+    STATE_FILE,
+    check_seams,
+    decode_rollouts,
+    needing,
+    read_advantages,
+    spread_advantages,
+)
 
 with needing("SkyRL", ": pip install 'skyrl[fsdp]==0.3.*'"):
     import yaml
@@ -79,7 +86,7 @@ class GuardMixin:
             host_B,
             data["rewards"][:rollouts].sum(dim=1),
             prompts_B=[rows[uid].get("prompt") or f"SkyRL data row {uid}" for uid in uids_B],
-            completions_B=self._read_completions(data, rollouts),
+            completions_B=decode_rollouts(self.tokenizer, data["sequences"][:rollouts, -mask_BT.shape[1] :], mask_BT),
             rows_B=[rows[uid] for uid in uids_B],
             group_ids_B=uids_B,
         )
@@ -97,11 +104,6 @@ class GuardMixin:
             return {}
         gold = (extras.get("reward_spec") or {}).get("ground_truth")
         return {self.guard.config.answer_column: gold, **extras, "prompt": messages}
-
-    def _read_completions(self, data: Any, rollouts: int) -> list[str]:
-        width = data["response_mask"].shape[1]
-        pairs = zip(data["sequences"][:rollouts, -width:], data["response_mask"][:rollouts].bool(), strict=True)
-        return [self.tokenizer.decode(row[mask].tolist(), skip_special_tokens=True) for row, mask in pairs]
 
     def _execute_training_step(self, model: str, data: Any) -> Any:
         if model != "policy" or self._step_scale == 1:

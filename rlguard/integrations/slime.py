@@ -19,7 +19,7 @@ import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.guard.rewrite import as_float
-from rlguard.integrations.seams import STATE_FILE
+from rlguard.integrations.seams import STATE_FILE, check_estimator
 
 DIVIDED = ("grpo", "gspo", "cispo")
 CENTRED = (*DIVIDED, "reinforce_plus_plus_baseline")
@@ -83,12 +83,8 @@ post_process_rewards = PostProcessRewards()
 
 
 def _start(args: Any) -> Guard:
-    if args.advantage_estimator not in CENTRED or not args.rewards_normalization:
-        raise RuntimeError(
-            "rlguard guards advantages that are relative to a prompt's other rollouts: slime's --advantage-estimator "
-            f"{', '.join(CENTRED)} with reward normalisation, not {args.advantage_estimator!r} with "
-            f"rewards_normalization={args.rewards_normalization}"
-        )
+    normalised = "reward normalisation", args.rewards_normalization
+    check_estimator("--advantage-estimator", CENTRED, args.advantage_estimator, *normalised)
     state = Path(args.save) / STATE_FILE if args.save else None
     config = GuardConfig.from_options(getattr(args, "rlguard", None))
     guard = Guard(config, scales_steps=False, state_file=state, resume=False)

@@ -231,9 +231,9 @@ def test_the_state_is_saved_beside_the_checkpoints_and_comes_back(host, tmp_path
 
 def test_refuses_what_has_no_group(host):
     maker_class = guarded(host.experience_maker.RemoteExperienceMaker)
-    with pytest.raises(RuntimeError, match="not gae with 4"):
+    with pytest.raises(RuntimeError, match="got 'gae'"):
         make_maker(maker_class, estimator="gae")
-    with pytest.raises(RuntimeError, match="not flash_reinforce with 1"):
+    with pytest.raises(RuntimeError, match="above 1, got 'flash_reinforce' without"):
         make_maker(maker_class, estimator="flash_reinforce", rollout={"n_samples_per_prompt": 1})
 
 

@@ -20,11 +20,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
 from rlguard import GuardConfig, rewrite_advantages  # noqa: E402
+from rlguard.integrations.hf_trainer import StepScaler  # noqa: E402
 from rlguard.integrations.trl import (  # noqa: E402
     STATE_FILE,
     GuardedGRPOTrainer,
     GuardMixin,
-    StepScaler,
     _gdpo_scale,
     check_signatures,
 )
