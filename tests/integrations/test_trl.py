@@ -280,7 +280,7 @@ def test_unknown_outcome_reward_lists_those_there_are(tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("mode", "mask"), ("mode", "drop"), ("min_weight", 1.5), ("max_prompts", 0), ("workers", -1), ("decay", -1)],
+    [("mode", "mask"), ("min_weight", 1.5), ("max_prompts", 0), ("workers", -1), ("decay", -1)],
 )
 def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=f"GuardConfig.{option}: expected"):
