@@ -36,8 +36,8 @@ def scan(
     if out:
         write_rows(result.records(), out)
     if as_json:
-        summary = {"rollouts": result.rollouts, "flagged": result.flagged, "schema": result.schema}
-        print(json.dumps(summary | {"kinds": result.kinds, "skipped": result.skipped, "findings": result.records()}))
+        names = ("rollouts", "flagged", "schema", "kinds", "skipped", "notes")
+        print(json.dumps({name: getattr(result, name) for name in names} | {"findings": result.records()}))
     else:
         table = Table(
             "kind", "findings", "for example", title=f"{result.flagged} of {result.rollouts} rollouts flagged"
@@ -48,6 +48,8 @@ def scan(
                 kind, str(count), _plain(f"{finding.reason}: {rollout.completion[finding.start : finding.end]!r:.60}")
             )
         console.print(table)
+        for note in result.notes:
+            errors.print(note, markup=False)
         for check, reason in result.skipped.items():
             errors.print(f"{check}: {reason}", markup=False)
         if out:

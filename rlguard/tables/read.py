@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlguard.tables.files import iter_json_lines
 from rlguard.types import InputError, Problem, make_prompt_id
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ def read_rows(source: str | Path) -> list[dict[str, Any]]:
     return list(iter_rows(source))
 
 
-def iter_rows(source: str | Path) -> Iterator[dict[str, Any]]:
+def iter_rows(source: str | Path, torn: list[int] | None = None, allow_empty: bool = False) -> Iterator[dict[str, Any]]:
     """Streams a table as one dict a row, columns and rows in their order.
 
     Args:
         source: A .jsonl, .csv or .parquet file, a folder written by `Dataset.save_to_disk`, or a hub name (its
             `train` split). Only a JSON array under the name of JSONL is held in memory whole.
+        torn: For a file that may still be written: `files.iter_json_lines` says what goes here.
+        allow_empty: Whether a table without rows is one.
 
     Raises:
         InputError: If there is no such table, it is empty, or a row cannot be read; names file and line. Like any
@@ -41,7 +44,8 @@ def iter_rows(source: str | Path) -> Iterator[dict[str, Any]]:
     elif path.suffix in FORMATS:
         if not path.exists():
             raise InputError(f"{path}: no such file")
-        rows = {".csv": _iter_csv, ".parquet": _iter_parquet}.get(path.suffix, _iter_jsonl)(path)
+        streams = {".csv": _iter_csv, ".parquet": _iter_parquet}
+        rows = streams[path.suffix](path) if path.suffix in streams else _iter_jsonl(path, torn)
     elif path.exists():
         raise InputError(f"{path}: expected a file ending in {', '.join(FORMATS)}, or a saved data set folder")
     else:
@@ -50,7 +54,7 @@ def iter_rows(source: str | Path) -> Iterator[dict[str, Any]]:
     for row in rows:
         empty = False
         yield row
-    if empty:
+    if empty and not allow_empty:
         raise InputError(f"{source}: the data set is empty")
 
 
@@ -66,45 +70,26 @@ def read_schema(source: str | Path) -> pa.Schema | None:
     return _open_dataset(path if path.is_dir() else str(source)).features.arrow_schema.remove_metadata()
 
 
-def _iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:  # in bytes only \n ends a line: JSON strings may hold U+2028
-        started = False
-        for number, line in enumerate(file, 1):
-            line = line.removeprefix(codecs.BOM_UTF8).strip() if number == 1 else line.strip()
-            if line.startswith(b"[") and not started:
-                break
-            if line:
-                started = True
-                yield _check_object(_parse(line, f"{path}:{number}"), f"{path}:{number}")
-        else:
-            return
-    yield from _iter_array(path)
+def _iter_jsonl(path: Path, torn: list[int] | None) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"")
+    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        yield from _iter_array(path)
+    else:
+        for _, row in iter_json_lines(path, torn):
+            yield row
 
 
 def _iter_array(path: Path) -> Iterator[dict[str, Any]]:
     """A JSON array is what many scripts write under the name of JSONL."""
-    text = path.read_text(encoding="utf-8-sig")
     try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
-    for number, row in enumerate(rows, 1):
-        yield _check_object(row, f"{path}:{number}")
-
-
-def _parse(line: bytes, where: str) -> Any:
-    try:
-        return json.loads(line.decode())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: expected one JSON object a line: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: expected UTF-8 text: {error}") from error
-
-
-def _check_object(row: Any, where: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: expected a JSON object, got {type(row).__name__}")
-    return row
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected a JSON array ({error})") from error
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise InputError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}")
+        yield row
 
 
 def _iter_csv(path: Path) -> Iterator[dict[str, Any]]:
