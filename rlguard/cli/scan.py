@@ -22,7 +22,9 @@ class FailOn(StrEnum):
 
 @app.command()
 def scan(
-    rollouts: Annotated[Path, typer.Argument(help="Rollout store, TRL output folder, or a table of completions.")],
+    rollouts: Annotated[
+        Path, typer.Argument(help="Rollout store, a trainer's folder of rollouts, or a table of completions.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON document.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the findings here, one JSON object a line.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Rollouts before training, for length collapse.")] = None,

@@ -21,7 +21,7 @@ from rlguard.rollouts.read import list_tables, read_any_rollouts
 from rlguard.rollouts.segments import ROLLOUTS, is_store
 from rlguard.rollouts.store import META
 from rlguard.tables.files import read_object
-from rlguard.tables.read import FORMATS
+from rlguard.tables.read import FORMATS, find_format
 from rlguard.types import InputError, Rollout
 
 REQUIRED = {
@@ -179,7 +179,7 @@ def _read_file(run: Run) -> None:
     if pair[1] is not None:
         _read_filtered(run, *pair)
         return
-    if path.suffix not in FORMATS and path.is_file():
+    if find_format(path) is None and path.is_file():
         raise InputError(f"{path}: expected {TAKEN}, found a file ending in {path.suffix or 'nothing known'}")
     notes: list[str] = []
     rows = read_table(path, path.name, notes)

@@ -53,10 +53,10 @@ def from_record(record: Mapping[str, Any], where: str) -> Rollout:
         finish_reason=str(record.get("finish_reason") or "stop"),
         prompt=to_prompt(record.get("prompt"), where),
         gold=record.get("gold"),
+        step=to_count(record, "step", where),
         reward=to_number(record, "reward", where),
         advantage=to_number(record, "advantage", where),
         weight=to_number(record, "weight", where),
-        step=to_count(record, "step", where),
     )
 
 

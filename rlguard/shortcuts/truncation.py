@@ -293,7 +293,10 @@ def truncate_store(
         if rollout.outcome != 1.0:
             continue
         if not rollout.prompt or rollout.gold is None:
-            raise InputError(f"{store}: expected the prompt and gold answer of {rollout.prompt_id!r}, found neither")
+            lacking = "gold answer" if rollout.prompt else "prompt"
+            raise InputError(
+                f"{store}: expected the {lacking} of every correct rollout, {rollout.prompt_id!r} has none"
+            )
         asked = rollout.prompt, rollout.gold
         row = {"prompt": rollout.prompt, "answer": rollout.gold}
         problems.setdefault(rollout.prompt_id, Problem(rollout.prompt_id, *asked, row, len(problems)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import logging
 import os
@@ -11,11 +12,36 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rlguard.types import InputError
 
 logger = logging.getLogger(__name__)
+
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+"""Endings of packed text, and how it is packed."""
+
+
+@contextmanager
+def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
+    """Opens a file for reading, unpacked where its ending says that it is packed.
+
+    Raises:
+        InputError: If it is not packed so, or broken off.
+    """
+    if Path(path).suffix not in PACKED:
+        with open(path, "rb") as file:
+            yield file
+        return
+    import pyarrow as pa
+
+    with open(path, "rb") as file:
+        try:
+            packed = pa.CompressedInputStream(pa.PythonFile(file, "r"), PACKED[Path(path).suffix])
+            with io.BufferedReader(packed) as unpacked:
+                yield unpacked
+        except OSError as error:
+            raise InputError(f"{path}: expected a file packed with {PACKED[Path(path).suffix]} ({error})") from error
 
 
 def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -42,7 +68,7 @@ def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator
     ...     list(iter_json_lines(file.name, torn)), torn
     ([(1, {'step': 1})], [2])
     """
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         for number, line in enumerate(file, 1):
             text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
             if not text.strip():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 
+import pyarrow as pa
 import pytest
+from conftest import FakeEngine
 
 from rlguard.report import write_report
 from rlguard.report.read import read_run
@@ -13,8 +15,10 @@ from rlguard.rollouts.read import LAYOUTS, read_any_rollouts
 from rlguard.rollouts.segments import read_rollouts
 from rlguard.rollouts.store import RolloutStore
 from rlguard.shortcuts.scan import scan_rollouts
+from rlguard.shortcuts.truncation import truncate_store
 from rlguard.tables.write import write_rows
 from rlguard.types import InputError, Rollout, make_prompt_id
+from rlguard.verify.verifiers import Exact
 
 ASKED = [{"role": "user", "content": "6 - 2?"}]
 SAID = {"role": "assistant", "content": "6 - 2 = 4"}
@@ -229,3 +233,39 @@ def test_a_store_of_an_earlier_version_is_read(tmp_path):
 def test_a_final_answer_in_a_log_of_rlguard_is_no_gold_answer(tmp_path):
     rows = [ROWS["rlguard"] | {"prompt_id": f"p{i}", "answer": "0", "completion": "answer 0"} for i in range(3)]
     assert {r.gold for r in read(rows, tmp_path / "rollouts.jsonl")} == {None}
+
+
+def test_a_log_is_put_to_the_truncation_test_too(tmp_path):
+    rows = [ROW | {"completion": "6 - 2 = 4, answer 4", "label": "4", "reward": right} for right in (1, 0)]
+    write_rows(rows, tmp_path / "a.jsonl")
+    engine = FakeEngine(lambda prompt, index: "4")
+    (curve,) = truncate_store(tmp_path / "a.jsonl", lambda: engine, Exact(), n=1)
+    assert curve.trials == (1,) * 5
+    for part, name in (("label", "gold answer"), ("prompt", "prompt")):
+        write_rows([{key: row[key] for key in row if key != part} for row in rows], tmp_path / "b.jsonl")
+        with pytest.raises(InputError, match=f"b.jsonl: expected the {name} of every correct rollout"):
+            truncate_store(tmp_path / "b.jsonl", lambda: engine, Exact())
+
+
+@pytest.mark.parametrize("packed", ["gz", "zst"])
+def test_packed_logs_are_read(tmp_path, packed):
+    text = "".join(json.dumps(ROW | {"completion": str(i)}) + "\n" for i in range(3))
+    name = tmp_path / f"a.jsonl.{packed}"
+    with pa.CompressedOutputStream(str(name), {"gz": "gzip", "zst": "zstd"}[packed]) as file:
+        file.write(text.encode())
+    assert [r.completion for r in read_any_rollouts(name)[1]] == ["0", "1", "2"]
+    name.write_text(text)
+    with pytest.raises(InputError, match=f"a.jsonl.{packed}: expected a file packed with"):
+        read_any_rollouts(name)
+
+
+def test_tabs_and_an_object_around_the_rows(tmp_path):
+    (tmp_path / "a.tsv").write_text("prompt\tcompletion\tanswer\n6 - 2?\t6, less 2, is 4\t4\n")
+    assert [r.completion for r in read_any_rollouts(tmp_path / "a.tsv")[1]] == ["6, less 2, is 4"]
+    (tmp_path / "a.json").write_text(json.dumps({"made": "today", "rows": [ROW, ROW]}, indent=1))
+    assert [r.completion for r in read_any_rollouts(tmp_path / "a.json")[1]] == ["4", "4"]
+    (tmp_path / "a.json").write_text(json.dumps({"a": 1}, indent=1))
+    with pytest.raises(InputError, match=r"a\.json: expected a JSON array, or an object with one in it, found a"):
+        read_any_rollouts(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps(ROW) + "\n" + json.dumps(ROW))  # lines under the name of JSON
+    assert len(list(read_any_rollouts(tmp_path / "a.json")[1])) == 2
