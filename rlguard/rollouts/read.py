@@ -122,10 +122,10 @@ def read_any_rollouts(
             f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet or verl's tables (1.jsonl), "
             "found none of them"
         )
-    read = [_read_table(table, notes, name) for table in tables or [path]]
+    read = [_read_rows_of(table, notes, name) for table in tables or [path]]
     rollouts = [rollout for _, rows, _ in read for rollout in rows]
     judges = {judge for _, _, judge in read if judge}
-    return next((kind for kind, _, _ in read), "table"), iter(_judge(_number(rollouts), judges, notes))
+    return next((kind for kind, _, _ in read), "table"), iter(_take_outcomes(_number_rollouts(rollouts), judges, notes))
 
 
 def list_tables(folder: Path) -> list[Path]:
@@ -160,7 +160,7 @@ def _note_torn(torn: Sequence[int], where: str, notes: list[str]) -> None:
     notes += [f"{where}: the last line ({number}) is half-written and was left out." for number in torn]
 
 
-def _read_table(path: Path, notes: list[str], name: str) -> tuple[str, list[Rollout], str | None]:
+def _read_rows_of(path: Path, notes: list[str], name: str) -> tuple[str, list[Rollout], str | None]:
     """(layout, rollouts, the column of rewards) of one table."""
     torn: list[int] = []
     rows = list(iter_rows(path, torn))
@@ -182,7 +182,7 @@ def _read_table(path: Path, notes: list[str], name: str) -> tuple[str, list[Roll
     columns = _find_columns(layout, [row for _, row in flat])
     rollouts = []
     for number, row in flat:
-        for one in _spread(row, columns):
+        for one in _split_samples(row, columns):
             rollouts.append(_to_rollout(one, columns, f"{path}: row {number}", name))
     return layout.name, rollouts, columns.get("reward")
 
@@ -204,7 +204,7 @@ def _is_numeric(values: Iterable[Any]) -> bool:
     return bool(given) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
 
 
-def _spread(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
+def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
     """A row of n completions as n rows. Where the prompts are a list of n too, every column is one."""
     completions, prompt = row.get(columns["completion"]), row.get(columns.get("prompt", ""))
     if not isinstance(completions, list) or is_chat(completions):
@@ -238,7 +238,7 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str) -> 
     return dataclasses.replace(from_record(record | known, where), source=name)
 
 
-def _number(rollouts: Iterable[Rollout]) -> list[Rollout]:
+def _number_rollouts(rollouts: Iterable[Rollout]) -> list[Rollout]:
     """Rollouts without a number get theirs among those of their prompt."""
     seen: Counter[str] = Counter()
     numbered = []
@@ -250,7 +250,7 @@ def _number(rollouts: Iterable[Rollout]) -> list[Rollout]:
     return numbered
 
 
-def _judge(rollouts: list[Rollout], judges: Iterable[str], notes: list[str]) -> list[Rollout]:
+def _take_outcomes(rollouts: list[Rollout], judges: Iterable[str], notes: list[str]) -> list[Rollout]:
     """Takes rewards of all or nothing for outcomes, where there are no others."""
     rewards = {rollout.reward for rollout in rollouts if not math.isnan(rollout.reward)}
     if not rewards or not (rewards <= {0.0, 1.0} or {1.0} < rewards <= {-1.0, 0.0, 1.0}):

@@ -13,7 +13,7 @@ FIELDS = ("prompt_id", "index", "completion", "outcome", "answer", "tokens", "fi
 REQUIRED = ("prompt_id", "completion", "index")
 
 
-def to_record(rollout: Rollout) -> dict[str, Any]:
+def as_record(rollout: Rollout) -> dict[str, Any]:
     """A rollout as a store writes it: JSON-serialisable, null where it was not judged."""
     record = {name: getattr(rollout, name) for name in FIELDS}
     return record | {"outcome": None if math.isnan(rollout.outcome) else rollout.outcome}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlguard.rollouts.record import FIELDS, from_record, to_record
+from rlguard.rollouts.record import FIELDS, from_record, as_record
 from rlguard.tables.files import iter_json_lines, replacing
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError, Rollout
@@ -85,7 +85,7 @@ def group_rollouts(folder: str | Path, memory: str = "1GB") -> Iterator[Group]:
     sealed = [path for path in list_sealed(folder) if path.suffix == ".parquet"]
     logs = [path for path in [*list_sealed(folder), folder / ROLLOUTS] if path.suffix == ".jsonl" and path.exists()]
     columns = "prompt_id, answer, outcome, index, finish_reason"
-    log = pa.Table.from_pylist([to_record(r) for path in logs for r in read_log(path)], _schema())
+    log = pa.Table.from_pylist([as_record(r) for path in logs for r in read_log(path)], _schema())
     sources = [f"SELECT {columns} FROM log"]
     if sealed:
         sources.append(f"SELECT {columns} FROM read_parquet({[str(path) for path in sealed]})")
@@ -144,7 +144,7 @@ def seal(log: Path) -> None:
     import pyarrow.parquet as pq
 
     with replacing(log.with_suffix(".parquet")) as partial:
-        records = [to_record(rollout) for rollout in read_log(log)]
+        records = [as_record(rollout) for rollout in read_log(log)]
         pq.write_table(pa.Table.from_pylist(records, _schema()), partial, compression="zstd")
     log.unlink()
 
@@ -177,4 +177,4 @@ def clean(rollout: Rollout) -> Rollout:
 
 
 def to_line(rollout: Rollout) -> str:
-    return json.dumps(to_record(rollout)) + "\n"
+    return json.dumps(as_record(rollout)) + "\n"
