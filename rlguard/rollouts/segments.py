@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlguard.rollouts.record import FIELDS, from_record, as_record
+from rlguard.rollouts.record import FIELDS, as_record, from_record
 from rlguard.tables.files import iter_json_lines, replacing
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError, Rollout
