@@ -28,6 +28,15 @@ def read_table(path: Path, where: str, notes: list[str], required: Sequence[str]
     torn: list[int] = []
     rows = list(iter_rows(path, torn, allow_empty=True))
     notes += [f"{where}: the last line ({number}) is half-written and was left out." for number in torn]
+    return check_columns(rows, path, required)
+
+
+def check_columns(rows: list[Row], path: Path, required: Sequence[str]) -> list[Row]:
+    """The rows, each of which has the columns.
+
+    Raises:
+        InputError: If one has not; names file, row and column.
+    """
     for number, row in enumerate(rows):
         for name in required:
             if name not in row:

@@ -79,7 +79,7 @@ def attach_findings(rollouts: Sequence[Rollout], findings: Sequence[Row]) -> lis
             if words not in worded:
                 worded[words] = [len(owned)]
                 owned.append((named, []))
-            same = (words, named.index, finding["kind"], finding["start"], finding["end"], finding.get("reason"))
+            same = (words, named.index, *(str(finding.get(name)) for name in ("kind", "start", "end", "reason")))
             places = worded[words]
             at = places[min(seen[same], len(places) - 1)]
             seen[same] += 1

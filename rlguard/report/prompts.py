@@ -74,6 +74,7 @@ def _count(row: Row, rollout: Rollout, tally: bool) -> None:
 def _from_rates(row: Row) -> Row:
     """A row of rates.parquet in the page's words."""
     successes, trials = finite(row.get("successes")), finite(row.get("trials"))
+    trials = None if successes is None else trials
     rate = finite(row.get("pass_rate"))
     if rate is None and successes is not None and trials:
         rate = successes / trials

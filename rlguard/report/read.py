@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlguard.report.files import Row, read_table
+from rlguard.report.files import Row, check_columns, read_table
 from rlguard.report.training import (
     EVENTS,
     LINES,
@@ -172,9 +173,11 @@ def _read_trainings(run: Run) -> None:
 def _read_file(run: Run) -> None:
     """One file, known by its name or its columns."""
     path = run.path
-    if path.suffix == ".json" and "comparisons" in (audit := read_object(path)):
-        run.audit = audit
-        return
+    if path.suffix == ".json":
+        with suppress(InputError):  # else a table, or what reading it as one says
+            if "comparisons" in (audit := read_object(path)):
+                run.audit = audit
+                return
     pair = _pair(path.with_name(path.name.replace(".dropped", "")))
     if pair[1] is not None:
         _read_filtered(run, *pair)
@@ -187,11 +190,11 @@ def _read_file(run: Run) -> None:
     if path.name in (*LINES, EVENTS):
         run.arms[path.resolve().parent.name] = Arm(collect_curves(rows, path.name, notes))
     elif {*REQUIRED["findings"]} <= columns:
-        run.findings = rows
+        run.findings = check_columns(rows, path, REQUIRED["findings"])
     elif {"prompt_id", "successes", "trials"} <= columns:
-        run.rates = rows
+        run.rates = check_columns(rows, path, REQUIRED["rates"])
     elif "rlguard_id" in columns and "completion" not in columns:
-        run.kept = rows
+        run.kept = check_columns(rows, path, REQUIRED["kept"])
     else:
         run.add_rollouts(path, run.name, f"{run.name}: ")
         return

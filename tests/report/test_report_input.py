@@ -236,3 +236,28 @@ def test_sealed_segments_of_a_store_are_read_too(tmp_path):
     run = read_run(tmp_path)
     assert [rollout.completion for rollout in run.rollouts] == ["first", "second"]
     assert run.notes == []
+
+
+@pytest.mark.parametrize(
+    ("row", "lacks"),
+    [
+        (make_finding(), "start"),
+        (make_rate("p", 1, "learnable"), "prompt_id"),
+        ({"rlguard_id": "p", "question": "2+2?"}, "rlguard_id"),
+    ],
+)
+def test_a_file_in_which_one_row_lacks_a_column_is_refused(tmp_path, row, lacks):
+    write_lines(tmp_path / "a.jsonl", [row, {name: row[name] for name in row if name != lacks}])
+    with pytest.raises(InputError, match=f"a.jsonl: row 1: expected the column '{lacks}'"):
+        write_report(tmp_path / "a.jsonl", tmp_path / "r.html")
+
+
+def test_a_rate_without_successes_is_no_rate(tmp_path):
+    write_lines(tmp_path / "a.jsonl", [make_rate("p", 1, "learnable") | {"successes": None, "pass_rate": None}])
+    _, data = report(tmp_path / "a.jsonl", tmp_path / "r.html")
+    assert data["prompts"]["of"][0]["bin"] == [None]
+
+
+def test_rollouts_in_a_json_array_are_reported(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"prompt": "2+2?", "completion": "4"}]))
+    assert "rollouts" in report(tmp_path / "a.json", tmp_path / "r.html")[0]["included"]
