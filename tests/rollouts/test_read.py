@@ -8,10 +8,12 @@ import math
 import pyarrow as pa
 import pytest
 from conftest import FakeEngine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlguard.report import write_report
 from rlguard.report.read import read_run
-from rlguard.rollouts.read import LAYOUTS, read_any_rollouts
+from rlguard.rollouts.read import COLUMNS, LAYOUTS, read_any_rollouts
 from rlguard.rollouts.segments import read_rollouts
 from rlguard.rollouts.store import RolloutStore
 from rlguard.shortcuts.scan import scan_rollouts
@@ -269,3 +271,40 @@ def test_tabs_and_an_object_around_the_rows(tmp_path):
         read_any_rollouts(tmp_path / "a.json")
     (tmp_path / "a.json").write_text(json.dumps(ROW) + "\n" + json.dumps(ROW))  # lines under the name of JSON
     assert len(list(read_any_rollouts(tmp_path / "a.json")[1])) == 2
+
+
+NAMES = sorted(
+    {name for names in COLUMNS.values() for name in names} | {name for each in LAYOUTS for name in each.marks}
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "4", "half \ud83d"]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["role", "content", "text"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+ODD_ROWS = st.lists(
+    st.builds(
+        lambda row, odd: {**row, **odd},
+        st.sampled_from(list(ROWS.values())),
+        st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=3),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=ODD_ROWS)
+def test_whatever_stands_in_a_row_is_read_or_named(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("odd") / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    try:
+        found = list(read_any_rollouts(path)[1])
+    except InputError:  # and nothing else
+        return
+    for one in found:
+        assert isinstance(one.completion, str)
+        assert isinstance(one.prompt_id, str)
+        assert isinstance(one.index, int)
+        assert one.outcome in (0.0, 1.0) or math.isnan(one.outcome)
