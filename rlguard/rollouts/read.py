@@ -66,7 +66,7 @@ def _unfold_pairs(row: Row) -> Iterator[Row]:
 
 def _unfold_samples(row: Row) -> Iterator[Row]:
     """lm-eval writes `arguments`, which begin with the prompt, and `resps`, the completions of each."""
-    first = row["arguments"][0] if isinstance(row["arguments"], list) else next(iter(row["arguments"].values()))
+    first = row["arguments"][0] if isinstance(row["arguments"], list) else next(iter(row["arguments"].values()), None)
     prompt = first[0] if isinstance(first, list) else first["arg_0"]
     yield {**row, "prompt": prompt, "completion": row["resps"][0]}
 
@@ -177,7 +177,7 @@ def _read_rows_of(path: Path, notes: list[str], name: str) -> tuple[str, list[Ro
     for number, each in enumerate(rows):
         try:
             flat += [(number, row) for row in layout.unfold(each)]
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise InputError(f"{path}: row {number}: expected {layout.name}, got {each!r:.100} ({error!r})") from error
     columns = _find_columns(layout, [row for _, row in flat])
     rollouts = []
