@@ -66,7 +66,8 @@ def _unfold_pairs(row: Row) -> Iterator[Row]:
 
 def _unfold_samples(row: Row) -> Iterator[Row]:
     """lm-eval writes `arguments`, which begin with the prompt, and `resps`, the completions of each."""
-    first = row["arguments"][0] if isinstance(row["arguments"], list) else next(iter(row["arguments"].values()), None)
+    arguments = row["arguments"]
+    first: Any = arguments[0] if isinstance(arguments, list) else next(iter(arguments.values()), None)
     prompt = first[0] if isinstance(first, list) else first["arg_0"]
     yield {**row, "prompt": prompt, "completion": row["resps"][0]}
 
