@@ -15,6 +15,7 @@ from rlguard.audit.wording import Part, Record
 from rlguard.report import html as report
 from rlguard.report.sections import flatten
 from rlguard.report.verdict import Line, plural
+from rlguard.tables.files import replace_file
 
 LISTED = 1000
 """The most questions of one list that are embedded, the surest first; counts are over all."""
@@ -38,7 +39,7 @@ def write_page(record: Record, out: Path) -> None:
     Raises:
         InputError: If `out` cannot be written.
     """
-    report.replace_file(Path(out), render_page(record))
+    replace_file(out, render_page(record))
 
 
 def render_page(record: Record) -> str:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
-import tempfile
 from importlib.resources import files
-from pathlib import Path
 
 from rlguard.report.files import Row
 from rlguard.report.pack import encode
-from rlguard.types import InputError
 
 
 def load(name: str) -> str:
@@ -32,23 +28,3 @@ def encode_data(data: Row) -> str:
     '{"text":"\\u003c/script\\u003e"}'
     """
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", encode(data))
-
-
-def replace_file(out: Path, text: str) -> int:
-    """Write a file in one step and return its size in bytes."""
-    content = text.encode("utf-8", "replace")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    except OSError as error:
-        raise InputError(f"{out}: expected a path that can be written ({error})") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)  # mkstemp makes it private; a report is for showing
-        os.replace(name, out)
-    except OSError as error:
-        raise InputError(f"{out}: expected a path that can be written ({error})") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return len(content)

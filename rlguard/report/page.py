@@ -12,7 +12,7 @@ from rlguard.report.compare import name_arms, name_runs, say_comparison
 from rlguard.report.embed import Embedded, embed_rollouts
 from rlguard.report.files import Row
 from rlguard.report.findings import pair_findings
-from rlguard.report.html import hash_source, load, replace_file
+from rlguard.report.html import hash_source, load
 from rlguard.report.pack import pack, shelve
 from rlguard.report.prompts import describe_prompts, merge_prompts
 from rlguard.report.read import Run, read_run
@@ -27,6 +27,7 @@ from rlguard.report.sections import (
     flatten,
 )
 from rlguard.report.verdict import Line, say_verdict, tally
+from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 from rlguard.version import __version__
 
@@ -80,10 +81,10 @@ def write_report(
     owned = [pair_findings(one, scan) for one in runs]
     prompts = [describe_prompts(one, own) for one, own in zip(runs, owned, strict=True)]
     merged = merge_prompts(prompts)
-    flagged = {rollout["prompt_id"] for own in owned for rollout, found in own if found}
+    flagged = {rollout.prompt_id for own in owned for rollout, found in own if found}
     listed = _list_prompts(merged, flagged, max_prompts)
     rollouts = embed_rollouts(owned, {row["id"]: place for place, row in enumerate(listed)}, max_rollouts)
-    counts = [tally(own) for own in owned]
+    counts = [tally(own, one.unsearched) for one, own in zip(runs, owned, strict=True)]
     each = [say_verdict(*parts) for parts in zip(runs, prompts, counts, strict=True)]
     verdict = each[0] if against is None else say_comparison(runs, merged, counts)
     notes = [*_gather_notes(runs), *_note_bounds(rollouts, len(listed), len(merged), runs)]
@@ -91,7 +92,7 @@ def write_report(
     page = render_page(runs, title, [verdict, *(each if against is not None else ())], notes, listed, rollouts)
     return {
         "path": str(out),
-        "bytes": replace_file(Path(out), page),
+        "bytes": replace_file(out, page),
         "included": [part for part in MISSING if part not in skipped],
         "skipped": skipped,
         "verdict": [f"{figure} {sentence}" for figure, sentence in verdict],
@@ -120,7 +121,7 @@ def find_skipped(runs: list[Run]) -> dict[str, str]:
     return {part: f"not in {'this run' if len(runs) == 1 else 'either run'}: {MISSING[part]}" for part in lacking}
 
 
-def _list_prompts(prompts: list[Row], flagged: set[str | None], limit: int) -> list[Row]:
+def _list_prompts(prompts: list[Row], flagged: set[str], limit: int) -> list[Row]:
     """The prompts to embed, in their order: all, or up to the limit those with findings and then the first."""
     chosen = sorted(range(len(prompts)), key=lambda i: prompts[i]["id"] not in flagged)[:limit]
     return [prompts[i] for i in sorted(chosen)]
