@@ -46,7 +46,7 @@ def root(draw: random.Random) -> tuple[int, int]:
 
 
 def date(draw: random.Random) -> tuple[int, int, int]:
-    return draw.randint(1950, 2029), draw.randint(1, 9), draw.randint(13, 28)
+    return draw.randint(1950, 2029), *draw.sample(range(1, 13), 2)  # type: ignore[return-value]
 
 
 def variants() -> Iterator[tuple[str, Template]]:
@@ -129,7 +129,7 @@ def near_misses() -> Iterator[tuple[str, Template]]:
     yield add("interval closed", lambda d: (f"({(a := n(d, 1, 9))}, {a + 5}]", f"\\boxed{{[{a}, {a + 5}]}}"))
     yield add("anagram", lambda d: ((w := d.choice(ANAGRAMS))[0], f"\\boxed{{{w[1]}}}"))
     yield add("anagram in tag", lambda d: ((w := d.choice(ANAGRAMS))[1], f"<answer>{w[0]}</answer>"))
-    yield add("date swapped", lambda d: ("%d-%02d-%02d" % (t := date(d)), "<answer>%d-%02d-%02d</answer>" % (t[0], t[2] - 12, t[1] + 12)))
+    yield add("date swapped", lambda d: ("%d-%02d-%02d" % (t := date(d)), "<answer>%d-%02d-%02d</answer>" % (t[0], t[2], t[1])))
     yield add("date as difference", lambda d: ("%d-%02d-%02d" % (t := date(d)), f"\\boxed{{{t[0] - t[1] - t[2]}}}"))
     yield add("score", lambda d: (f"{(a := n(d, 3, 7))}-{(b := n(d, 0, 2))}", f"\\boxed{{{b}-{a}}}"))
     yield add("score as difference", lambda d: (f"{(a := n(d, 3, 7))}-{(b := n(d, 0, 2))}", f"\\boxed{{{a - b}}}"))

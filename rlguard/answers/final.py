@@ -91,7 +91,7 @@ def find_answer(completion: str) -> FinalAnswer | None:
     is none the last number is a guess. What stands inside `<think>` is no answer. Linear in the completion's length.
 
     >>> find_answer("The answer is $2\\sqrt{3}$, as before.")[0], find_answer("<think>It is 3</think> So 4 of 5.")
-    ('2\\sqrt{3}', FinalAnswer(text='5', start=30, end=31, marked=False))
+    ('2\\sqrt{3}', FinalAnswer(text='5', start=31, end=32, marked=False))
     """
     region = _said_aloud(completion)
     if region is None:

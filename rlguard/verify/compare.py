@@ -55,7 +55,9 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
     if not given.strip():
         return 0.0
     if len(gold) > ANSWER_LIMIT or len(given) > ANSWER_LIMIT:
-        return 1.0 if gold.split() == given.split() else math.nan
+        if gold.split() == given.split():
+            return 1.0
+        return 0.0 if read_quantity(gold) and re.fullmatch(r"[-+\d.,\s]+", given) else math.nan
     gold, given = _plain(gold), _plain(given)
     if _squeeze(gold) == _squeeze(given):
         return 1.0
