@@ -19,7 +19,7 @@ _SPECIAL = re.compile(r"(?:<\|[^|<>\s]{1,40}\|>|</s>|<eos>|<end_of_turn>|\s)+\Z"
 _TAG_TAIL = 500  # characters: an <answer> that is never closed is one when it stands so near the end (a stop string)
 _ASK = 60  # characters between "answer" and what says that it comes
 _VALUE = 300  # characters of a sentence that are read as an answer
-_LOOKED_AT = 100  # mentions of the word "answer", from the last one back
+_LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the last one back
 _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
     rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE})|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
@@ -168,7 +168,7 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
     """What stands in the last box; from the first box to the last where several are one statement."""
     place = end
     last: tuple[int, int, int] | None = None  # where the box begins, its content
-    while True:
+    for _ in range(_LOOKED_AT):
         place = max(text.rfind("\\boxed", start, place), text.rfind("\\fbox", start, place))
         box = _read_box(text, place, end) if place >= 0 else None
         if box is None or (last is not None and not _BETWEEN_BOXES.match(text[box[1] + 1 : last[0]])):
@@ -341,6 +341,8 @@ def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
 
 def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int] | None:
     """All of what a number stands in; None where that is no number, as in "2nd"."""
+    if end - start > _VALUE:
+        return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
     high = text.find("\n", end, min(last, end + _VALUE))
     high = min(last, end + _VALUE) if high < 0 else high

@@ -94,7 +94,7 @@ def _plain(text: str) -> str:
     for _ in range(3):
         before = text
         text = _TEXT.sub(lambda match: " " + match[1] + " " if match[0].startswith("\\text") else match[1], text).strip()
-        text = text.strip("*`\"“”").strip()
+        text = re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip("*`\"“”").strip())
         if text[:1] == "$" == text[-1:] and len(text) > 2 and text.count("$") - text.count("\\$") == 2:
             text = text[1:-1].strip()
         if text[:2] in ("\\(", "\\[") and text[-2:] in ("\\)", "\\]"):

@@ -40,6 +40,8 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     gold, given = clean_expression(gold), _match_names(gold, clean_expression(given))
     if _modulo(gold) == _modulo(given):
         return 1.0
+    if "\\equiv" in gold:
+        return _compare_congruences(gold, given)
     if max(map(_nesting, (gold, given))) > NESTING_LIMIT:
         return math.nan
     parse, verify, timeout = load_math_verify()
@@ -95,6 +97,13 @@ def _match_names(gold: str, given: str) -> str:
 def _modulo(text: str) -> str:
     """The same spelling of congruences, which math-verify does not read."""
     return re.sub(r"\\left|\\right|\\[,;:! ]|[\s{}()]", "", text.replace("\\pmod", "\\mod").replace("\\bmod", "\\mod"))
+
+
+def _compare_congruences(gold: str, given: str) -> float:
+    right, said = (re.fullmatch(r"(.*\\equiv)(-?\d+)\\mod(\d+)", _modulo(text)) for text in (gold, given))
+    if not right or not said or not int(right[3]):
+        return math.nan
+    return float(right.group(1, 3) == said.group(1, 3) and (int(right[2]) - int(said[2])) % int(right[3]) == 0)
 
 
 def _nesting(text: str) -> int:
