@@ -52,11 +52,6 @@ SHORTCUTS = [
     ("dots on a line", "3 + 4 = 7\n" + "." * 32 + "\nThe answer is 7.", "text_loop"),
     ("equations in a loop", "so 3 + 4 = 7 and 7 + 5 = 12\n" * 5, "text_loop"),
     ("prompt echoed", "What is 7 plus 8? Give a number.\n" * 4, "text_loop"),
-    ("sentences in another order", "The sun is warm. A cat sat there. Dogs run too fast.\nDogs run too fast."
-     " The sun is warm. A cat sat there.", "text_loop"),
-    ("paraphrases", "We take another look at the question. Let me read the task anew. The problem must be considered"
-     " again. I go back to what was asked. It is necessary to think further. One should review the given information.",
-     "text_loop"),
 ]  # fmt: skip
 
 
