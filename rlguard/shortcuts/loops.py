@@ -10,8 +10,9 @@ replaced by one sign finds loops in which only a counter moves. All of it is lin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -42,6 +43,8 @@ _RULE_LINE = 25
 _SUM = 100
 """Equal terms that a sum or product may be written out with."""
 _RULER = 400
+_LEAST_COUNTED_LENGTH = 80
+"""Characters without an equals sign that a counted loop has at least."""
 _GRID_CELLS = 1000
 """Equal one-digit cells in a row that a grid may hold (ARC's have 900)."""
 
@@ -49,9 +52,12 @@ _SHORT = 64
 """Periods tried at the points of the grid."""
 _SAMPLE = 8
 """One of so many windows is a sample: a period over `_SHORT` has none with a chance of (7/8)^64, 2 in 10,000."""
+_CHOSEN = np.uint64((1 << 64) // _SAMPLE)
+_MOST_RUNS = 100
 _TRIED = 12
 """Periods that are tried, those with most samples first."""
 _MULTIPLY = np.uint64(0x9E3779B97F4A7C15)
+_FOLD, _FOLDED, _HIGH = np.uint32(0x9E3779B1), np.uint32(25), np.uint32(128)
 
 Codes = np.ndarray
 Run = tuple[int, int, int]
@@ -72,9 +78,9 @@ def find_loops(text: str, answer: tuple[str, int, int] | None = None) -> list[Fi
         return []
     codes = read_codes(text)
     stated = _TOKEN.findall(answer[0][:200]) if answer else []
-    samples = _Samples(codes)
+    runs, samples = _find_runs(codes)
     best: Run | None = None
-    for run in _find_runs(codes, samples):
+    for run in runs:
         moved = _judge_run(text, run, stated)
         if moved and (best is None or moved[2] > best[2]):
             best = moved
@@ -84,56 +90,69 @@ def find_loops(text: str, answer: tuple[str, int, int] | None = None) -> list[Fi
 
 
 def read_codes(text: str) -> Codes:
-    """One number a character: uint8 for ASCII, else uint32."""
+    """One byte a character: its code if that is ASCII, else one of the 128 others, which few different ones share."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return np.where(codes < 128, codes, (codes * _FOLD >> _FOLDED) | _HIGH).astype(np.uint8)
 
 
-class _Samples:
-    """Windows of 16 characters that were chosen by their content, and where each stood before."""
+class Samples(NamedTuple):
+    """Windows of 16 characters that were chosen by their content, as far as they stood before in the text."""
 
-    def __init__(self, codes: Codes) -> None:
-        folded = codes if codes.dtype == np.uint8 else ((codes * np.uint32(0x9E3779B1)) >> np.uint32(24))
-        data = b"\0" * _SHORT + folded.astype(np.uint8).tobytes()
-        windows = np.ndarray((len(data) - 7,), np.uint64, data, strides=(1,))
-        self.grid_periods = _try_short(windows)
-        mixed = (windows[_SHORT:-8] * _MULTIPLY + windows[_SHORT + 8 :]) * _MULTIPLY
-        places = np.flatnonzero(mixed < np.uint64((1 << 64) // _SAMPLE))
-        keys = mixed[places]
-        order = keys.argsort(kind="stable")
-        keys, places = keys[order], places[order]
-        again = keys[1:] == keys[:-1]
-        self.size = len(places)
-        self.again = int(np.count_nonzero(again))
-        self.distances = np.diff(places)[again]
-        self.places = places[1:][again]
+    size: int
+    """Of all samples."""
+    places: np.ndarray
+    distances: np.ndarray
+    """To where the same window stood last."""
 
 
-def _try_short(windows: np.ndarray) -> np.ndarray:
-    """For each point of the grid the shortest period up to `_SHORT` of the eight characters there, where there is one.
+def _sample(windows: np.ndarray) -> Samples:
+    mixed = (windows[:-8] * _MULTIPLY + windows[8:]) * _MULTIPLY
+    places = np.flatnonzero(mixed < _CHOSEN)
+    keys = mixed[places]
+    order = keys.argsort(kind="stable")
+    keys, ordered = keys[order], places[order]
+    again = np.flatnonzero(keys[1:] == keys[:-1])
+    return Samples(len(places), ordered[again + 1], ordered[again + 1] - ordered[again])
+
+
+def _find_runs(codes: Codes) -> tuple[list[Run], Samples]:
+    """Stretches of two or more repeats, of the periods for which most speaks."""
+    data = b"\0" * _SHORT + codes.tobytes()
+    windows = np.ndarray((len(data) - 7,), np.uint64, data, strides=(1,)).copy()
+    samples = _sample(windows[_SHORT:])
+    near = samples.distances[samples.places.argsort()]
+    hits = Counter(near[1:][near[1:] == near[:-1]].tolist())  # in a loop, neighbours have the same distance
+    likely = [period for period, count in hits.most_common(_TRIED) if count > max(period, _SHORT) // (2 * _SAMPLE)]
+    likely += _try_short(windows)
+    runs: list[Run] = []
+    for period in likely:
+        edges = np.flatnonzero(codes[period:] != codes[:-period])
+        edges = np.concatenate(([-1], edges, [len(codes) - period]))
+        lengths = np.diff(edges) - 1
+        for at in np.flatnonzero(lengths >= max(period, 8))[:_MOST_RUNS].tolist():
+            runs.append((int(edges[at]) + 1, period, int(lengths[at]) + period))
+    return runs, samples
+
+
+def _try_short(windows: np.ndarray) -> list[int]:
+    """Periods up to `_SHORT` that eight characters at points of a grid have, at two points in a row if it is long.
 
     The grid of a long text is wider: a loop is found that is 40 characters longer than its unit, else 16.
     """
-    step = min(max(len(windows) // 256, 8), 32)
+    step = 8 if len(windows) < 2000 else 32
     rows = (len(windows) - _SHORT - 1) // step + 1
-    grid = as_strided(windows, (max(rows, 0), _SHORT + 1), (step, 1), writeable=False)
-    same = grid[:, -2::-1] == grid[:, -1:]
-    periods = same.argmax(axis=1)
-    return periods[same[np.arange(len(periods)), periods]] + 1
-
-
-def _find_runs(codes: Codes, samples: _Samples) -> Iterator[Run]:
-    """Stretches of two or more repeats of the periods that most samples speak for."""
-    counts = np.bincount(np.concatenate((samples.grid_periods, samples.distances)), minlength=1)
-    likely = np.flatnonzero(counts >= 1 + (len(codes) > 1000))
-    likely = likely[counts[likely].argsort()[::-1][:_TRIED]]
-    for period in likely.tolist():
-        differs = np.flatnonzero(codes[period:] != codes[:-period])
-        edges = np.concatenate(([-1], differs, [len(codes) - period]))
-        lengths = np.diff(edges) - 1
-        for at in np.flatnonzero(lengths >= max(period, 8)).tolist()[:_SUM]:
-            yield int(edges[at]) + 1, period, int(lengths[at]) + period
+    size = windows.itemsize
+    grid = as_strided(windows, (rows, _SHORT + 1), (step * size, size), writeable=False)
+    hits = np.flatnonzero(grid[:, :-1] == grid[:, -1:])
+    if not len(hits):
+        return []
+    shortest: dict[int, int] = {}
+    for row, back in zip((hits // _SHORT).tolist(), (_SHORT - hits % _SHORT).tolist(), strict=True):
+        shortest[row] = back  # the nearest comes last
+    found = Counter(p for row, p in shortest.items() if p < 16 or shortest.get(row + 1) == p)
+    return [period for period, _ in found.most_common(_TRIED)]
 
 
 def _judge_run(text: str, run: Run, stated: list[str]) -> Run | None:
@@ -165,6 +184,8 @@ def _least_repeats(text: str, start: int, length: int, unit: str, stated: list[s
         return max(60 // len(unit), 4)  # of a repeating decimal
     if unit.isalnum():
         return 30 if len(unit) == 1 else 12 if len(unit) <= 4 else 6
+    if len(unit) >= 200 and not _NUMBER.search(unit) and unit.count(" ") > 30:  # of prose
+        return 2
     tokens = _TOKEN.findall(unit)
     words = {token.lower() for token in tokens if token[0].isalpha()}
     if not words:
@@ -225,31 +246,42 @@ def _find_counted(text: str, codes: Codes) -> list[Finding]:
 
     A table or an iterated algorithm has more than one number that moves, or an equation.
     """
-    digit = (codes >= 48) & (codes <= 57)
-    first = digit.copy()
-    first[1:] &= ~digit[:-1]
-    if np.count_nonzero(first) < LEAST_LABELLED:
-        return []
-    kept = np.flatnonzero(first | ~digit)
-    plain = codes[kept]
-    plain[digit[kept]] = 48
-    if len(plain) < 20:
-        return []
-    longest: list[Run] = sorted(_find_runs(plain, _Samples(plain)), key=lambda run: -run[2])[:8]
-    for start, period, length in longest:
-        if period > 400 or length < LEAST_LABELLED * (period - 3):
-            continue
-        end = start + length
-        found = _judge_counted(text, int(kept[start]), int(kept[end]) if end < len(kept) else len(text), period)
-        if found:
-            return [found]
+    begin = 0
+    for part in text.split("="):
+        end = begin + len(part)
+        if len(part) >= _LEAST_COUNTED_LENGTH and _counts_up(_NUMBER.findall(part)):
+            found = _find_counted_in(text, begin, end, codes[begin:end])
+            if found:
+                return [found]
+        begin = end + 1
     return []
+
+
+def _counts_up(values: list[str]) -> bool:
+    """Whether numbers go up by one, as a counter does that is one of up to three numbers of its unit."""
+    numbers = [int(value) for value in values if len(value) < 10] if len(values) >= LEAST_LABELLED else []
+    ups = [sum(b - a == 1 for a, b in zip(numbers, numbers[width:], strict=False)) for width in (1, 2, 3)]
+    return max(ups) >= LEAST_LABELLED - 1
+
+
+def _find_counted_in(text: str, begin: int, end: int, codes: Codes) -> Finding | None:
+    digit = (codes - 48) < 10  # unsigned
+    kept = ~digit
+    kept[0] = True
+    kept[1:] |= ~digit[:-1]
+    places = np.append(np.flatnonzero(kept), end - begin)
+    plain = np.where(digit, 48, codes)[kept].astype(np.uint8)
+    runs, _ = _find_runs(plain)
+    for start, period, length in sorted(runs, key=lambda run: -run[2])[:8]:
+        if period <= 400 and length >= LEAST_LABELLED * period - 3:
+            found = _judge_counted(text, begin + int(places[start]), begin + int(places[start + length]), period)
+            if found:
+                return found
+    return None
 
 
 def _judge_counted(text: str, start: int, end: int, period: int) -> Finding | None:
     part = text[start:end]
-    if "=" in part:
-        return None
     blank = re.search(r"\n|[.!?]\s+", part)  # a unit begins with its sentence
     if blank and start and not text[start - 1].isspace():
         part, start = part[blank.end() :], start + blank.end()
@@ -274,12 +306,13 @@ def _judge_counted(text: str, start: int, end: int, period: int) -> Finding | No
     return make_finding(sign, "text_loop", reason, start, start + len(part.rstrip()))
 
 
-def _find_little_new(text: str, samples: _Samples) -> list[Finding]:
+def _find_little_new(text: str, samples: Samples) -> list[Finding]:
     """A text most of which was said before in it, in whatever order it comes again."""
-    if samples.size < 40 or samples.again <= LITTLE_NEW * samples.size:
+    again = len(samples.places)
+    if samples.size < 40 or again <= LITTLE_NEW * samples.size:
         return []
     letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
     if not 0.6 * len(text) < letters > 30 * digits:  # lists of moves repeat their template, and have numbers in it
         return []
-    reason = f"{100 * samples.again // samples.size} % of the text was said before in it"
+    reason = f"{100 * again // samples.size} % of the text was said before in it"
     return [make_finding("little_new_text", "text_loop", reason, int(samples.places.min()), len(text))]

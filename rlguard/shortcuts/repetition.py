@@ -20,6 +20,8 @@ STATEMENT = re.compile(
     r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
     re.IGNORECASE,
 )
+_MARK = re.compile(r"<answer>|\\boxed|####|answer", re.IGNORECASE)
+_IN_MARKS = ("nswer", "NSWER", "boxed", "####")
 _BREAK = re.compile(r"\n|[>;]|[.!?](?=\s|$)")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NO_STATEMENT = re.compile(r"[\d=+×÷·/|<→]|[^\W\d_](?:\s?[-^]\s?)[^\W\d_]{0,1}$")
@@ -141,15 +143,26 @@ def _has_digit(text: str) -> bool:
     return any(map(str.isdigit, text))
 
 
+def find_statements(text: str) -> list[re.Match[str]]:
+    """All matches of `STATEMENT` if there are three or more: their marks are looked for first, which is fast."""
+    if sum(map(text.count, _IN_MARKS)) < 3:
+        return []
+    places = [place.start() for place in _MARK.finditer(text)]
+    matches, end = [], 0
+    for place in places:
+        match = STATEMENT.match(text, place) if place >= end else None
+        if match:
+            matches.append(match)
+            end = match.end()
+    return matches
+
+
 def _find_restatements(text: str) -> list[Finding]:
     """One value stated as the answer again and again, whether or not it is the final one."""
-    small = text.lower()
-    if small.count("answer") + small.count("boxed") + small.count("####") < 3:
-        return []
     last: dict[str, tuple[int, int, int, set[int]]] = {}  # value -> statements since work was done, span, forms
     best: tuple[int, int, int, str] | None = None
     totals: dict[str, tuple[int, int, int]] = {}
-    for match in STATEMENT.finditer(text):
+    for match in find_statements(text):
         form = match.lastindex or 0
         value = match[form].strip().strip(".,;:$*}").strip().lower()
         start, end = match.span()
