@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
@@ -32,7 +31,7 @@ LEAST_BLANKS = 400
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _NUMBER = re.compile(r"[0-9]+")
-_SIGNS = frozenset("!?\\,;:'\"@%&$^<>/)]}")
+_SIGNS = frozenset("!?\\,;:@%&$<>/)]}")
 """Signs of which no rulers, boxes and leaders are drawn."""
 _DRAWING = frozenset("|()[]{}")
 _OPERATORS = frozenset("+*-×·")
@@ -42,8 +41,8 @@ _RULE_LINE = 25
 """Repeats of a unit without words ("| - | - |", "A → A") that are still tables and rulers."""
 _SUM = 100
 """Equal terms that a sum or product may be written out with."""
-_RULER = 400
-_LEAST_COUNTED_LENGTH = 80
+_RULER, _UNDERLINE = 400, 100
+_LEAST_COUNTED_LENGTH = 100
 """Characters without an equals sign that a counted loop has at least."""
 _GRID_CELLS = 1000
 """Equal one-digit cells in a row that a grid may hold (ARC's have 900)."""
@@ -53,6 +52,8 @@ _SHORT = 64
 _SAMPLE = 8
 """One of so many windows is a sample: a period over `_SHORT` has none with a chance of (7/8)^64, 2 in 10,000."""
 _CHOSEN = np.uint64((1 << 64) // _SAMPLE)
+_PLACE_BITS = np.uint64(24)
+_PLACE = np.uint64((1 << 24) - 1)
 _MOST_RUNS = 100
 _TRIED = 12
 """Periods that are tried, those with most samples first."""
@@ -110,11 +111,10 @@ class Samples(NamedTuple):
 def _sample(windows: np.ndarray) -> Samples:
     mixed = (windows[:-8] * _MULTIPLY + windows[8:]) * _MULTIPLY
     places = np.flatnonzero(mixed < _CHOSEN)
-    keys = mixed[places]
-    order = keys.argsort(kind="stable")
-    keys, ordered = keys[order], places[order]
+    ordered = np.sort((mixed[places] & ~_PLACE) | places.astype(np.uint64))  # equal windows by place: no argsort
+    keys, places = ordered >> _PLACE_BITS, (ordered & _PLACE).astype(np.int64)
     again = np.flatnonzero(keys[1:] == keys[:-1])
-    return Samples(len(places), ordered[again + 1], ordered[again + 1] - ordered[again])
+    return Samples(len(places), places[again + 1], places[again + 1] - places[again])
 
 
 def _find_runs(codes: Codes) -> tuple[list[Run], Samples]:
@@ -143,8 +143,7 @@ def _try_short(windows: np.ndarray) -> list[int]:
     """
     step = 8 if len(windows) < 2000 else 32
     rows = (len(windows) - _SHORT - 1) // step + 1
-    size = windows.itemsize
-    grid = as_strided(windows, (rows, _SHORT + 1), (step * size, size), writeable=False)
+    grid = np.ndarray((rows, _SHORT + 1), np.uint64, windows, strides=(8 * step, 8))
     hits = np.flatnonzero(grid[:, :-1] == grid[:, -1:])
     if not len(hits):
         return []
@@ -177,15 +176,13 @@ def _least_repeats(text: str, start: int, length: int, unit: str, stated: list[s
     """From how many repeats on a unit is a loop rather than a sum, a table row, a list of moves."""
     if len(unit) == 1 and not unit.isalnum():
         alone = unit == "." and _is_line(text, start, start + length)
-        return 20 if unit in _SIGNS or alone else _RULER
+        return 20 if unit in _SIGNS or alone else _UNDERLINE if unit in "^'\"" else _RULER
     if len(unit) >= 1000:
         return 2
     if unit.isdigit():
         return max(60 // len(unit), 4)  # of a repeating decimal
     if unit.isalnum():
         return 30 if len(unit) == 1 else 12 if len(unit) <= 4 else 6
-    if len(unit) >= 200 and not _NUMBER.search(unit) and unit.count(" ") > 30:  # of prose
-        return 2
     tokens = _TOKEN.findall(unit)
     words = {token.lower() for token in tokens if token[0].isalpha()}
     if not words:
@@ -259,7 +256,9 @@ def _find_counted(text: str, codes: Codes) -> list[Finding]:
 
 def _counts_up(values: list[str]) -> bool:
     """Whether numbers go up by one, as a counter does that is one of up to three numbers of its unit."""
-    numbers = [int(value) for value in values if len(value) < 10] if len(values) >= LEAST_LABELLED else []
+    if len(set(values)) < LEAST_LABELLED:
+        return False
+    numbers = [int(value) for value in values if len(value) < 10]
     ups = [sum(b - a == 1 for a, b in zip(numbers, numbers[width:], strict=False)) for width in (1, 2, 3)]
     return max(ups) >= LEAST_LABELLED - 1
 

@@ -164,7 +164,9 @@ def _find_restatements(text: str) -> list[Finding]:
     totals: dict[str, tuple[int, int, int]] = {}
     for match in find_statements(text):
         form = match.lastindex or 0
-        value = match[form].strip().strip(".,;:$*}").strip().lower()
+        value = match[form].strip().strip(".,;:$*}#").strip().lower()
+        if not value:
+            continue
         start, end = match.span()
         count, first, _ = totals.get(value, (0, start, end))
         totals[value] = (count + 1, first, end)
