@@ -10,6 +10,7 @@ import re
 
 from rlguard.answers import extract_answer
 from rlguard.shortcuts.case import widen_answer
+from rlguard.shortcuts.garbage import find_garbage
 from rlguard.shortcuts.loops import find_loops
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.wording import NAMING, STATING
@@ -53,7 +54,7 @@ def find_repetition(completion: str, answer: tuple[str, int, int] | None = None)
     if findings:  # the answers' own loop is the same fact
         start, end = findings[0].start, findings[0].end
         loops = [f for f in loops if f.end <= start or f.start >= end or (f.end - f.start) > 2 * (end - start)]
-    return findings + loops
+    return findings + (loops or find_garbage(completion))
 
 
 def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
