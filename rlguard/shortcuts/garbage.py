@@ -11,7 +11,7 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter
-from itertools import pairwise, product
+from itertools import pairwise
 
 from rlguard.shortcuts.ratios import make_finding
 from rlguard.types import Finding
@@ -24,32 +24,41 @@ LEAST_NEW = 0.93
 """Share of different words from which a window is a salad (English has 0.6 to 0.7, Finnish and Korean under 0.9)."""
 LEAST_NEW_SIGNS = 0.8
 """The same of single characters where words are not parted (Chinese has under 0.6 in 300)."""
-LEAST_DISORDER = 0.03
-"""Different pairs of small words that no sentence has, per word."""
+LEAST_DISORDER = 0.0125
+"""Different pairs of small words that no sentence has, per word, and `_LEAST_PAIRS` of them; where a window has one,
+it is looked at together with its neighbours (shuffled prose has 0.03, honest texts 0.001)."""
 LEAST_SIGN_PAIRS = 0.5
 """Share of neighbours that are both signs, from which a window may be noise; code, LaTeX and tables stay under 0.4."""
 LEAST_KINDS = 8.0
 """Kinds of such pairs, as many as equally frequent ones would be (perplexity); tables and lists of moves have few."""
-LEAST_SCRIPTS = 4
-"""Scripts in one window; text about languages has as many, but names them one by one."""
-LEAST_CHANGES = 0.25
-"""Share of words in another script than the word before, with three scripts or more."""
+LEAST_SCRIPTS, LEAST_CHANGES = 3, 0.25
+"""Scripts in one window, and share of words in another script than the word before; a list of languages names each
+once, and Japanese has its scripts in one word."""
 
 _WORD = re.compile(r"[^\W\d_]+")
-_LEAST_WORDS, _LEAST_LETTERS = 60, 200
+_LEAST_WORDS, _LEAST_LETTERS, _LEAST_PAIRS = 60, 200, 4
 _NOT_PARTED = 10
 """Letters of a mean word from which words are not parted."""
-_AFTER_ARTICLE = "the a an of and or is are was were be to in that it for with but by from at as on".split()
-_AFTER_PREPOSITION = "of and or is are was were to but".split()
+_BE, _HAVE = "is are was were", "has have had will would can could"
+_PERSON = "he she they we i"
 _PAIRS = frozenset(
-    [
-        *product("the an my your our their its".split(), _AFTER_ARTICLE),
-        *product("of in on at with from by for".split(), _AFTER_PREPOSITION),
-        *product("and or but".split(), "of and or but".split()),
-        *product("is are was were".split(), "is are was were of and".split()),
-        *product(["to"], "of and or is are was to".split()),
-    ]
-)
+    (first, second)
+    for firsts, seconds in (
+        ("the an my your our their its his every", f"the a an of and or {_BE} be to in that it for with but by from at as on"
+         f" {_PERSON} you {_HAVE} if then so when there how what which not than"),
+        ("a", f"the a an of are were be but from he she they we has have if then there how what which than my his"),
+        ("of in on at with from by into", f"of and or {_BE} but {_HAVE} be {_PERSON} if then so for than"),
+        ("for", f"of and or {_BE} to but {_HAVE} be he she they we then so"),
+        ("of on at with by into", "to"),
+        ("and or but", "of and but were than"),
+        (f"{_BE} be {_HAVE}", f"{_BE} he she they has had will would can could but"),
+        ("to", f"of or {_BE} {_PERSON} has had will would can could but for if so"),
+        (_PERSON, "the a an of i we my your their his"),
+    )
+    for first in firsts.split()
+    for second in seconds.split()
+) - frozenset((("has", "is"), ("have", "is"), ("had", "is"), ("has", "had"), ("have", "had")))  # fmt: skip
+"""Small English words that hardly ever follow one another in a sentence."""
 _SCRIPTS = (0x370, 0x400, 0x530, 0x590, 0x600, 0x900, 0xE00, 0xE80, 0x10A0, 0x1100, 0x1200, 0x1E00, 0x2000, 0x3040, 0xAC00)
 """Where blocks of other scripts begin; those between are told apart well enough."""
 
@@ -66,46 +75,46 @@ def find_garbage(text: str) -> list[Finding]:
         return []
     count = min(1 + (size - 1) // (4 * WINDOW), MOST_WINDOWS)
     starts = [max(0, size - WINDOW) * (i + 1) // count for i in range(count)] if size > WINDOW else [0]
-    found = [(start, reason) for start in starts if (reason := _judge_window(text[start : start + WINDOW]))]
+    found = [(start, reason) for start in starts if (reason := _judge_window(text, start))]
     if not found:
         return []
     return [make_finding("garbage", "garbage", found[0][1], found[0][0], min(found[-1][0] + WINDOW, size))]
 
 
-def _judge_window(window: str) -> str | None:
+def _judge_window(text: str, start: int) -> str | None:
+    window = text[start : start + WINDOW]
     small = window.lower()
     words, spaced = _WORD.findall(small), small.split()
     letters = sum(map(len, words))
+    reason = None
     if 2 * letters < len(window):
         reason = _judge_signs("".join(spaced))
-        if reason:
-            return reason
     if not window.isascii():
-        reason = _judge_scripts(words)
-        if reason:
-            return reason
-    return _judge_words(words, letters, spaced)
+        reason = reason or _judge_scripts(words)
+    if not reason and _PAIRS.intersection(pairwise(spaced)):
+        reason = _judge_order(text[max(0, start - WINDOW) : start + 2 * WINDOW].lower().split())
+    return reason or _judge_words(words, letters)
 
 
-def _judge_words(words: list[str], letters: int, spaced: list[str]) -> str | None:
-    if letters > _NOT_PARTED * len(words):
-        signs = "".join(words)
-        new = len(set(signs)) / max(len(signs), 1)
-        return f"{len(set(signs))} of {len(signs)} characters differ" if _is_salad(signs, new, LEAST_NEW_SIGNS) else None
-    long = [word for word in words if len(word) > 1]
-    if len(long) < _LEAST_WORDS:
+def _judge_order(words: list[str]) -> str | None:
+    wrong = _PAIRS.intersection(pairwise(words))
+    if len(wrong) < max(LEAST_DISORDER * len(words), _LEAST_PAIRS):
         return None
-    different = set(long)
-    if len(different) >= LEAST_NEW * len(long) and max(Counter(long).values()) <= 3:
-        return f"{len(different)} of {len(long)} words stand only once in a row of them: a salad of words"
-    wrong = len(_PAIRS.intersection(pairwise(spaced)))
-    if wrong >= max(LEAST_DISORDER * len(words), 4):
-        return f"{wrong} different pairs of small words stand in an order that no sentence has"
-    return None
+    return f"{len(wrong)} different pairs of small words stand in an order that no sentence has"
 
 
-def _is_salad(signs: str, new: float, least: float) -> bool:
-    return len(signs) >= _LEAST_LETTERS and new >= least
+def _judge_words(words: list[str], letters: int) -> str | None:
+    """Words, or characters where words are not parted, that hardly ever come again."""
+    if letters > _NOT_PARTED * len(words):
+        units, least, name = list("".join(words)), LEAST_NEW_SIGNS, "characters"
+    else:
+        units, least, name = [word for word in words if len(word) > 1], LEAST_NEW, "words"
+    if len(units) < (_LEAST_LETTERS if name == "characters" else _LEAST_WORDS):
+        return None
+    different = len(set(units))
+    if different < least * len(units) or (name == "words" and max(Counter(units).values()) > 3):
+        return None
+    return f"{different} of {len(units)} {name} in a row stand there only once"
 
 
 def _judge_signs(packed: str) -> str | None:
@@ -127,6 +136,6 @@ def _judge_scripts(words: list[str]) -> str | None:
     counts = Counter(scripts)
     several = sum(count >= 2 for count in counts.values())
     changes = sum(a != b for a, b in pairwise(scripts))
-    if several < 3 or changes < LEAST_CHANGES * len(words) or changes < 10:
+    if several < LEAST_SCRIPTS or changes < LEAST_CHANGES * len(words) or changes < 10:
         return None
     return f"{several} scripts that change {changes} times in {len(words)} words"

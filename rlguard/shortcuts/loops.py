@@ -207,12 +207,12 @@ def _least_repeats(text: str, start: int, length: int, unit: str, stated: list[s
 def _least_wordless(tokens: list[str], stated: list[str]) -> int:
     if tokens == stated and len(tokens[0]) > 1 and tokens[0].isdigit():  # "40 40 40 …"; one-digit cells are a grid
         return 8
-    if "=" in tokens and len(tokens) >= 4:
-        return 4
-    if len(tokens) == 1 and len(tokens[0]) == 1 and tokens[0].isdigit():
-        return _GRID_CELLS
     if not any(token[0].isdigit() for token in tokens):
         return 100 if len(set(tokens)) < 2 or not _DRAWING.isdisjoint(tokens) else 20
+    if "=" in tokens and len(tokens) >= 4:
+        return 4
+    if len(tokens) == 1 and len(tokens[0]) == 1:
+        return _GRID_CELLS
     return _SUM if len(tokens) <= 4 and not _OPERATORS.isdisjoint(tokens) else _RULE_LINE
 
 
