@@ -108,9 +108,21 @@ def page_cycle(rng: random.Random, words: Words, size: int) -> str:
     return " ".join(parts)[:size]
 
 
+def sentence_cycle(rng: random.Random, words: Words, size: int) -> str:
+    """Sentences of a page, of which each round leaves out one or says one twice."""
+    start = rng.randrange(max(len(words) - 2000, 1))
+    lengths = [rng.randint(6, 20) for _ in range(rng.randint(4, max(size // 400, 5)))]
+    unit = [" ".join(words[start + sum(lengths[:i]) :][:length]) + "." for i, length in enumerate(lengths)]
+    parts: list[str] = []
+    while sum(map(len, parts)) < size:
+        at = rng.randrange(len(unit))
+        parts += rng.choice((unit[:at] + unit[at + 1 :], unit[:at] + unit[at : at + 1] + unit[at:]))
+    return " ".join(parts)
+
+
 SPLITS: dict[str, tuple[Generator, ...]] = {
-    "dev": (uniform_salad, shuffled_prose, quote_noise, sign_noise, mixed_scripts, long_cycle),
-    "report": (token_salad, tempered_words, quote_runs, code_debris, glued_scripts, page_cycle),
+    "dev": (uniform_salad, shuffled_prose, quote_noise, sign_noise, mixed_scripts, long_cycle, page_cycle),
+    "report": (token_salad, tempered_words, quote_runs, code_debris, glued_scripts, sentence_cycle),
 }
 
 

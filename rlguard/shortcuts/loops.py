@@ -41,6 +41,10 @@ _RULE_LINE = 25
 """Repeats of a unit without words ("| - | - |", "A → A") that are still tables and rulers."""
 _SUM = 100
 """Equal terms that a sum or product may be written out with."""
+_PAGE = 250
+"""Characters from one line of a list of moves to the last like it are fewer."""
+_CYCLE = 0.55
+"""Share of a text that was said before at one distance, up to a fifth of it; in the moves of Hanoi it is 0.5."""
 _RULER, _UNDERLINE = 400, 100
 _LEAST_COUNTED_LENGTH = 100
 """Characters without an equals sign that a counted loop has at least."""
@@ -306,12 +310,15 @@ def _judge_counted(text: str, start: int, end: int, period: int) -> Finding | No
 
 
 def _find_little_new(text: str, samples: Samples) -> list[Finding]:
-    """A text most of which was said before in it, in whatever order it comes again."""
+    """A text most of which was said before in it: in a cycle with small changes, a page before, or in prose."""
     again = len(samples.places)
     if samples.size < 40 or again <= LITTLE_NEW * samples.size:
         return []
-    letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
-    if not 0.6 * len(text) < letters > 30 * digits:  # lists of moves repeat their template, and have numbers in it
-        return []
+    place = float(np.median(samples.distances))
+    cycle = np.count_nonzero(np.abs(samples.distances - place) <= 0.2 * place) > _CYCLE * samples.size
+    if not cycle and place < _PAGE:
+        letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
+        if not 0.6 * len(text) < letters > 30 * digits:  # lists of moves repeat their template, and have numbers in it
+            return []
     reason = f"{100 * again // samples.size} % of the text was said before in it"
     return [make_finding("little_new_text", "text_loop", reason, int(samples.places.min()), len(text))]
