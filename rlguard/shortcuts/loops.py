@@ -41,8 +41,8 @@ _RULE_LINE = 25
 """Repeats of a unit without words ("| - | - |", "A → A") that are still tables and rulers."""
 _SUM = 100
 """Equal terms that a sum or product may be written out with."""
-_PAGE = 250
-"""Characters from one line of a list of moves to the last like it are fewer."""
+_PAGE, _PAGES = 250, 0.75
+"""Characters from one line of a list of moves to the last like it are fewer; share that four rounds of a page repeat."""
 _CYCLE = 0.55
 """Share of a text that was said before at one distance, up to a fifth of it; in the moves of Hanoi it is 0.5."""
 _RULER, _UNDERLINE = 400, 100
@@ -316,7 +316,8 @@ def _find_little_new(text: str, samples: Samples) -> list[Finding]:
         return []
     place = float(np.median(samples.distances))
     cycle = np.count_nonzero(np.abs(samples.distances - place) <= 0.2 * place) > _CYCLE * samples.size
-    if not cycle and place < _PAGE:
+    page = place > _PAGE and again > _PAGES * samples.size
+    if not page and not (cycle and place > _SHORT):
         letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
         if not 0.6 * len(text) < letters > 30 * digits:  # lists of moves repeat their template, and have numbers in it
             return []
