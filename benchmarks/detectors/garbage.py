@@ -1,4 +1,4 @@
-"""What the detector of garbage finds in stand-ins of text after a collapse, and how often it wrongly calls honest text so.
+"""What the detector of garbage finds in stand-ins of text after a collapse, and its false alarms on honest text.
 
     python benchmarks/detectors/garbage.py                 # both splits; honest texts as far as they are there
 
@@ -30,7 +30,16 @@ from rlguard.shortcuts.repetition import find_repetition
 
 DATA = Path(os.environ.get("RLGUARD_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 LONGEST = 12_000
-SCRIPTS = ((0x61, 26), (0x430, 32), (0x5D0, 27), (0x628, 19), (0x905, 53), (0xE01, 46), (0x4E00, 20000), (0xAC00, 11000))
+SCRIPTS = (
+    (0x61, 26),
+    (0x430, 32),
+    (0x5D0, 27),
+    (0x628, 19),
+    (0x905, 53),
+    (0xE01, 46),
+    (0x4E00, 20000),
+    (0xAC00, 11000),
+)
 Words = list[str]
 Generator = Callable[[random.Random, Words, int], str]
 

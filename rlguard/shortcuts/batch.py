@@ -13,7 +13,6 @@ from rlguard.answers import answer_type, extract_answer, normalise_answer
 from rlguard.shortcuts.judge import READ_LIMIT
 from rlguard.types import InputError, prompt_text
 
-
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
 _OPTION = re.compile(r"\(?([a-z])(?:[).:]+(?:\s.*)?)?")
 

@@ -31,6 +31,8 @@ LEAST_SIGN_PAIRS = 0.5
 """Share of neighbours that are both signs, from which a window may be noise; code, LaTeX and tables stay under 0.4."""
 LEAST_KINDS = 8.0
 """Kinds of such pairs, as many as equally frequent ones would be (perplexity); tables and lists of moves have few."""
+LEAST_SIGNS, LEAST_QUOTES = 9, 0.25
+"""Different signs, or else share of quotes, in noise: brackets, mazes and boards have fewer."""
 LEAST_SCRIPTS, LEAST_CHANGES = 3, 0.25
 """Scripts in one window, and share of words in another script than the word before; a list of languages names each
 once, and Japanese has its scripts in one word."""
@@ -39,14 +41,15 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LEAST_WORDS, _LEAST_LETTERS, _LEAST_PAIRS = 60, 200, 4
 _NOT_PARTED = 10
 """Letters of a mean word from which words are not parted."""
+_QUOTES = "\"'`“”‘’«»„"
 _BE, _HAVE = "is are was were", "has have had will would can could"
 _PERSON = "he she they we i"
 _PAIRS = frozenset(
     (first, second)
     for firsts, seconds in (
-        ("the an my your our their its his every", f"the a an of and or {_BE} be to in that it for with but by from at as on"
-         f" {_PERSON} you {_HAVE} if then so when there how what which not than"),
-        ("a", f"the a an of are were be but from he she they we has have if then there how what which than my his"),
+        ("the an my your our their its his every", f"the a an of and or {_BE} be to in that it for with but by from at as"
+         f" on {_PERSON} you {_HAVE} if then so when there how what which not than"),
+        ("a", "the a an of are were be but from he she they we has have if then there how what which than my his"),
         ("of in on at with from by into", f"of and or {_BE} but {_HAVE} be {_PERSON} if then so for than"),
         ("for", f"of and or {_BE} to but {_HAVE} be he she they we then so"),
         ("of on at with by into", "to"),
@@ -59,7 +62,23 @@ _PAIRS = frozenset(
     for second in seconds.split()
 ) - frozenset((("has", "is"), ("have", "is"), ("had", "is"), ("has", "had"), ("have", "had")))  # fmt: skip
 """Small English words that hardly ever follow one another in a sentence."""
-_SCRIPTS = (0x370, 0x400, 0x530, 0x590, 0x600, 0x900, 0xE00, 0xE80, 0x10A0, 0x1100, 0x1200, 0x1E00, 0x2000, 0x3040, 0xAC00)
+_SCRIPTS = (
+    0x370,
+    0x400,
+    0x530,
+    0x590,
+    0x600,
+    0x900,
+    0xE00,
+    0xE80,
+    0x10A0,
+    0x1100,
+    0x1200,
+    0x1E00,
+    0x2000,
+    0x3040,
+    0xAC00,
+)
 """Where blocks of other scripts begin; those between are told apart well enough."""
 
 
@@ -126,7 +145,8 @@ def _judge_signs(packed: str) -> str | None:
     if total < LEAST_SIGN_PAIRS * len(packed):
         return None
     kinds = math.exp(-sum(n / total * math.log(n / total) for n in pairs.values()))
-    if kinds < LEAST_KINDS:
+    quotes = sum(map(packed.count, _QUOTES))
+    if kinds < LEAST_KINDS or (len(set("".join(pairs))) < LEAST_SIGNS and quotes < LEAST_QUOTES * len(packed)):
         return None
     return f"noise of signs: {100 * total // len(packed)} % of neighbours are signs, of {kinds:.0f} kinds"
 

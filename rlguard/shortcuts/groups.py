@@ -150,7 +150,9 @@ def _same_text(rows: list[Row]) -> Iterator[tuple[int, Finding]]:
         if len(row.text) >= _SHORTEST:
             said.setdefault(row.text.strip(), []).append(number)
     for numbers in said.values():
-        golds = {row.prompt_id: row.prompt_id if row.gold is None else row.gold for row in map(rows.__getitem__, numbers)}
+        golds = {
+            row.prompt_id: row.prompt_id if row.gold is None else row.gold for row in map(rows.__getitem__, numbers)
+        }
         if len(set(golds.values())) >= _PROMPTS:
             for number in numbers:
                 yield number, _finding("same_text", f"the same text for {len(golds)} prompts", rows[number], _SAME_TEXT)

@@ -59,7 +59,9 @@ def find_repetition(
         return []
     answer = answer or extract_answer(completion)
     statements = find_statements(completion)
-    findings = (_find_restated_value(completion, answer) if answer else []) or _find_restatements(completion, statements)
+    findings = (_find_restated_value(completion, answer) if answer else []) or _find_restatements(
+        completion, statements
+    )
     findings = findings or _find_every_option(statements)
     loops = find_loops(completion, answer)
     if findings:  # the answers' own loop is the same fact
