@@ -1,17 +1,14 @@
-"""What any page of rlguard is made with: its files, the policy's hashes, data that cannot end its element."""
+"""What the page is made with: files of this package, hashes for its policy, a file replaced in one step."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import os
-import re
 import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from rlguard.report.files import Row
-from rlguard.report.pack import encode
 from rlguard.types import InputError
 
 
@@ -23,15 +20,6 @@ def load(name: str) -> str:
 def hash_source(text: str) -> str:
     """The Content-Security-Policy source that allows exactly this inline text."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def encode_data(data: Row) -> str:
-    r"""JSON that cannot end its script element and holds no line separators, for a page that is small enough for it.
-
-    >>> encode_data({"text": "</script>"})
-    '{"text":"\\u003c/script\\u003e"}'
-    """
-    return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", encode(data))
 
 
 def replace_file(out: Path, text: str) -> int:
