@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -74,10 +73,8 @@ def list_commands() -> Iterator[str]:
     """A section for each command, with its arguments and options in the words of its `--help`."""
     import typer
 
-    from rlguard.cli.app import app
+    from rlguard.cli.main import app
 
-    for path in sorted((ROOT / "rlguard").glob("cli*.py")):
-        import_module(f"rlguard.{path.stem}")  # each adds its commands
     for name, command in sorted(typer.main.get_command(app).commands.items()):  # type: ignore[attr-defined]
         yield f"### rlguard {name}\n\n{_one_line(command.help)}\n\n| option | |\n|---|---|"
         context = typer.Context(command, info_name=name)

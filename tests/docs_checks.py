@@ -122,7 +122,7 @@ def find_commands() -> dict[str, Any]:
     """Every command of the command line, by its name."""
     import typer
 
-    from rlguard.cli.app import app
+    from rlguard.cli.main import app
 
     for path in (ROOT / "rlguard").glob("cli*.py"):
         importlib.import_module(f"rlguard.{path.stem}")

@@ -56,9 +56,8 @@ def draw_house(folder: Path) -> dict[str, set[str]]:
     for path in folder.rglob("*.py"):
         parts = (*prefix.parts, *path.relative_to(folder).with_suffix("").parts)
         modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return {
-        name: {find_module(other, modules) for other in read_imports(path)} - {None} for name, path in modules.items()
-    }
+    named = {module: read_imports(path) for module, path in modules.items()}
+    return {own: {find_module(name, modules) for name in names} - {None, own} for own, names in named.items()}
 
 
 def find_module(name: str, modules: Collection[str]) -> str | None:

@@ -93,7 +93,7 @@ def test_entry_points(installed, tmp_path):
     )
     pytest.importorskip("verl")
     said = run([sys.executable, "-c", code], tmp_path, PYTHONPATH=str(installed))
-    points = [("console_scripts", "rlguard.cli.main:main", "main")]
+    points = [("console_scripts", "rlguard.cli:main", "main")]
     points += [("verl.plugins", "rlguard.integrations.verl", "rlguard.integrations.verl")]
     assert said.splitlines()[-1] == str(points)
 
@@ -101,7 +101,7 @@ def test_entry_points(installed, tmp_path):
 def test_the_version_is_semantic_and_the_same_everywhere():
     assert re.fullmatch(r"\d+\.\d+\.\d+(-(alpha|beta|rc)\.\d+)?", rlguard.__version__)
     assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    newest = re.search(r"^## (\d\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert newest[1] == citation["version"] == rlguard.__version__
     assert {"cff-version", "message", "title", "authors"} <= set(citation)

@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line: `rlguard COMMAND`."""
+
+from rlguard.cli.main import main
+
+__all__ = ["main"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlguard.engines.origin import fingerprint_model as fingerprint_model
 from rlguard.types import Engine, InputError
 
 ENGINES = ("vllm", "transformers", "server", "ray")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def describe_origin(
 def fingerprint_model(model: str, revision: str | None = None, cache: str | None = None) -> str | None:
     """What tells two models of the same name apart: a content hash of a local folder, the cached commit of a hub name.
 
-    Large files are read at both ends only, with their size: weights that were trained on differ there too.
+    Every byte counts: weights that differ anywhere make another model. A process hashes a file once, while its size
+    and time of change stay.
 
     Args:
         model: A folder, a file or a hub name.
@@ -101,10 +103,13 @@ def fingerprint_model(model: str, revision: str | None = None, cache: str | None
     for path in paths:
         if path.suffix in (".md", ".txt"):
             continue
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size} ".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(1 << 20))
-            file.seek(max(0, size - (1 << 20)))
-            digest.update(file.read())
+        stat = path.stat()
+        digest.update(f"{path.name} {_hash_file(path, stat.st_size, stat.st_mtime_ns)} ".encode())
     return digest.hexdigest()[:16]
+
+
+@lru_cache
+def _hash_file(path: Path, size: int, changed: int) -> str:
+    """SHA-256 of a file; size and time of change only tell the cache that it is still the same."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ import rlguard.cli.main
 from rlguard.audit.run import AUDIT, PAGE, ask_in_variants, expand_checkpoints, run_audit
 from rlguard.audit.suite import make_item, read_suite
 from rlguard.audit.taking import Taking
-from rlguard.cli.app import app
+from rlguard.cli.main import app
 from rlguard.types import Generation, InputError
 
 SUMS = [f"{a} + {b}" for a in range(2, 10) for b in range(2, 10)]

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.usefixtures("quick_gc")
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from test_trl import PROBLEMS, build, weights_of  # noqa: E402
 from tiny_reasoner.training import correctness_reward  # noqa: E402
+from tiny_trl import PROBLEMS, build, weights_of  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
 from benchmarks.efficacy.arms import ABLATED, ABLATIONS, ARMS, COMPARED, make_coin, make_guard  # noqa: E402

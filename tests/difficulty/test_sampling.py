@@ -175,7 +175,7 @@ def test_answers_are_begun_for_text_and_chat():
 
 KILLED = """
 import json, sys, time
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = sys.argv[3:]
 from conftest import FakeEngine
 from test_sampling import SlowExact, coins
 from rlguard.difficulty.estimate import estimate_pass_rates
@@ -207,7 +207,14 @@ class SlowExact(Exact):
 
 def test_killed_runs_generate_nothing_twice_and_end_like_a_whole_one(tmp_path):
     notes = tmp_path / "notes.jsonl"
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(notes), str(Path(__file__).parents[1])]
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        str(tmp_path / "killed"),
+        str(notes),
+        *map(str, Path(__file__).parents[:2]),
+    ]
     waited_for_score = 0
     for wait in (10, 30):
         process = subprocess.Popen(command)

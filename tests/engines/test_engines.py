@@ -201,6 +201,16 @@ def test_revision_of_a_hub_name_is_the_commit_in_the_cache(tmp_path):
     assert fingerprint_model("org/name", cache=str(tmp_path)) == "abc"
 
 
+def test_fingerprint_sees_a_change_in_the_middle_of_a_large_file(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(bytes(3 << 20))
+    before = fingerprint_model(str(tmp_path))
+    with weights.open("r+b") as file:
+        file.seek(3 << 19)
+        file.write(b"trained")
+    assert fingerprint_model(str(tmp_path)) != before
+
+
 def test_fingerprint_changes_with_the_weights(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"a" * 100)
     before = fingerprint_model(str(tmp_path))

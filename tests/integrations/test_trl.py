@@ -14,8 +14,8 @@ pytest.importorskip("trl")
 
 from conftest import TINY, set_weight  # noqa: E402
 from datasets import Dataset  # noqa: E402
-from tiny_reasoner.tasks import make_problems  # noqa: E402
 from tiny_reasoner.training import correctness_reward, grpo_config  # noqa: E402
+from tiny_trl import PROBLEMS, build, weights_of  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
@@ -29,24 +29,6 @@ from rlguard.integrations.trl import (  # noqa: E402
     check_signatures,
 )
 from rlguard.tables.read import read_rows  # noqa: E402
-
-PROBLEMS = make_problems({"add": 1, "unlearnable": 1}, 16, 5)
-
-
-def build(trainer_class, folder, rows=PROBLEMS, rewards=correctness_reward, config=None, tokenizer=None, **options):
-    settings = {"max_steps": 2, "per_device_train_batch_size": 32, "num_generations": 4, "logging_steps": 1}
-    return trainer_class(
-        model=AutoModelForCausalLM.from_pretrained(TINY),
-        args=grpo_config(str(folder), 1, **(settings | (config or {}))),
-        processing_class=tokenizer or AutoTokenizer.from_pretrained(TINY),
-        reward_funcs=rewards,
-        train_dataset=Dataset.from_list(rows),
-        **options,
-    )
-
-
-def weights_of(trainer):
-    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
 
 
 class Watching:

@@ -18,8 +18,8 @@ pytest.importorskip("trl")
 from accelerate.utils import DistributedType  # noqa: E402
 from conftest import TINY, FakeEngine  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from test_trl import build, weights_of  # noqa: E402
 from tiny_reasoner.tasks import make_problems  # noqa: E402
+from tiny_trl import build, weights_of  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.usefixtures("quick_gc")
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from test_trl import build, weights_of  # noqa: E402
 from tiny_reasoner.tasks import make_problems  # noqa: E402
+from tiny_trl import build, weights_of  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
 from rlguard.integrations.trl import GuardedGRPOTrainer  # noqa: E402

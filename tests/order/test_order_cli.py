@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import rlguard.cli.main
 import rlguard.cli.order  # noqa: F401 - adds its command
-from rlguard.cli.app import app
+from rlguard.cli.main import app
 from rlguard.order.transfer import Transfer, read_transfer, write_transfer
 from rlguard.tables.read import read_rows
 from rlguard.tables.write import write_rows

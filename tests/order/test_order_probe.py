@@ -50,7 +50,7 @@ def scripted(monkeypatch):
         return [PassRate(name, i % n, n, 0, 1, "") for i, name in enumerate(ids)]
 
     stop = {}
-    monkeypatch.setattr("rlguard.order.training.train", train)
+    monkeypatch.setattr("rlguard.order.probe.train", train)
     monkeypatch.setattr("rlguard.order.probe.estimate_pass_rates", ask)
     return done, stop
 
