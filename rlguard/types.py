@@ -38,6 +38,17 @@ def prompt_text(prompt: str | Messages) -> str:
     return "\n".join(parts)
 
 
+def completion_text(completion: str | Messages) -> str:
+    """The model's own words: a string as it is, of chat messages what the assistant says.
+
+    >>> completion_text([{"role": "assistant", "content": "4"}, {"role": "user", "content": "Right!"}])
+    '4'
+    """
+    if isinstance(completion, str):
+        return completion
+    return prompt_text([message for message in completion if message.get("role", "assistant") == "assistant"])
+
+
 def make_prompt_id(prompt: str | Messages, answer: Any = None) -> str:
     """A 16-character content hash of a prompt and its gold answer: the same problem has the same id everywhere.
 
@@ -77,18 +88,32 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A completion and what is known of it."""
+    """A completion and what is known of it: what was asked, what came, how it was judged, where it is from."""
 
     prompt_id: str
+    """`make_prompt_id` of its problem, or the name that a log gives it; empty when not known."""
     index: int
     """Number of this rollout among those of its prompt, from 0."""
     completion: str
+    """The model's own words."""
     outcome: float = math.nan
     """1.0 correct, 0.0 wrong, NaN could not be judged."""
     answer: str | None = None
     """The final answer found in the completion."""
     tokens: int = 0
     finish_reason: str = "stop"
+    prompt: str | Messages = ""
+    gold: Any = None
+    """The gold answer; None when not known."""
+    reward: float = math.nan
+    """What training optimised; NaN not known, here and below."""
+    advantage: float = math.nan
+    weight: float = math.nan
+    """What the guard let it count."""
+    step: int | None = None
+    """Training step."""
+    source: str = ""
+    """The run or file that it was read from."""
 
     @property
     def truncated(self) -> bool:

@@ -21,7 +21,8 @@ HEAVY = {"torch", "transformers", "vllm", "trl", "verl", "ray", "accelerate", "d
 FLOORS = [  # a room takes from the floors below its own, and from nothing beside it
     {"types", "version"},
     {"answers", "stats"},
-    {"tables", "engines", "verify", "luck", "curriculum", "rollouts"},
+    {"tables"},
+    {"engines", "verify", "luck", "curriculum", "rollouts"},
     {"difficulty"},
     {"shortcuts"},
     {"guard", "monitor", "report"},

@@ -21,6 +21,7 @@ import numpy as np
 from rlguard.audit.compare import Figure, Row, compare, mean_statistic
 from rlguard.audit.retention import ACCURACY, GROUP, macro_statistic
 from rlguard.audit.samples import ALL, PLAIN, Item
+from rlguard.tables.files import iter_json_lines
 from rlguard.types import Engine, InputError, Problem, Request, Sampling
 from rlguard.verify.pool import VerifierPool
 
@@ -173,11 +174,7 @@ def describe_losses(record: Mapping[str, Any], confidence: float) -> str:
 def read_baseline(path: Path, key: str) -> dict[str, float] | None:
     """Pass rates of the last look at step 0 with these questions, from a run's log; None if there is none."""
     found = None
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:  # a run was killed in mid-line
-            continue
+    for _, record in iter_json_lines(path, torn=[]) if path.exists() else ():
         if record.get("step") == 0 and record.get("suite") == key:
             found = {name: math.nan if rate is None else rate for name, rate in record["rates"].items()}
     return found

@@ -8,7 +8,6 @@ audit.json, report.html         what was found
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from rlguard.audit.variants import PER_DOMAIN
 from rlguard.difficulty.sampling import Progress
 from rlguard.report import write_report
 from rlguard.rollouts.store import read_meta
+from rlguard.tables.files import replace_file
 from rlguard.types import Engine, InputError, Verifier, prompt_text
 from rlguard.version import __version__
 
@@ -128,7 +128,7 @@ def run_audit(
         "tolerance": tolerance,
     }
     record = to_record(audit, models, items, settings | {"confidence": confidence, "chat": chat} | asdict(taking))
-    _replace(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
+    replace_file(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
     write_report(out, out / PAGE)
     return audit
 
@@ -252,9 +252,3 @@ def _load_vllm(model: str) -> Engine:
     from rlguard.engines import load_engine
 
     return load_engine("vllm", model)
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -22,7 +22,9 @@ class FailOn(StrEnum):
 
 @app.command()
 def scan(
-    rollouts: Annotated[Path, typer.Argument(help="Rollout store, TRL output folder, or a table of completions.")],
+    rollouts: Annotated[
+        Path, typer.Argument(help="Rollout store, a trainer's folder of rollouts, or a table of completions.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON document.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the findings here, one JSON object a line.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Rollouts before training, for length collapse.")] = None,
@@ -36,8 +38,8 @@ def scan(
     if out:
         write_rows(result.records(), out)
     if as_json:
-        summary = {"rollouts": result.rollouts, "flagged": result.flagged, "schema": result.schema}
-        print(json.dumps(summary | {"kinds": result.kinds, "skipped": result.skipped, "findings": result.records()}))
+        names = ("rollouts", "flagged", "schema", "kinds", "skipped", "notes")
+        print(json.dumps({name: getattr(result, name) for name in names} | {"findings": result.records()}))
     else:
         table = Table(
             "kind", "findings", "for example", title=f"{result.flagged} of {result.rollouts} rollouts flagged"
@@ -48,6 +50,8 @@ def scan(
                 kind, str(count), _plain(f"{finding.reason}: {rollout.completion[finding.start : finding.end]!r:.60}")
             )
         console.print(table)
+        for note in result.notes:
+            errors.print(note, markup=False)
         for check, reason in result.skipped.items():
             errors.print(f"{check}: {reason}", markup=False)
         if out:

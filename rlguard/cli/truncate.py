@@ -24,7 +24,7 @@ from rlguard.types import Engine
 
 @app.command()
 def truncate(
-    store: Annotated[Path, typer.Argument(help="Folder that `rlguard estimate` wrote.")],
+    store: Annotated[Path, typer.Argument(help="Rollout store, or a log or table with prompts and gold answers.")],
     model: MODEL,
     out: Annotated[Path, typer.Option(help="A curve a rollout, one JSON object a line.")],
     engine: Annotated[EngineName, typer.Option(help="What samples the answers.")] = EngineName.vllm,

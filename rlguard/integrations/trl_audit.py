@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Literal, get_args
 from rlguard.audit.in_training import Questions, describe_losses, read_baseline, to_metrics, to_record
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
-from rlguard.rollouts.segments import cut_tail
+from rlguard.tables.files import cut_tail, replacing
 from rlguard.types import InputError, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
 
@@ -214,10 +213,8 @@ class AuditCallback(TrainerCallback):
         if self._kept is not None:
             from safetensors.torch import save_file
 
-            self._kept.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._kept.with_suffix(".partial")
-            save_file({name: weight.contiguous() for name, weight in self._good.items()}, partial)
-            os.replace(partial, self._kept)
+            with replacing(self._kept) as partial:
+                save_file({name: weight.contiguous() for name, weight in self._good.items()}, partial)
             self._good = {}
 
     def _restore(self, state: Any, model: Any, optimizer: Any) -> None:

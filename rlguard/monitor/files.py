@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlguard.monitor.core import Monitor
 from rlguard.monitor.events import Event
-from rlguard.rollouts.segments import cut_tail
+from rlguard.tables.files import cut_tail, iter_json_lines, read_object, replace_file
 from rlguard.types import InputError
 
 FIGURES, EVENTS = "figures.jsonl", "events.jsonl"
@@ -52,9 +52,7 @@ class Journal:
                 self.monitor.see(at, row)
         for path, lines in ((figures, [{"step": at} | row for at, row in rows]), (events, [e.to_row() for e in told])):
             if path.exists():
-                partial = path.with_name(f".{path.name}.partial")
-                partial.write_text("".join(_to_line(line) for line in lines), encoding="utf-8")
-                partial.replace(path)
+                replace_file(path, "".join(map(_to_line, lines)))
         self._begun = True
 
     def see(self, step: int, figures: Mapping[str, Any]) -> list[Event]:
@@ -85,7 +83,7 @@ def read_figures(path: str | Path) -> Rows:
         InputError: If a line is no such row; names it.
     """
     found: dict[int, dict[str, float]] = {}
-    for number, row in _read_lines(Path(path)):
+    for number, row in iter_json_lines(path, torn=[]):
         step = row.pop("step", None)
         if not isinstance(step, int) or not all(isinstance(value, int | float) for value in row.values()):
             raise InputError(f"{path}, line {number}: expected a step and figures, got {row!r:.100}")
@@ -100,7 +98,7 @@ def read_events(path: str | Path) -> list[Event]:
         InputError: If a line is no event; names it.
     """
     events = []
-    for number, row in _read_lines(Path(path)):
+    for number, row in iter_json_lines(path, torn=[]):
         try:
             events.append(Event.from_row(row))
         except InputError as error:
@@ -115,8 +113,8 @@ def read_logs(path: str | Path) -> Rows:
         InputError: If the file is no such state.
     """
     try:
-        history = json.loads(Path(path).read_text(encoding="utf-8"))["log_history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        history = read_object(path)["log_history"]
+    except (InputError, KeyError) as error:
         raise InputError(f"{path}: expected a trainer's state with its log_history ({error!r})") from error
     found: dict[int, dict[str, float]] = {}
     for row in history:
@@ -150,18 +148,3 @@ def _append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _to_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number and object of each whole line; split on bytes, as a text may hold other line ends."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: expected JSON, got {line!r:.100}") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{path}, line {number}: expected an object, got {line!r:.100}")
-            yield number, row

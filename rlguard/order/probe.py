@@ -27,6 +27,7 @@ from rlguard.difficulty.estimate import estimate_pass_rates
 from rlguard.engines.origin import fingerprint_model
 from rlguard.order.training import ProbeSettings, train
 from rlguard.order.transfer import Transfer, write_json
+from rlguard.tables.files import read_object
 from rlguard.tables.read import read_problems
 from rlguard.types import InputError, Problem, Sampling, Verifier, make_prompt_id
 from rlguard.verify.verifiers import pick_verifier
@@ -163,17 +164,17 @@ class _Prober:
                     self.say(f"training on {domain}", step, self.settings.steps)
 
                 train(self.model, problems, folder, self.settings, seed, self.verifier, on_step)
-            entropy = json.loads((folder / MODEL / ENTROPY).read_text())
+            entropy = read_object(folder / MODEL / ENTROPY)
             self._ask(str(folder / MODEL), folder, f"{domain}: asking", entropy)
         shutil.rmtree(folder / MODEL, ignore_errors=True)
-        return json.loads((folder / RESULT).read_text())
+        return read_object(folder / RESULT)
 
     def measure(self, folder: Path) -> dict[str, Any]:
         """The result of the untrained model."""
         _check_key(folder, self.describe())
         if not (folder / RESULT).exists():
             self._ask(self.model, folder, "untrained: asking", {})
-        return json.loads((folder / RESULT).read_text())
+        return read_object(folder / RESULT)
 
     def _ask(self, model: str, folder: Path, what: str, more: Mapping[str, Any]) -> None:
         """Asks a model all held-out questions, and writes the result."""
@@ -216,7 +217,7 @@ def _check_key(folder: Path, key: Mapping[str, Any]) -> None:
     if not path.exists():
         write_json(wanted, path)
         return
-    kept = json.loads(path.read_text())
+    kept = read_object(path)
     differing = [name for name in sorted({*kept, *wanted}) if kept.get(name) != wanted.get(name)]
     if differing:
         lines = "\n".join(f"  {name}: there {kept.get(name)!r}, now {wanted.get(name)!r}" for name in differing)

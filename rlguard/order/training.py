@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.order.transfer import write_json
+from rlguard.tables.files import replacing
 from rlguard.types import InputError, Problem, Verifier, prompt_text
 from rlguard.verify.verifiers import score_safely
 
@@ -95,14 +95,13 @@ def train(
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     entropies = [row["entropy"] for row in trainer.state.log_history if "entropy" in row]
-    partial = folder / f".model-{os.getpid()}"
-    trainer.save_model(str(partial))
+    with replacing(folder / "model") as partial:
+        trainer.save_model(str(partial))
+        write_json({"entropy_change": compare_ends(entropies)}, partial / "entropy.json")
     del trainer
     gc.collect()
     torch.cuda.empty_cache()
-    write_json({"entropy_change": compare_ends(entropies)}, partial / "entropy.json")
     shutil.rmtree(folder / "trl", ignore_errors=True)
-    partial.rename(folder / "model")
 
 
 def make_reward(problems: Sequence[Problem], verifier: Verifier) -> Callable[..., list[float | None]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.audit.compare import mean_statistic
+from rlguard.tables.files import read_object, replace_file
 from rlguard.types import InputError
 
 RESAMPLES = 2000
@@ -180,11 +180,7 @@ def read_transfer(path: str | Path) -> Transfer:
     Raises:
         InputError: If there is no such file, or it is none.
     """
-    try:
-        record = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON: {error}") from error
-    return Transfer.from_record(record, str(path))
+    return Transfer.from_record(read_object(path), str(path))
 
 
 def write_transfer(transfer: Transfer, path: str | Path) -> None:
@@ -194,11 +190,7 @@ def write_transfer(transfer: Transfer, path: str | Path) -> None:
 
 def write_json(record: Any, path: str | Path) -> None:
     """Writes JSON, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False))
-    os.replace(partial, path)
+    replace_file(path, json.dumps(record, indent=1, ensure_ascii=False))
 
 
 def backward_transfer(accuracy_TT: Any) -> float:

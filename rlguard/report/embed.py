@@ -13,6 +13,7 @@ from typing import Any
 
 from rlguard.report.files import Row, finite
 from rlguard.report.findings import Owned
+from rlguard.types import Rollout
 
 LONGEST_PART = 6000
 """Characters of one piece of text that are embedded; the middle of a longer one is left out, and the page says so."""
@@ -44,23 +45,25 @@ def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: i
     """
     everything = [(run, rollout, found) for run, owned in enumerate(runs) for rollout, found in owned]
     chosen = _choose(everything, limit)
-    place = {id(rollout): places.get(rollout["prompt_id"], -1) for _, rollout, _ in everything}
+    place = {id(rollout): places.get(rollout.prompt_id, -1) for _, rollout, _ in everything}
     chosen.sort(key=lambda i: (place[id(everything[i][1])] % (len(places) + 1), everything[i][0], i))
     page = Embedded(total=len(everything))
     page.kinds = _count_kinds(runs)
-    page.sources = list(dict.fromkeys(str(rollout.get("source") or "") for _, rollout, _ in everything))
+    page.sources = list(dict.fromkeys(rollout.source for _, rollout, _ in everything))
     kinds = {kind: number for number, kind in enumerate(page.kinds)}
     sources = {source: number for number, source in enumerate(page.sources)}
     names = ("prompt", "run", "source", *NUMBERS, "truncated", "characters", "ratio", "kinds")
     page.columns = {name: [] for name in names}
     for run, rollout, found in (everything[i] for i in chosen):
         ratios = [finite(finding.get("likelihood_ratio")) for finding in found]
-        values = {name: _round(finite(rollout.get(name))) for name in NUMBERS} | {
+        values = {name: _round(finite(getattr(rollout, name))) for name in NUMBERS} | {
+            "index": rollout.index if rollout.index >= 0 else None,
+            "tokens": rollout.tokens or None,
             "prompt": place[id(rollout)],
             "run": run,
-            "source": sources[str(rollout.get("source") or "")],
-            "truncated": int(rollout.get("finish_reason") == "length"),
-            "characters": len(rollout["completion"] or ""),
+            "source": sources[rollout.source],
+            "truncated": int(rollout.truncated),
+            "characters": len(rollout.completion),
             "ratio": min((ratio for ratio in ratios if ratio is not None), default=None),
             "kinds": sorted({kinds[str(finding["kind"])] for finding in found}) or 0,
         }
@@ -70,13 +73,13 @@ def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: i
     return page
 
 
-def _choose(everything: Sequence[tuple[int, Row, list[Row]]], limit: int) -> list[int]:
+def _choose(everything: Sequence[tuple[int, Rollout, list[Row]]], limit: int) -> list[int]:
     if len(everything) <= limit:
         return list(range(len(everything)))
     seen: Counter[Any] = Counter()
     ranks = []
     for run, rollout, found in everything:
-        group = run, rollout["prompt_id"], rollout.get("step")
+        group = run, rollout.prompt_id, rollout.step
         ranks.append((not found, 0 if found else seen[group]))
         seen[group] += not found
     return sorted(range(len(everything)), key=ranks.__getitem__)[:limit]
@@ -96,24 +99,24 @@ def _round(value: float | None) -> float | int | None:
     return float(f"{value:.4g}")
 
 
-def describe_text(rollout: Row, findings: Sequence[Row]) -> list[Any]:
+def describe_text(rollout: Rollout, findings: Sequence[Row]) -> list[Any]:
     """[final answer, text, findings] of a completion, the text in pieces where findings have spans.
 
-    >>> describe_text({"completion": "4", "answer": 4}, [])
+    >>> describe_text(Rollout("p", 0, "4", answer="4"), [])
     ['4', '4', []]
     """
-    completion, answer = rollout["completion"], rollout.get("answer")
+    completion = rollout.completion
     found = [
         [str(one["kind"]), str(one.get("reason") or ""), finite(one.get("likelihood_ratio")), str(one.get("severity"))]
         for one in findings
     ]
     text: Any = None
-    if completion is not None:
+    if completion or not findings:  # a finding may come without the completion it is on
         spans = [(finding["start"], finding["end"], number) for number, finding in enumerate(findings)]
         text = [shorten(*part) for part in cut_at_spans(completion, spans)]
         if len(text) == 1 and len(text[0]) == 2 and not text[0][1]:
             text = text[0][0]
-    return [None if answer is None else str(answer)[:LONGEST_PART], text, found]
+    return [rollout.answer and rollout.answer[:LONGEST_PART], text, found]
 
 
 def cut_at_spans(text: str, spans: Sequence[tuple[int, int, int]]) -> list[tuple[str, list[int]]]:

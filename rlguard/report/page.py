@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -14,7 +17,6 @@ from rlguard.report.compare import name_arms, name_runs, say_comparison
 from rlguard.report.embed import Embedded, embed_rollouts
 from rlguard.report.files import Row
 from rlguard.report.findings import pair_findings
-from rlguard.report.html import hash_source, load, replace_file
 from rlguard.report.pack import pack, shelve
 from rlguard.report.prompts import describe_prompts, merge_prompts
 from rlguard.report.read import Run, read_run
@@ -28,6 +30,7 @@ from rlguard.report.sections import (
     flatten,
 )
 from rlguard.report.verdict import Line, say_verdict, tally
+from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 from rlguard.version import __version__
 
@@ -84,10 +87,10 @@ def write_report(
     owned = [pair_findings(one, scan) for one in runs]
     prompts = [describe_prompts(one, own) for one, own in zip(runs, owned, strict=True)]
     merged = merge_prompts(prompts)
-    flagged = {rollout["prompt_id"] for own in owned for rollout, found in own if found}
+    flagged = {rollout.prompt_id for own in owned for rollout, found in own if found}
     listed = _list_prompts(merged, flagged, max_prompts)
     rollouts = embed_rollouts(owned, {row["id"]: place for place, row in enumerate(listed)}, max_rollouts)
-    counts = [tally(own) for own in owned]
+    counts = [tally(own, one.unsearched) for one, own in zip(runs, owned, strict=True)]
     each = [[*say_verdict(*parts), *say_losses(parts[0].audit)] for parts in zip(runs, prompts, counts, strict=True)]
     verdict = each[0] if against is None else say_comparison(runs, merged, counts)
     notes = [*_gather_notes(runs), *_note_bounds(rollouts, len(listed), len(merged), runs)]
@@ -95,7 +98,7 @@ def write_report(
     page = render_page(runs, title, [verdict, *(each if against is not None else ())], notes, listed, rollouts)
     return {
         "path": str(out),
-        "bytes": replace_file(Path(out), page),
+        "bytes": replace_file(out, page),
         "included": [part for part in MISSING if part not in skipped],
         "skipped": skipped,
         "verdict": [f"{figure} {sentence}" for figure, sentence in verdict],
@@ -124,7 +127,7 @@ def find_skipped(runs: list[Run]) -> dict[str, str]:
     return {part: f"not in {'this run' if len(runs) == 1 else 'either run'}: {MISSING[part]}" for part in lacking}
 
 
-def _list_prompts(prompts: list[Row], flagged: set[str | None], limit: int) -> list[Row]:
+def _list_prompts(prompts: list[Row], flagged: set[str], limit: int) -> list[Row]:
     """The prompts to embed, in their order: all, or up to the limit those with findings and then the first."""
     chosen = sorted(range(len(prompts)), key=lambda i: prompts[i]["id"] not in flagged)[:limit]
     return [prompts[i] for i in sorted(chosen)]
@@ -218,6 +221,16 @@ def _render_verdicts(verdicts: list[list[Line]], names: list[str]) -> str:
         for name, text in zip(names, lists[1:], strict=False)
     )
     return lists[0] + "".join(single)
+
+
+def load(name: str) -> str:
+    """A file of this package; line ends as the browser sees them, or the policy's hashes would not match."""
+    return files("rlguard.report").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def hash_source(text: str) -> str:
+    """The Content-Security-Policy source that allows exactly this inline text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _render_lines(lines: list[Line], kind: str = "verdict") -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections import Counter
 from typing import Any
 
 from rlguard.report.files import Row, finite, show_prompt
 from rlguard.report.findings import Owned
 from rlguard.report.read import Run
-from rlguard.types import count_reasons
+from rlguard.types import Rollout, count_reasons
 
 BANDS = ("impossible", "near-impossible", "learnable", "mastered", "unscored")
 FACTS = (
@@ -41,31 +43,31 @@ def describe_prompts(run: Run, owned: list[Owned]) -> list[Row]:
                 row["band"] = str(filtered["rlguard_band"])
     known = set(rows)
     by_text = {row["text"]: row["id"] for row in rows.values() if row["text"]}
-    for number, (rollout, _) in enumerate(owned):
-        prompt_id = rollout["prompt_id"]
-        if prompt_id is None:
+    for number, (rollout, found) in enumerate(owned):
+        prompt_id = rollout.prompt_id
+        if not prompt_id:
             continue
         if prompt_id not in rows:
-            prompt_id = rollout["prompt_id"] = by_text.get(rollout.get("prompt") or "", prompt_id)
+            prompt_id = by_text.get(show_prompt(rollout.prompt), prompt_id)
+            owned[number] = dataclasses.replace(rollout, prompt_id=prompt_id), found
         if prompt_id not in rows:
-            rows[prompt_id] = _describe(prompt_id, text=rollout.get("prompt"), answer=rollout.get("gold"))
+            rows[prompt_id] = _describe(prompt_id, text=rollout.prompt, answer=rollout.gold)
         if number < len(run.rollouts or []):
             _count(rows[prompt_id], rollout, tally=prompt_id not in known)
     return list(rows.values())
 
 
-def _count(row: Row, rollout: Row, tally: bool) -> None:
+def _count(row: Row, rollout: Rollout, tally: bool) -> None:
     """Adds a rollout to its prompt; to its successes and trials only where no table of rates has those."""
     row["rollouts"] += 1
     if not row["text"]:
-        row["text"] = show_prompt(rollout.get("prompt"))
+        row["text"] = show_prompt(rollout.prompt)
     if not tally:
         return
-    outcome = finite(rollout.get("outcome"))
-    row["successes"] = (row["successes"] or 0) + (outcome == 1)
-    row["trials"] = (row["trials"] or 0) + (outcome is not None)
-    row["truncated"] = (row["truncated"] or 0) + (rollout.get("finish_reason") == "length")
-    row["unscored"] = (row["unscored"] or 0) + (outcome is None)
+    row["successes"] = (row["successes"] or 0) + (rollout.outcome == 1)
+    row["trials"] = (row["trials"] or 0) + (not math.isnan(rollout.outcome))
+    row["truncated"] = (row["truncated"] or 0) + rollout.truncated
+    row["unscored"] = (row["unscored"] or 0) + math.isnan(rollout.outcome)
     row["rate"] = row["successes"] / row["trials"] if row["trials"] else None
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlguard.report.files import Row, read_object, read_rows
-from rlguard.report.rollouts import keep_first, read_store, read_tables
+from rlguard.report.files import Row, read_table
 from rlguard.report.training import (
     EVENTS,
     LINES,
@@ -15,13 +14,15 @@ from rlguard.report.training import (
     collect_curves,
     find_trainings,
     follow_rollouts,
-    list_completions,
     read_arm,
     read_events,
 )
+from rlguard.rollouts.read import list_tables, read_any_rollouts
 from rlguard.rollouts.segments import ROLLOUTS, is_store
-from rlguard.tables.read import FORMATS
-from rlguard.types import InputError
+from rlguard.rollouts.store import META
+from rlguard.tables.files import read_object
+from rlguard.tables.read import FORMATS, find_format
+from rlguard.types import InputError, Rollout
 
 REQUIRED = {
     "rates": ("prompt_id",),
@@ -40,7 +41,9 @@ class Run:
     path: Path
     meta: Row = field(default_factory=dict)
     rates: list[Row] | None = None
-    rollouts: list[Row] | None = None
+    rollouts: list[Rollout] | None = None
+    unsearched: set[str] = field(default_factory=set)
+    """Sources of rollouts that were not searched for findings."""
     kept: list[Row] | None = None
     dropped: list[Row] | None = None
     findings: list[Row] | None = None
@@ -58,7 +61,15 @@ class Run:
 
     def read(self, part: str, path: Path) -> list[Row]:
         """The rows of one file of the run."""
-        return read_rows(path, self.show(path), self.notes, REQUIRED[part])
+        return read_table(path, self.show(path), self.notes, REQUIRED[part])
+
+    def add_rollouts(self, source: Path, name: str, lead: str) -> list[Rollout]:
+        """Reads rollouts of whatever origin; notes of the reading begin with `lead`."""
+        notes: list[str] = []
+        found = list(read_any_rollouts(source, notes, name)[1])
+        self.notes += [lead + note for note in notes]
+        self.rollouts = [*(self.rollouts or []), *found]
+        return found
 
     def show(self, path: Path) -> str:
         """A path as seen from the run."""
@@ -118,8 +129,10 @@ def _read_rates(run: Run, store: Path) -> None:
     if (store / RATES).is_file():
         run.rates = run.read("rates", store / RATES)
     if is_store(store):
-        run.rollouts = read_store(store, run.show(store), run.notes)
-    run.meta = read_object(store / "meta.json")
+        name = run.show(store)
+        run.add_rollouts(store, name, "" if store == run.path else f"{name}/")
+    if (store / META).is_file():
+        run.meta = read_object(store / META)
 
 
 def _find_filtered(folders: Iterable[Path]) -> Iterator[tuple[Path | None, Path | None]]:
@@ -150,11 +163,8 @@ def _read_trainings(run: Run) -> None:
     for name, folder in find_trainings(run.path):
         arm = read_arm(folder, name, run.notes)
         run.events += read_events(folder, name, run.notes)
-        tables = list_completions(folder)
-        if tables:
-            rollouts = read_tables(tables, name, run.notes)
-            arm.curves |= follow_rollouts(rollouts)
-            run.rollouts = [*(run.rollouts or []), *rollouts]
+        if list_tables(folder):
+            arm.curves |= follow_rollouts(run.add_rollouts(folder, name, f"{name}: "))
         run.arms[name] = arm
     run.arms = dict(sorted(run.arms.items(), key=lambda item: item[0] != "unguarded"))  # the harm, then the protection
 
@@ -169,22 +179,23 @@ def _read_file(run: Run) -> None:
     if pair[1] is not None:
         _read_filtered(run, *pair)
         return
-    if path.suffix not in FORMATS and path.is_file():
+    if find_format(path) is None and path.is_file():
         raise InputError(f"{path}: expected {TAKEN}, found a file ending in {path.suffix or 'nothing known'}")
-    rows = read_rows(path, path.name, run.notes)
+    notes: list[str] = []
+    rows = read_table(path, path.name, notes)
     columns = set().union(*rows[:100])
     if path.name in (*LINES, EVENTS):
-        run.arms[path.resolve().parent.name] = Arm(collect_curves(rows, path.name, run.notes))
+        run.arms[path.resolve().parent.name] = Arm(collect_curves(rows, path.name, notes))
     elif {*REQUIRED["findings"]} <= columns:
         run.findings = rows
     elif {"prompt_id", "successes", "trials"} <= columns:
         run.rates = rows
     elif "rlguard_id" in columns and "completion" not in columns:
         run.kept = rows
-    elif path.name == ROLLOUTS or {"prompt_id", "completion", "finish_reason"} <= columns:
-        run.rollouts = keep_first(rows, path.name, run.notes)
     else:
-        run.rollouts = read_tables([path], run.name, run.notes)
+        run.add_rollouts(path, run.name, f"{run.name}: ")
+        return
+    run.notes += notes
 
 
 def _describe_folder(path: Path) -> str:

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlguard.report.files import Row, finite, read_jsonl, read_object
-from rlguard.types import InputError
+from rlguard.report.files import Row, finite, read_table
+from rlguard.rollouts.read import list_tables
+from rlguard.tables.files import read_object
+from rlguard.types import InputError, Rollout
 
 Curve = list[tuple[float, float | None]]
 """(step, value) in order of the step; None where the value was not a finite number."""
 
 LINES = ("metrics.jsonl", "figures.jsonl")
 """One row of figures a line: a recipe's measurements, and what the guard's monitor wrote."""
-EVENTS = "events.jsonl"
+EVENTS, CONFIG = "events.jsonl", "config.json"
 STATE = "trainer_state.json"
 INNER = ("checkpoint-", "completions", "rlguard")
 FOLDERS = ("", "*", "training/*", "*/training/*")
@@ -53,12 +55,7 @@ def _find_files(folder: Path) -> Iterator[Path]:
     state = find_state(folder)
     if state is not None:
         yield state
-    yield from list_completions(folder)[:1]
-
-
-def list_completions(folder: Path) -> list[Path]:
-    """TRL's tables of completions, by step."""
-    return sorted(folder.glob("completions/completions_*.parquet")) or sorted(folder.glob("completions_*.parquet"))
+    yield from list_tables(folder)[:1]
 
 
 def find_state(folder: Path) -> Path | None:
@@ -94,8 +91,8 @@ def read_arm(folder: Path, name: str, notes: list[str]) -> Arm:
     for path in _find_files(folder):
         if path.name in LINES:
             where = f"{name}/{path.relative_to(folder)}"
-            curves |= collect_curves(read_jsonl(path, where, notes), where, notes)
-    config = read_object(folder / "config.json")
+            curves |= collect_curves(read_table(path, where, notes), where, notes)
+    config = read_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     return Arm(curves, {} if "model_type" in config else config, folder)  # a model that was saved here has its own
 
 
@@ -129,7 +126,7 @@ def read_events(folder: Path, name: str, notes: list[str]) -> list[Row]:
     """
     events = []
     for path in _find_files(folder):
-        for row in read_jsonl(path, f"{name}/{path.name}", notes) if path.name == EVENTS else ():
+        for row in read_table(path, f"{name}/{path.name}", notes) if path.name == EVENTS else ():
             kind = str(row.get("kind") or row.get("figure") or "alarm")
             severity = str(row.get("severity") or "warning")
             message = str(row.get("message") or kind.replace("_", " "))
@@ -138,23 +135,21 @@ def read_events(folder: Path, name: str, notes: list[str]) -> list[Row]:
     return events
 
 
-def follow_rollouts(rollouts: Iterable[Row]) -> dict[str, Curve]:
+def follow_rollouts(rollouts: Iterable[Rollout]) -> dict[str, Curve]:
     """Curves from the rollouts of a training themselves: what each step's completions have in common.
 
-    >>> follow_rollouts([{"step": 3, "outcome": 1, "completion": "ab"}, {"step": 3, "outcome": 0, "completion": ""}])
+    >>> follow_rollouts([Rollout("p", 0, "ab", outcome=1.0, step=3), Rollout("p", 1, "", outcome=0.0, step=3)])
     {'rollouts/correct': [(3.0, 0.5)], 'rollouts/characters': [(3.0, 1.0)]}
     """
     sums: dict[str, dict[float, list[float]]] = {}
-    for row in rollouts:
-        step = finite(row.get("step"))
-        if step is None:
+    for rollout in rollouts:
+        if rollout.step is None:
             continue
-        characters = len(row.get("completion") or "")
-        figures = {"correct": row.get("outcome"), "weight": row.get("weight"), "characters": characters}
+        characters = len(rollout.completion)
+        figures = {"correct": rollout.outcome, "weight": rollout.weight, "characters": characters}
         for name, value in figures.items():
-            number = finite(value)
-            if number is not None:
-                tally = sums.setdefault(f"rollouts/{name}", {}).setdefault(step, [0.0, 0])
-                tally[0] += number
+            if value == value:
+                tally = sums.setdefault(f"rollouts/{name}", {}).setdefault(float(rollout.step), [0.0, 0])
+                tally[0] += value
                 tally[1] += 1
     return {name: [(step, total / n) for step, (total, n) in sorted(own.items())] for name, own in sums.items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from rlguard.report.files import Row, finite
+from rlguard.report.files import Row
 from rlguard.report.findings import Owned
 from rlguard.report.prompts import count_bands, count_drops
 from rlguard.report.read import Run
@@ -43,10 +44,10 @@ class Tally:
         return sum(self.kinds.values())
 
 
-def tally(owned: list[Owned]) -> Tally:
-    """Counts over all completions of a run that were searched for shortcuts."""
-    owned = [(rollout, found) for rollout, found in owned if rollout.get("searched", True)]
-    correct = [finite(rollout.get("outcome")) == 1 for rollout, _ in owned]
+def tally(owned: list[Owned], unsearched: Collection[str] = ()) -> Tally:
+    """Counts over all completions of a run, but for those of sources that were not searched for shortcuts."""
+    owned = [(rollout, found) for rollout, found in owned if rollout.source not in unsearched or found]
+    correct = [rollout.outcome == 1 for rollout, _ in owned]
     flagged = [bool(found) for _, found in owned]
     kinds: dict[str, int] = {}
     for _, found in owned:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import math
 import os
 import re
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlguard.rollouts.record import FIELDS, from_record, to_record
+from rlguard.tables.files import iter_json_lines, replacing
+from rlguard.tables.read import iter_rows
 from rlguard.types import InputError, Rollout
 
-logger = logging.getLogger(__name__)
-
 ROLLOUTS = "rollouts.jsonl"
-_FIELDS = ("prompt_id", "index", "completion", "outcome", "answer", "tokens", "finish_reason")
 _SEALED = re.compile(r"rollouts-(\d{5})\.(parquet|jsonl)")
 
 
@@ -50,10 +49,14 @@ def is_store(folder: str | Path) -> bool:
     return (Path(folder) / ROLLOUTS).exists() or bool(list_sealed(Path(folder)))
 
 
-def read_rollouts(folder: str | Path) -> Iterator[Rollout]:
+def read_rollouts(folder: str | Path, torn: list[int] | None = None) -> Iterator[Rollout]:
     """Streams a store's rollouts in the order in which they were written.
 
-    A last line without its newline is being written, or was when the run was killed: it is left out.
+    A last line that is half-written, now or when a run was killed, is left out.
+
+    Args:
+        folder: The store.
+        torn: The number of such a line goes here.
 
     Raises:
         InputError: If a line cannot be read; names file and line.
@@ -62,7 +65,7 @@ def read_rollouts(folder: str | Path) -> Iterator[Rollout]:
     if not is_store(folder):
         raise InputError(f"{folder}: not a rollout store, {ROLLOUTS} is missing")
     for path in [*list_sealed(folder), folder / ROLLOUTS]:
-        yield from _read_sealed(path) if path.suffix == ".parquet" else read_log(path)
+        yield from _read_sealed(path) if path.suffix == ".parquet" else read_log(path, torn)
 
 
 def group_rollouts(folder: str | Path, memory: str = "1GB") -> Iterator[Group]:
@@ -82,7 +85,7 @@ def group_rollouts(folder: str | Path, memory: str = "1GB") -> Iterator[Group]:
     sealed = [path for path in list_sealed(folder) if path.suffix == ".parquet"]
     logs = [path for path in [*list_sealed(folder), folder / ROLLOUTS] if path.suffix == ".jsonl" and path.exists()]
     columns = "prompt_id, answer, outcome, index, finish_reason"
-    log = pa.Table.from_pylist([_record(r) for path in logs for r in read_log(path)], _schema())
+    log = pa.Table.from_pylist([to_record(r) for path in logs for r in read_log(path)], _schema())
     sources = [f"SELECT {columns} FROM log"]
     if sealed:
         sources.append(f"SELECT {columns} FROM read_parquet({[str(path) for path in sealed]})")
@@ -132,7 +135,7 @@ def _schema() -> Any:
     import pyarrow as pa
 
     types = [pa.string(), pa.int32(), pa.string(), pa.float32(), pa.string(), pa.int32(), pa.string()]
-    return pa.schema(list(zip(_FIELDS, types, strict=True)))
+    return pa.schema(list(zip(FIELDS, types, strict=True)))
 
 
 def seal(log: Path) -> None:
@@ -140,55 +143,22 @@ def seal(log: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    partial = log.with_suffix(".partial")
-    pq.write_table(pa.Table.from_pylist([_record(r) for r in read_log(log)], _schema()), partial, compression="zstd")
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, log.with_suffix(".parquet"))
+    with replacing(log.with_suffix(".parquet")) as partial:
+        records = [to_record(rollout) for rollout in read_log(log)]
+        pq.write_table(pa.Table.from_pylist(records, _schema()), partial, compression="zstd")
     log.unlink()
 
 
 def _read_sealed(path: Path) -> Iterator[Rollout]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=4096):
-            for record in batch.to_pylist():
-                yield _from_record(record)
+    for number, record in enumerate(iter_rows(path)):
+        yield from_record(record, f"{path}: row {number}")
 
 
-def read_log(path: Path) -> Iterator[Rollout]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                yield _from_record(json.loads(line))
-            except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{path}:{number}: not a rollout: {type(error).__name__}: {error}") from error
-
-
-def cut_tail(path: Path) -> bool:
-    """Removes a last line that a killed run did not finish; True if there was one."""
-    if not path.exists():
-        return False
-    with path.open("r+b") as file:
-        size = end = file.seek(0, os.SEEK_END)
-        while end > 0:  # back to the last newline, a block at a time
-            start = max(0, end - 65536)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end == size:
-            return False
-        file.truncate(end)
-    logger.warning("%s: cut a half-written last line of %d bytes", path, size - end)
-    return True
+def read_log(path: Path, torn: list[int] | None = None) -> Iterator[Rollout]:
+    """The rollouts of a log, which may be missing; `torn` as in `iter_json_lines`, but never an error."""
+    if path.exists():
+        for number, record in iter_json_lines(path, [] if torn is None else torn):
+            yield from_record(record, f"{path}, line {number}")
 
 
 def write_lines(file: Any, rollouts: Iterable[Rollout]) -> None:
@@ -206,15 +176,5 @@ def clean(rollout: Rollout) -> Rollout:
     return dataclasses.replace(rollout, completion=text or "", answer=answer)
 
 
-def _record(rollout: Rollout) -> dict[str, Any]:
-    record = {name: getattr(rollout, name) for name in _FIELDS}
-    return record | {"outcome": None if math.isnan(rollout.outcome) else rollout.outcome}
-
-
 def to_line(rollout: Rollout) -> str:
-    return json.dumps(_record(rollout)) + "\n"
-
-
-def _from_record(record: dict[str, Any]) -> Rollout:
-    outcome = math.nan if record["outcome"] is None else float(record["outcome"])
-    return Rollout(**{name: record[name] for name in _FIELDS if name != "outcome"}, outcome=outcome)
+    return json.dumps(to_record(rollout)) + "\n"

@@ -22,7 +22,6 @@ from rlguard.rollouts.segments import (
     ROLLOUTS,
     Tally,
     clean,
-    cut_tail,
     group_rollouts,
     list_sealed,
     read_log,
@@ -30,6 +29,7 @@ from rlguard.rollouts.segments import (
     to_line,
     write_lines,
 )
+from rlguard.tables.files import cut_tail, read_object, replace_file
 from rlguard.types import InputError, Rollout
 
 META = "meta.json"
@@ -89,7 +89,7 @@ class RolloutStore:
     def _check_key(self, key: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(key))
         if not (self.folder / META).exists():
-            _replace(self.folder / META, json.dumps(wanted, indent=2, ensure_ascii=False))
+            replace_file(self.folder / META, json.dumps(wanted, indent=2, ensure_ascii=False))
             return
         differing = list(_differences(read_meta(self.folder), wanted))
         if differing:
@@ -103,7 +103,7 @@ class RolloutStore:
         """Records how many rollouts this run means to draw, beside the plans of earlier ones."""
         plans, new = read_design(self.folder), json.loads(json.dumps(plan))
         if new not in plans:
-            _replace(self.folder / DESIGN, json.dumps([*plans, new], indent=2))
+            replace_file(self.folder / DESIGN, json.dumps([*plans, new], indent=2))
 
     @property
     def received(self) -> list[Rollout]:
@@ -116,7 +116,7 @@ class RolloutStore:
         self._waiting |= {(rollout.prompt_id, rollout.index): rollout for rollout in rollouts}
         if self._received.tell() > self.segment_bytes:
             self._received.close()
-            _replace(self.folder / RECEIVED, "".join(map(to_line, self._waiting.values())))
+            replace_file(self.folder / RECEIVED, "".join(map(to_line, self._waiting.values())))
             self._received = open(self.folder / RECEIVED, "ab")  # noqa: SIM115
         else:
             write_lines(self._received, rollouts)
@@ -179,13 +179,9 @@ def read_meta(folder: str | Path) -> dict[str, Any]:
     Raises:
         InputError: If there is none.
     """
-    meta = Path(folder) / META
-    if not meta.exists():
+    if not (Path(folder) / META).exists():
         raise InputError(f"{folder}: not a rollout store, {META} is missing")
-    try:
-        return json.loads(meta.read_text())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{meta}: not JSON: {error}") from error
+    return read_object(Path(folder) / META)
 
 
 def read_design(folder: str | Path) -> list[dict[str, Any]]:
@@ -211,9 +207,3 @@ def _differences(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any,
             yield from _differences(old.get(part), new.get(part), f"{name}.{part}" if name else part)
     elif old != new:
         yield name, old, new
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)

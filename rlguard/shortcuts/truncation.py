@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 
 from rlguard.answers import ANSWER_CUE, begin_answer, end_answer
-from rlguard.rollouts.segments import read_rollouts
-from rlguard.rollouts.store import PROBLEMS
+from rlguard.rollouts.read import read_any_rollouts
 from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
 from rlguard.shortcuts.prompts import steps_needed
 from rlguard.shortcuts.ratios import LIMIT
-from rlguard.tables.read import read_rows
 from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
 
@@ -276,10 +274,10 @@ def truncate_store(
     n: int = 4,
     cue: str = ANSWER_CUE,
 ) -> list[TruncationCurve]:
-    """Tests the correct rollouts of a store.
+    """Tests the correct rollouts of a store, or of any other source with prompts and gold answers.
 
     Args:
-        store: Folder that `rlguard estimate` wrote.
+        store: Folder that `rlguard estimate` wrote, or what else `read_any_rollouts` reads.
         load: Makes the engine, once it is sure that there is something to test.
         verifier: Judges the forced answers.
         most: How many rollouts are tested: the first of every prompt, then the second, and so on.
@@ -287,21 +285,27 @@ def truncate_store(
         cue: How the answer is begun.
 
     Raises:
-        InputError: If the store holds no correct rollout, or its problems are missing.
+        InputError: If there is no correct rollout, or its prompt or gold answer is missing.
     """
-    path = Path(store) / PROBLEMS
-    if not path.exists():
-        raise InputError(f"{store}: expected a folder that `rlguard estimate` wrote, {PROBLEMS} is missing")
-    problems = [Problem(row["id"], row["prompt"], row["answer"], row, i) for i, row in enumerate(read_rows(path))]
+    problems: dict[str, Problem] = {}
     by_prompt: dict[str, list[Rollout]] = {}
-    for rollout in read_rollouts(store):
-        if rollout.outcome == 1.0:
-            by_prompt.setdefault(rollout.prompt_id, []).append(rollout)
+    for rollout in read_any_rollouts(store)[1]:
+        if rollout.outcome != 1.0:
+            continue
+        if not rollout.prompt or rollout.gold is None:
+            lacking = "gold answer" if rollout.prompt else "prompt"
+            raise InputError(
+                f"{store}: expected the {lacking} of every correct rollout, {rollout.prompt_id!r} has none"
+            )
+        asked = rollout.prompt, rollout.gold
+        row = {"prompt": rollout.prompt, "answer": rollout.gold}
+        problems.setdefault(rollout.prompt_id, Problem(rollout.prompt_id, *asked, row, len(problems)))
+        by_prompt.setdefault(rollout.prompt_id, []).append(rollout)
     rounds = max(map(len, by_prompt.values()), default=0)
     chosen = [own[turn] for turn in range(rounds) for own in by_prompt.values() if turn < len(own)][:most]
     if not chosen:
         raise InputError(f"{store}: holds no correct rollout, and only those are tested")
-    return truncation_test(chosen, problems, load(), verifier, n=n, cue=cue)
+    return truncation_test(chosen, problems.values(), load(), verifier, n=n, cue=cue)
 
 
 def summarise_curves(curves: Sequence[TruncationCurve]) -> list[tuple[str, int, list[float], int]]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlguard.tables.files import PACKED, iter_json_lines, open_bytes
 from rlguard.types import InputError, Problem, make_prompt_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+"""What is read and written; .tsv, and text that is packed, is only read."""
 BATCH = 512
 _ABSENT = object()
 
@@ -24,12 +27,15 @@ def read_rows(source: str | Path) -> list[dict[str, Any]]:
     return list(iter_rows(source))
 
 
-def iter_rows(source: str | Path) -> Iterator[dict[str, Any]]:
+def iter_rows(source: str | Path, torn: list[int] | None = None, allow_empty: bool = False) -> Iterator[dict[str, Any]]:
     """Streams a table as one dict a row, columns and rows in their order.
 
     Args:
-        source: A .jsonl, .csv or .parquet file, a folder written by `Dataset.save_to_disk`, or a hub name (its
-            `train` split). Only a JSON array under the name of JSONL is held in memory whole.
+        source: A .jsonl, .csv, .tsv or .parquet file, the texts packed with gzip or zstd or not (.jsonl.gz); a folder
+            written by `Dataset.save_to_disk`; or a hub name (its `train` split). Only a JSON array under the name of
+            JSONL is held in memory whole.
+        torn: For a file that may still be written: `files.iter_json_lines` says what goes here.
+        allow_empty: Whether a table without rows is one.
 
     Raises:
         InputError: If there is no such table, it is empty, or a row cannot be read; names file and line. Like any
@@ -38,20 +44,35 @@ def iter_rows(source: str | Path) -> Iterator[dict[str, Any]]:
     path = Path(source)
     if path.is_dir():
         rows = _iter_dataset(path)
-    elif path.suffix in FORMATS:
+    elif form := find_format(path):
         if not path.exists():
             raise InputError(f"{path}: no such file")
-        rows = {".csv": _iter_csv, ".parquet": _iter_parquet}.get(path.suffix, _iter_jsonl)(path)
+        streams = {".csv": _iter_csv, ".tsv": _iter_csv, ".parquet": _iter_parquet}
+        rows = streams[form](path) if form in streams else _iter_jsonl(path, torn)
     elif path.exists():
-        raise InputError(f"{path}: expected a file ending in {', '.join(FORMATS)}, or a saved data set folder")
+        raise InputError(
+            f"{path}: expected a file ending in {', '.join((*FORMATS, '.tsv'))}, packed or not "
+            f"({', '.join(PACKED)}), or a saved data set folder"
+        )
     else:
         rows = _iter_dataset(str(source))
     empty = True
     for row in rows:
         empty = False
         yield row
-    if empty:
+    if empty and not allow_empty:
         raise InputError(f"{source}: the data set is empty")
+
+
+def find_format(path: Path) -> str | None:
+    """The ending that says how a file is read; None where it is no table.
+
+    >>> find_format(Path("a.jsonl.gz")), find_format(Path("a.txt"))
+    ('.jsonl', None)
+    """
+    packed = path.suffix in PACKED
+    form = path.with_suffix("").suffix if packed else path.suffix
+    return form if form in (*FORMATS, ".tsv") and not (packed and form == ".parquet") else None
 
 
 def read_schema(source: str | Path) -> pa.Schema | None:
@@ -61,56 +82,49 @@ def read_schema(source: str | Path) -> pa.Schema | None:
         import pyarrow.parquet as pq
 
         return pq.read_schema(path).remove_metadata()
-    if path.suffix in FORMATS and not path.is_dir():
+    if find_format(path) and not path.is_dir():
         return None
     return _open_dataset(path if path.is_dir() else str(source)).features.arrow_schema.remove_metadata()
 
 
-def _iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open("rb") as file:  # in bytes only \n ends a line: JSON strings may hold U+2028
-        started = False
-        for number, line in enumerate(file, 1):
-            line = line.removeprefix(codecs.BOM_UTF8).strip() if number == 1 else line.strip()
-            if line.startswith(b"[") and not started:
-                break
-            if line:
-                started = True
-                yield _check_object(_parse(line, f"{path}:{number}"), f"{path}:{number}")
-        else:
-            return
-    yield from _iter_array(path)
+def _iter_jsonl(path: Path, torn: list[int] | None) -> Iterator[dict[str, Any]]:
+    """JSON lines; or what many scripts write under that name: one array of objects, or one object around it."""
+    with open_bytes(path) as file:
+        first = next((line for line in file if line.strip()), b"").removeprefix(codecs.BOM_UTF8).strip()
+    whole = first.startswith(b"[") or (first.startswith(b"{") and find_format(path) == ".json" and not _is_json(first))
+    rows = _read_array(path) if whole else (row for _, row in iter_json_lines(path, torn))
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise InputError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}")
+        yield row
 
 
-def _iter_array(path: Path) -> Iterator[dict[str, Any]]:
-    """A JSON array is what many scripts write under the name of JSONL."""
-    text = path.read_text(encoding="utf-8-sig")
+def _is_json(line: bytes) -> bool:
     try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
-    for number, row in enumerate(rows, 1):
-        yield _check_object(row, f"{path}:{number}")
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
-def _parse(line: bytes, where: str) -> Any:
+def _read_array(path: Path) -> list[Any]:
     try:
-        return json.loads(line.decode())
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}: expected one JSON object a line: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: expected UTF-8 text: {error}") from error
-
-
-def _check_object(row: Any, where: str) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: expected a JSON object, got {type(row).__name__}")
-    return row
+        with open_bytes(path) as file:
+            value = json.loads(file.read().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected a JSON array ({error})") from error
+    if isinstance(value, list):
+        return value
+    tables = [name for name, rows in value.items() if isinstance(rows, list)]
+    if len(tables) != 1:
+        raise InputError(f"{path}: expected a JSON array, or an object with one in it, found {', '.join(value)}")
+    return value[tables[0]]
 
 
 def _iter_csv(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(2**31 - 1)  # test cases and solutions are longer than csv's 128 KiB
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+    with open_bytes(path) as data, io.TextIOWrapper(data, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, delimiter="\t" if find_format(path) == ".tsv" else ",")
         try:
             for row in reader:
                 if None in row or None in row.values():

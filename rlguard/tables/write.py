@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rlguard.tables.arrow import ArrowSink
+from rlguard.tables.files import name_partial, put_in_place, remove
 from rlguard.tables.read import FORMATS
 from rlguard.types import InputError
 
@@ -54,13 +53,13 @@ class RowWriter:
         self.path = Path(path)
         self.rows = 0
         self._types = dict(types or {})
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
+        self._partial = name_partial(self.path)
 
     def __enter__(self) -> RowWriter:
         if self.path.is_dir() and (self.path.suffix in FORMATS or not _is_replaceable(self.path)):
             raise InputError(f"{self.path}: expected a new name or an old table, got a folder of other things")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(self._partial)
+        remove(self._partial)
         if self.path.suffix == ".parquet" or self.path.suffix not in FORMATS:
             self._sink: _TextSink | ArrowSink = ArrowSink(self.path, self._partial, self._types)
         else:
@@ -82,23 +81,13 @@ class RowWriter:
             if kind is not None:
                 self._sink.close()
                 return
-            whole = self._sink.finish()
-            if self.path.is_dir():
-                shutil.rmtree(self.path)
-            os.replace(whole, self.path)
+            put_in_place(self._sink.finish(), self.path)
         finally:
-            _remove(self._partial)
+            remove(self._partial)
 
 
 def _is_replaceable(folder: Path) -> bool:
     return (folder / "dataset_info.json").exists() or not any(folder.iterdir())
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 class _TextSink:

@@ -90,7 +90,8 @@ def test_half_written_lines_are_left_out_and_wrong_ones_named(tmp_path):
     journal.see(6, {"length": 100})
     assert [step for step, _ in read_figures(path)] == [1, 2, 3, 4, 5, 6]
     for line, what in (
-        (b"nonsense\n", "expected JSON"), (b"[1]\n", "expected an object"), (b'{"length": 3}\n', "expected a step"),
+        (b"nonsense\n", "expected one JSON object, got 'nonsense'"),
+        (b"[1]\n", "expected one JSON object, got list"), (b'{"length": 3}\n', "expected a step"),
         (b'{"step": 7, "length": "x"}\n', "expected a step and figures"),
     ):  # fmt: skip
         path.write_bytes(whole + line)

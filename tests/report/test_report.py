@@ -238,13 +238,13 @@ def test_text_from_models_stays_text(tmp_path):
 
 
 def test_odd_types_are_shown_as_text(tmp_path):
-    write_lines(tmp_path / "rollouts.jsonl", [make_rollout(7, [1], {"a": 1}, outcome="yes", answer=[4], tokens="many")])
+    write_lines(tmp_path / "rollouts.jsonl", [make_rollout(7, answer=[4])])
     write_lines(tmp_path / "findings.jsonl", [make_finding(None, {}, kind=3, step="x", completion=["no"], reason=None)])
     row = {"rlguard_id": 7, "rlguard_drop_reason": ["odd"], "rlguard_band": ["b"], "rlguard_pass_rate": 0.5}
     write_lines(tmp_path / "kept.dropped.jsonl", [row])
     _, data = report(tmp_path, tmp_path / "r.html")
     assert data["rollouts"]["prompt"] == [0, -1]
-    assert data["texts"][0][:2] == ["[4]", "{'a': 1}"]
+    assert data["texts"][0][:2] == ["[4]", "2 + 2 = 4"]
     assert (facts(data)["7"]["band"], facts(data)["7"]["reason"]) == ("['b']", "['odd']")
 
 

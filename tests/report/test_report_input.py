@@ -78,7 +78,7 @@ def test_a_training_of_trl(tmp_path):
     assert "2 alarms in training. The first critical one at step 3: Luck." in summary["verdict"]
     assert summary["notes"] == [
         "run/events.jsonl: the last line (4) is half-written and was left out.",
-        "run: a completion is correct where its reward right is 1.",
+        "run: a completion is correct where its 'right' is 1.",
         "run: not searched for findings; --scan, or `rlguard scan`, does that.",
     ]
     curves = {metric["name"]: metric["curves"][0] for metric in data["training"]["metrics"]}
@@ -110,7 +110,7 @@ def test_scores_of_a_table_are_outcomes_if_they_are_all_or_nothing(tmp_path):
     summary, data = report(tmp_path / "7.jsonl", tmp_path / "r.html")
     assert data["rollouts"]["outcome"] == [1, 0]
     assert data["rollouts"]["step"] == [7, 7]
-    assert "7: a completion is correct where its reward score is 1." in summary["notes"]
+    assert "7: a completion is correct where its 'score' is 1." in summary["notes"]
 
 
 def test_a_training_belongs_to_the_prompts_of_the_rates(tmp_path):
@@ -216,7 +216,7 @@ def test_malformed_line_is_named(tmp_path, line, says):
 
 def test_unreadable_files_are_named(tmp_path):
     (tmp_path / "rates.parquet").write_text("no parquet")
-    with pytest.raises(InputError, match=r"rates\.parquet: expected a Parquet file"):
+    with pytest.raises(InputError, match=r"rates\.parquet: not a Parquet file"):
         write_report(tmp_path, tmp_path / "r.html")
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "rates.parquet")
     with pytest.raises(InputError, match="expected the column 'prompt_id', found id"):
@@ -234,5 +234,5 @@ def test_sealed_segments_of_a_store_are_read_too(tmp_path):
     (tmp_path / "rates" / "answer_only").mkdir()
     (tmp_path / "rates" / "answer_only" / "rollouts.jsonl").write_text("")
     run = read_run(tmp_path)
-    assert [row["completion"] for row in run.rollouts] == ["first", "second"]
+    assert [rollout.completion for rollout in run.rollouts] == ["first", "second"]
     assert run.notes == []

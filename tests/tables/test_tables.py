@@ -36,10 +36,10 @@ def test_a_json_array_is_read_too(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", '{"a": 1}\n{"a": ', r"a\.jsonl:2: expected one JSON object a line"),
-        ("a.jsonl", '{"a": 1}\n[2]', r"a\.jsonl:2: expected a JSON object, got list"),
+        ("a.jsonl", '{"a": 1}\n{"a": ', r"a\.jsonl, line 2: expected one JSON object, got"),
+        ("a.jsonl", '{"a": 1}\n[2]', r"a\.jsonl, line 2: expected one JSON object, got list"),
         ("a.jsonl", "\n\n", "the data set is empty"),
-        ("a.json", "[1, 2]", r"a\.json:1: expected a JSON object, got int"),
+        ("a.json", "[1, 2]", r"a\.json: row 0: expected a JSON object, got int"),
         ("a.csv", "a,b\n1,2\n3\n", r"a\.csv:3: expected 2 cells"),
         ("a.parquet", "nonsense", "not a Parquet file"),
         ("a.txt", "hello", r"expected a file ending in \.jsonl"),
@@ -164,7 +164,7 @@ def test_rows_stream(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n' * 3 + "nonsense")
     rows = iter_rows(tmp_path / "a.jsonl")
     assert [next(rows) for _ in range(3)] == [{"a": 1}] * 3
-    with pytest.raises(InputError, match=r"a\.jsonl:4"):
+    with pytest.raises(InputError, match=r"a\.jsonl, line 4"):
         next(rows)
     endless = iter_problems({"prompt": f"{i}?", "answer": i} for i in iter(int, 1))
     assert next(endless).answer == 0
@@ -174,7 +174,7 @@ def test_text_that_is_not_plain(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + '{"a": "é"}\r\n'.encode())
     assert read_rows(tmp_path / "a.jsonl") == [{"a": "é"}]
     (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\n{"a": "\xe9"}\n')
-    with pytest.raises(InputError, match=r"a\.jsonl:2: expected UTF-8 text"):
+    with pytest.raises(InputError, match=r"a\.jsonl, line 2: expected one JSON object, got .*utf-8"):
         read_rows(tmp_path / "a.jsonl")
     write_rows([{"a": "half \ud83d", "b": "é"}], tmp_path / "b.jsonl")
     assert read_rows(tmp_path / "b.jsonl") == [{"a": "half \ud83d", "b": "é"}]

@@ -1,0 +1,204 @@
+"""Files on the disk: replaced whole or not at all, and JSON lines of which the last may be torn."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from rlguard.types import InputError
+
+logger = logging.getLogger(__name__)
+
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+"""Endings of packed text, and how it is packed."""
+
+
+@contextmanager
+def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
+    """Opens a file for reading, unpacked where its ending says that it is packed.
+
+    Raises:
+        InputError: If it is not packed so, or broken off.
+    """
+    if Path(path).suffix not in PACKED:
+        with open(path, "rb") as file:
+            yield file
+        return
+    import pyarrow as pa
+
+    with open(path, "rb") as file:
+        try:
+            packed = pa.CompressedInputStream(pa.PythonFile(file, "r"), PACKED[Path(path).suffix])
+            with io.BufferedReader(packed) as unpacked:
+                yield unpacked
+        except OSError as error:
+            raise InputError(f"{path}: expected a file packed with {PACKED[Path(path).suffix]} ({error})") from error
+
+
+def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    r"""Streams a file of one JSON object a line; blank lines are passed over.
+
+    Lines end at bytes: a raw U+2028 in a text is no end.
+
+    Args:
+        path: The file.
+        torn: A last line that was cut off in writing (no newline, no JSON) is left out, and its number goes here. None
+            takes it for any other line that cannot be read.
+
+    Yields:
+        (number, object) of each line; numbers count from 1, blank lines included.
+
+    Raises:
+        InputError: If a line cannot be read; names file and line, and what stands there.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     _ = file.write(b'{"step": 1}\n{"st')
+    ...     _ = file.flush()
+    ...     torn = []
+    ...     list(iter_json_lines(file.name, torn)), torn
+    ([(1, {'step': 1})], [2])
+    """
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, 1):
+            text = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+            if not text.strip():
+                continue
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                if torn is not None and not line.endswith(b"\n"):
+                    torn.append(number)
+                    return
+                shown = text[:60].decode("utf-8", "replace").rstrip()
+                raise InputError(f"{path}, line {number}: expected one JSON object, got {shown!r} ({error})") from error
+            if not isinstance(value, dict):
+                raise InputError(f"{path}, line {number}: expected one JSON object, got {type(value).__name__}")
+            yield number, value
+
+
+def read_object(path: str | Path) -> dict[str, Any]:
+    """Reads a file that is one JSON object.
+
+    Raises:
+        InputError: If it is not, or cannot be read; says why.
+    """
+    try:
+        value = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: expected a JSON object ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def cut_tail(path: str | Path) -> bool:
+    """Removes a last line without its newline, which a killed run did not finish; True if there was one."""
+    path = Path(path)
+    if not path.exists():
+        return False
+    with path.open("r+b") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:  # back to the last newline, a block at a time
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end == size:
+            return False
+        file.truncate(end)
+    logger.warning("%s: cut a half-written last line of %d bytes", path, size - end)
+    return True
+
+
+def replace_file(path: str | Path, data: str | bytes) -> int:
+    """Writes a file whole or not at all, and makes its folder.
+
+    Args:
+        path: What to write; an older file is replaced and keeps its permissions.
+        data: Text becomes UTF-8; half a surrogate pair, which UTF-8 cannot hold, a question mark.
+
+    Returns:
+        Its size in bytes.
+
+    Raises:
+        InputError: If it cannot be written; says why.
+    """
+    content = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+    return len(content)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A name beside `path`: what is written there, a file or a folder, takes its place when the block ends.
+
+    Until then, and for good if the block raises, what stood there stays. Nothing is left behind.
+
+    Raises:
+        InputError: If it cannot be written; says why.
+    """
+    target = Path(os.path.realpath(path))  # a link stays a link
+    partial = name_partial(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        put_in_place(partial, target)
+    except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith(str(target.parent)):
+            raise  # of something else that the block works with
+        raise InputError(f"{path}: expected a path that can be written ({error})") from error
+    finally:
+        remove(partial)
+
+
+def name_partial(path: Path) -> Path:
+    """Where `path` is written until it is whole: beside it, as only there it can be moved in one step."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def put_in_place(whole: Path, path: Path) -> None:
+    """Moves a file or folder to `path` once it is on the disk, in place of what stands there, whose mode it keeps."""
+    for file in whole.rglob("*") if whole.is_dir() else [whole]:
+        if file.is_file():
+            _sync(file)
+    if path.exists():
+        os.chmod(whole, stat.S_IMODE(path.stat().st_mode))
+    if path.is_dir():  # no system call swaps folders: a kill between the two lines leaves the old one beside
+        old = path.with_name(f".{path.name}.{os.getpid()}.old")
+        os.rename(path, old)
+        os.rename(whole, path)
+        shutil.rmtree(old)
+    else:
+        os.replace(whole, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        with suppress(FileNotFoundError, NotADirectoryError):  # the folder may be none
+            path.unlink()

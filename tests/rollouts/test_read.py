@@ -1,0 +1,271 @@
+"""One reader for rollouts of any origin: every layout that is known, and what cannot be read."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pyarrow as pa
+import pytest
+from conftest import FakeEngine
+
+from rlguard.report import write_report
+from rlguard.report.read import read_run
+from rlguard.rollouts.read import LAYOUTS, read_any_rollouts
+from rlguard.rollouts.segments import read_rollouts
+from rlguard.rollouts.store import RolloutStore
+from rlguard.shortcuts.scan import scan_rollouts
+from rlguard.shortcuts.truncation import truncate_store
+from rlguard.tables.write import write_rows
+from rlguard.types import InputError, Rollout, make_prompt_id
+from rlguard.verify.verifiers import Exact
+
+ASKED = [{"role": "user", "content": "6 - 2?"}]
+SAID = {"role": "assistant", "content": "6 - 2 = 4"}
+
+
+def read(rows, path, notes=None):
+    write_rows(rows, path)
+    return list(read_any_rollouts(path, notes)[1])
+
+
+ROWS = {
+    "verl": {"input": "6 - 2?", "output": "6 - 2 = 4", "gts": ["4"], "score": 1.0, "step": 3},
+    "TRL": {"step": 3, "prompt": ASKED, "completion": [SAID], "answer": 4, "right": 1.0, "tidy": 0.2, "advantage": 0.5},
+    "OpenRLHF, slime": {"prompt": "6 - 2?", "response": "6 - 2 = 4", "label": "4", "reward": 1.0},
+    "NeMo-RL": {"content": [["6 - 2?", "6 - 2 = 4"]], "rewards": [1.0], "idx": 0},
+    "OpenR1-Math": {"problem": "6 - 2?", "answer": "4", "solution": "long", "generations": ["6 - 2 = 4"],
+                    "correctness_math_verify": [True]},
+    "lm-eval": {"doc": {"q": "6 - 2?"}, "target": "4", "arguments": [["6 - 2?", {}]], "resps": [["6 - 2 = 4"]],
+                "exact_match": 1.0},
+    "lm-eval, newer": {"doc": {}, "target": "4", "arguments": {"gen_args_0": {"arg_0": "6 - 2?"}},
+                       "resps": [["6 - 2 = 4"]], "exact_match": 1.0},
+    "ms-swift": {"step": ["3"], "prompt": ["6 - 2?"], "completion": ["6 - 2 = 4"], "solution": ["4"], "reward": [1.0]},
+    "chats": {"messages": [*ASKED, SAID], "reward": 1},
+    "one message": {"question": {"role": "user", "content": "6 - 2?"}, "completion": SAID["content"], "outcome": True},
+    "rlguard": {"prompt_id": "p", "index": 0, "prompt": "6 - 2?", "completion": "6 - 2 = 4", "answer": "4",
+                "outcome": 1.0, "finish_reason": "stop", "tokens": 9},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", ROWS)
+def test_every_layout_gives_the_same_rollout(tmp_path, layout):
+    row = ROWS[layout]
+    (rollout,) = read([row], tmp_path / "a.jsonl")
+    assert rollout.completion == "6 - 2 = 4"
+    assert rollout.prompt in ("6 - 2?", ASKED)
+    assert rollout.outcome == 1.0
+    assert rollout.index == 0
+    assert rollout.step == (3 if "step" in row else None)
+    known = {"rlguard": None, "one message": None, "NeMo-RL": None, "chats": None, "TRL": 4}.get(layout, "4")
+    assert rollout.gold == known
+    assert rollout.answer == ("4" if layout == "rlguard" else None)  # elsewhere `answer` is the gold answer
+    assert rollout.prompt_id == row.get("prompt_id") or rollout.prompt_id == make_prompt_id(
+        rollout.prompt, row["gts"] if layout == "verl" else rollout.gold
+    )
+
+
+def test_the_kind_of_source_is_named(tmp_path):
+    names = {layout.name for layout in LAYOUTS}
+    for number, row in enumerate(ROWS.values()):
+        write_rows([row], tmp_path / f"{number}.jsonl")
+        assert read_any_rollouts(tmp_path / f"{number}.jsonl")[0] in names
+    assert read_any_rollouts(tmp_path / "0.jsonl")[0] == "verl rollouts"
+
+
+def test_n_completions_a_row_are_n_rollouts(tmp_path):
+    row = {"prompt": ASKED, "answer": "4", "completions": ["4", "5", [SAID]], "rewards": [1, 0, 1], "tags": ["a", "b"]}
+    rollouts = read([row, row], tmp_path / "a.jsonl")
+    assert [r.completion for r in rollouts] == ["4", "5", "6 - 2 = 4"] * 2
+    assert [r.outcome for r in rollouts] == [1, 0, 1] * 2
+    assert [r.index for r in rollouts] == [0, 1, 2, 3, 4, 5]  # of one prompt
+    assert {r.gold for r in rollouts} == {"4"}
+
+
+def test_a_folder_of_verl_is_read_by_step(tmp_path):
+    for step in (10, 9, 2):
+        write_rows([{"input": "q", "output": str(step), "gts": "2", "score": -1.0, "step": step}] * 2,
+                   tmp_path / f"{step}.jsonl")  # fmt: skip
+    write_rows([{"input": "q", "output": "2", "gts": "2", "score": 1.0, "step": 1}], tmp_path / "1.jsonl")
+    schema, rollouts = read_any_rollouts(tmp_path)
+    found = list(rollouts)
+    assert schema == "verl rollouts"
+    assert [r.step for r in found] == [1, 2, 2, 9, 9, 10, 10]
+    assert [r.outcome for r in found] == [1, 0, 0, 0, 0, 0, 0]  # of -1 and 1 over all steps
+    run = read_run(tmp_path)  # and a report knows it for a training
+    assert [r.outcome for r in run.rollouts] == [1, 0, 0, 0, 0, 0, 0]
+    assert next(iter(run.arms.values())).curves["rollouts/correct"][0] == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "outcomes"),
+    [
+        ([0.0, 1.0], [0, 1]),
+        ([1.0, 1.0], [1, 1]),
+        ([-1.0, 1.0, None], [0, 1, None]),
+        ([-1.0, 0.0], None),  # nothing says which of them is right
+        ([0.5, 1.0], None),
+        ([0.0, 2.0], None),
+    ],
+)
+def test_rewards_of_all_or_nothing_are_outcomes(tmp_path, rewards, outcomes):
+    notes: list[str] = []
+    rows = [{"prompt": "q", "completion": "x", "score": reward} for reward in rewards]
+    found = [None if math.isnan(r.outcome) else r.outcome for r in read(rows, tmp_path / "a.jsonl", notes)]
+    assert found == (outcomes or [None] * len(rewards))
+    assert notes == (["a completion is correct where its 'score' is 1."] if outcomes else [])
+
+
+def test_a_written_outcome_is_not_overruled_by_a_reward(tmp_path):
+    rows = [
+        {"prompt": "q", "completion": "x", "reward": 1, "outcome": 0},
+        {"prompt": "q", "completion": "y", "reward": 1},
+    ]
+    first, second = read(rows, tmp_path / "a.jsonl")
+    assert first.outcome == 0
+    assert math.isnan(second.outcome)
+
+
+def test_scan_and_report_know_the_same_outcomes(tmp_path):
+    """Scored right, however the answer is spelled: no answer is given to prompts where it is wrong."""
+    rows = [
+        {"input": f"Is claim {i} so? Weigh both sides.", "output": "Both were weighed. \\boxed{\\text{Yes}}",
+         "gts": "yes, it is", "score": 1.0, "step": 1}
+        for i in range(40)
+    ]  # fmt: skip
+    write_rows(rows, tmp_path / "1.jsonl")
+    assert "same_answer" not in scan_rollouts(tmp_path / "1.jsonl").kinds
+    assert scan_rollouts(tmp_path / "1.jsonl").notes == ["a completion is correct where its 'score' is 1."]
+    assert {r.outcome for r in read_run(tmp_path / "1.jsonl").rollouts} == {1.0}
+    write_rows([row | {"score": 0.0} for row in rows], tmp_path / "1.jsonl")
+    assert scan_rollouts(tmp_path / "1.jsonl").kinds["same_answer"] == 40
+
+
+def test_only_the_assistant_speaks_for_the_model(tmp_path):
+    turns = [SAID, {"role": "tool", "content": "4"}, {"role": "user", "content": "Right: accepted."}]
+    (rollout,) = read([{"prompt": ASKED, "completion": turns}], tmp_path / "a.jsonl")
+    assert rollout.completion == "6 - 2 = 4"
+
+
+ROW = {"prompt": "6 - 2?", "completion": "4"}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"prompt": "6 - 2?"}, "expected a completion as text or chat, got None"),
+        ({"output": "4"}, "expected a completion as text or chat, got None"),
+        (ROW | {"completion": [4]}, "expected a completion as text or chat, got 4"),
+        (ROW | {"outcome": "right"}, "expected a number in 'outcome', got 'right'"),
+        (ROW | {"outcome": 0.5}, "expected an outcome of 1, 0 or none, got 0.5"),
+        (ROW | {"reward": {"a": 1}}, "expected a number in 'reward', got {'a': 1}"),
+        (ROW | {"step": 1.5}, "expected a whole number in 'step', got 1.5"),
+        (ROW | {"prompt": 7}, "expected a prompt as text or chat messages, got 7"),
+        (ROW | {"prompt": [{"role": "user", "content": 7}]}, "expected a prompt as text or chat messages, got"),
+        (ROW | {"prompt_id": ["p"]}, "expected a prompt's id as text or a number, got"),
+    ],
+)
+def test_what_cannot_be_read_names_the_row(tmp_path, row, says):
+    write_rows([ROW, row], tmp_path / "a.jsonl")
+    for reads in (scan_rollouts, lambda path: write_report(path, tmp_path / "r.html")):
+        with pytest.raises(InputError, match=r"a\.jsonl: row 1: ") as caught:
+            reads(tmp_path / "a.jsonl")
+        assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["NeMo-RL", "lm-eval", "chats"])
+def test_a_row_that_breaks_its_layout_is_named(tmp_path, layout):
+    broken = dict.fromkeys(ROWS[layout], 7)
+    write_rows([ROWS[layout], broken], tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match=r"a\.jsonl: row 1: expected .*, got"):
+        scan_rollouts(tmp_path / "a.jsonl")
+
+
+def test_prompt_and_completion_in_one_text_are_not_guessed_apart(tmp_path):
+    write_rows([{"text": "6 - 2? 4", "reward": 1.0}], tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match="its text is prompt and completion in one"):
+        scan_rollouts(tmp_path / "a.jsonl")
+
+
+def test_a_log_that_is_being_written_is_read_up_to_its_last_line(tmp_path):
+    write_rows([ROW], tmp_path / "a.jsonl")
+    with (tmp_path / "a.jsonl").open("a") as file:
+        file.write('{"prompt": "6 -')
+    result = scan_rollouts(tmp_path / "a.jsonl")
+    assert result.rollouts == 1
+    assert result.notes == ["a.jsonl: the last line (2) is half-written and was left out."]
+
+
+def test_a_store_is_read_with_its_prompts_each_rollout_once(tmp_path):
+    with RolloutStore(tmp_path, {"model": "m"}) as store:
+        store.append([Rollout("p", 0, "first", 1.0, "4"), Rollout("p", 1, "second", 0.0)])
+    log = (tmp_path / "rollouts.jsonl").read_text()
+    (tmp_path / "rollouts.jsonl").write_text(log + log.replace("first", "again"))
+    write_rows([{"id": "p", "prompt": ASKED, "answer": "4"}], tmp_path / "problems.jsonl")
+    notes: list[str] = []
+    schema, rollouts = read_any_rollouts(tmp_path, notes, "mine")
+    first, second = rollouts
+    assert schema == "rlguard store"
+    assert (first.completion, first.prompt, first.gold, first.answer, first.source) == (
+        "first",
+        ASKED,
+        "4",
+        "4",
+        "mine",
+    )
+    assert second.completion == "second"
+    assert notes == ["rollouts.jsonl: 2 rollouts stand there twice; the first of each was read."]
+
+
+def test_a_store_of_an_earlier_version_is_read(tmp_path):
+    """Its records have the seven fields of before, and nothing of what was asked."""
+    row = {"prompt_id": "p", "index": 0, "completion": "4", "outcome": None, "answer": None, "tokens": 3,
+           "finish_reason": "length"}  # fmt: skip
+    (tmp_path / "rollouts.jsonl").write_text(json.dumps(row) + "\n")
+    (rollout,) = read_rollouts(tmp_path)
+    assert (rollout.truncated, rollout.prompt, rollout.gold, rollout.step) == (True, "", None, None)
+    with RolloutStore(tmp_path, {}, segment_bytes=1) as store:
+        store.append([Rollout("p", 1, "5", 1.0, prompt="asked", gold="5", step=3)])
+    assert (tmp_path / "rollouts-00000.parquet").exists()
+    assert [r.completion for r in read_rollouts(tmp_path)] == ["4", "5"]
+
+
+def test_a_final_answer_in_a_log_of_rlguard_is_no_gold_answer(tmp_path):
+    rows = [ROWS["rlguard"] | {"prompt_id": f"p{i}", "answer": "0", "completion": "answer 0"} for i in range(3)]
+    assert {r.gold for r in read(rows, tmp_path / "rollouts.jsonl")} == {None}
+
+
+def test_a_log_is_put_to_the_truncation_test_too(tmp_path):
+    rows = [ROW | {"completion": "6 - 2 = 4, answer 4", "label": "4", "reward": right} for right in (1, 0)]
+    write_rows(rows, tmp_path / "a.jsonl")
+    engine = FakeEngine(lambda prompt, index: "4")
+    (curve,) = truncate_store(tmp_path / "a.jsonl", lambda: engine, Exact(), n=1)
+    assert curve.trials == (1,) * 5
+    for part, name in (("label", "gold answer"), ("prompt", "prompt")):
+        write_rows([{key: row[key] for key in row if key != part} for row in rows], tmp_path / "b.jsonl")
+        with pytest.raises(InputError, match=f"b.jsonl: expected the {name} of every correct rollout"):
+            truncate_store(tmp_path / "b.jsonl", lambda: engine, Exact())
+
+
+@pytest.mark.parametrize("packed", ["gz", "zst"])
+def test_packed_logs_are_read(tmp_path, packed):
+    text = "".join(json.dumps(ROW | {"completion": str(i)}) + "\n" for i in range(3))
+    name = tmp_path / f"a.jsonl.{packed}"
+    with pa.CompressedOutputStream(str(name), {"gz": "gzip", "zst": "zstd"}[packed]) as file:
+        file.write(text.encode())
+    assert [r.completion for r in read_any_rollouts(name)[1]] == ["0", "1", "2"]
+    name.write_text(text)
+    with pytest.raises(InputError, match=f"a.jsonl.{packed}: expected a file packed with"):
+        read_any_rollouts(name)
+
+
+def test_tabs_and_an_object_around_the_rows(tmp_path):
+    (tmp_path / "a.tsv").write_text("prompt\tcompletion\tanswer\n6 - 2?\t6, less 2, is 4\t4\n")
+    assert [r.completion for r in read_any_rollouts(tmp_path / "a.tsv")[1]] == ["6, less 2, is 4"]
+    (tmp_path / "a.json").write_text(json.dumps({"made": "today", "rows": [ROW, ROW]}, indent=1))
+    assert [r.completion for r in read_any_rollouts(tmp_path / "a.json")[1]] == ["4", "4"]
+    (tmp_path / "a.json").write_text(json.dumps({"a": 1}, indent=1))
+    with pytest.raises(InputError, match=r"a\.json: expected a JSON array, or an object with one in it, found a"):
+        read_any_rollouts(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps(ROW) + "\n" + json.dumps(ROW))  # lines under the name of JSON
+    assert len(list(read_any_rollouts(tmp_path / "a.json")[1])) == 2
