@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.efficacy.run import write_whole
 from benchmarks.gpu.runs import Run, Size
 
-OUT_OF_MEMORY = 3
-"""Exit code of a run that came up against its limit."""
+OUT_OF_MEMORY, NO_CUDA = 3, 4
+"""Exit codes: a run came up against its limit; there is a card, and this process cannot use it."""
 
 
 def work(run: Run, size: Size, needs: dict[str, Any], facts: dict[str, Any], limit_gb: float, row: Path, log: Path) -> None:
@@ -35,12 +35,25 @@ def work(run: Run, size: Size, needs: dict[str, Any], facts: dict[str, Any], lim
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
+            if facts["card"] != "cpu":
+                start_cuda()
             write_whole(row, _do(run, size, needs, limit_gb) | facts)
-        except BaseException as error:
+        except Exception as error:
             traceback.print_exc(file=file)
             message = str(error).lower()
             short = isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message
             sys.exit(OUT_OF_MEMORY if short else 1)
+
+
+def start_cuda() -> None:
+    """Exits where CUDA does not start: after a fork it does not if an import has touched the card before."""
+    import torch
+
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError):
+        traceback.print_exc()
+        sys.exit(NO_CUDA)
 
 
 def _do(run: Run, size: Size, needs: dict[str, Any], limit_gb: float) -> dict[str, Any]:

@@ -37,7 +37,7 @@ PATHS = [str(ROOT), str(ROOT / "recipes"), str(STORE / "site")]
 sys.path[:0] = PATHS
 
 from benchmarks.efficacy.run import find_commit, write_whole  # noqa: E402
-from benchmarks.gpu.child import OUT_OF_MEMORY, shorten, work  # noqa: E402
+from benchmarks.gpu.child import NO_CUDA, OUT_OF_MEMORY, shorten, work  # noqa: E402
 from benchmarks.gpu.runs import (  # noqa: E402
     DRY,
     FULL,
@@ -224,8 +224,10 @@ def run_slice(
     deadline = time.monotonic() + seconds - RESERVE_S
     # Children are forked off a process that has imported torch and TRL, which a run alone would need 20 s for.
     os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, os.environ.get("PYTHONPATH", "")])
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["benchmarks.gpu.train"])
+    # Where an import touches the card there, no child could use it: then each is started afresh.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    multiprocessing.set_forkserver_preload(["benchmarks.gpu.train"])
+    method = "forkserver"
     waiting, failed = plan.list_waiting(), []
     going: dict[str, Job] = {}
     children: dict[str, Any] = {}
@@ -237,7 +239,7 @@ def run_slice(
             while len(going) < beside and (job := plan.choose(waiting, going, left)) is not None:
                 waiting.remove(job.run)
                 name = plan.name_probe(job.run) if job.probe else job.run.name
-                children[name], going[name] = start_child(processes, plan, job, name, size, facts, len(going)), job
+                children[name], going[name] = start_child(method, plan, job, name, size, facts, len(going)), job
                 say(f"{_clock(left)} left: starts {name} ({job.memory_gb:.1f} GiB)")
             if not going:
                 return failed
@@ -250,6 +252,10 @@ def run_slice(
                     plan.read(name)
                     if job.probe:
                         waiting.insert(0, job.run)
+                elif code == NO_CUDA and method == "forkserver":
+                    method = "spawn"
+                    waiting.insert(0, job.run)
+                    say(f"{name}: CUDA does not start in a forked process; each imports for itself from now on")
                 else:
                     failed.append(name)
                     if job.probe:  # whatever is wrong, the others of its kind would meet it too
@@ -269,7 +275,7 @@ def run_slice(
         end_children(list(children.values()))
 
 
-def start_child(processes: Any, plan: Plan, job: Job, name: str, size: Size, facts: Row, others: int) -> Any:
+def start_child(method: str, plan: Plan, job: Job, name: str, size: Size, facts: Row, others: int) -> Any:
     """Starts the process of a job."""
     run = shorten(job.run) if job.probe else job.run
     needs = {need: plan.rows[need] for need in list_needs(job.run) if need in plan.rows}
@@ -278,7 +284,7 @@ def start_child(processes: Any, plan: Plan, job: Job, name: str, size: Size, fac
     said["date"] = datetime.now(UTC).isoformat(timespec="seconds")
     log = plan.folder.parent / "logs" / f"{name}.txt"
     arguments = (run, size, needs, said, job.memory_gb, plan.folder / f"{name}.json", log)
-    child = processes.Process(target=work, args=arguments)
+    child = multiprocessing.get_context(method).Process(target=work, args=arguments)
     child.start()
     return child
 

@@ -62,7 +62,7 @@ class Run:
     @property
     def kind(self) -> str:
         """Runs of a kind need the same memory and take the same time a step."""
-        return "-".join((self.what, self.family, self.task if self.what == "train" else self.arm)).rstrip("-")
+        return "-".join((self.what, self.family, *([self.task] if self.what == "train" else [])))
 
     @property
     def guarded(self) -> bool:
