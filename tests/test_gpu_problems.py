@@ -1,10 +1,24 @@
-"""The problems, reward and measures of the run on SmolLM2; the model itself is not needed."""
+"""The problems and rewards of the GPU runs; no model is needed."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.efficacy.smollm2 import KINDS, make_problems, mix_problems, reward_correct, write_summary
+from benchmarks.gpu.problems import (
+    KINDS,
+    list_rewards,
+    make_problems,
+    mix_problems,
+    read_gsm8k,
+    reward_correct,
+    reward_format,
+)
+from benchmarks.gpu.runs import DRY, Run, Size
+
+TRAIN = Run(1, "train", "smollm2", arm="grpo", seed=1)
 
 
 def texts(rows):
@@ -38,7 +52,7 @@ def test_more_problems_than_there_are_is_an_error(gym):
 
 @pytest.mark.parametrize(("share", "impossible"), [(1.0, 16), (0.75, 12), (0.0, 0)])
 def test_mix_has_the_share(gym, share, impossible):
-    rows = mix_problems(share, 16, seed=1)
+    rows = mix_problems(replace(TRAIN, share=share), Size(problems=16))
     assert [row["kind"] for row in rows].count("unlearnable") == impossible
     assert len(rows) == 16
 
@@ -58,15 +72,45 @@ def test_reward_is_that_of_the_final_answer(completion, gold, reward):
     assert reward_correct([[{"role": "assistant", "content": completion}]], [gold]) == [reward]
 
 
-def test_the_table_tells_what_is_kept():
-    def run(arm, seed, after):
-        ends = [
-            {f"{kind}_accuracy": value for kind in KINDS} | {"prior_share_bare": 0.25, "prior_mean_tokens": 9.0}
-            for value in (0.4, after)
-        ]
-        return {"share": 1.0, "arm": arm, "seed": seed, "curve": ends}
+@pytest.fixture
+def lines(tmp_path, monkeypatch):
+    """Made-up GSM8K; the numbers of the lines that may be trained on."""
+    (tmp_path / "gsm8k").mkdir()
+    rows = [{"question": f"Ann has {n} pens.", "answer": f"She has <<{n}={n}>>{n}.\n#### 1,{n:03}"} for n in range(200)]
+    (tmp_path / "gsm8k" / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.setenv("RLGUARD_DATA", str(tmp_path))
+    return sorted(read_gsm8k(held_out=False))
 
-    lines = write_summary([run("rlguard", 1, 0.4), run("grpo", 2, 0.1), run("grpo", 1, 0.3)]).splitlines()
-    assert [line.split(" | ")[1:3] for line in lines[2:]] == [["grpo", "2"], ["rlguard", "1"]]
-    assert lines[2].split(" | ")[3] == "0.500 [0.250, 0.750]"
-    assert lines[3].split(" | ")[3] == "1.000"
+
+def test_gsm8k_is_mixed_by_measured_pass_rates(lines):
+    passes = {number: i % 2 for i, number in enumerate(lines)}
+    run = replace(TRAIN, task="gsm8k", share=0.75)
+    rows = mix_problems(run, Size(problems=80), passes)
+    assert [row["kind"] for row in rows].count("unlearnable") == 60
+    never = {read_gsm8k(held_out=False)[number]["answer"] for number in lines if not passes[number]}
+    assert {row["answer"] for row in rows if row["kind"] == "unlearnable"} <= never
+    assert not {row["answer"] for row in rows} & {row["answer"] for row in read_gsm8k(held_out=True).values()}
+
+
+def test_too_few_problems_of_a_sort_is_an_error(lines):
+    with pytest.raises(ValueError, match="0 sometimes solved"):
+        mix_problems(replace(TRAIN, task="gsm8k", share=0.75), DRY, dict.fromkeys(lines, 0))
+
+
+def test_missing_gsm8k_says_what_to_set(monkeypatch, tmp_path):
+    monkeypatch.setenv("RLGUARD_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="set RLGUARD_DATA"):
+        read_gsm8k(held_out=False)
+
+
+def test_three_rewards_have_correctness_first():
+    functions, weights = list_rewards(replace(TRAIN, rewards="three"), Size(short=8))
+    assert (functions[0], weights) == (reward_correct, [1.0, 0.2, 0.1])
+    assert functions[2](completion_ids=[[1] * 8, [1] * 2]) == [-1.0, -0.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "score"), [("3 + 4 = 7. The answer is 7.", 1.0), ("answer 7", 1.0), ("It is 7.", 0.0)]
+)
+def test_format_is_how_a_completion_closes(text, score):
+    assert reward_format([text]) == [score]

@@ -18,7 +18,9 @@ OUT_OF_MEMORY, NO_CUDA = 3, 4
 """Exit codes: a run came up against its limit; there is a card, and this process cannot use it."""
 
 
-def work(run: Run, size: Size, needs: dict[str, Any], facts: dict[str, Any], limit_gb: float, row: Path, log: Path) -> None:
+def work(
+    run: Run, size: Size, needs: dict[str, Any], facts: dict[str, Any], limit_gb: float, row: Path, log: Path
+) -> None:
     """Does a run and ends the process; `row` appears whole, or not at all.
 
     Args:

@@ -120,4 +120,10 @@ def run_vllm(run: Run, context: Context) -> dict[str, Any]:
     if done.returncode:
         raise RuntimeError(f"the recipe ended with {done.returncode}:\n{done.stderr[-4000:]}")
     seconds = time.time() - start
-    return {"said": done.stdout[-4000:], "start_s": 0.0, "step_s": seconds / run.steps, "evaluate_s": 0.0, "evaluations": 0}
+    return {
+        "said": done.stdout[-4000:],
+        "start_s": 0.0,
+        "step_s": seconds / run.steps,
+        "evaluate_s": 0.0,
+        "evaluations": 0,
+    }

@@ -83,9 +83,7 @@ def read_sentencepiece(gguf: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     fields = GGUFReader(gguf).fields
-    tokens, scores, kinds = (
-        fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "scores", "token_type")
-    )
+    tokens, scores, kinds = (fields[f"tokenizer.ggml.{name}"].contents() for name in ("tokens", "scores", "token_type"))
     vocabulary = {token: number for number, token in enumerate(tokens)}
     normal, control, user_defined = 1, 3, 4
     merges = [
@@ -100,7 +98,13 @@ def read_sentencepiece(gguf: Path) -> Any:
     built.normalizer = normalizers.Replace(" ", "▁")
     built.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     for kind, add in ((control, built.add_special_tokens), (user_defined, built.add_tokens)):
-        add([AddedToken(t, normalized=False, special=kind == control) for t, k in zip(tokens, kinds, strict=True) if k == kind])
+        add(
+            [
+                AddedToken(t, normalized=False, special=kind == control)
+                for t, k in zip(tokens, kinds, strict=True)
+                if k == kind
+            ]
+        )
     return PreTrainedTokenizerFast(
         tokenizer_object=built, bos_token="<bos>", eos_token="\n\n", pad_token="<pad>", padding_side="left"
     )

@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from email.parser import HeaderParser
@@ -52,9 +51,7 @@ def read_there(path: Path = THERE) -> dict[str, str]:
 
 def list_missing(installs: Iterable[Mapping[str, str]], there: Mapping[str, str]) -> list[str]:
     """`name==version` of a resolution's packages that are not there."""
-    return sorted(
-        f"{one['name']}=={one['version']}" for one in installs if canonicalize_name(one["name"]) not in there
-    )
+    return sorted(f"{one['name']}=={one['version']}" for one in installs if canonicalize_name(one["name"]) not in there)
 
 
 def check_closure(wheels: Iterable[Path], there: Mapping[str, str]) -> list[str]:
@@ -89,7 +86,9 @@ def make_pip(python: str) -> list[str]:
     version = subprocess.run([interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
                              capture_output=True, text=True, check=False).stdout.strip()  # fmt: skip
     if version != PYTHON:
-        raise SystemExit(f"--python {python}: expected Python {PYTHON}, as on the GPU machine, got {version or 'nothing'}")
+        raise SystemExit(
+            f"--python {python}: expected Python {PYTHON}, as on the GPU machine, got {version or 'nothing'}"
+        )
     folder = OUT / "venv"
     if not (folder / "ready").exists():
         subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)

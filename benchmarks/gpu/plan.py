@@ -345,7 +345,11 @@ def main() -> None:
     parser.add_argument("--archive", type=Path, help="where to write all rows and logs as one file at the end")
     parser.add_argument("--dry", action="store_true", help="a few runs of the tiny model")
     args = parser.parse_args()
-    queue = [run for run in (list_dry_queue() if args.dry else list_queue()) if args.items in (None, []) or run.item in args.items]
+    queue = [
+        run
+        for run in (list_dry_queue() if args.dry else list_queue())
+        if args.items in (None, []) or run.item in args.items
+    ]
     plan = Plan(queue, find_machine(), args.rows, None if args.dry else COMMITTED)
     if args.list:
         print(write_list(plan))

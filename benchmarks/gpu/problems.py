@@ -55,9 +55,7 @@ def _is_held_out(text: str, task: str) -> bool:
     return zlib.crc32(text.encode()) % HELD_OUT[task] == 0
 
 
-def make_problems(
-    kind: str, count: int, seed: int, held_out: bool = False, family: str = "smollm2"
-) -> list[Problem]:
+def make_problems(kind: str, count: int, seed: int, held_out: bool = False, family: str = "smollm2") -> list[Problem]:
     """Distinct problems of a kind of arithmetic. Text decides which ones are held out."""
     if family == "tiny":
         from tiny_reasoner import tasks
@@ -144,9 +142,7 @@ def mix_problems(run: Run, size: Size, passes: Mapping[str, int] | None = None) 
 def list_held_out(run: Run, size: Size) -> dict[str, list[Problem]]:
     """What a run is measured by: problems of each kind that are never trained on."""
     kinds = ("unlearnable", "learnable", "prior") if run.task == "arithmetic" else ("prior",)
-    found = {
-        kind: make_problems(kind, size.evaluate_on, run.seed, held_out=True, family=run.family) for kind in kinds
-    }
+    found = {kind: make_problems(kind, size.evaluate_on, run.seed, held_out=True, family=run.family) for kind in kinds}
     if run.task == "gsm8k":
         rows = list(read_gsm8k(held_out=True, family=run.family).values())
         found["gsm8k"] = random.Random(run.seed).sample(rows, min(size.evaluate_on, len(rows)))
@@ -187,7 +183,9 @@ def list_rewards(run: Run, size: Size) -> tuple[list[Any], list[float]]:
     return [reward_correct, reward_format, make_length_penalty(size.tokens(run))], [1.0, FORMAT_WEIGHT, LENGTH_WEIGHT]
 
 
-def generate(model: Any, tokenizer: Any, problems: Sequence[Problem], tokens: int, seed: int) -> tuple[list[str], float]:
+def generate(
+    model: Any, tokenizer: Any, problems: Sequence[Problem], tokens: int, seed: int
+) -> tuple[list[str], float]:
     """One completion of each problem at T=1, and their mean length in tokens; training does not notice."""
     import torch
 

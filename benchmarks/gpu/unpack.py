@@ -1,6 +1,6 @@
 """On the GPU machine: takes a piece in; with the last of its group installs packages and turns models into tensors.
 
-    python benchmarks/gpu/unpack.py out/gpu/pieces/3     # seconds; with a group's last piece a minute
+python benchmarks/gpu/unpack.py out/gpu/pieces/3     # seconds; with a group's last piece a minute
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.gpu.models import FAMILIES, STORE, export_model  # noqa: E402
+from benchmarks.gpu.models import FAMILIES, STORE  # noqa: E402
 
 
 def take(piece: Path, store: Path = STORE) -> str | None:
