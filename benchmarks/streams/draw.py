@@ -10,6 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -132,7 +133,8 @@ def draw_batch(stream: Stream, prompts: Prompts, chosen_P: np.ndarray, visit: in
     asked: list[str] = []
     rows: list[dict] = []
     for place, prompt in enumerate(chosen_P.tolist()):
-        task, row = prompts.tasks_P[prompt], {"rlguard_id": f"prompt {prompt}"}
+        task = prompts.tasks_P[prompt]
+        row: dict[str, Any] = {"rlguard_id": f"prompt {prompt}"}
         if task.gold is not None:
             row["answer"] = task.gold
         if stream.stale:
@@ -163,7 +165,7 @@ def list_streams() -> list[Stream]:
     """Every stream that is reported."""
     found = []
     for family in FAMILIES:
-        small = {"prompts": 8, "batches": 3} if family == "long reasoning" else {}
+        small: dict[str, Any] = {"prompts": 8, "batches": 3} if family == "long reasoning" else {}
         for population in ("U(0,1)", "Beta(.5,2)", "Beta(.3,6)"):
             found.append(Stream(f"{family}, healthy, {population}", family, population, **small))
         for share, word in ((0.5, "half"), (1.0, "all")):
@@ -185,7 +187,7 @@ def list_streams() -> list[Stream]:
 
 def _list_shapes() -> Iterator[Stream]:
     """Group sizes, prompts a batch, staleness and a policy that moves: healthy, and with half impossible."""
-    shapes = {
+    shapes: dict[str, dict[str, Any]] = {
         "G=4, 32 prompts": {"rollouts": 4, "batches": 20},
         "G=16, 16 prompts": {"rollouts": 16, "prompts": 16},
         "G=64, 4 prompts": {"rollouts": 64, "prompts": 4},

@@ -1,8 +1,8 @@
 """A prototype of the next estimate: one posterior from counts that include the group's own; it reads no text.
 
-A rollout is genuine with probability q, lucky with (1 − q)·L, else it fails. A prompt's q comes from a population F, fit
-to the counts of all prompts seen so far by nonparametric maximum likelihood; its L from a Beta with the mean chance
-rate and an intraclass correlation. These two are given: it shows what comes before chance rates are estimated better.
+A rollout is genuine with probability q, lucky with (1 − q)·L, else it fails. A prompt's q comes from a population F,
+which nonparametric maximum likelihood fits to the counts of all prompts seen so far; its L from a Beta with the mean
+chance rate and an intraclass correlation. These two are given, so it shows what one posterior brings by itself.
 """
 
 from __future__ import annotations
