@@ -11,7 +11,6 @@ import re
 from rlguard.answers import extract_answer
 from rlguard.shortcuts.case import widen_answer
 from rlguard.shortcuts.garbage import find_garbage
-from rlguard.shortcuts.loops import find_loops
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.wording import NAMING, STATING
 from rlguard.types import Finding
@@ -56,6 +55,8 @@ def find_repetition(
     >>> find_repetition("apple " * 12, gold="apple " * 12)
     []
     """
+    from rlguard.shortcuts.loops import find_loops  # here, so that importing the detectors stays fast: it needs numpy
+
     if len(completion) < 12:
         return []
     answer = answer or extract_answer(completion)
