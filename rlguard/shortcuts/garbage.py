@@ -47,8 +47,8 @@ _PERSON = "he she they we i"
 _PAIRS = frozenset(
     (first, second)
     for firsts, seconds in (
-        ("the an my your our their its his every", f"the a an of and or {_BE} be to in that it for with but by from at as"
-         f" on {_PERSON} you {_HAVE} if then so when there how what which not than"),
+        ("the an my your our their its his every", f"the a an of and or {_BE} be to in that it for with but by from at"
+         f" as on {_PERSON} you {_HAVE} if then so when there how what which not than"),
         ("a", "the a an of are were be but from he she they we has have if then there how what which than my his"),
         ("of in on at with from by into", f"of and or {_BE} but {_HAVE} be {_PERSON} if then so for than"),
         ("for", f"of and or {_BE} to but {_HAVE} be he she they we then so"),
@@ -124,7 +124,10 @@ def _judge_order(words: list[str]) -> str | None:
 
 def _judge_words(words: list[str], letters: int) -> str | None:
     """Words, or characters where words are not parted, that hardly ever come again."""
-    if letters > _NOT_PARTED * len(words):
+    parted = letters <= _NOT_PARTED * len(words)
+    if parted and len(set(words)) < 0.8 * len(words):  # most texts: done with
+        return None
+    if not parted:
         units, least, name = list("".join(words)), LEAST_NEW_SIGNS, "characters"
     else:
         units, least, name = [word for word in words if len(word) > 1], LEAST_NEW, "words"

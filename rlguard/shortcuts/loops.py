@@ -291,14 +291,14 @@ def _judge_counted(text: str, start: int, end: int, period: int) -> Finding | No
     plain = _NUMBER.sub("0", part)
     unit = plain[:period]
     width = unit.count("0")
-    values = _NUMBER.findall(part)
+    count = (len(plain) + len(unit) - len(unit.rstrip(_CLOSING))) // period
+    values = _NUMBER.findall(part)[: count * width]  # what follows the loop may begin as its unit does
     if not 1 <= width <= 3 or sum(map(str.isalpha, unit)) < 8:
         return None
     columns = [values[at::width] for at in range(width)]
     moving = [column for column in columns if len(set(column)) > 1]
     if len(moving) != 1 or any(len(value) >= 10 or int(b) - int(value) != 1 for value, b in pairwise(moving[0])):
         return None
-    count = (len(plain) + len(unit) - len(unit.rstrip(_CLOSING))) // period
     place = [match.start() for match in re.finditer("0", unit)][columns.index(moving[0])]
     label = (unit + unit)[place + 1] in ":.)" and len(_TOKEN.findall(unit)) >= 4
     if count < (LEAST_LABELLED if label else LEAST_COUNTED):

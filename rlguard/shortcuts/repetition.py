@@ -11,7 +11,6 @@ import re
 from rlguard.answers import extract_answer
 from rlguard.shortcuts.case import widen_answer
 from rlguard.shortcuts.garbage import find_garbage
-from rlguard.shortcuts.loops import find_loops
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.wording import NAMING, STATING
 from rlguard.types import Finding
@@ -24,6 +23,7 @@ STATEMENT = re.compile(
 _MARK = re.compile(r"<answer>|\\boxed|####|answer", re.IGNORECASE)
 _IN_MARKS = ("nswer", "NSWER", "boxed", "####")
 _OPTION = re.compile(r"\A(?:\\text\{)?\(?([A-Za-z])[).:]?\}?(?:\s.*)?\Z")
+_DIGIT = re.compile(r"\d")
 _NO_WORD = re.compile(r"\W+")
 _BREAK = re.compile(r"\n|[>;]|[.!?](?=\s|$)")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -55,6 +55,8 @@ def find_repetition(
     >>> find_repetition("apple " * 12, gold="apple " * 12)
     []
     """
+    from rlguard.shortcuts.loops import find_loops  # here, so that importing the detectors stays fast: it needs numpy
+
     if len(completion) < 12:
         return []
     answer = answer or extract_answer(completion)
@@ -91,7 +93,8 @@ def _read_option(value: str) -> str:
 def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
     """Sentences that state the final answer's value and nothing else, again and again."""
     value = (widen_answer(text, answer) or answer)[0]
-    if text.count(value) < 3:
+    quiet = bytes(len(part) < 200 + 2 * _CONTEXT and not _DIGIT.search(part) for part in text.split(value)[1:-1])
+    if b"\1\1" not in quiet:  # three statements have two pieces without work between them
         return []
     best: tuple[int, int, int] | None = None
     count, begun, until = 0, 0, 0

@@ -58,6 +58,8 @@ SHORTCUTS = [
 SHORTCUTS += [
     ("line ends", "3 + 4 = 7. The answer is 7." + "\n" * 150, "text_loop"),
     ("blanks", "3 + 4 = 7." + " " * 700 + "7", "text_loop"),
+    ("counter before a step", "".join(f"{i}. We think of it again.\n" for i in range(1, 10)) + "1. Add 3: 3 + 4 = 7",
+     "text_loop"),
     ("three options boxed", "It may be \\boxed{A} or \\boxed{B} or \\boxed{C}.", "answer_repetition"),
     ("options in brackets", "<answer>(a)</answer> <answer>(b)</answer> <answer>(c)</answer> <answer>(d)</answer>",
      "answer_repetition"),
