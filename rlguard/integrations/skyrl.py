@@ -24,16 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import (
-    STATE_FILE,
-    check_seams,
-    decode_rollouts,
-    needing,
-    read_advantages,
-    spread_advantages,
-)
+from rlguard.integrations import seams
 
-with needing("SkyRL", ": pip install 'skyrl[fsdp]==0.3.*'"):
+with seams.needing("SkyRL", ": pip install 'skyrl[fsdp]==0.3.*'"):
     import yaml
     from skyrl.train.trainer import RayPPOTrainer
 
@@ -64,7 +57,7 @@ class GuardMixin:
         Raises:
             RuntimeError: If SkyRL is not a version that rlguard knows, or has no one advantage per rollout.
         """
-        check_seams(RayPPOTrainer, WRAPPED, "It knows skyrl 0.3.")
+        seams.check_seams(RayPPOTrainer, WRAPPED, "It knows skyrl 0.3.")
         super().__init__(*args, **kwargs)
         estimator = str(self.cfg.trainer.algorithm.advantage_estimator)
         if self.cfg.generator.step_wise_trajectories or estimator in ("gae", "reinforce++"):
@@ -81,17 +74,19 @@ class GuardMixin:
         uids_B = data.metadata["uids"][:rollouts]
         host_BT, mask_BT = (data[name][:rollouts] for name in ("advantages", "response_mask"))
         rows = {uid: self._read_row(uid) for uid in set(uids_B)}
-        host_B = read_advantages(host_BT, mask_BT)
+        host_B = seams.read_advantages(host_BT, mask_BT)
         judged = self.guard.apply(
             host_B,
             data["rewards"][:rollouts].sum(dim=1),
             prompts_B=[rows[uid].get("prompt") or f"SkyRL data row {uid}" for uid in uids_B],
-            completions_B=decode_rollouts(self.tokenizer, data["sequences"][:rollouts, -mask_BT.shape[1] :], mask_BT),
+            completions_B=seams.decode_rollouts(
+                self.tokenizer, data["sequences"][:rollouts, -mask_BT.shape[1] :], mask_BT
+            ),
             rows_B=[rows[uid] for uid in uids_B],
             group_ids_B=uids_B,
         )
         data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
-        data["advantages"][:rollouts] = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
+        data["advantages"][:rollouts] = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
         self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)
         return data
@@ -118,7 +113,7 @@ class GuardMixin:
     def save_checkpoints(self) -> str:
         folder = super().save_checkpoints()  # type: ignore[misc]
         if Path(folder).is_dir():
-            self.guard.save(Path(folder) / STATE_FILE)
+            self.guard.save(Path(folder) / seams.STATE_FILE)
         else:
             logger.warning("%s is no local folder: the guard's state is not saved with the checkpoint", folder)
         return folder
@@ -127,7 +122,7 @@ class GuardMixin:
         loaded = super().load_checkpoints()  # type: ignore[misc]
         folder = loaded[1]
         if folder:
-            self.guard.load(Path(folder) / STATE_FILE)
+            self.guard.load(Path(folder) / seams.STATE_FILE)
         return loaded
 
 

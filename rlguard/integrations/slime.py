@@ -58,7 +58,7 @@ class PostProcessRewards:
         guard = self.guard = self.guard or _start(args)
         raw = [sample.get_reward_value(args) for sample in samples]
         groups_B = np.arange(len(samples)) // args.n_samples_per_prompt
-        if samples[0].group_index is not None:
+        if all(sample.group_index is not None for sample in samples):
             groups_B = np.array([sample.group_index for sample in samples])
         divide = args.advantage_estimator in DIVIDED and args.grpo_std_normalization
         name = guard.config.outcome_reward
@@ -72,7 +72,7 @@ class PostProcessRewards:
             outcomes_B=guard.read_outcomes(correct),
             group_ids_B=groups_B,
         )
-        if args.use_wandb:
+        if getattr(args, "use_wandb", False):
             import wandb  # slime has started the run; it draws everything under rollout/ by its own step
 
             wandb.log({f"rollout/{name}": value for name, value in judged.metrics.items()})
@@ -85,9 +85,10 @@ post_process_rewards = PostProcessRewards()
 def _start(args: Any) -> Guard:
     normalised = "reward normalisation", args.rewards_normalization
     check_estimator("--advantage-estimator", CENTRED, args.advantage_estimator, *normalised)
-    state = Path(args.save) / STATE_FILE if args.save else None
+    save, load = getattr(args, "save", None), getattr(args, "load", None)
+    state = Path(save) / STATE_FILE if save else None
     config = GuardConfig.from_options(getattr(args, "rlguard", None))
     guard = Guard(config, scales_steps=False, state_file=state, resume=False)
-    if args.load:
-        guard.load(Path(args.load) / STATE_FILE)
+    if load:
+        guard.load(Path(load) / STATE_FILE)
     return guard

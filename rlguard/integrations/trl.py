@@ -89,9 +89,9 @@ class GuardMixin(TrainerGuard):
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         first = self.accelerator.process_index * len(inputs)
         output["advantages"] = judged.advantages_B[first : first + len(inputs)]
-        for _ in host:
-            self._logs["advantages"].pop()
-        self._logs["advantages"].extend((judged.advantages_B * judged.step_scale).tolist())  # what acts on the weights
+        logged = list(self._logs["advantages"])[: -len(host)]
+        self._logs["advantages"].clear()
+        self._logs["advantages"].extend([*logged, *(judged.advantages_B * judged.step_scale).tolist()])  # what acts
         return output
 
     def _log_columns(self, weights: list[float], kinds: list[str]) -> None:

@@ -23,7 +23,7 @@ from rlguard.stats import binomial_interval
 FORGET = 0.05
 """Counts under this may be forgotten: one completion after 28 fadings by 0.9, when 10 times as many have come."""
 CORRELATION, WEIGHT = 0.2, 16.0
-"""How far rollouts of a prompt are thought to guess alike before any were seen, and how many wrong ones that weighs."""
+"""Prior mean of the correlation between guesses at one prompt, and how many wrong rollouts that prior weighs."""
 COMMON = 0.1
 """An answer that so many rollouts of other prompts give is an option, though no prompt names it."""
 BARE_FADES = 0.1, 0.2
@@ -37,15 +37,15 @@ class Rivals(NamedTuple):
     """What the other rollouts of a prompt did where one was wrong: sums of shares over wrong rollouts."""
 
     wrong: float = 0.0
-    """How many."""
+    """Number of wrong rollouts."""
     repeated: float = 0.0
-    """Gave the same answer."""
+    """Share of the others that gave the same answer."""
     right: float = 0.0
-    """Gave the gold answer, where the wrong one is an option: prompts name one of the two, or it is common."""
+    """Share that gave the gold answer, where the wrong one is an option: named in the prompt, or common."""
     elsewhere: float = 0.0
-    """What other prompts' rollouts did: gave the same answer."""
+    """Share of other prompts' rollouts that gave the same answer."""
     again: float = 0.0
-    """Gave the same answer, where it is an option."""
+    """Share that gave the same answer, where it is an option."""
 
 
 class ChanceRates:
