@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check docs format gpu-plan clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(READY)  ## the main job for real: estimate, filter, scan, train unguarded and guarded, report
 	$(BIN)/python recipes/demo.py
@@ -27,6 +27,9 @@ docs: $(READY)  ## the documentation as a site: out/site/index.html
 format: $(READY)  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+gpu-plan: $(READY)  ## what a GPU would run, in which order, how long it takes and what it answers
+	$(BIN)/python benchmarks/gpu/plan.py --list
 
 $(READY): pyproject.toml .ci/install.py
 	$(PYTHON) .ci/install.py $(VENV)

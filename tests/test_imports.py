@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -99,6 +100,12 @@ def test_no_imports_go_in_a_circle(folder):
 def test_the_plan_in_contributing_names_every_room():
     plan = (ROOT / "CONTRIBUTING.md").read_text()
     assert not [room for room in FLOOR if room not in plan]
+
+
+def test_the_design_page_lists_the_rooms_of_today():
+    table = (ROOT / "docs" / "design.md").read_text().split("| room |")[1].split("\n\n")[0]
+    listed = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert listed == FLOOR.keys() - {"version", "__init__", "__main__"}
 
 
 def test_import_rlguard_pulls_in_nothing_heavy_and_is_fast():

@@ -79,7 +79,7 @@ def test_a_run_is_trained_scanned_and_audited(tmp_path):
     models = ["--before", TINY, "--after", tmp_path / "peft" / "merged"]
     printed = run("audit_checkpoints.py", *models, "--out", tmp_path / "audit", "--questions", 3)
     assert re.search(r"\nmix +\d\.\d\d -> \d\.\d\d  \[[-+.\d]+, [-+.\d]+\]  too few\n", printed)
-    assert (tmp_path / "audit" / "audit.html").exists()
+    assert (tmp_path / "audit" / "report.html").exists()
 
 
 def test_order_domains(tmp_path):

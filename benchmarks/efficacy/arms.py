@@ -143,7 +143,8 @@ class WeightBefore(Guard):
         rewards = as_float(rewards_B) * np.where(outcomes > 0, judged.weights_B, 1.0)
         before = grpo(rewards.reshape(len(set(groups)), -1)).ravel()
         scale = measure_step_scale(advantages_B, before)
-        return replace(judged, advantages_B=advantages_B.new_tensor(before), step_scale=scale)
+        host_sized = before / scale if 0 < scale < 1 else before  # as the guard's: the learning rate carries the scale
+        return replace(judged, advantages_B=advantages_B.new_tensor(host_sized), step_scale=scale)
 
 
 def make_guard(

@@ -20,7 +20,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.sweep import ABLATIONS  # noqa: E402
+from benchmarks.efficacy.settings import ABLATIONS  # noqa: E402
 from benchmarks.efficacy.table import RARE, RETENTION, Row, bootstrap, read_runs  # noqa: E402
 
 mpl.use("Agg")

@@ -19,8 +19,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.run import OUT  # noqa: E402
-from benchmarks.efficacy.sweep import ABLATIONS, SEEDS  # noqa: E402
+from benchmarks.efficacy.settings import ABLATIONS, OUT, SEEDS  # noqa: E402
 from benchmarks.efficacy.table import (  # noqa: E402
     DIFFERENCES,
     GAIN,

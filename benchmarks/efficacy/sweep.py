@@ -25,18 +25,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.run import KINDS, OUT, Run, run  # noqa: E402
-
-PAIR = ("grpo", "rlguard_rewrite")
-MAIN = (*PAIR, "max_rl", "rlguard")
-OTHERS = (
-    "rlguard_filter", "balanced_filter", "dr_grpo", "s_grpo", "threshold", "dapo_filter", "random_reward",
-)  # fmt: skip
-ABLATIONS = (
-    "no_chance", "no_bare", "no_tracker", "no_detectors", "own_group", "weight_before", "no_step_scale",
-    "no_min_weight", "independent_luck",
-)  # fmt: skip
-SEEDS = (1, 2, 3, 4, 5)
+from benchmarks.efficacy.run import run  # noqa: E402
+from benchmarks.efficacy.settings import ABLATIONS, KINDS, MAIN, OTHERS, OUT, PAIR, SEEDS, Run  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.sweep import ABLATIONS  # noqa: E402
+from benchmarks.efficacy.settings import ABLATIONS  # noqa: E402
 
 Row = dict[str, Any]
 Mix = tuple[str, str, float]

@@ -20,7 +20,9 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
-from benchmarks.efficacy.run import BATCH, OUT, Run, load_problems, write_whole  # noqa: E402
+from benchmarks.efficacy.problems import load_problems  # noqa: E402
+from benchmarks.efficacy.records import write_whole  # noqa: E402
+from benchmarks.efficacy.settings import BATCH, OUT, Run  # noqa: E402
 from rlguard.guard.reading import read_evidence  # noqa: E402
 from rlguard.monitor import Monitor, MonitorConfig  # noqa: E402
 from rlguard.monitor.watches import WATCHES, Watch  # noqa: E402

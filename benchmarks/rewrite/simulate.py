@@ -22,7 +22,7 @@ import numpy as np
 
 from rlguard.guard.rewrite import rewrite_advantages
 from rlguard.guard.settings import MIN_WEIGHT
-from rlguard.luck.genuine import success_weights
+from rlguard.luck.genuine import genuine_given_text
 from rlguard.luck.tracker import PassRateTracker
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -86,7 +86,7 @@ class Rewrite:
         genuine_P = self.tracker.judge(names, successes, trials, groups.chance_P)
         ratio = SHOWS["genuine"] / SHOWS["lucky"], (1 - SHOWS["genuine"]) / (1 - SHOWS["lucky"])
         ratios = np.where(groups.shows_PG, *ratio) if self.reads_text else np.ones(passed.shape)
-        weights = success_weights(np.repeat(genuine_P, G), ratios.ravel())
+        weights = genuine_given_text(np.repeat(genuine_P, G), ratios.ravel())
         weights[weights < self.min_weight] = 0.0
         flat, ids = passed.ravel(), np.repeat(np.arange(len(passed)), G)
         return rewrite_advantages(grpo(passed).ravel(), flat, flat, ids, weights).reshape(passed.shape)

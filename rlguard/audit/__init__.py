@@ -6,6 +6,6 @@ taking            what one model answers: rollouts, cut reasoning, scores, each 
 scoring           what only the model's weights tell: log-probabilities, entropy, what the steps add
 retention, calibration, coverage, reasoning, formats, diversity       what is measured: samples -> figures
 compare           figures before and after -> rows with an interval and a verdict
-run, page         all of it, and the page (wording, tables)
+run               all of it; `rlguard.report` writes the page (tables: words of the built-in suite)
 in_training       a small audit every so many steps; `rlguard.integrations.trl_audit` has the callback
 """

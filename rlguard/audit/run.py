@@ -2,7 +2,7 @@
 
 suite.jsonl                     the questions
 models/<name>/                  a rollout store; scores.jsonl and truncation.jsonl beside its rollouts
-audit.json, audit.html          what was found
+audit.json, report.html         what was found
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from rlguard.audit.suite import SuiteVerifier, as_chat, read_suite, vary, write_
 from rlguard.audit.taking import Taken, Taking, take, without_nan
 from rlguard.audit.variants import PER_DOMAIN
 from rlguard.difficulty.sampling import Progress
+from rlguard.report import write_report
 from rlguard.rollouts.store import read_meta
 from rlguard.tables.files import replace_file
 from rlguard.types import Engine, InputError, Verifier, prompt_text
 from rlguard.version import __version__
 
-SUITE, AUDIT, PAGE = "suite.jsonl", "audit.json", "audit.html"
+SUITE, AUDIT, PAGE = "suite.jsonl", "audit.json", "report.html"
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,7 @@ def run_audit(
     }
     record = to_record(audit, models, items, settings | {"confidence": confidence, "chat": chat} | asdict(taking))
     replace_file(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
-    from rlguard.audit.page import write_page
-
-    write_page(record, out / PAGE)
+    write_report(out, out / PAGE)
     return audit
 
 

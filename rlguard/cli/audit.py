@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def audit(
     before: Annotated[str, typer.Argument(help="Model before training: folder or hub name.")],
     after: Annotated[list[str], typer.Argument(help="Models after; a trainer's output folder: all its checkpoints.")],
-    out: Annotated[Path, typer.Option(help="Folder for the answers, audit.json and audit.html; run again to go on.")],
+    out: Annotated[Path, typer.Option(help="Folder for the answers, audit.json and report.html; run again to go on.")],
     suite: Annotated[
         str, typer.Option(help="builtin, or files of questions, or both: builtin,mine.jsonl.")
     ] = "builtin",
@@ -84,7 +84,7 @@ def audit(
 def _tabulate(before: str, comparison: Comparison) -> Table:
     """A line a figure, as narrow as a terminal; under it how many have which verdict."""
     from rlguard.audit.taking import without_nan
-    from rlguard.audit.wording import name_figure, show
+    from rlguard.report.audit import name_figure, write_number
 
     styles: dict[Verdict, str] = {
         "lost": "bold red",
@@ -100,8 +100,8 @@ def _tabulate(before: str, comparison: Comparison) -> Table:
     for head in ("before", "after", "change", "interval", "verdict"):
         table.add_column(head, no_wrap=True, justify="left" if head == "verdict" else "right")
     for row in without_nan([asdict(row) for row in comparison.rows]):
-        low, high = show(row["low"], 3, signed=True), show(row["high"], 3, signed=True)
-        numbers = show(row["before"], 3), show(row["after"], 3), show(row["change"], 3, signed=True)
+        low, high = (write_number(row[name], 3, signed=True) for name in ("low", "high"))
+        numbers = [write_number(row[name], 3, signed=name == "change") for name in ("before", "after", "change")]
         interval = "–" if row["low"] is None else f"{low} to {high}"
         table.add_row(escape(name_figure(row)), *numbers, interval, row["verdict"], style=styles[row["verdict"]])
     return table

@@ -1,13 +1,15 @@
-"""The guard that every trainer's adapter calls once a batch: evidence in, rewritten advantages and metrics out."""
+"""The guard that a trainer's adapter calls once a batch: it reads and judges the rollouts and says what to train on."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,19 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard.reading import EvidenceReader
-from rlguard.guard.rewrite import as_array, as_float, measure_step_scale, rewrite_advantages
+from rlguard.guard.rewrite import (
+    as_array,
+    as_float,
+    measure_step_scale,
+    number_groups,
+    put_rows,
+    rewrite_groups,
+    take_rows,
+)
 from rlguard.guard.settings import MIN_WEIGHT, MIN_WEIGHT_UNSCALED, GuardConfig
 from rlguard.luck.chance import ChanceRates, estimate_luck, fading
 from rlguard.luck.evidence import Evidence
-from rlguard.luck.genuine import success_weights
+from rlguard.luck.genuine import genuine_given_text
 from rlguard.luck.tracker import PassRateTracker
 from rlguard.types import Messages
 
@@ -28,49 +38,58 @@ __all__ = ["Guard", "GuardConfig", "Judged"]
 logger = logging.getLogger(__name__)
 
 CLEAN_FAILURES = 1.0, 20.0
-"""Failed rollouts taken for seen before any were: with a text that speaks for success, and all."""
+"""Prior pseudo-counts: failed rollouts whose text speaks for success, and all failed rollouts."""
+SAVE_REST = 20
+"""So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The guard's answer for a batch of B rollouts."""
+    """What the guard says of a batch of B rollouts."""
 
     advantages_B: Any
-    """What the trainer should use; the host's own object in the modes `observe` and `drop`, and after a fault."""
-    weights_B: np.ndarray
-    """Weight of each success before `strength`; 1 for failures."""
-    kept_B: np.ndarray
-    """False where the mode `drop` wants the rollout masked out of the loss."""
+    """(B,) what to train on: numpy or torch as the host's own, and the host's own object in the mode `observe`."""
     step_scale: float
-    """What the trainer should multiply the learning rate of this batch's steps with, in [0, 1]; its loss then takes
-    `step_advantages_B`."""
+    """What to multiply the learning rate of this batch's steps with, in [0, 1]; 1 where the guard was told that the
+    trainer cannot (`scales_steps`). Both discount once: what `step_scale` takes, `advantages_B` keeps."""
+    genuine_B: np.ndarray
+    """(B,) calibrated probability that a success is genuine; NaN for other rollouts."""
+    weights_B: np.ndarray
+    """(B,) what a success counts for: its `genuine`, or 0 under `GuardConfig.min_weight`; 1 for other rollouts."""
     kinds_B: list[str]
-    """Kinds of the findings in each completion, comma-separated."""
+    """(B,) kinds of the findings in each completion, comma-separated."""
     metrics: dict[str, float]
-
-    @property
-    def step_advantages_B(self) -> Any:
-        """`advantages_B` at the size of the host's, for a trainer whose learning rate carries `step_scale`.
-
-        Together they discount once, whatever the optimiser. With the smaller advantages Adam's running size of the
-        gradient would shrink too, and a rare full batch would then take a step many times the usual. Where rollouts are
-        dropped, the mean over those that are left has that size already.
-        """
-        shrunk = 0 < self.step_scale < 1 and self.kept_B.all()
-        return self.advantages_B / self.step_scale if shrunk else self.advantages_B
+    """What to log, named `rlguard/...`."""
 
 
 class Guard:
-    """Holds what training has learnt of its prompts; judges and rewrites one batch at a time.
+    """Remembers what training has shown of its prompts; judges and rewrites one batch at a time.
 
-    Nothing in it ends a training run: a fault is logged once, counted in `rlguard/faults`, and the trainer goes on with
-    its own advantages.
+    The guard never ends a training run: a fault is logged once and counted in `rlguard/faults`, and the trainer goes on
+    with its own advantages.
     """
 
-    def __init__(self, config: GuardConfig | None = None, *, scales_steps: bool = True) -> None:
-        """`scales_steps`: whether the trainer's learning rate can carry `Judged.step_scale`, or only its log."""
+    def __init__(
+        self,
+        config: GuardConfig | None = None,
+        *,
+        scales_steps: bool = True,
+        state_file: str | Path | None = None,
+        resume: bool = True,
+    ) -> None:
+        """
+        Args:
+            config: Settings; None takes the defaults.
+            scales_steps: Whether the trainer multiplies its learning rate with `Judged.step_scale`.
+            state_file: Where to write the state after each batch, for a trainer whose checkpoints cannot hold it.
+            resume: Read `state_file` first, if it exists.
+
+        Raises:
+            ValueError: If `state_file` holds no guard's state.
+        """
         self.config = config or GuardConfig()
-        least = MIN_WEIGHT if scales_steps and self.config.scale_steps else MIN_WEIGHT_UNSCALED
+        self.scales_steps = scales_steps and self.config.scale_steps
+        least = MIN_WEIGHT if self.scales_steps else MIN_WEIGHT_UNSCALED
         self.min_weight = least if self.config.min_weight is None else self.config.min_weight
         self.tracker = PassRateTracker(
             decay=self.config.decay, chance_floor=self.config.chance_floor, max_prompts=self.config.max_prompts
@@ -80,6 +99,10 @@ class Guard:
         self._failures = np.zeros(2)  # failed rollouts, faded: with a text that speaks for success, and all
         self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
+        self._state_file = None if state_file is None else Path(state_file)
+        self._next_save = -math.inf
+        if resume and self._state_file is not None and self._state_file.exists():
+            self.load(self._state_file)
 
     def apply(
         self,
@@ -93,35 +116,41 @@ class Guard:
         group_ids_B: Any = None,
         scale_B: Any = None,
         total_rewards_B: Any = None,
+        speaker_B: Any = None,
     ) -> Judged:
         """Reads the texts of a batch of B rollouts, judges it and learns from it.
 
         Args:
-            advantages_B: (B,) the host's advantages, numpy or torch.
+            advantages_B: (B,) the host's advantages, numpy or torch; NaN and infinite ones become 0.
             rewards_B: (B,) rewards paid for correctness; NaN or None could not be judged.
             prompts_B: Text or chat messages.
             completions_B: Text or chat messages; None where there is none.
             rows_B: The data set's rows: gold answer, `rlguard_*` columns. None when the trainer has none.
             outcomes_B: (B,) 1 correct, 0 wrong, NaN unknown; None takes rewards above `success_threshold` for correct.
-            group_ids_B: (B,) numbers; None makes a group of the rollouts of one prompt.
+            group_ids_B: (B,) numbers or names; None makes a group of the rollouts of one prompt.
             scale_B: As for `rewrite_advantages`.
             total_rewards_B: As for `rewrite_advantages`.
+            speaker_B: (B,) where a rollout has several rows, the one that is judged for each of them; -1 leaves a row
+                to the host. None: each row speaks for itself.
         """
         try:
             rows = [{}] * len(prompts_B) if rows_B is None else rows_B
             evidence = self.reader.read(prompts_B, completions_B, rows)
             outcomes = self.read_outcomes(rewards_B) if outcomes_B is None else outcomes_B
-            if group_ids_B is None:
-                numbers = {item.prompt_id: number for number, item in enumerate(evidence)}
-                group_ids_B = [numbers[item.prompt_id] for item in evidence]
+            groups = [item.prompt_id for item in evidence] if group_ids_B is None else group_ids_B
         except Exception as error:
             return self._give_back(advantages_B, error)
-        return self.judge(evidence, advantages_B, rewards_B, outcomes, group_ids_B, scale_B, total_rewards_B)
+        return self.judge(evidence, advantages_B, rewards_B, outcomes, groups, scale_B, total_rewards_B, speaker_B)
 
     def read_outcomes(self, rewards_B: Any) -> np.ndarray:
         """Outcomes of rewards by `success_threshold`, (B,): 1.0, 0.0, or NaN for rewards that are not finite."""
         rewards = as_float(rewards_B)
         return np.where(np.isfinite(rewards), rewards > self.config.success_threshold, np.nan)
+
+    def clean_rewards(self, rewards: Any) -> Any:
+        """A tensor of rewards with NaN for infinite ones, for a host that leaves NaN out of its baseline; in the mode
+        `observe` the tensor itself."""
+        return rewards if self.config.mode == "observe" else rewards.where(~rewards.isinf(), math.nan)
 
     def judge(
         self,
@@ -132,49 +161,70 @@ class Guard:
         group_ids_B: Any,
         scale_B: Any = None,
         total_rewards_B: Any = None,
+        speaker_B: Any = None,
     ) -> Judged:
-        """Judges and learns a batch. Arguments beside `evidence_B` are those of `rewrite_advantages`.
+        """As `apply`, for texts that are read already (`Guard.reader`).
 
         On several ranks, call it on every rank with the gathered batch: the result is the same on all of them.
         """
+        columns = evidence_B, advantages_B, rewards_B, outcomes_B, group_ids_B, scale_B, total_rewards_B
         try:
-            outcomes = as_float(outcomes_B)
-            _, first_P, groups = np.unique(as_array(group_ids_B), return_index=True, return_inverse=True)
-            beliefs, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
-            success = outcomes > 0
-            faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
-            beliefs[faults] = 1.0  # what could not be read stays the host's
-            weights = np.where(success & (beliefs < self.min_weight), 0.0, np.where(success, beliefs, 1.0))
-            kept = np.bincount(groups, success * (weights - 0.5))[groups] >= 0  # its successes: rather genuine?
-            if self.config.mode == "drop":
-                changed = as_float(advantages_B) * kept
-                metrics["rlguard/dropped_share"] = float(1 - kept.mean())
+            if speaker_B is None:
+                judged = self._judge(*columns)
             else:
-                acting = 1 - self.config.strength * (1 - weights)
-                changed = rewrite_advantages(
-                    advantages_B, rewards_B, outcomes, groups, acting, scale_B, total_rewards_B
-                )
-            metrics["rlguard/step_scale"] = step_scale = measure_step_scale(advantages_B, changed)
-            if success.any():
-                metrics["rlguard/weight_mean"] = float(weights[success].mean())
-            paid = rewards_B if total_rewards_B is None else total_rewards_B
-            metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
+                speaker = as_array(speaker_B)
+                rows, place = np.unique(speaker, return_inverse=True)
+                chosen = rows >= 0
+                judged = self._judge(*(take_rows(values, rows[chosen]) for values in columns))
+                judged = _spread_rows(judged, advantages_B, np.where(speaker >= 0, place - (~chosen).sum(), -1))
         except Exception as error:
             return self._give_back(advantages_B, error)
-        acts, scales = self.config.mode != "observe", self.config.scale_steps
+        self._save_state_file()
+        if judged.metrics:
+            logger.info("%s", judged.metrics)  # for trainers that have no log of their own for it
+        return replace(judged, advantages_B=advantages_B) if self.config.mode == "observe" else judged
+
+    def _judge(
+        self,
+        evidence_B: Sequence[Evidence],
+        advantages_B: Any,
+        rewards_B: Any,
+        outcomes_B: Any,
+        group_ids_B: Any,
+        scale_B: Any,
+        total_rewards_B: Any,
+    ) -> Judged:
+        if not len(evidence_B):
+            return _leave(advantages_B, {})
+        outcomes = as_float(outcomes_B)
+        groups, first_P = number_groups(group_ids_B)
+        genuine, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
+        success = outcomes > 0
+        faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
+        weights = np.where(success, np.where(genuine < self.min_weight, 0.0, genuine), 1.0)
+        weights[faults] = 1.0  # what could not be read stays the host's
+        changed = rewrite_groups(advantages_B, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
+        metrics["rlguard/step_scale"] = scale = measure_step_scale(advantages_B, changed)
+        if success.any():
+            metrics["rlguard/weight_mean"] = float(weights[success].mean())
+        paid = rewards_B if total_rewards_B is None else total_rewards_B
+        metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
+        scales = self.scales_steps and self.config.mode != "observe"
         return Judged(
-            advantages_B=changed if self.config.mode == "rewrite" else advantages_B,
+            # At the host's size where the learning rate carries the scale: with the smaller advantages Adam's running
+            # size of the gradient would shrink too, and a rare full batch take a step many times the usual.
+            advantages_B=changed / scale if scales and 0 < scale < 1 else changed,
+            step_scale=scale if scales else 1.0,
+            genuine_B=np.where(success, genuine, np.nan),
             weights_B=weights,
-            kept_B=kept if self.config.mode == "drop" else np.ones(len(kept), bool),
-            step_scale=step_scale if acts and scales else 1.0,
-            kinds_B=[",".join(evidence.kinds) if evidence.kinds else "" for evidence in evidence_B],
+            kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
             metrics=metrics,
         )
 
     def _learn(
         self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, heads_P: list[Evidence]
     ) -> tuple[np.ndarray, dict[str, float]]:
-        """P(genuine) of each rollout, were it a success, and what there is to log; then the batch is learnt."""
+        """(B,) P(genuine) of each rollout, were it a success, and what to log; then the batch is learnt."""
         scored, success = ~np.isnan(outcomes), outcomes > 0
         trials_P = np.bincount(groups, scored, len(heads_P))
         successes_P = np.bincount(groups, success, len(heads_P))
@@ -189,7 +239,7 @@ class Guard:
             [head.offline_trials for head in heads_P],
             correlation_P,
         )
-        beliefs = success_weights(genuine_P[groups], self._temper(evidence_B, scored & ~success, groups))
+        genuine_B = genuine_given_text(genuine_P[groups], self._temper(evidence_B, scored & ~success, groups))
         flat = (successes_P == 0) | (successes_P == trials_P)
         metrics = self._count_findings(evidence_B) | {
             "rlguard/flagged_share": sum(map(bool, map(attrgetter("kinds"), evidence_B))) / len(evidence_B),
@@ -198,7 +248,7 @@ class Guard:
             "rlguard/unsolved_groups": float(((successes_P == 0) & (trials_P > 0)).mean()),
         }
         if success.any():
-            metrics["rlguard/lucky_share"] = float(1 - beliefs[success].mean())
+            metrics["rlguard/lucky_share"] = float(1 - genuine_B[success].mean())
         if not np.isnan(chance_P).all():
             metrics["rlguard/chance_rate"] = float(np.nanmean(chance_P))
             metrics["rlguard/chance_correlation"] = float(correlation_P.mean())
@@ -206,7 +256,7 @@ class Guard:
             self._say("unscored", "no rollout of a batch could be judged: the verifier gave no outcome")
         elif flat.all():
             self._say("flat", "no group of a batch has both right and wrong rollouts: nothing to judge in it")
-        return beliefs, metrics
+        return genuine_B, metrics
 
     def _count_findings(self, evidence_B: Sequence[Evidence]) -> dict[str, float]:
         """Share of the rollouts with a finding of each kind that was ever seen."""
@@ -239,9 +289,7 @@ class Guard:
     def _give_back(self, advantages_B: Any, error: Exception) -> Judged:
         """The host's advantages, after a fault."""
         self._say("guard", "the guard failed, the trainer's own advantages are used: %r", error, trace=True)
-        count = len(advantages_B)
-        ones, metrics = np.ones(count), {"rlguard/faults": float(count)}
-        return Judged(advantages_B, ones, ones.astype(bool), 1.0, [""] * count, metrics)
+        return _leave(advantages_B, {"rlguard/faults": float(len(advantages_B))})
 
     def _say(self, kind: str, message: str, *values: Any, trace: bool = False) -> None:
         """Logs a warning of one kind once in the guard's life."""
@@ -255,10 +303,17 @@ class Guard:
         return {"tracker": self.tracker.state_dict(), "chance": self.chance.state_dict(), "failures": failures}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores what `state_dict` gave."""
-        self.tracker.load_state_dict(state["tracker"])
-        self.chance.load_state_dict(state["chance"])
-        self._failures = np.array(state.get("failures", [0.0, 0.0]))
+        """Restores what `state_dict` gave, also of earlier versions.
+
+        Raises:
+            ValueError: If it is no guard's state.
+        """
+        try:
+            self.tracker.load_state_dict(state["tracker"])
+            self.chance.load_state_dict(state["chance"])
+            self._failures = np.array(state.get("failures", [0.0, 0.0]), float).reshape(2)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"expected what Guard.state_dict gives, came to grief at {error!r}") from error
 
     def save(self, path: str | Path) -> None:
         """Writes the state as one JSON file, whole or not at all."""
@@ -269,9 +324,46 @@ class Guard:
         partial.replace(path)
 
     def load(self, path: str | Path) -> None:
-        """Restores what `save` wrote; a missing file is logged, and the guard starts anew."""
+        """Restores what `save` wrote; a missing file is logged, and the guard starts anew.
+
+        Raises:
+            ValueError: If the file holds no guard's state; the message names it.
+        """
         path = Path(path)
-        if path.exists():
-            self.load_state_dict(json.loads(path.read_text()))
-        else:
+        if not path.exists():
             logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", path)
+            return
+        try:
+            self.load_state_dict(json.loads(path.read_text()))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def _save_state_file(self) -> None:
+        """Writes `state_file` after a batch, unless the last write was so slow that it has to wait."""
+        start = time.monotonic()
+        if self._state_file is None or start < self._next_save:
+            return
+        try:
+            self.save(self._state_file)
+        except OSError as error:
+            self._say("save", "the guard's state could not be written: %r", error)
+        end = time.monotonic()
+        self._next_save = end + SAVE_REST * (end - start)
+
+
+def _leave(advantages_B: Any, metrics: dict[str, float]) -> Judged:
+    """A batch that is left to the host."""
+    count = len(advantages_B)
+    return Judged(advantages_B, 1.0, np.full(count, np.nan), np.ones(count), [""] * count, metrics)
+
+
+def _spread_rows(judged: Judged, advantages_B: Any, place_B: np.ndarray) -> Judged:
+    """Gives each row what was said of its speaker, at `place_B` in `judged`; -1 leaves it to the host."""
+    kinds = [judged.kinds_B[place] if place >= 0 else "" for place in place_B]
+    return replace(
+        judged,
+        advantages_B=put_rows(advantages_B, judged.advantages_B, place_B),
+        genuine_B=put_rows(np.full(len(place_B), np.nan), judged.genuine_B, place_B),
+        weights_B=put_rows(np.ones(len(place_B)), judged.weights_B, place_B),
+        kinds_B=kinds,
+    )

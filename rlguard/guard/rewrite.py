@@ -2,8 +2,8 @@
 
 The reward that a success earned over its group's failures is scaled by w, and the change is carried into the
 advantage *at the host's own scale*: std normalisation is scale-free and would undo a discount made before it. Adam is
-scale-free too, so weights under `GuardConfig.min_weight` count as 0, and `measure_step_scale` tells how far the
-learning rate should shrink. docs/rewrite.md derives it on one page, with a test for each of its statements.
+scale-free too, so the guard cuts small weights to 0 (`GuardConfig.min_weight`), and `measure_step_scale` tells how far
+the learning rate should shrink. docs/rewrite.md derives it on one page, with a test for each of its statements.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def rewrite_advantages(
     MaxRL and any other advantage that is affine in the reward within a group. Successes of weight 0 therefore end
     with the advantage of a failure.
 
-    A group without discounted success keeps the host's numbers bit for bit. A group with no weight left on any
-    success gets 0 everywhere. Rows with a NaN outcome, or a reward or advantage that is not finite, get 0, and where
-    the host let them vote, the group is centred again without them. A group in which no row has an outcome is the
-    host's alone: it is paid for something else.
+    A group without a discounted success keeps the host's numbers bit for bit. A group whose successes all have weight 0
+    gets 0 everywhere. Rows with a NaN outcome, or a reward or advantage that is not finite, get 0; where the host
+    counted them in its baseline, the group is centred again without them. A group without any outcome keeps the host's
+    numbers: it is paid for something else.
 
     Args:
         advantages_B: (B,) the host's advantages, numpy or torch.
         rewards_B: (B,) the rewards paid for the outcome, in the host's units (weighted as the host weights them).
         outcomes_B: (B,) 1 correct, 0 wrong, NaN could not be judged.
-        group_ids_B: (B,) any hashable numbers; rows of one prompt share theirs and may stand anywhere.
+        group_ids_B: (B,) numbers or names; rows of one group share theirs and may stand anywhere.
         weights_B: (B,) weights of successes in [0, 1]; ignored for failures.
         scale_B: (B,) the host's divisor, constant within a group, where it is known. None reads it off.
         total_rewards_B: (B,) all rewards together, when others are paid beside the outcome's; for reading off s.
@@ -57,12 +57,31 @@ def rewrite_advantages(
     >>> rewrite_advantages([1.5, -0.5, -0.5, -0.5], [1, 0, 0, 0], [1, 0, 0, 0], [7, 7, 7, 7], [0, 1, 1, 1]).tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
-    host = as_float(advantages_B)
-    columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
-    rewards, outcomes, weights = columns["rewards"], columns["outcomes"], columns["weights"]
-    _, groups = np.unique(as_array(group_ids_B), return_inverse=True)
+    groups, _ = number_groups(group_ids_B)
+    return rewrite_groups(advantages_B, rewards_B, outcomes_B, groups, weights_B, scale_B, total_rewards_B)
+
+
+def number_groups(group_ids_B: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the groups of a batch 0..P-1: (B,) the number of each row's group, and (P,) the first row of each."""
+    _, first_P, groups_B = np.unique(as_array(group_ids_B), return_index=True, return_inverse=True)
+    return groups_B, first_P
+
+
+def rewrite_groups(
+    advantages_B: Any,
+    rewards_B: Any,
+    outcomes_B: Any,
+    groups_B: np.ndarray,
+    weights_B: Any,
+    scale_B: Any = None,
+    total_rewards_B: Any = None,
+) -> Any:
+    """`rewrite_advantages` where the groups are numbered already (`number_groups`)."""
+    host, groups = as_float(advantages_B), groups_B
     if len(groups) != len(host):
         raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
+    columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
+    rewards, outcomes, weights = columns["rewards"], columns["outcomes"], columns["weights"]
     total = rewards if total_rewards_B is None else as_float(total_rewards_B)
     scored = ~np.isnan(outcomes) & np.isfinite(rewards) & np.isfinite(total) & np.isfinite(host)
     success = scored & (outcomes > 0)
@@ -185,6 +204,19 @@ def as_float(values: Any) -> np.ndarray:
     if isinstance(values, list):
         values = [np.nan if value is None else value for value in values]
     return as_array(values).astype(float)
+
+
+def take_rows(values: Any, rows: np.ndarray) -> Any:
+    """Some rows of a list, an array or a tensor; None stays None."""
+    if isinstance(values, list | tuple):
+        return [values[row] for row in rows]
+    return None if values is None else values[rows]
+
+
+def put_rows(host: Any, values: Any, place_B: np.ndarray) -> Any:
+    """`values[place_B]`, and the host's own number where the place is -1; as the host's type, dtype and device."""
+    spread = np.asarray(as_array(values), float)[place_B] if len(values) else np.zeros(len(place_B))
+    return _like(host, spread, place_B >= 0)
 
 
 def _like(host: Any, values: np.ndarray, changed: np.ndarray) -> Any:

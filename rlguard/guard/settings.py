@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rlguard.luck.genuine import CHANCE_FLOOR
 
-MODES = ("rewrite", "observe", "drop")
+MODES = ("rewrite", "observe")
 MIN_WEIGHT, MIN_WEIGHT_UNSCALED = 0.25, 0.5
 
 
@@ -16,11 +16,8 @@ MIN_WEIGHT, MIN_WEIGHT_UNSCALED = 0.25, 0.5
 class GuardConfig:
     """What the guard does in training."""
 
-    mode: Literal["rewrite", "observe", "drop"] = "rewrite"
-    """`rewrite` discounts lucky successes. `observe` logs what that would do and changes nothing. `drop` leaves
-    advantages alone and masks the groups whose successes are more likely lucky than genuine."""
-    strength: float = 1.0
-    """How much of the discount `rewrite` applies, in [0, 1]: a weight w acts as 1 − strength·(1 − w)."""
+    mode: Literal["rewrite", "observe"] = "rewrite"
+    """`rewrite` discounts lucky successes. `observe` logs what that would do and changes nothing."""
     outcome_reward: str | int = 0
     """Which reward function says whether the answer is correct: its name or its position. Groups in which it scores
     no row are left to the trainer."""
@@ -29,10 +26,11 @@ class GuardConfig:
     answer_column: str = "answer"
     """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
     detectors: bool = True
-    """Read the completions for shortcuts; without it only pass rates and chance rates speak."""
+    """Read the completions for shortcuts; if false, only pass rates and chance rates count."""
     min_weight: float | None = None
-    """Smaller weights become 0: where luck is all there is, even small steps add up. None takes 0.25, or 0.5 where the
-    learning rate does not carry the step scale: there Adam makes full steps of whatever is left."""
+    """A success less likely genuine than this gets weight 0: where all successes are lucky, even small steps add up.
+    None takes 0.25, or 0.5 where the learning rate does not carry the step scale: there Adam turns whatever is left
+    into full steps."""
     chance_floor: float = CHANCE_FLOOR
     """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
     decay: float = 0.8
@@ -43,13 +41,18 @@ class GuardConfig:
     """Processes that read the completions for shortcuts, per trainer process; 0 reads here, None decides by how long
     the completions of the first batches are (`reading.EvidenceReader`)."""
     scale_steps: bool = True
-    """Shrink the learning rate of a step by what the rewrite took out of its advantages. Adam would blow the rest up to
-    full size: the few groups that are left would move the policy like a full batch."""
+    """Shrink a step's learning rate by what the rewrite took out of its advantages. Otherwise Adam rescales what is
+    left, and a few groups move the policy like a full batch."""
 
     def __post_init__(self) -> None:
+        if self.mode == "drop":
+            raise ValueError(
+                "GuardConfig.mode: 'drop' was removed; use 'rewrite', which gives a group without a genuine success "
+                "the advantage 0, or 'observe', which only logs"
+            )
         if self.mode not in MODES:
             raise ValueError(f"GuardConfig.mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
-        for name in ("strength", "min_weight", "chance_floor", "decay"):
+        for name in ("min_weight", "chance_floor", "decay"):
             value = getattr(self, name)
             if not (value is None and name == "min_weight") and not 0 <= value <= 1:
                 raise ValueError(f"GuardConfig.{name}: expected a number in [0, 1], got {value!r}")

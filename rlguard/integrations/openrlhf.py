@@ -8,32 +8,27 @@ calls `install()` before the trainer's Ray actor is made, or puts `guarded(Remot
 It wraps `RemoteExperienceMaker.compute_advantages_and_returns` of OpenRLHF 0.11 through `super()`: the part of the
 advantage that comes from the reward is rewritten, a KL penalty in the reward stays. Estimators: all but `gae`, with
 `--rollout.n_samples_per_prompt` above 1. Correctness is the reward function's `scores` where it gives them, else its
-reward before length penalties; the gold answer is the label. Other columns of the data set do not get here. In `drop`
-mode advantages become 0: the tokens stay in the loss's denominator, and a KL loss still acts on them. `step_scale` is
-only logged: the optimiser lives in other processes. Metrics are logged as OpenRLHF logs `info`.
+reward before length penalties; the gold answer is the label. Other columns of the data set do not get here. Metrics are
+logged as OpenRLHF logs `info`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import runpy
 import sys
 from pathlib import Path
 from typing import Any
 
-from rlguard.guard import Guard
-from rlguard.guard.settings import GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seam
+from rlguard.guard import Guard, GuardConfig
+from rlguard.integrations.seams import STATE_FILE, check_estimator, check_seams, decode_rollouts, needing
 
-try:
+INSTALL = "pip install 'openrlhf>=0.11,<0.12'"
+with needing("torch", f": {INSTALL}"):
     import torch
-except ImportError as error:
-    raise ImportError(
-        f"rlguard.integrations.openrlhf needs torch: pip install 'openrlhf>=0.11,<0.12' ({error})"
-    ) from error
 
-ADVICE = "Install a version that rlguard knows: pip install 'openrlhf>=0.11,<0.12'"
 ESTIMATORS = ("reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce")
 
 
@@ -52,15 +47,13 @@ class GuardMixin:
             RuntimeError: If the advantages are not relative to a prompt's other rollouts.
         """
         super().__init__(*args, **kwargs)
-        estimator, rollouts = self.args.algo.advantage.estimator, self.args.rollout.n_samples_per_prompt
-        if estimator not in ESTIMATORS or rollouts < 2:
-            raise RuntimeError(
-                f"rlguard guards OpenRLHF's --algo.advantage.estimator {', '.join(ESTIMATORS)} with "
-                f"--rollout.n_samples_per_prompt above 1, not {estimator} with {rollouts}"
-            )
-        self.guard = Guard(self.guard_config, scales_steps=False)
-        if self.args.ckpt.load_enable:
-            self.guard.load(Path(self.args.ckpt.path) / STATE_FILE)
+        several = "--rollout.n_samples_per_prompt above 1", self.args.rollout.n_samples_per_prompt > 1
+        check_estimator("--algo.advantage.estimator", ESTIMATORS, self.args.algo.advantage.estimator, *several)
+        checkpoints, state = self.args.ckpt, Path(self.args.ckpt.path) / STATE_FILE
+        saved = state if 0 < checkpoints.save_steps < float("inf") else None
+        self.guard = Guard(self.guard_config, scales_steps=False, state_file=saved, resume=False)
+        if checkpoints.load_enable:
+            self.guard.load(state)
 
     @torch.no_grad()
     def compute_advantages_and_returns(self, experiences: list) -> list:
@@ -68,37 +61,24 @@ class GuardMixin:
         correct_B = torch.cat([(e.rewards if e.scores is None else e.scores).double() for e in experiences])
         paid_B = torch.cat([e.rewards.double() for e in experiences])
         experiences = super().compute_advantages_and_returns(experiences)  # type: ignore[misc]
-        group_size = self.args.rollout.n_samples_per_prompt
         host_B = torch.cat([_last_action(e.advantages, e.action_mask) for e in experiences]).double()
         judged = self.guard.apply(
             host_B,
             paid_B,
             prompts_B=[prompt for e in experiences for prompt in e.prompts],
-            completions_B=[text for e in experiences for text in self._texts(e)],
+            completions_B=[
+                text for e in experiences for text in decode_rollouts(self.tokenizer, e.sequences[:, 1:], e.action_mask)
+            ],
             rows_B=[{self.guard.config.answer_column: label or None} for e in experiences for label in e.labels],
             outcomes_B=self.guard.read_outcomes(correct_B),
-            group_ids_B=[index // group_size for e in experiences for index in e.index],
+            group_ids_B=[index // self.args.rollout.n_samples_per_prompt for e in experiences for index in e.index],
             total_rewards_B=torch.cat([e.rewards.double() for e in experiences]),
         )
-        self._write(experiences, judged.advantages_B - host_B, judged)
-        if 0 < self.args.ckpt.save_steps < float("inf"):
-            self.guard.save(Path(self.args.ckpt.path) / STATE_FILE)
+        changes = (judged.advantages_B - host_B).split([len(e.rewards) for e in experiences])
+        for e, change_B in zip(experiences, changes, strict=True):
+            e.advantages = e.advantages + change_B[:, None].to(e.advantages) * e.action_mask
+            e.info |= {name: torch.full_like(e.rewards, value).float() for name, value in judged.metrics.items()}
         return experiences
-
-    def _texts(self, experience: Any) -> list[str]:
-        tokens = zip(experience.sequences[:, 1:], experience.action_mask.bool(), strict=True)
-        return [self.tokenizer.decode(row[mask], skip_special_tokens=True) for row, mask in tokens]
-
-    def _write(self, experiences: list, change_B: torch.Tensor, judged: Any) -> None:
-        kept_B = torch.as_tensor(judged.kept_B)
-        start = 0
-        for experience in experiences:
-            rows = slice(start, start + len(experience.rewards))
-            change = change_B[rows, None].to(experience.advantages) * experience.action_mask
-            experience.advantages = (experience.advantages + change) * kept_B[rows, None].to(experience.advantages)
-            for name, value in judged.metrics.items():
-                experience.info[name] = torch.full_like(experience.rewards, value, dtype=torch.float32)
-            start = rows.stop
 
 
 def _last_action(values: torch.Tensor, action_mask: torch.Tensor) -> torch.Tensor:
@@ -113,18 +93,16 @@ def guarded(maker_class: type, config: GuardConfig | None = None) -> type:
     Raises:
         RuntimeError: If the method that is wrapped is not the one that rlguard knows.
     """
-    name = "compute_advantages_and_returns"
-    check_seam(f"{maker_class.__name__}.{name}", getattr(maker_class, name, None), ["self", "experiences"], ADVICE)
+    wrapped = {"compute_advantages_and_returns": ["self", "experiences"]}
+    check_seams(maker_class, wrapped, f"Install a version that rlguard knows: {INSTALL}")
     return type(f"Guarded{maker_class.__name__}", (GuardMixin, maker_class), {"guard_config": config})
 
 
 def install(config: GuardConfig | None = None) -> None:
     """Puts the guarded class into OpenRLHF's trainer, also for the Ray actors that this process makes."""
-    try:
+    with needing("OpenRLHF", f": {INSTALL}"):
         import ray.cloudpickle
         from openrlhf.trainer import ppo_trainer
-    except ImportError as error:
-        raise ImportError(f"rlguard.integrations.openrlhf needs OpenRLHF: pip install openrlhf ({error})") from error
     ppo_trainer.RemoteExperienceMaker = guarded(ppo_trainer.RemoteExperienceMaker, config)
     ray.cloudpickle.register_pickle_by_value(ppo_trainer)  # by name, an actor would import the class without the guard
 
@@ -137,7 +115,5 @@ def main() -> None:
     runpy.run_module("openrlhf.cli.train_ppo_ray", run_name="__main__", alter_sys=True)
 
 
-if __name__ == "__main__":
-    from rlguard.integrations import openrlhf
-
-    openrlhf.main()  # under its own name: classes of __main__ do not travel to Ray actors by name
+if __name__ == "__main__":  # under its own name: classes of __main__ do not travel to Ray actors by name
+    importlib.import_module("rlguard.integrations.openrlhf").main()

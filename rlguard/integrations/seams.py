@@ -1,13 +1,27 @@
-"""What the adapters share: the check that a host is the one they were written for; the outcome's reward function."""
+"""What the adapters share: the check of a host's version, the outcome's reward function, advantages on tokens."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 STATE_FILE = "rlguard_state.json"
-"""What the guard's state is called beside a trainer's checkpoint."""
+"""Name of the guard's state beside a trainer's checkpoint."""
+
+
+@contextmanager
+def needing(host: str, install: str) -> Iterator[None]:
+    """Says what to install where the imports of a host fail within.
+
+    Raises:
+        ImportError: In their place, naming the host and what to do.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f"this adapter of rlguard needs {host}{install} ({error})") from error
 
 
 def check_seam(name: str, function: Any, expected: Sequence[str], advice: str) -> None:
@@ -30,6 +44,32 @@ def check_seam(name: str, function: Any, expected: Sequence[str], advice: str) -
         raise RuntimeError(f"rlguard wraps {name}({', '.join(expected)}), but here it is {came}. {advice}")
 
 
+def check_seams(owner: Any, wrapped: dict[str, list[str]], advice: str) -> None:
+    """`check_seam` for several functions of a class or module, by name."""
+    for name, expected in wrapped.items():
+        check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, advice)
+
+
+def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", fits: bool = True) -> None:
+    """Whether a host's advantages can be rewritten.
+
+    Args:
+        flag: The host's option for its estimator.
+        known: Its values that rlguard guards.
+        got: What it is.
+        also: What else has to be so, for the message.
+        fits: Whether that is so.
+
+    Raises:
+        RuntimeError: If it is none of them.
+    """
+    if got not in known or not fits:
+        raise RuntimeError(
+            "rlguard guards advantages that are relative to a prompt's other rollouts: expected "
+            f"{flag} {', '.join(known)}{also and ' with '}{also}, got {got!r}{'' if fits else ' without'}"
+        )
+
+
 def find_reward(names: Sequence[str], wanted: str | int) -> int:
     """Position of the reward function that tells correctness (`GuardConfig.outcome_reward`).
 
@@ -41,3 +81,29 @@ def find_reward(names: Sequence[str], wanted: str | int) -> int:
     if wanted in names:
         return list(names).index(str(wanted))
     raise ValueError(f"GuardConfig.outcome_reward: expected one of {list(names)} or its position, got {wanted!r}")
+
+
+def read_advantages(advantages_BT: Any, mask_BT: Any) -> Any:
+    """(B,) the one number on all trained tokens of each rollout, from torch tensors; rows without tokens are arbitrary.
+
+    Raises:
+        ValueError: If the tokens of a rollout differ.
+    """
+    mask = mask_BT.bool()
+    host_B = advantages_BT.gather(1, mask.int().argmax(1, keepdim=True)).squeeze(1)
+    if not advantages_BT.where(mask, 0.0).allclose(host_B[:, None].where(mask, 0.0), equal_nan=True):
+        raise ValueError("rlguard expected one advantage for all tokens of a rollout, got several")
+    return host_B
+
+
+def spread_advantages(new_B: Any, host_B: Any, advantages_BT: Any, mask_BT: Any) -> Any:
+    """(B, T) with the new numbers on the trained tokens of the rows that changed; the host's own object if none did."""
+    if new_B is host_B or (new_B == host_B).all():
+        return advantages_BT
+    return new_B[:, None].where(mask_BT.bool(), 0.0).where((new_B != host_B)[:, None], advantages_BT)
+
+
+def decode_rollouts(tokenizer: Any, tokens_BT: Any, mask_BT: Any) -> list[str]:
+    """(B,) the text of each rollout's trained tokens."""
+    rows = zip(tokens_BT, mask_BT.bool(), strict=True)
+    return [tokenizer.decode(tokens[mask].tolist(), skip_special_tokens=True) for tokens, mask in rows]

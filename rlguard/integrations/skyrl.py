@@ -8,8 +8,8 @@ Settings are more options, like `rlguard.mode=observe`. With an entry point of y
 An estimator of `@register_advantage_estimator` sees neither texts nor checkpoints. So the guard wraps
 `RayPPOTrainer.compute_advantages_and_returns`, which has the batch, the tokenizer and the data set, and leaves your
 choice of estimator alone (grpo, rloo, maxrl, or any of yours with one number per rollout). Gold answers are read from
-the data set: the column `config.answer_column`, else `reward_spec.ground_truth`. `drop` clears the loss mask. Each
-policy step's learning rate is scaled. The state lies beside the trainer's checkpoint, if that is on a local disk.
+the data set: the column `config.answer_column`, else `reward_spec.ground_truth`. Each policy step's learning rate is
+scaled. The state lies beside the trainer's checkpoint, if that is on a local disk.
 
 Limits: a rollout's reward is its outcome, so `use_kl_in_reward` blurs it. The all-failed and all-solved groups that
 `dynamic_sampling` discards are never seen, so pass rates look less extreme than they are. `step_wise_trajectories`,
@@ -23,17 +23,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seam
+from rlguard.integrations.seams import (
+    STATE_FILE,
+    check_seams,
+    decode_rollouts,
+    needing,
+    read_advantages,
+    spread_advantages,
+)
 
-try:
-    import torch
+with needing("SkyRL", ": pip install 'skyrl[fsdp]==0.3.*'"):
     import yaml
     from skyrl.train.trainer import RayPPOTrainer
-except ImportError as error:
-    raise ImportError(f"rlguard.integrations.skyrl needs SkyRL: pip install 'skyrl[fsdp]==0.3.*' ({error})") from error
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +64,7 @@ class GuardMixin:
         Raises:
             RuntimeError: If SkyRL is not a version that rlguard knows, or has no one advantage per rollout.
         """
-        for name, expected in WRAPPED.items():
-            check_seam(f"RayPPOTrainer.{name}", getattr(RayPPOTrainer, name, None), expected, "It knows skyrl 0.3.")
+        check_seams(RayPPOTrainer, WRAPPED, "It knows skyrl 0.3.")
         super().__init__(*args, **kwargs)
         estimator = str(self.cfg.trainer.algorithm.advantage_estimator)
         if self.cfg.generator.step_wise_trajectories or estimator in ("gae", "reinforce++"):
@@ -77,22 +78,20 @@ class GuardMixin:
     def compute_advantages_and_returns(self, data: Any) -> Any:
         data = super().compute_advantages_and_returns(data)  # type: ignore[misc]
         rollouts = len(data["rewards"]) - data.metadata.get("pad_size", 0)
-        uids_B, mask_BT = data.metadata["uids"][:rollouts], data["response_mask"][:rollouts]
+        uids_B = data.metadata["uids"][:rollouts]
+        host_BT, mask_BT = (data[name][:rollouts] for name in ("advantages", "response_mask"))
         rows = {uid: self._read_row(uid) for uid in set(uids_B)}
-        first_B = mask_BT.float().argmax(dim=1, keepdim=True)  # one number on every token of the response
-        host_B = data["advantages"][:rollouts].gather(1, first_B).squeeze(1)
+        host_B = read_advantages(host_BT, mask_BT)
         judged = self.guard.apply(
-            host_B.nan_to_num(0.0),  # a NaN reward makes its whole group NaN
+            host_B,
             data["rewards"][:rollouts].sum(dim=1),
             prompts_B=[rows[uid].get("prompt") or f"SkyRL data row {uid}" for uid in uids_B],
-            completions_B=self._read_completions(data, rollouts),
+            completions_B=decode_rollouts(self.tokenizer, data["sequences"][:rollouts, -mask_BT.shape[1] :], mask_BT),
             rows_B=[rows[uid] for uid in uids_B],
-            group_ids_B=np.unique(uids_B, return_inverse=True)[1],
+            group_ids_B=uids_B,
         )
-        if self.guard.config.mode != "observe":
-            data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
-            data["advantages"][:rollouts] = judged.step_advantages_B.unsqueeze(1) * mask_BT
-            data["loss_mask"][:rollouts][~torch.as_tensor(judged.kept_B)] = 0
+        data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
+        data["advantages"][:rollouts] = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
         self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)
         return data
@@ -106,17 +105,8 @@ class GuardMixin:
         gold = (extras.get("reward_spec") or {}).get("ground_truth")
         return {self.guard.config.answer_column: gold, **extras, "prompt": messages}
 
-    def _read_completions(self, data: Any, rollouts: int) -> list[str]:
-        width = data["response_mask"].shape[1]
-        responses_BT = data["sequences"][:rollouts, -width:]
-        mask_BT = data["response_mask"][:rollouts].bool()
-        return [
-            self.tokenizer.decode(tokens[mask].tolist(), skip_special_tokens=True)
-            for tokens, mask in zip(responses_BT, mask_BT, strict=True)
-        ]
-
     def _execute_training_step(self, model: str, data: Any) -> Any:
-        if model != "policy" or not self.guard.config.scale_steps or self.guard.config.mode == "observe":
+        if model != "policy" or self._step_scale == 1:
             return super()._execute_training_step(model, data)  # type: ignore[misc]
         host = self.dispatch
         self.dispatch = ScaledDispatch(host, self._step_scale)
@@ -136,10 +126,8 @@ class GuardMixin:
     def load_checkpoints(self) -> Any:
         loaded = super().load_checkpoints()  # type: ignore[misc]
         folder = loaded[1]
-        if folder and (Path(folder) / STATE_FILE).exists():
+        if folder:
             self.guard.load(Path(folder) / STATE_FILE)
-        elif folder:
-            logger.warning("%s has no %s: the guard resumes knowing nothing of earlier steps", folder, STATE_FILE)
         return loaded
 
 

@@ -8,10 +8,9 @@ answers (of a `ProblemGroupBuilder`; pass `read_row` for a builder of your own) 
 `compute_advantages`, and `train_step`, whose learning rate is scaled. `compute_advantages` alone would not do: the
 cookbook also calls it to print a few rollouts.
 
-Limits: with `stream_minibatch_config` the cookbook makes its optimiser steps elsewhere, and the step scale is only
-logged. `drop` sets the advantage to 0, which masks under Tinker's summed losses, unless `kl_penalty_coef` adds to it.
-Leave `remove_constant_reward_groups` off: it hides failed groups from the guard, so that pass rates look too high, and
-in the synchronous loop of 0.6.1 it shifts the builders against their groups, which costs the gold answers.
+Limits: with `stream_minibatch_config` the cookbook makes its optimiser steps elsewhere, and nothing scales them. Leave
+`remove_constant_reward_groups` off: it hides failed groups from the guard, so that pass rates look too high, and in the
+synchronous loop of 0.6.1 it shifts the builders against their groups, which costs the gold answers.
 """
 
 from __future__ import annotations
@@ -23,15 +22,11 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig, Judged
-from rlguard.integrations.seams import check_seam
+from rlguard.integrations.seams import check_seam, needing
 
-try:
+with needing("the cookbook", ": pip install 'tinker-cookbook>=0.6,<0.7'"):
     import torch
     from tinker_cookbook.rl import train
-except ImportError as error:
-    raise ImportError(
-        f"rlguard.integrations.tinker needs the cookbook: pip install 'tinker-cookbook>=0.6,<0.7' ({error})"
-    ) from error
 
 WRAPPED = {
     "prepare_minibatch": ["env_group_builders_P", "trajectory_groups_P", "tokenizer", "kl_reference_client"],
@@ -67,7 +62,7 @@ def guard_training(
     advice = "Either it is guarded already, or this is not tinker-cookbook 0.6."
     for name, expected in WRAPPED.items():
         check_seam(f"tinker_cookbook.rl.train.{name}", getattr(train, name, None), [*expected, "..."], advice)
-    guarded = GuardedTraining(Guard(config), None if state_file is None else Path(state_file), read_row)
+    guarded = GuardedTraining(Guard(config, state_file=state_file), read_row)
     for name in WRAPPED:
         setattr(train, name, getattr(guarded, name))
     return guarded.guard
@@ -76,31 +71,23 @@ def guard_training(
 class GuardedTraining:
     """The wrapped functions, and what one hands to the next."""
 
-    def __init__(self, guard: Guard, state_file: Path | None, read_row: Callable[[Any], Mapping[str, Any]]) -> None:
+    def __init__(self, guard: Guard, read_row: Callable[[Any], Mapping[str, Any]]) -> None:
         self.guard = guard
-        self._state_file = state_file
         self._read_row = read_row
         self._host = {name: getattr(train, name) for name in WRAPPED}
         self._groups_P: Sequence[Any] = ()
         self._advantages_P: list[torch.Tensor] = []
         self._step_scale = 1.0
-        if state_file is not None and state_file.exists():
-            guard.load(state_file)
 
     async def prepare_minibatch(self, builders_P: Any, groups_P: Any, tokenizer: Any, *args: Any, **kwargs: Any) -> Any:
         host_P = [
             _without_nan(*pair) for pair in zip(groups_P, self._host["compute_advantages"](groups_P), strict=True)
         ]
         judged = self._judge(torch.cat(host_P), builders_P, groups_P, tokenizer)
-        kept_B = torch.as_tensor(judged.kept_B)
-        host_sized_B = judged.step_advantages_B
-        advantages_B = torch.where(kept_B, host_sized_B, torch.zeros_like(host_sized_B))
         self._groups_P, self._step_scale = groups_P, judged.step_scale
-        self._advantages_P = list(advantages_B.split([len(host_G) for host_G in host_P]))
+        self._advantages_P = list(judged.advantages_B.split([len(host_G) for host_G in host_P]))
         data_D, metrics, usage = await self._host["prepare_minibatch"](builders_P, groups_P, tokenizer, *args, **kwargs)
         metrics.update(judged.metrics)
-        if self._state_file is not None:
-            self.guard.save(self._state_file)
         return data_D, metrics, usage
 
     def compute_advantages(self, trajectory_groups_P: Any) -> list[torch.Tensor]:

@@ -10,27 +10,22 @@ rewards, and `_generate_and_score_completions`, whose advantages it rewrites bef
 
 from __future__ import annotations
 
-import logging
-import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward
-from rlguard.types import is_same_model
+from rlguard.guard import GuardConfig
+from rlguard.integrations.seams import STATE_FILE, check_seams, needing
 
-try:
+with needing("TRL", ": pip install 'rlguard[trl]'"):
     import torch
     import trl
     from accelerate.utils import gather_object
-    from transformers import TrainerCallback
     from trl import GRPOTrainer
-except ImportError as error:
-    raise ImportError(f"rlguard.integrations.trl needs TRL: pip install 'rlguard[trl]' ({error})") from error
 
-logger = logging.getLogger(__name__)
+    from rlguard.integrations.hf_trainer import TrainerGuard, warn_of_other_model
+
+__all__ = ["STATE_FILE", "GuardMixin", "GuardedGRPOTrainer", "check_signatures"]
 
 WRAPPED = {
     "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
@@ -38,70 +33,24 @@ WRAPPED = {
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
 }
-
-
 ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: pip install 'trl>=1.16,<1.17'"
 
 
 def check_signatures(trainer_class: type) -> None:
     """Raises RuntimeError when the trainer's private methods are not those that this adapter was written for."""
-    for name, expected in WRAPPED.items():
-        check_seam(f"{trainer_class.__name__}.{name}", getattr(trainer_class, name, None), expected, ADVICE)
+    check_seams(trainer_class, WRAPPED, ADVICE)
 
 
-class StepScaler(TrainerCallback):
-    """Multiplies the learning rate of one optimiser step by what the guard left of the batches that feed it.
-
-    A generated batch may feed several steps, and a step may take micro-batches of several: the step's scale is the root
-    mean square over its micro-batches.
-    """
-
-    def __init__(self) -> None:
-        self._scale = 1.0  # of the batch generated last, from which the micro-batch at hand comes
-        self._fed: list[float] = []
-        self._rates: list[float] = []
-
-    def add_batch(self, scale: float) -> None:
-        """Notes the scale of a batch that was just generated."""
-        self._scale = scale
-
-    def on_substep_end(self, *_: Any, **__: Any) -> None:
-        self._fed.append(self._scale)
-
-    def take_scale(self) -> float:
-        """The scale of the step that is about to be made; what has fed it is forgotten."""
-        fed = [*self._fed, self._scale]
-        self._fed = []
-        return math.sqrt(sum(scale**2 for scale in fed) / len(fed))
-
-    def on_pre_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
-        scale = self.take_scale()
-        self._rates = [group["lr"] for group in optimizer.param_groups]
-        for group in optimizer.param_groups:
-            group["lr"] = group["lr"] * scale
-
-    def on_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
-        for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
-            group["lr"] = rate
-
-
-class GuardMixin:
+class GuardMixin(TrainerGuard):
     """Puts the guard into a GRPO trainer. Takes one more argument, `guard`, and is otherwise the trainer."""
 
     # What the trainer in front of which it stands has.
     accelerator: Any
-    args: Any
     model: Any
     multi_objective_aggregation: str
     num_generations: Any
-    reward_func_names: list[str]
-    reward_weights: torch.Tensor
-    state: Any
     train_dataset: Any
-    add_callback: Any
-    _get_output_dir: Any
     _logs: Any
-    _metrics: Any
     _guard_seen: tuple[list | None, torch.Tensor]
 
     def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
@@ -117,10 +66,7 @@ class GuardMixin:
         """
         check_signatures(GRPOTrainer)
         super().__init__(*args, **kwargs)
-        self.guard = Guard(guard)
-        self._guard_steps = StepScaler()
-        self.add_callback(self._guard_steps)
-        self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
+        self._start_guard(guard)
         warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
@@ -128,10 +74,7 @@ class GuardMixin:
         read = self.guard.reader.begin(prompts, completions, inputs) if training else None
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
         self._guard_seen = gather_object(read()) if read else None, rewards_per_func
-        if self.guard.config.mode == "observe":
-            return rewards_per_func
-        # TRL leaves NaN out of its baseline, while one infinite reward would turn the advantages of all into NaN.
-        return torch.where(torch.isinf(rewards_per_func), torch.nan, rewards_per_func)
+        return self.guard.clean_rewards(rewards_per_func)
 
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
@@ -142,28 +85,14 @@ class GuardMixin:
             return output
         host = self.accelerator.gather(output["advantages"])
         judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
-        self._guard_steps.add_batch(judged.step_scale)
-        for name, value in judged.metrics.items():  # from the gathered batch: the same on every rank
-            self._metrics["train"][name].append(value)
+        self._note_judged(judged)
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
-        own = slice(self.accelerator.process_index * len(inputs), (self.accelerator.process_index + 1) * len(inputs))
-        if self.guard.config.mode == "rewrite":
-            output["advantages"] = judged.step_advantages_B[own]
-            logged = list(self._logs["advantages"])[: -len(host)]
-            self._logs["advantages"].clear()
-            self._logs["advantages"].extend([*logged, *judged.advantages_B.tolist()])
-        elif self.guard.config.mode == "drop":
-            self._mask(output, judged.kept_B[own])
+        first = self.accelerator.process_index * len(inputs)
+        output["advantages"] = judged.advantages_B[first : first + len(inputs)]
+        for _ in host:
+            self._logs["advantages"].pop()
+        self._logs["advantages"].extend((judged.advantages_B * judged.step_scale).tolist())  # what acts on the weights
         return output
-
-    def _mask(self, output: dict[str, Any], kept: np.ndarray) -> None:
-        """Takes rollouts out of the loss, its token count and the KL term, as TRL does with truncated completions."""
-        mask = torch.as_tensor(kept, device=output["completion_mask"].device).unsqueeze(1)
-        for name in ("completion_mask", "tool_mask"):
-            if name in output:
-                output[name] = output[name] * mask.to(output[name].dtype)
-        counted = output["completion_mask"] * output.get("tool_mask", 1)
-        output["num_items_in_batch"] = self.accelerator.gather(counted.sum()).sum()
 
     def _log_columns(self, weights: list[float], kinds: list[str]) -> None:
         self._logs["extra"]["rlguard_weight"].extend(weights)
@@ -173,43 +102,16 @@ class GuardMixin:
         """The outcome's rewards, outcomes, group ids, its divisor (None: read it off), all rewards; each (B,)."""
         per_func = rewards_per_func.double().cpu().numpy()
         weights = self.reward_weights.double().cpu().numpy()
-        raw = per_func[:, self._guard_outcome]
-        outcome_rewards = raw * weights[self._guard_outcome]
-        outcomes = self.guard.read_outcomes(raw)
-        group_ids = np.arange(len(raw)) // self.num_generations
+        group_ids = np.arange(len(per_func)) // self.num_generations
         scale = None
         if self.multi_objective_aggregation == "normalize_then_sum":
             seen = np.where(np.isinf(per_func), np.nan, per_func)
             scale = _gdpo_scale(seen, weights, self._guard_outcome, self.num_generations)
-        return outcome_rewards, outcomes, group_ids, scale, np.nansum(per_func * weights, axis=1)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
-        if self.args.should_save:
-            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            self.guard.save(folder / STATE_FILE)
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
-        if checkpoint is not None:
-            self.guard.load(Path(checkpoint) / STATE_FILE)
+        return *self._read_outcome(rewards_per_func), group_ids, scale, np.nansum(per_func * weights, axis=1)
 
 
 class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):
     """TRL's GRPOTrainer with the guard in it; a drop-in replacement."""
-
-
-def warn_of_other_model(dataset: Any, model: Any) -> None:
-    """Says so when the data set's pass rates are those of another model than the one that is trained."""
-    trained = getattr(model.config, "_name_or_path", "")
-    if not trained or "rlguard_model" not in (getattr(dataset, "column_names", None) or ()):
-        return
-    rated = next((row["rlguard_model"] for row in dataset if row["rlguard_model"]), None)
-    if rated and not is_same_model(rated, trained):
-        logger.warning(
-            "the data set's pass rates (rlguard_*) are those of %r, and a rate does not carry over to %r: "
-            "estimate them anew, or drop those columns", rated, trained,
-        )  # fmt: skip
 
 
 def _gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:

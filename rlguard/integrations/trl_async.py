@@ -18,7 +18,6 @@ import logging
 import math
 import shutil
 import tempfile
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,9 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward
-from rlguard.integrations.trl import ADVICE, StepScaler, warn_of_other_model
+from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward, needing
 
-try:
+with needing("TRL's asynchronous GRPO", ": pip install 'rlguard[trl]' aiohttp"):
     import torch
     from trl.experimental.async_grpo import AsyncGRPOTrainer
     from trl.experimental.async_grpo.async_grpo_trainer import DataCollatorForRollout
@@ -40,10 +38,9 @@ try:
         TrainingSequence,
         _AsyncRolloutLoop,
     )
-except ImportError as error:
-    raise ImportError(
-        f"rlguard.integrations.trl_async needs TRL's asynchronous GRPO: pip install 'rlguard[trl]' aiohttp ({error})"
-    ) from error
+
+    from rlguard.integrations.hf_trainer import StepScaler, warn_of_other_model
+    from rlguard.integrations.trl import ADVICE
 
 logger = logging.getLogger(__name__)
 
@@ -95,14 +92,10 @@ class GuardLoopMixin:
             ValueError: If `guard.outcome_reward` names no reward of the loop.
         """
         super().__init__(**kwargs)
-        self.guard = Guard(guard)
+        self.guard = Guard(guard, state_file=guard_state)
         names = self.reward_func_names
         self._guard_outcome = "rewards/" + names[find_reward(names, self.guard.config.outcome_reward)]
-        self._guard_state = guard_state
-        self._guard_rests_until = -math.inf
         self._guard_failed = False
-        if guard_state is not None and guard_state.exists():
-            self.guard.load(guard_state)
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
         # A rollout without a row to train on gives no sample, but it voted in the baseline: lend it an empty row.
@@ -135,28 +128,9 @@ class GuardLoopMixin:
             square = sample.advantage**2 if math.isfinite(sample.advantage) else 0.0
             sample.metrics |= metrics | {"rlguard/weight": float(judged.weights_B[rollout])}
             sample.metrics |= {HOST_SQUARE: square, KEPT_SQUARE: left * square}
-            if self.guard.config.mode != "observe":
-                _change_sample(sample, float(judged.advantages_B[rollout]), bool(judged.kept_B[rollout]))
-        self._save_guard()
-
-    def _save_guard(self) -> None:
-        """Writes the state after each group; where that is slow, as rarely as keeps it at a twentieth of the time."""
-        start = time.monotonic()
-        if self._guard_state is not None and start >= self._guard_rests_until:
-            self.guard.save(self._guard_state)
-            end = time.monotonic()
-            self._guard_rests_until = end + 20 * (end - start)
-
-
-def _change_sample(sample: RolloutSample, advantage: float, kept: bool) -> None:
-    """Gives a row its new advantage. One that is not kept is left with a single token of advantage 0: TRL counts its
-    group as trained, and fails on a rank's batch in which no token is."""
-    if not kept:
-        mask = np.zeros_like(sample.completion_mask)
-        mask[np.flatnonzero(sample.completion_mask)[:1]] = 1
-        sample.completion_mask = mask
-    sample.advantage = advantage if kept and math.isfinite(advantage) else 0.0
-    sample.metrics[KEPT_SQUARE] = sample.advantage**2
+            if self.guard.config.mode != "observe":  # there the log still knows what would have been left
+                sample.advantage = float(judged.advantages_B[rollout]) * judged.step_scale  # rows scale their own step
+                sample.metrics[KEPT_SQUARE] = sample.advantage**2
 
 
 def build_loop(loop_class: type, guard: GuardConfig | None, guard_state: Path, **kwargs: Any) -> Any:

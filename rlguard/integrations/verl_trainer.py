@@ -1,14 +1,14 @@
 """The guard in verl's trainers, where it sees texts, gold answers and `rlguard_*` columns.
 
 `integrations.verl` puts `GuardMixin` in front of verl's own trainers; for yours, `class Mine(GuardMixin, MyTrainer)`.
-It wraps four methods of verl 0.9 through `super()` and copies none. `rlguard_*` columns may stand in the data row or in
-its `extra_info`; the gold answer is `reward_model.ground_truth`, else the column `GuardConfig.answer_column`. The
-outcome is what the reward function reports as `GuardConfig.outcome_reward`, by default as `acc`, else the score.
+It wraps four methods of verl 0.9 through `super()` and copies none. With `adv_estimator=rlguard` it lets verl take its
+advantage step with the host estimator (`+algorithm.rlguard.host=grpo`), judges the rollouts and rewrites what verl
+wrote; otherwise it does nothing. Fields of `GuardConfig` are set with `+algorithm.rlguard.mode=observe` and so on.
 
-In `drop` mode the response mask of a dropped rollout is 0: no policy, entropy or KL gradient comes from it, while
-verl's divisors (all tokens or rollouts of the mini-batch) stay as they were. The learning rate lives in verl's workers:
-it is shrunk there for one update, at whose end verl's schedule sets it anew. Out of reach it is left, and the log says
-so.
+`rlguard_*` columns may stand in the data row or in its `extra_info`; the gold answer is `reward_model.ground_truth`,
+else the column `GuardConfig.answer_column`. The outcome is what the reward function reports as
+`GuardConfig.outcome_reward`, by default as `acc`, else the score. The learning rate lives in verl's workers: it is
+shrunk there for one update, at whose end verl's schedule sets it anew. Out of reach it is left, and the log says so.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.guard.rewrite import as_float
-from rlguard.integrations.seams import STATE_FILE, check_seam
-from rlguard.integrations.verl import NAME, read_options, rewrite
+from rlguard.integrations.seams import STATE_FILE, check_seams, read_advantages, spread_advantages
 
 logger = logging.getLogger(__name__)
 
+NAME = "rlguard"
+TOKEN_BASELINES = ["optimal_token_baseline", "tir_optimal_token_baseline"]
+OTHER_KINDS = ["gae", "gdpo", "grpo_passk", "reinforce_plus_plus", *TOKEN_BASELINES]
+"""Estimators whose advantages are not, within a group, the reward less a baseline, divided by a scale."""
 COLUMNS = ["rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate"]
 WRAPPED = {
     "_compute_advantage": ["self", "batch", "metrics"],
@@ -45,8 +48,23 @@ def check_signatures(trainer_class: type) -> None:
         f"This is verl {verl.__version__}; install one that rlguard knows (pip install 'verl>=0.9.1,<0.10') or train "
         "unguarded: algorithm.adv_estimator=grpo"
     )
-    for name, expected in WRAPPED.items():
-        check_seam(f"{trainer_class.__name__}.{name}", getattr(trainer_class, name, None), expected, advice)
+    check_seams(trainer_class, WRAPPED, advice)
+
+
+def read_options(algorithm: Any) -> tuple[str, GuardConfig]:
+    """The host estimator's name and the guard's settings, from the section `algorithm` of verl's configuration.
+
+    Raises:
+        ValueError: If the host's advantages cannot be rewritten, or an option is unknown or out of its range.
+    """
+    options = dict(algorithm.get(NAME, None) or {})
+    host = str(options.pop("host", "grpo"))
+    if host in (*OTHER_KINDS, NAME):
+        raise ValueError(
+            "algorithm.rlguard.host: expected an estimator that gives, within a group, the reward less a baseline, "
+            f"divided by a scale (grpo, rloo, opo, gpg, reinforce_plus_plus_baseline), got {host!r}"
+        )
+    return host, GuardConfig.from_options(options)
 
 
 class GuardMixin:
@@ -91,20 +109,17 @@ class GuardMixin:
         from verl.workers.utils.padding import response_to_nested
 
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
-        data = tq.kv_batch_get(**where, select_fields=_fields(guard.config))
-        mask = data["response_mask"]
+        tensors = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
+        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*tensors, *_columns(guard.config)])))
         host_BT, mask_BT = (data[name].to_padded_tensor(0) for name in ("advantages", "response_mask"))
+        host_B = read_advantages(host_BT, mask_BT)
         known = _read_rollouts(data, self.tokenizer, guard.config)
-        advantages, kept_mask, judged = rewrite(guard, host_BT, mask_BT, known, _find_speakers(batch.keys))
-        self._guard_scale = 1.0 if judged is None else judged.step_scale
-        if judged is None:
-            return
+        judged = guard.apply(host_B, **known, speaker_B=_find_speakers(batch.keys, mask_BT.any(1).tolist()))
+        self._guard_scale = judged.step_scale
         metrics.update(judged.metrics)
-        if guard.config.mode != "observe":
-            written = {"advantages": advantages, "returns": advantages}
-            if not judged.kept_B.all():
-                written["response_mask"] = kept_mask
-            nested = {name: response_to_nested(values, mask) for name, values in written.items()}
+        new_BT = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
+        if new_BT is not host_BT:
+            nested = {name: response_to_nested(new_BT, data["response_mask"]) for name in ("advantages", "returns")}
             tq.kv_batch_put(**where, fields=TensorDict(nested, batch_size=len(batch)))
 
     def _update_actor(self, batch: Any, metrics: dict) -> Any:
@@ -141,58 +156,54 @@ def scale_rate(worker: Any, scale: float) -> Any:
     return DataProto()  # verl puts together what its workers return
 
 
-def _fields(config: GuardConfig) -> list[str]:
-    """What to fetch of a batch, if it is there."""
-    tensors = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
-    columns = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields", *COLUMNS, config.answer_column]
-    return list(dict.fromkeys([*tensors, *columns, str(config.outcome_reward or "acc")]))
+def _columns(config: GuardConfig) -> list[str]:
+    """What to read of each rollout beside tensors, where it is there."""
+    host = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields", str(config.outcome_reward or "acc")]
+    return [*host, *COLUMNS, config.answer_column]
 
 
 def _read_rollouts(data: Any, tokenizer: Any, config: GuardConfig) -> dict[str, Any]:
-    """What `Guard.apply` wants to know of each row, from the fields that verl's agent loop and trainer wrote."""
-    names = (*COLUMNS, config.answer_column)
+    """Arguments of `Guard.apply`, one entry a row, from the fields that verl's agent loop and trainer wrote."""
+    columns = {name: list(data[name]) for name in _columns(config) if name in data}
     rows = []
-    for extra, reward, *values in zip(
-        *(_column(data, name) for name in ("extra_info", "reward_model", *names)), strict=True
-    ):
-        found = {name: value for name, value in zip(names, values, strict=True) if value is not None}
-        gold = (reward or {}).get("ground_truth")
-        rows.append((extra or {}) | found | ({} if gold is None else {config.answer_column: gold}))
+    for values in zip(*columns.values(), strict=True):
+        row = {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+        gold = row.get("reward_model", {}).get("ground_truth")
+        rows.append(row.get("extra_info", {}) | row | ({} if gold is None else {config.answer_column: gold}))
     paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows the KL penalty
     return {
-        "rewards": as_float(data[paid].to_padded_tensor(0).sum(-1)),
-        "outcomes": _read_outcomes(data, config),
-        "group_ids": _column(data, "uid"),
-        "prompts": _column(data, "raw_prompt"),
-        "completions": [tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
-        "rows": rows,
+        "rewards_B": data[paid].to_padded_tensor(0).sum(-1),
+        "outcomes_B": _read_outcomes(data, rows, config),
+        "group_ids_B": columns["uid"],
+        "prompts_B": columns["raw_prompt"],
+        "completions_B": [tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
+        "rows_B": rows,
     }
 
 
-def _column(data: Any, name: str) -> list[Any]:
-    return list(data[name]) if name in data else [None] * len(data)
-
-
-def _read_outcomes(data: Any, config: GuardConfig) -> np.ndarray:
+def _read_outcomes(data: Any, rows: Sequence[dict[str, Any]], config: GuardConfig) -> np.ndarray:
     """(B,) 1 correct, 0 wrong, NaN not known."""
     name = str(config.outcome_reward or "acc")
-    extras = [(fields or {}).get("reward_extra_info") or {} for fields in _column(data, "extra_fields")]
+    reported = [row.get("extra_fields", {}).get("reward_extra_info") or {} for row in rows]
     if name in data:
-        values = as_float(_column(data, name))
-    elif any(name in extra for extra in extras):
-        values = as_float([extra.get(name) for extra in extras])
+        values = as_float(list(data[name]))
+    elif any(name in told for told in reported):
+        values = as_float([told.get(name) for told in reported])
     elif config.outcome_reward:
-        known = sorted({key for extra in extras for key in extra})
+        known = sorted({key for told in reported for key in told})
         raise ValueError(f"algorithm.rlguard.outcome_reward: expected one of {known} (reported), got {name!r}")
     else:
         values = as_float(data["rm_scores"].to_padded_tensor(0).sum(-1))
     return np.where(np.isnan(values), np.nan, values > config.success_threshold)
 
 
-def _find_speakers(keys: Sequence[str]) -> np.ndarray:
-    """(B,) the row of the last output of each row's session; verl's keys are `{uid}_{session}_{number}`."""
+def _find_speakers(keys: Sequence[str], trained: Sequence[bool]) -> np.ndarray:
+    """(B,) the row of the last output of each row's session, -1 where that has no token to train on (padding).
+
+    verl's keys are `{uid}_{session}_{number}`.
+    """
     parts = [key.rpartition("_") for key in keys]
     last: dict[str, int] = {}
     for row in sorted(range(len(keys)), key=lambda row: int(parts[row][2])):
         last[parts[row][0]] = row
-    return np.array([last[session] for session, _, _ in parts])
+    return np.array([last[session] if trained[last[session]] else -1 for session, _, _ in parts])

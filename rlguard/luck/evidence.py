@@ -1,4 +1,4 @@
-"""What one rollout tells besides its reward: the record that adapters hand to the guard."""
+"""What is known of one rollout besides its reward."""
 
 from __future__ import annotations
 

@@ -3,13 +3,13 @@
 A success is *lucky* when the completion is correct but not by solving. Let q be how often the model really solves a
 prompt (its skill rate) and c how often a rollout that does not solve it passes anyway (its chance rate). Then
 
-    P(pass) = q + (1 − q)·c        P(genuine | pass) = E[q] / (E[q] + (1 − E[q])·c) = g
+    P(pass) = q + (1 − q)·c        P(genuine | pass) = E[q] / (E[q] + (1 − E[q])·c) = g₀
 
 with E[q] the posterior mean of q from evidence that *excludes the group being judged*: a group judged by its own pass
-rate lets the luckiest groups through. The text of the completion enters as a likelihood ratio on the odds of g, so a
-rare success that shows its computation keeps its weight and a bare lucky number does not:
+rate lets the luckiest groups through. The text of the completion multiplies the odds by a likelihood ratio, so a rare
+success that shows its computation stays probable and a bare lucky number does not:
 
-    w = odds / (1 + odds),    odds = g / (1 − g) · likelihood_ratio
+    P(genuine | pass, text) = odds / (1 + odds),    odds = g₀ / (1 − g₀) · likelihood_ratio
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ def genuine_probability(
     return skill / np.maximum(passing, skill + (1 - skill) * chance)  # its own luck so far, or anew: the larger
 
 
-def success_weights(genuine_B: Any, likelihood_ratio_B: Any = 1.0) -> np.ndarray:
-    """P(genuine) of each success after the evidence of its text: Bayes' rule on the odds.
+def genuine_given_text(genuine_B: Any, likelihood_ratio_B: Any = 1.0) -> np.ndarray:
+    """P(a success is genuine) once its text is read: Bayes' rule on the odds.
 
     Args:
-        genuine_B: (B,) P(genuine) of the rollout's prompt, in [0, 1].
+        genuine_B: (B,) the probability before, from `genuine_probability`, in [0, 1].
         likelihood_ratio_B: (B,) or scalar P(text | genuine) / P(text | lucky), > 0.
 
     Returns:
-        (B,) weights in [0, 1].
+        (B,) probabilities in [0, 1].
 
-    >>> success_weights([0.5, 0.6, 0.02], [9.0, 1.0, 1.0]).round(2).tolist()
+    >>> genuine_given_text([0.5, 0.6, 0.02], [9.0, 1.0, 1.0]).round(2).tolist()
     [0.9, 0.6, 0.02]
     """
     genuine = np.asarray(genuine_B, float)

@@ -1,5 +1,5 @@
 "use strict";
-// Small parts that the pages of the report and of the audit share.
+// Small parts that all sections share.
 
 // Characters that would be unseen, or would turn the order of what stands beside them, are shown as what they are.
 function visible(text) {

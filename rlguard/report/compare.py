@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from rlguard.report.audit import list_comparisons, list_figures, name_figure
 from rlguard.report.files import Row
 from rlguard.report.prompts import count_bands
 from rlguard.report.read import Run
@@ -170,11 +171,10 @@ def _say_audits(runs: list[Run]) -> list[Line]:
     """The figures that the last model of each audit lost."""
     lost = []
     for run in runs:
-        comparisons = (run.audit or {}).get("comparisons") or []
+        comparisons = list_comparisons(run.audit)
         if not comparisons:
             return []
-        rows = comparisons[-1].get("rows") or []
-        lost.append({f"{row['name']} on {row['domain']}" for row in rows if row["verdict"] == "lost"})
+        lost.append({name_figure(row) for row in list_figures(comparisons[-1]) if row["verdict"] == "lost"})
     new, back = sorted(lost[1] - lost[0]), sorted(lost[0] - lost[1])
     told = [f"{lead}: {', '.join(names[:6])}" for lead, names in (("Lost only by the second", new),
             ("only by the first", back)) if names]  # fmt: skip

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from rlguard.report.audit import describe_audits, list_comparisons, say_losses, say_unmeasured
+from rlguard.report.audit import say_comparison as say_audit
 from rlguard.report.compare import name_arms, name_runs, say_comparison
 from rlguard.report.embed import Embedded, embed_rollouts
 from rlguard.report.files import Row
 from rlguard.report.findings import pair_findings
-from rlguard.report.html import hash_source, load
 from rlguard.report.pack import pack, shelve
 from rlguard.report.prompts import describe_prompts, merge_prompts
 from rlguard.report.read import Run, read_run
 from rlguard.report.sections import (
     LONGEST_PROMPT,
     POINTS,
-    describe_audits,
     describe_columns,
     describe_events,
     describe_filters,
@@ -42,7 +45,10 @@ MISSING = {
 LIBRARY = ("vendor/LICENSE.uPlot", "vendor/uPlot.iife.min.js")
 """uPlot 1.6.32 as npm has it, and its licence, which goes into every page with it."""
 
-SCRIPTS = ("charts.js", "plots.js", "shelves.js", "tables.js", "rollouts.js", "report.js")
+LONGEST_VALUE = 500
+"""Characters of an audit's setting that are shown: what was trained on may be long prompts."""
+
+SCRIPTS = ("charts.js", "plots.js", "shelves.js", "tables.js", "audit.js", "rollouts.js", "report.js")
 POLICY = (
     "default-src 'none'; script-src $scripts; style-src '$style'; base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
@@ -85,7 +91,7 @@ def write_report(
     listed = _list_prompts(merged, flagged, max_prompts)
     rollouts = embed_rollouts(owned, {row["id"]: place for place, row in enumerate(listed)}, max_rollouts)
     counts = [tally(own, one.unsearched) for one, own in zip(runs, owned, strict=True)]
-    each = [say_verdict(*parts) for parts in zip(runs, prompts, counts, strict=True)]
+    each = [[*say_verdict(*parts), *say_losses(parts[0].audit)] for parts in zip(runs, prompts, counts, strict=True)]
     verdict = each[0] if against is None else say_comparison(runs, merged, counts)
     notes = [*_gather_notes(runs), *_note_bounds(rollouts, len(listed), len(merged), runs)]
     skipped = find_skipped(runs)
@@ -158,7 +164,7 @@ def gather_data(runs: list[Run], listed: list[Row], rollouts: Embedded) -> Row:
         "filters": describe_filters(runs),
         "training": describe_training(runs),
         "events": describe_events(runs),
-        "audit": describe_audits(runs),
+        "audit": describe_audits(_name_audits(runs)),
     }
 
 
@@ -180,7 +186,7 @@ def render_page(
     settings = [
         (name if len(runs) == 1 else f"{run_name}: {name}", value)
         for run, run_name in zip(runs, names, strict=True)
-        for name, value in [("run", str(run.path)), *flatten(run.meta)]
+        for name, value in [("run", str(run.path)), *flatten(run.meta), *_list_audit_settings(run.audit)]
     ]
     missing = [f"{why}." for why in find_skipped(runs).values()]
     return Template(load("report.html")).substitute(
@@ -194,7 +200,9 @@ def render_page(
         source=escape(" · ".join(dict.fromkeys(filter(None, map(_name_source, runs))))),
         settings="".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in settings),
         verdict=_render_verdicts(verdicts, names),
-        notes="".join(f"<li>{escape(note)}</li>" for note in [*notes, *missing]),
+        notes=_render_notes([*notes, *missing]),
+        no_audit="" if _name_audits(runs) else " hidden",
+        audit="".join(_render_audit(run_name, audit) for run_name, audit in _name_audits(runs)),
         data=pack(data),
         shelves="\n".join(
             f'<script type="text/plain" id="{name}-{number}">{chunk}</script>'
@@ -207,14 +215,59 @@ def render_page(
 def _render_verdicts(verdicts: list[list[Line]], names: list[str]) -> str:
     """The verdict, and under it that on each run where two are compared."""
     why = "Nothing here says how the run went." if len(names) == 1 else "Nothing that both runs have can be compared."
-    nothing = f'<p class="muted">{why}</p>'
-    items = ("".join(f"<li><strong>{escape(a)}</strong> <span>{escape(b)}</span></li>" for a, b in v) for v in verdicts)
-    lists = [f'<ul class="verdict">{text}</ul>' if text else nothing for text in items]
+    lists = [_render_lines(lines) if lines else f'<p class="muted">{why}</p>' for lines in verdicts]
     single = (
         f"<details><summary>{escape(name)} by itself</summary>{text}</details>"
         for name, text in zip(names, lists[1:], strict=False)
     )
     return lists[0] + "".join(single)
+
+
+def load(name: str) -> str:
+    """A file of this package; line ends as the browser sees them, or the policy's hashes would not match."""
+    return files("rlguard.report").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def hash_source(text: str) -> str:
+    """The Content-Security-Policy source that allows exactly this inline text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _render_lines(lines: list[Line], kind: str = "verdict") -> str:
+    items = (f"<li><strong>{escape(a)}</strong> <span>{escape(b)}</span></li>" for a, b in lines)
+    return f'<ul class="{kind}">{"".join(items)}</ul>'
+
+
+def _render_notes(notes: list[str]) -> str:
+    return "".join(f"<li>{escape(note)}</li>" for note in notes)
+
+
+def _name_audits(runs: list[Run]) -> list[tuple[str, Row]]:
+    """The audit of each run that has one, with the run's name where there are two."""
+    names = name_runs(runs) if len(runs) > 1 else [""]
+    return [(name, run.audit) for name, run in zip(names, runs, strict=True) if run.audit is not None]
+
+
+def _render_audit(run: str, audit: Row) -> str:
+    """What an audit found of each model, in words: the last model's stand open, the others' unfold."""
+    blocks: list[str] = []
+    for comparison in reversed(list_comparisons(audit)):
+        name = escape(f"{run}: {comparison['name']}" if run else str(comparison["name"]))
+        lines = _render_lines(say_audit(comparison), "verdict small")
+        blocks.append(f"<details><summary>{name}</summary>{lines}</details>" if blocks else f"<h3>{name}</h3>{lines}")
+    notes = _render_notes(say_unmeasured(audit))
+    return ("".join(blocks) or "<p>No model was compared.</p>") + (f'<ul class="notes">{notes}</ul>' if notes else "")
+
+
+def _list_audit_settings(audit: Row | None) -> list[tuple[str, str]]:
+    """What an audit was run with, and what each audited model is."""
+    if not audit:
+        return []
+    models = {str(model.get("name")): model.get("model") for model in audit.get("models") or []}
+    domains = ", ".join(f"{name} {count}" for name, count in (audit.get("domains") or {}).items())
+    told = {"before": str(audit.get("before")), "settings": audit.get("settings") or {}, "questions": domains}
+    rows = flatten({"audit": told | {"models": models}})
+    return [(name, f"{value[:LONGEST_VALUE]} …" if len(value) > LONGEST_VALUE else value) for name, value in rows]
 
 
 def _name_source(run: Run) -> str:

@@ -88,7 +88,8 @@ function drawShapes(style) {
   };
 }
 
-// One metric over training steps, a curve an arm. `pick` gets the steps behind a point: after the one before it, to it.
+// One metric, a curve an arm, over training steps or over what the metric says it is of (`x`, on a log scale if `log`).
+// `pick` gets the steps behind a point: after the one before it, to it.
 function drawCurves(host, metric, arms, events, height, pick) {
   const steps = [...new Set(metric.curves.flat().map(([step]) => step))].sort((a, b) => a - b);
   const lookup = metric.curves.map((curve) => new Map(curve));
@@ -96,17 +97,17 @@ function drawCurves(host, metric, arms, events, height, pick) {
   const known = metric.curves.map((curve) => curve.filter(([, v]) => v !== null));
   const ended = known.map((curve) => (curve.length ? `${show(curve[0][1])} → ${show(curve[curve.length - 1][1])}` : "not measured"));
   const readings = arms.map(() => el("span", { class: "reading" })), when = el("span", { class: "when" });
-  const box = el("div", { class: "plot" });
+  const box = el("div", { class: "plot" }), over = metric.x || "step";
   const heading = metric.label === metric.name ? [metric.name] : [metric.label, " ", el("code", {}, metric.name)];
   host.append(el("figure", { class: "curve" }, el("figcaption", {}, el("h3", {}, heading), el("p", { class: "readings" }, when, readings)), box,
-    figuresOf(metric.label, ["step", ...arms.map((arm) => arm.name)], () => steps.map((s) => [String(s), ...lookup.map((own) => show(own.get(s)))]))));
+    figuresOf(metric.label, [over, ...arms.map((arm) => arm.name)], () => steps.map((s) => [String(s), ...lookup.map((own) => show(own.get(s)))]))));
   const values_at = (i) => (i === null ? ended : lookup.map((own) => show(own.get(steps[i]))));
   const named = arms.flatMap((arm, a) => events.filter((event) => event.arm === arm.name && event.step !== null && event.severity !== "note"));
   plot(box, {
-    label: `${metric.label} over training steps`, height, paper: 310, sync: "steps", zoom: true,
+    label: `${metric.label} over ${metric.x || "training steps"}`, height, paper: 310, sync: !metric.x && "steps", zoom: true,
     data: [steps, ...lookup.map((own) => steps.map((s) => own.get(s)))],
-    scales: { x: { time: false, range: (u, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) }, y: { range: domain(values) } },
-    axes: [axis(2, "step"), axis(3, "", { values: (u, ticks) => ticks.map((v) => (Math.abs(v) >= 1e5 ? v.toExponential(0) : String(v))) })],
+    scales: { x: { time: false, distr: metric.log ? 3 : 1, log: 2, range: (u, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) }, y: { range: domain(values) } },
+    axes: [axis(2, over), axis(3, "", { values: (u, ticks) => ticks.map((v) => (Math.abs(v) >= 1e5 ? v.toExponential(0) : String(v))) })],
     series: arms.map((arm, a) => ({
       stroke: () => color(`--a${arm.style % 6}`), width: 2, dash: [[], [6, 3], [2, 3]][arm.style % 3], points: { show: known[a].length <= 40 ? drawShapes(arm.style) : false },
     })),
@@ -119,9 +120,9 @@ function drawCurves(host, metric, arms, events, height, pick) {
       u.ctx.beginPath(); u.ctx.moveTo(x, u.bbox.top); u.ctx.lineTo(x, u.bbox.top + u.bbox.height); u.ctx.stroke();
       u.ctx.setLineDash([]);
     }),
-    say: (i) => `${i === null ? "first to last" : `step ${steps[i]}`}: ${arms.map((arm, a) => `${arm.name} ${values_at(i)[a]}`).join("; ")}`,
+    say: (i) => `${i === null ? "first to last" : `${over} ${steps[i]}`}: ${arms.map((arm, a) => `${arm.name} ${values_at(i)[a]}`).join("; ")}`,
     read: (i) => {
-      when.textContent = i === null ? "first → last" : `step ${steps[i]}`;
+      when.textContent = i === null ? "first → last" : `${over} ${steps[i]}`;
       arms.forEach((arm, a) => readings[a].replaceChildren(armKey(arm.style), visible(` ${arm.name} `), el("b", {}, values_at(i)[a])));
     },
     pick: pick && ((i) => pick(i ? steps[i - 1] : -Infinity, steps[i])),

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from rlguard.report.compare import name_arms, name_runs
-from rlguard.report.files import Row, finite
+from rlguard.report.files import Row
 from rlguard.report.prompts import FACTS, count_drops, place_rate
 from rlguard.report.read import Run
 from rlguard.report.verdict import METRICS
@@ -16,9 +16,6 @@ POINTS = 1000
 
 HEAD = 300
 """Characters of a prompt that tables and searches of them have; the rest is inflated with its group."""
-
-FIGURES = ("before", "after", "change", "low", "high", "tolerance")
-"""What the page shows of an audit's row."""
 
 LONGEST_PROMPT = 20_000
 """Characters of a prompt that are embedded."""
@@ -82,20 +79,6 @@ def describe_events(runs: list[Run]) -> list[Row]:
             events.append(event | {"run": number, "source": event["arm"], "arm": full})
     grave = {"critical": 0, "warning": 1}
     return sorted(events, key=lambda event: (grave.get(event["severity"], 2), event["step"] or 0))
-
-
-def describe_audits(runs: list[Run]) -> list[Row]:
-    """The rows of every audited model, those that changed first."""
-    order = {"lost": 0, "gained": 1, "changed": 2, "too few": 3, "kept": 4}
-    rows = []
-    for run, run_name in zip(runs, name_runs(runs), strict=True):
-        for comparison in (run.audit or {}).get("comparisons") or []:
-            name = comparison["name"] if len(runs) == 1 else f"{run_name}: {comparison['name']}"
-            for row in comparison.get("rows") or []:
-                words = {key: str(row.get(key)) for key in ("group", "name", "domain", "verdict")}
-                numbers = {key: finite(row.get(key)) for key in FIGURES}
-                rows.append({"model": str(name), **words, **numbers})
-    return sorted(rows, key=lambda row: order.get(row["verdict"], 5))
 
 
 def thin(points: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-// Tables of alarms, decisions, audited figures and prompts. Data is only ever shown as text.
+// Tables of alarms, decisions and prompts. Data is only ever shown as text.
 
 let data, texts, heads;  // columns; shelves of completions and of prompts; set when the page opens
 const reveal = (id) => { byId(id).hidden = false; };
@@ -132,49 +132,6 @@ function showDecisions() {
   const kept = data.filters.map((one) => (one ? one.kept : null)), several = data.filters.length > 1;
   byId("decisions").append(countBars([...(kept.some((n) => n !== null) ? [["kept", kept, several ? null : "band learnable"]] : []),
     ...reasons.map((reason) => [`dropped: ${reason}`, count(reason), several ? null : bandClass(reason)])], "Kept and dropped rows by reason"));
-}
-
-// ---- audit -------------------------------------------------------------------------------------------------------
-
-const SIGNS = { lost: "✕", gained: "+", changed: "≠", kept: "✓", "too few": "?" };
-
-const unitOf = (row) => row.tolerance || Math.max(Math.abs(row.low ?? 0), Math.abs(row.high ?? 0)) / 2 || 1;
-
-// The interval of a change on a scale of tolerances, `span` of them either way.
-function changeBar(row, span) {
-  const unit = unitOf(row), x = (v) => 70 + (65 / span) * Math.max(-span, Math.min(span, v / unit));
-  const parts = [svg("rect", { class: "tolerance", x: x(-unit), y: 3, width: x(unit) - x(-unit), height: 12 }), svg("line", { class: "axis", x1: 70, x2: 70, y1: 0, y2: 18 })];
-  if (row.low !== null && row.high !== null) parts.push(svg("rect", { class: `change ${row.verdict.replace(" ", "-")}`, x: x(row.low), y: 7, width: Math.max(1, x(row.high) - x(row.low)), height: 4, rx: 2 }));
-  if (row.change !== null) parts.push(svg("circle", { class: "dot", cx: x(row.change), cy: 9, r: 3.5 }));
-  const label = row.change === null ? "not measured" : `change ${show(row.change)}, interval ${show(row.low)} to ${show(row.high)}`;
-  return svg("svg", { class: "interval", width: 140, height: 18, role: "img", "aria-label": label }, svg("title", {}, label), parts);
-}
-
-function showAudit() {
-  if (!data.audit.length) return;
-  reveal("audit");
-  const form = byId("audit-controls"), models = [...new Set(data.audit.map((row) => row.model))];
-  const widest = data.audit.reduce((most, row) => Math.max(most, Math.abs(row.low ?? 0) / unitOf(row), Math.abs(row.high ?? 0) / unitOf(row)), 2);
-  const span = Math.min(10, widest);  // what goes beyond ends at the edge
-  const signed = (v) => (v === null ? "–" : `${v < 0 ? "−" : "+"}${show(Math.abs(v))}`);
-  const update = sortedTable(byId("audit-table"), [
-    ["Figure", (row) => `${row.group} ${row.name}`, (row) => [row.name, el("small", {}, row.domain)]],
-    ...(models.length > 1 ? [["Model", (row) => row.model, (row) => row.model]] : []),
-    ["Before", (row) => row.before, (row) => show(row.before)],
-    ["After", (row) => row.after, (row) => show(row.after)],
-    ["Change", (row) => row.change, (row) => [signed(row.change), el("small", {}, `${signed(row.low)} to ${signed(row.high)}`)]],
-    ["Interval", (row) => row.low, (row) => changeBar(row, span)],
-    ["Verdict", (row) => Object.keys(SIGNS).indexOf(row.verdict), (row) => el("span", { class: { lost: "dropped", gained: "kept" }[row.verdict] || "" }, `${SIGNS[row.verdict] || ""} ${row.verdict}`)],
-  ], "Audited figures", "prompts rows", 25, "figure");
-  form.model.append(...models.map((name) => option(name)));
-  form.model.parentElement.hidden = models.length < 2;
-  form.verdict.append(...Object.keys(SIGNS).map((verdict) => [verdict, data.audit.filter((row) => row.verdict === verdict).length]).filter(([, n]) => n).map(([verdict, n]) => option(verdict, `${verdict} (${n})`)));
-  const refresh = () => {
-    const query = form.query.value.trim().toLowerCase();
-    update(data.audit.filter((row) => (!form.model.value || row.model === form.model.value) && (!form.verdict.value || row.verdict === form.verdict.value) && (!query || `${row.group} ${row.name} ${row.domain} ${row.model}`.toLowerCase().includes(query))));
-  };
-  onFilter(form, refresh);
-  refresh();
 }
 
 // ---- prompts -----------------------------------------------------------------------------------------------------

@@ -69,7 +69,6 @@ def say_verdict(run: Run, prompts: list[Row], counts: Tally) -> list[Line]:
         *say_prompts(run, prompts),
         *say_findings(run, counts),
         *say_training(run.arms),
-        *say_audit(run.audit),
     ]
 
 
@@ -137,21 +136,6 @@ def say_bare(arm: Arm, metric: str) -> str:
     """The share of bare answers, after the accuracy on prior skills: the habit behind the figure."""
     change = first_and_last(arm, "prior_bare_share") if metric == "prior_accuracy" else None
     return f"; answers given without computation {show(change[0])} → {show(change[1])}" if change else ""
-
-
-def say_audit(audit: Row | None) -> list[Line]:
-    """What each audited model lost and gained against the first."""
-    lines = []
-    for comparison in (audit or {}).get("comparisons") or []:
-        rows = comparison.get("rows") or []
-        verdicts = [row["verdict"] for row in rows]
-        lost = [f"{row['name']} on {row['domain']}" for row in rows if row["verdict"] == "lost"]
-        more = f" and {len(lost) - 6} more" if len(lost) > 6 else ""
-        counts = {word: verdicts.count(word) for word in ("gained", "changed", "kept", "too few") if word in verdicts}
-        told = f": {', '.join(lost[:6])}{more}" if lost else ""
-        name = f"{comparison['name']} against {audit['before']}" if audit else ""
-        lines.append((f"{len(lost)} lost", f"of {len(rows)} figures, {name}{told}{detail(counts, '. The others: ')}."))
-    return lines
 
 
 def first_and_last(arm: Arm, metric: str) -> tuple[float, float] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from typing import Any
 from rlguard.answers import answer_type, extract_answer, normalise_answer
 from rlguard.shortcuts.judge import READ_LIMIT
 from rlguard.types import InputError, prompt_text
+
+_TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
+_OPTION = re.compile(r"\(?([a-z])(?:[).:]+(?:\s.*)?)?")
 
 
 @dataclass(slots=True)
@@ -62,7 +66,7 @@ def read_batch(
             raise InputError(f"row {number}: prompt {ids[number]!r} has gold {expected!r} elsewhere, given {gold!r}")
         skip = max(0, len(text) - READ_LIMIT)
         answer = extract_answer(text[skip:])
-        given = None if answer is None else normalise_answer(answer[0])
+        given = None if answer is None else _spell(answer[0], gold)
         right = math.nan if gold is None else float(given == gold)
         outcome = right if judged[number] is None else float(judged[number])  # type: ignore[arg-type]
         if outcome not in (0.0, 1.0) and not math.isnan(outcome):
@@ -71,6 +75,19 @@ def read_batch(
         given = gold if outcome == 1.0 and gold is not None and given is not None else given
         rows.append(Row(text, ids[number], span, given, gold, outcome))
     return rows
+
+
+def _spell(answer: str, gold: str | None) -> str:
+    r"""A final answer as answers are compared; an option as the gold answer spells it ("(a)", "A. four" as "a").
+
+    >>> _spell("(B) Paris", "b"), _spell("\\text{Yes}", "yes"), _spell("a cat", "dog")
+    ('b', 'yes', 'a cat')
+    """
+    spelled = normalise_answer(_TEXT.sub(r"\1", answer))
+    option = _OPTION.fullmatch(spelled) if gold and _OPTION.fullmatch(gold) else None
+    if option is None:
+        return spelled
+    return gold if option[1] == _OPTION.fullmatch(gold)[1] else option[1]  # type: ignore[index, return-value, arg-type]
 
 
 def count_kinds(rows: list[Row], groups: dict[Hashable, list[int]]) -> dict[str, Kind]:

@@ -1,4 +1,4 @@
-"""Signs that only a batch shows: one answer for every prompt, groups that guess.
+"""Signs that only a batch shows: one answer or one text for every prompt, groups that guess.
 
 Each compares final answers with the batch's own gold answers: genuine answers are spread as the golds are, so what is
 given far more often than it is right is given for another reason. A prompt counts once, however many completions it
@@ -21,6 +21,10 @@ from rlguard.types import Finding, Messages
 
 FALSE_ALARM = 1e-3
 LEAST_RATIO = 2 / 3
+_PROMPTS, _SHORTEST = 3, 80
+"""Prompts with one text, and its characters, from which it is no coincidence; a short one is judged by its answer."""
+_SAME_TEXT = 0.05
+"""Likelihood ratio set by hand: who writes one text for different tasks solves at most one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ def detect_group_shortcuts(
     false_alarm: float = FALSE_ALARM,
     least_ratio: float | None = LEAST_RATIO,
 ) -> GroupResult:
-    """Finds `same_answer` and `lucky_guess` in a batch.
+    """Finds `same_answer`, `same_text` and `lucky_guess` in a batch.
 
     Args:
         completions: B completions, text or chat messages, of as many prompts as there are distinct ids.
@@ -69,6 +73,8 @@ def detect_group_shortcuts(
         groups.setdefault(row.prompt_id, []).append(number)
     kinds = count_kinds(rows, groups)
     found: list[list[Finding]] = [[] for _ in rows]
+    for number, finding in _same_text(rows):
+        found[number].append(finding)
     skipped: dict[str, str] = {}
     if not kinds:
         skipped = dict.fromkeys(("same_answer", "lucky_guess"), "SKIPPED: needs gold answers")
@@ -135,6 +141,21 @@ def _same_answer(rows: list[Row], kinds: dict[str, Kind], false_alarm: float) ->
         if key in flagged:
             ratio, reason = flagged[key]
             yield number, _finding("same_answer", reason, row, ratio)
+
+
+def _same_text(rows: list[Row]) -> Iterator[tuple[int, Finding]]:
+    """One and the same text for `_PROMPTS` prompts or more, whose gold answers differ if they are known."""
+    said: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        if len(row.text) >= _SHORTEST:
+            said.setdefault(row.text.strip(), []).append(number)
+    for numbers in said.values():
+        golds = {
+            row.prompt_id: row.prompt_id if row.gold is None else row.gold for row in map(rows.__getitem__, numbers)
+        }
+        if len(set(golds.values())) >= _PROMPTS:
+            for number in numbers:
+                yield number, _finding("same_text", f"the same text for {len(golds)} prompts", rows[number], _SAME_TEXT)
 
 
 def _scored(rows: list[Row], numbers: list[int]) -> list[Row]:

@@ -59,7 +59,7 @@ def judge_completion(completion: str, prompt: str = "", answer: str | None = Non
         return replace(tail, findings=moved)
     final = extract_answer(completion)
     steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
-    repeated = find_repetition(completion, final)
+    repeated = find_repetition(completion, final, answer)
     findings = tuple(repeated + steps.findings)
     worth = 1.0 if repeated else steps.ratio  # a loop of true steps shows no more than one of them
     return Judgement(findings, combine_ratios(findings, worth), final and final[0])

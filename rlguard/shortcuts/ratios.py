@@ -7,7 +7,7 @@ from rlguard.types import Finding, Severity
 LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
     # P(sign | success genuine) / P(sign | success lucky), estimated by benchmarks/detectors/calibrate.py on completions
     # of task families on which no rule was tuned: the end of the 95% interval that claims less, within [1/20, 20].
-    # operands_unused and answer_first were too rare there and keep a value set by hand.
+    # operands_unused, answer_first, garbage and every_option were too rare there and keep a value set by hand.
     "computed": (18.75, "warn"),
     "computed_in_part": (3.74, "warn"),
     "bare_answer": (0.05, "error"),
@@ -26,6 +26,8 @@ LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
     "loop": (0.29, "warn"),
     "long_loop": (0.05, "error"),
     "little_new_text": (0.44, "warn"),
+    "garbage": (0.05, "error"),
+    "every_option": (0.05, "error"),
 }
 LIMIT = 50.0
 """No combination of signs is worth more than this, or less than its inverse: they are not independent."""

@@ -10,6 +10,7 @@ import re
 
 from rlguard.answers import extract_answer
 from rlguard.shortcuts.case import widen_answer
+from rlguard.shortcuts.garbage import find_garbage
 from rlguard.shortcuts.loops import find_loops
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.wording import NAMING, STATING
@@ -20,6 +21,10 @@ STATEMENT = re.compile(
     r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
     re.IGNORECASE,
 )
+_MARK = re.compile(r"<answer>|\\boxed|####|answer", re.IGNORECASE)
+_IN_MARKS = ("nswer", "NSWER", "boxed", "####")
+_OPTION = re.compile(r"\A(?:\\text\{)?\(?([A-Za-z])[).:]?\}?(?:\s.*)?\Z")
+_NO_WORD = re.compile(r"\W+")
 _BREAK = re.compile(r"\n|[>;]|[.!?](?=\s|$)")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NO_STATEMENT = re.compile(r"[\d=+×÷·/|<→]|[^\W\d_](?:\s?[-^]\s?)[^\W\d_]{0,1}$")
@@ -31,27 +36,56 @@ _MOST_STATEMENTS = 1000
 _FORMS = (("boxed", 1), ("answer>", 2), ("#", 3))
 
 
-def find_repetition(completion: str, answer: tuple[str, int, int] | None = None) -> list[Finding]:
-    """Answers stated over and over, and loops of characters, words, lines or equations.
+def find_repetition(
+    completion: str, answer: tuple[str, int, int] | None = None, gold: str | None = None
+) -> list[Finding]:
+    r"""Answers stated over and over, every option stated, loops of any unit, and garbage.
 
     Args:
         completion: The text.
         answer: Its final answer as `rlguard.answers.extract_answer` gives it; found here when left out.
+        gold: The gold answer, when known: what repeats in it may repeat in the text.
 
     >>> [f.reason for f in find_repetition("answer 40;" * 9)]
     ['answer 40 stated 9 times, nothing between']
     >>> [f.reason for f in find_repetition("Final answer: 5. As stated, 5. So it is 5. It is 5, again.")]
     ['answer 5 stated 4 times, nothing between']
+    >>> [f.reason for f in find_repetition("\\boxed{A} \\boxed{B} \\boxed{C}")]
+    ['each option is stated as the answer: a, b, c']
+    >>> find_repetition("apple " * 12, gold="apple " * 12)
+    []
     """
     if len(completion) < 12:
         return []
     answer = answer or extract_answer(completion)
-    findings = (_find_restated_value(completion, answer) if answer else []) or _find_restatements(completion)
+    statements = find_statements(completion)
+    findings = (_find_restated_value(completion, answer) if answer else []) or _find_restatements(
+        completion, statements
+    )
+    findings = findings or _find_every_option(statements)
     loops = find_loops(completion, answer)
     if findings:  # the answers' own loop is the same fact
         start, end = findings[0].start, findings[0].end
         loops = [f for f in loops if f.end <= start or f.start >= end or (f.end - f.start) > 2 * (end - start)]
-    return findings + loops
+    if gold:
+        asked = _NO_WORD.sub("", gold)
+        loops = [f for f in loops if (_NO_WORD.sub("", completion[f.start : f.end]) or "\0") not in asked]
+    return findings + (loops or find_garbage(completion))
+
+
+def _find_every_option(statements: list[re.Match[str]]) -> list[Finding]:
+    """Every option, from A on, as the final answer, three or more: one of them is right."""
+    values = [_read_option(match[match.lastindex or 0]) for match in statements]
+    options = sorted(set(values))
+    if len(options) < 3 or options != list("abcdefgh"[: len(options)]):
+        return []
+    start, end = statements[0].start(), statements[-1].end()
+    reason = f"each option is stated as the answer: {', '.join(options)}"
+    return [make_finding("every_option", "answer_repetition", reason, start, end)]
+
+
+def _read_option(value: str) -> str:
+    return _OPTION.sub(r"\1", value.strip()).lower()
 
 
 def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
@@ -141,17 +175,30 @@ def _has_digit(text: str) -> bool:
     return any(map(str.isdigit, text))
 
 
-def _find_restatements(text: str) -> list[Finding]:
-    """One value stated as the answer again and again, whether or not it is the final one."""
-    small = text.lower()
-    if small.count("answer") + small.count("boxed") + small.count("####") < 3:
+def find_statements(text: str) -> list[re.Match[str]]:
+    """All matches of `STATEMENT` if there are three or more: their marks are looked for first, which is fast."""
+    if sum(map(text.count, _IN_MARKS)) < 3:
         return []
+    places = [place.start() for place in _MARK.finditer(text)]
+    matches, end = [], 0
+    for place in places:
+        match = STATEMENT.match(text, place) if place >= end else None
+        if match:
+            matches.append(match)
+            end = match.end()
+    return matches
+
+
+def _find_restatements(text: str, statements: list[re.Match[str]]) -> list[Finding]:
+    """One value stated as the answer again and again, whether or not it is the final one."""
     last: dict[str, tuple[int, int, int, set[int]]] = {}  # value -> statements since work was done, span, forms
     best: tuple[int, int, int, str] | None = None
     totals: dict[str, tuple[int, int, int]] = {}
-    for match in STATEMENT.finditer(text):
+    for match in statements:
         form = match.lastindex or 0
-        value = match[form].strip().strip(".,;:$*}").strip().lower()
+        value = match[form].strip().strip(".,;:$*}#").strip().lower()
+        if not value:
+            continue
         start, end = match.span()
         count, first, _ = totals.get(value, (0, start, end))
         totals[value] = (count + 1, first, end)

@@ -218,8 +218,8 @@ def iter_problems(
         answer_column: Column with the gold answer, likewise.
 
     Raises:
-        InputError: If a column is missing (names those there are), or a prompt is neither text nor chat messages, or
-            an answer is missing (names the row). Raised when problems are drawn.
+        InputError: If a column is missing (names those there are), or a prompt is neither text nor chat messages (names
+            the row). Raised when problems are drawn. A gold answer that is none costs its row alone: `check_gold` names it.
 
     >>> [p.answer for p in iter_problems([{"q": "2+2?", "gold": {"value": 4}}], "q", "gold.value")]
     [4]
@@ -233,8 +233,6 @@ def iter_problems(
         is_chat = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
         if not (is_chat or (isinstance(prompt, str) and prompt.strip())):
             raise InputError(f"row {number}: {prompt_column!r} must be text or chat messages, got {prompt!r:.80}")
-        if answer is None or not str(answer).strip():
-            raise InputError(f"row {number}: {answer_column!r} must be a gold answer, got {answer!r}")
         yield Problem(make_prompt_id(prompt, answer), prompt, answer, row, number)
     if number < 0:
         raise InputError("the data set is empty")

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
-from itertools import product
 from typing import Any
 
-from rlguard.answers import extract_answer, normalise_answer, parse_number
+from rlguard.answers import extract_answer, normalise_answer, read_gold, read_golds, read_quantity
 from rlguard.types import InputError, Problem, Verifier
+from rlguard.verify.compare import compare_answers, is_string, read_side
+from rlguard.verify.mathematics import compare_mathematics, load_math_verify
 
 logger = logging.getLogger(__name__)
 
@@ -44,16 +43,23 @@ class _Verifier(ABC):
 
 
 class Exact(_Verifier):
-    """The final answer, spelled alike after normalising numbers, case and spaces."""
+    """The final answer, spelled alike after normalising numbers, units, case and spaces."""
 
     name = "exact"
+    version = "2"
 
     def judge(self, answer: str, problem: Problem) -> float:
-        return float(normalise_answer(answer) == normalise_answer(problem.answer))
+        gold = read_gold(problem.answer)
+        if gold is None:
+            return math.nan
+        right, given = read_quantity(gold), read_quantity(answer)
+        if right and given and right[1] and given[1] and right[1] != given[1]:  # 25 cm are not 25 m
+            return 0.0
+        return float(normalise_answer(answer) == normalise_answer(gold))
 
 
 class Numeric(_Verifier):
-    """The final answer as a number, within a relative tolerance.
+    """The final answer as a number, within a relative tolerance; whole numbers exactly. Units are not compared.
 
     >>> Numeric().score("The answer is 1,000.0", Problem("p", "?", "1000"))
     1.0
@@ -63,17 +69,25 @@ class Numeric(_Verifier):
 
     def __init__(self, tolerance: float = 1e-6) -> None:
         self.tolerance = tolerance
-        self.version = f"1 tolerance={tolerance}"
+        self.version = f"2 tolerance={tolerance}"
 
     def judge(self, answer: str, problem: Problem) -> float:
-        gold, given = parse_number(_plain(problem.answer)), parse_number(_plain(answer))
-        if gold is None:
+        gold = read_gold(problem.answer)
+        right, given = (None if text is None else read_side(text) for text in (gold, answer))
+        if right is None:
             return math.nan  # a gold answer that is no number cannot be judged numerically
-        return float(given is not None and abs(given - gold) <= self.tolerance * max(1.0, float(abs(gold))))
+        if given is None:
+            return 0.0
+        if right[0].denominator == given[0].denominator == 1:
+            return float(right[0] == given[0])
+        return float(abs(given[0] - right[0]) <= Fraction(self.tolerance) * max(abs(right[0]), abs(given[0])))
 
 
 class Math(_Verifier):
-    """Mathematical equality by math-verify: LaTeX, fractions, sets, intervals, units."""
+    """What the gold answer shows to be mathematics by math-verify; numbers, options, dates and words as such.
+
+    `compare.py` tells which. An answer that cannot be read, or not in time, is unscored.
+    """
 
     name = "math"
 
@@ -84,32 +98,24 @@ class Math(_Verifier):
                 math-verify keeps time by a signal, which only the main thread can use: elsewhere there is no limit.
         """
         self.timeout_s = timeout_s
-        self.version = f"2 math-verify={_package_version('math-verify')}"
+        self.version = f"3 math-verify={_package_version('math-verify')}"
 
     def prepare(self) -> None:
         """Loads math-verify, and leaves the time to the pool that runs this process."""
-        _math_verify()
+        load_math_verify()
         self.timeout_s = None
 
     def judge(self, answer: str, problem: Problem) -> float:
-        if normalise_answer(answer) == normalise_answer(problem.answer):
-            return 1.0
-        parse, verify, timeout = _math_verify()
-        limit = self.timeout_s if threading.current_thread() is threading.main_thread() else None
-        timed_out = False
-        try:
-            gold, given = parse(f"${problem.answer}$", limit), parse(f"${answer}$", limit)
-        except timeout:
+        golds = read_golds(problem.answer)
+        if not golds:
             return math.nan
-        for pair in product(gold, given):
-            try:
-                if verify(*pair, timeout_seconds=limit, raise_on_error=True):
-                    return 1.0
-            except timeout:
-                timed_out = True
-            except Exception:  # what sympy cannot compare is not equal
-                continue
-        return math.nan if timed_out else 0.0
+        verdicts = [compare_answers(gold, answer, self._compare) for gold in golds]
+        if len(golds) == 1 or 1.0 not in verdicts[1:]:
+            return verdicts[0]
+        return 1.0 if all(is_string(gold) for gold in golds[1:]) else math.nan  # other names, or one of several answers
+
+    def _compare(self, gold: str, given: str) -> float:
+        return compare_mathematics(gold, given, self.timeout_s)
 
 
 class ReasoningGym(_Verifier):
@@ -208,28 +214,6 @@ def score_safely(verifier: Verifier, completion: str, problem: Problem) -> float
     if cause == "junk":
         logger.warning("verifier %s scored %.80r on row %d, expected 0 or 1", verifier.name, score, problem.number)
     return outcome
-
-
-@cache
-def _math_verify() -> tuple[Callable[[str, int | None], list], Callable[..., bool], type[BaseException]]:
-    """math-verify's `parse` and `verify`, made to say when they run out of time instead of calling the answer wrong."""
-    from math_verify import parse, verify
-    from math_verify.errors import TimeoutException
-
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of every comparison without a limit
-
-    def parse_or_nothing(text: str, limit: int | None) -> list:
-        try:
-            return parse(text, parsing_timeout=limit, raise_on_error=True)
-        except Exception:
-            return []
-
-    return parse_or_nothing, verify, TimeoutException
-
-
-def _plain(answer: Any) -> str:
-    """An answer without the dress of a number: currency, percent and LaTeX dollar signs."""
-    return str(answer).strip().strip("$%").replace("\\$", "").replace("\\%", "").strip()
 
 
 def _reasoning_gym_task(problem: Problem) -> str | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from rlguard.guard import Guard, GuardConfig, Judged
+from rlguard.guard import Guard, GuardConfig
 from rlguard.guard.reading import read_evidence
 from rlguard.luck.evidence import Evidence
 
@@ -160,44 +159,20 @@ def seasoned(config=None, seed=0):
     return guard, *guess_batch(rng, 99)
 
 
-def test_strength_is_the_share_of_the_discount_that_is_applied():
-    used = {}
-    for strength in (0.0, 0.25, 1.0):
-        guard, evidence, outcomes = seasoned(GuardConfig(strength=strength))
-        used[strength] = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
-    original = host(outcomes)
-    assert (used[0.0].advantages_B == original).all()
-    assert used[0.0].step_scale == 1.0
-    assert (used[1.0].advantages_B == 0).all()
-    np.testing.assert_allclose(used[0.25].advantages_B, 0.75 * original, rtol=1e-9)
-    assert used[0.25].step_scale == pytest.approx(0.75)
-    assert (used[0.25].weights_B == used[1.0].weights_B).all()
-
-
-def test_drop_masks_groups_of_lucky_successes_and_leaves_advantages_alone():
-    guard, evidence, outcomes = seasoned(GuardConfig(mode="drop"))
-    outcomes[:8] = 0
-    outcomes[8:12] = 1
-    for row in range(8, 12):
-        evidence[row] = Evidence("99-1", gold="7", answer="7", likelihood_ratio=50.0)
-    advantages = host(outcomes)
-    judged = guard.judge(evidence, advantages, outcomes, outcomes, GROUPS)
-    assert judged.advantages_B is advantages
-    assert judged.kept_B[:16].all()  # nothing passed; shown computations
-    lucky = np.array([outcomes[group == GROUPS].any() for group in range(16)])[GROUPS] & (GROUPS != 1)
-    assert lucky.any()
-    assert (judged.kept_B == ~lucky).all()
-    assert judged.metrics["rlguard/dropped_share"] == pytest.approx(lucky.mean())
-    assert judged.step_scale == pytest.approx(math.sqrt((advantages[~lucky] ** 2).sum() / (advantages**2).sum()))
-
-
 def test_settings_from_a_trainers_own_configuration():
     assert GuardConfig.from_options(None) == GuardConfig.from_options({}) == GuardConfig()
     assert GuardConfig.from_options({"mode": "observe", "decay": 0.5}) == GuardConfig(mode="observe", decay=0.5)
-    with pytest.raises(ValueError, match=r"expected mode, strength, .*, got 'treshold'"):
+    with pytest.raises(ValueError, match=r"expected mode, outcome_reward, .*, got 'treshold'"):
         GuardConfig.from_options({"treshold": 1})
-    with pytest.raises(ValueError, match=r"GuardConfig\.strength: expected a number in"):
-        GuardConfig.from_options({"strength": 1.5})
+    with pytest.raises(ValueError, match=r"GuardConfig\.decay: expected a number in"):
+        GuardConfig.from_options({"decay": 1.5})
+
+
+def test_what_was_removed_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"mode: 'drop' was removed; use 'rewrite', .* or 'observe'"):
+        GuardConfig(mode="drop")
+    with pytest.raises(ValueError, match="got 'strength'"):
+        GuardConfig.from_options({"strength": 0.5})
 
 
 # --- texts in -------------------------------------------------------------------------------------------------------
@@ -250,6 +225,48 @@ def test_state_is_saved_whole_and_a_missing_file_is_said(tmp_path, caplog):
     assert "resumes knowing nothing" in caplog.text
 
 
+def test_a_state_file_is_read_if_it_is_there_and_written_after_each_batch(tmp_path):
+    path = tmp_path / "state.json"
+    first, (_, evidence, outcomes) = Guard(state_file=path), seasoned()
+    first.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    assert Guard(state_file=path).state_dict() == first.state_dict() == json.loads(path.read_text())
+    assert Guard(state_file=path, resume=False).state_dict() == Guard().state_dict()
+
+
+def test_a_slow_disk_is_written_to_rarely_and_a_full_one_is_said(tmp_path, monkeypatch, caplog):
+    guard, (_, evidence, outcomes) = Guard(state_file=tmp_path / "state.json"), seasoned()
+    now, written = [100.0], []
+    monkeypatch.setattr("rlguard.guard.guard.time.monotonic", lambda: now[0])
+
+    def save(_):
+        written.append(now[0])
+        now[0] += 1.0  # a write takes a second
+        if len(written) > 3:
+            raise OSError("no space left")
+
+    monkeypatch.setattr(guard, "save", save)
+    for _ in range(100):
+        assert guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS).metrics["rlguard/faults"] == 0
+        now[0] += 1.0
+    assert written == [100.0, 121.0, 142.0, 163.0, 184.0]
+    assert caplog.text.count("no space left") == 1
+
+
+def test_states_of_earlier_versions_are_read_and_others_refused_by_name(tmp_path):
+    guard, *_ = seasoned()
+    state = guard.state_dict()
+    old = {
+        "tracker": state["tracker"],
+        "chance": {k: state["chance"][k] for k in ("totals", "golds", "misses", "unit")},
+    }
+    old["tracker"] = {"seen": {prompt: seen[:3] for prompt, seen in state["tracker"]["seen"].items()}}
+    Guard().load_state_dict(json.loads(json.dumps(old)))
+    for text in ("[]", "{}", '{"tracker": {}, "chance": {}}', "not JSON", '{"tracker": {"seen": {"a": [1]}}}'):
+        (tmp_path / "state.json").write_text(text)
+        with pytest.raises(ValueError, match=r"state\.json: "):
+            Guard().load(tmp_path / "state.json")
+
+
 # --- training that must not die -------------------------------------------------------------------------------------
 
 
@@ -288,7 +305,7 @@ def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplo
         assert judged.advantages_B is advantages
         assert judged.metrics == {"rlguard/faults": 4.0}
         assert judged.step_scale == 1.0
-        assert judged.kept_B.all()
+        assert (judged.weights_B == 1).all()
     assert caplog.text.count("the guard failed") == 1
     assert "ZeroDivisionError" in caplog.text
     assert "Traceback" in caplog.text
@@ -352,13 +369,65 @@ def test_tensors_come_back_as_tensors():
     np.testing.assert_allclose(found.advantages_B.numpy(), expected.advantages_B, atol=1e-6)
 
 
-def test_advantages_of_the_hosts_size_for_a_learning_rate_that_carries_the_scale():
-    judged = Judged(np.array([0.6, -0.2]), np.ones(2), np.ones(2, bool), 0.5, ["", ""], {})
-    assert judged.step_advantages_B.tolist() == [1.2, -0.4]
-    for scale in (0.0, 1.0):
-        assert replace(judged, step_scale=scale).step_advantages_B is judged.advantages_B
-    dropped = replace(judged, kept_B=np.array([True, False]))
-    assert dropped.step_advantages_B is judged.advantages_B
+def test_one_kind_of_advantages_whoever_carries_the_scale():
+    """At the host's size where the learning rate carries `step_scale`, discounted where it does not: the same push."""
+    pushes = []
+    for scales_steps in (True, False):
+        guard, evidence, outcomes = seasoned(GuardConfig(min_weight=0.0))
+        guard.scales_steps = scales_steps
+        judged = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+        assert judged.metrics["rlguard/step_scale"] == (
+            judged.step_scale if scales_steps else pytest.approx(pushes[0][1])
+        )
+        pushes.append((judged.advantages_B * judged.step_scale, judged.step_scale))
+    np.testing.assert_allclose(pushes[0][0], pushes[1][0], rtol=1e-12)
+    assert 0 < pushes[0][1] < pushes[1][1] == 1
+
+
+def test_genuine_is_the_probability_and_weight_what_acts():
+    guard, evidence, outcomes = seasoned()
+    judged = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    success = outcomes > 0
+    assert np.isnan(judged.genuine_B[~success]).all()
+    assert (judged.weights_B[~success] == 1).all()
+    genuine = judged.genuine_B[success]
+    assert (genuine > 0).all()
+    np.testing.assert_array_equal(judged.weights_B[success], np.where(genuine < 0.25, 0, genuine))
+    assert judged.metrics["rlguard/lucky_share"] == pytest.approx(1 - genuine.mean())
+
+
+# --- rollouts of several rows ---
+
+
+@pytest.mark.parametrize("mode", ["rewrite", "observe"])
+def test_a_rollout_of_several_rows_is_judged_once_by_its_speaker(mode):
+    guard, evidence, outcomes = seasoned(GuardConfig(mode=mode))
+    twin, *_ = seasoned(GuardConfig(mode=mode))
+    outcomes[[0, 1]] = 1, 0
+    evidence[0] = Evidence("99-0", gold="3", answer="3", likelihood_ratio=50.0)
+    alone = twin.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    rows = np.array([0, 0, *range(1, 128), 5])  # the first rollout has two rows, the last row is padding
+    advantages = np.where(np.arange(130) == 129, 7.0, host(outcomes)[rows])
+    judged = guard.judge(
+        [evidence[row] for row in rows], advantages, outcomes[rows], outcomes[rows].tolist(), GROUPS[rows],
+        speaker_B=[1, *range(1, 129), -1],
+    )  # fmt: skip
+    np.testing.assert_array_equal(judged.advantages_B[:-1], alone.advantages_B[rows[:-1]])
+    assert judged.advantages_B[-1] == 7.0
+    np.testing.assert_array_equal(judged.weights_B, [*alone.weights_B[rows[:-1]], 1.0])
+    np.testing.assert_array_equal(judged.genuine_B, [*alone.genuine_B[rows[:-1]], np.nan])
+    assert judged.metrics == alone.metrics
+    assert guard.state_dict() == twin.state_dict()
+    assert (judged.advantages_B is advantages) == (mode == "observe")
+
+
+def test_a_batch_with_nothing_to_judge_is_the_hosts():
+    guard = Guard()
+    advantages = np.array([1.0, -1.0])
+    judged = guard.judge(plain(2), advantages, [1, 0], [1, 0], [0, 0], speaker_B=[-1, -1])
+    assert judged.advantages_B.tolist() == [1.0, -1.0]
+    assert (judged.metrics, judged.step_scale) == ({}, 1.0)
+    assert guard.apply([], [], prompts_B=[], completions_B=[]).metrics == {}
 
 
 def test_texts_that_failures_show_too_speak_no_louder_than_the_failures_allow():

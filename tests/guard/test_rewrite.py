@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlguard.guard.rewrite import measure_step_scale, rewrite_advantages
-from rlguard.luck.genuine import genuine_probability, success_weights
+from rlguard.luck.genuine import genuine_given_text, genuine_probability
 from rlguard.stats import SKILL_GRID, beta_weights
 
 NAN = math.nan
@@ -256,5 +256,5 @@ def test_prior_per_prompt():
 
 def test_evidence_moves_the_odds():
     # odds 0.5/0.5 · 9 = 9 -> 0.9; odds 0.25/0.75 · 1/3 = 1/9 -> 0.1
-    np.testing.assert_allclose(success_weights([0.5, 0.25], [9, 1 / 3]), [0.9, 0.1])
-    np.testing.assert_allclose(success_weights([0.0, 1.0], [9, 1 / 9]), [0, 1])
+    np.testing.assert_allclose(genuine_given_text([0.5, 0.25], [9, 1 / 3]), [0.9, 0.1])
+    np.testing.assert_allclose(genuine_given_text([0.0, 1.0], [9, 1 / 9]), [0, 1])

@@ -15,7 +15,7 @@ from rlguard.guard.rewrite import rewrite_advantages
 from rlguard.guard.settings import MIN_WEIGHT
 from rlguard.luck.chance import ChanceRates
 from rlguard.luck.evidence import Evidence
-from rlguard.luck.genuine import CHANCE_FLOOR, genuine_probability, success_weights
+from rlguard.luck.genuine import CHANCE_FLOOR, genuine_given_text, genuine_probability
 from rlguard.luck.tracker import PassRateTracker
 from rlguard.stats import SKILL_GRID, beta_weights
 
@@ -71,7 +71,7 @@ def test_2_weights_are_calibrated_where_the_model_holds():
         shows = rng.random((prompts, G)) < np.where(genuine, 0.8, 0.1)
         passed = genuine | lucky
         g = tracker.judge(names, passed.sum(axis=1), np.full(prompts, G), c)
-        w = success_weights(np.repeat(g, G), np.where(shows, 8.0, 0.2 / 0.9).ravel()).reshape(passed.shape)
+        w = genuine_given_text(np.repeat(g, G), np.where(shows, 8.0, 0.2 / 0.9).ravel()).reshape(passed.shape)
         weights.append(w[passed])
         truth.append(genuine[passed])
     weights, truth = np.concatenate(weights), np.concatenate(truth)
@@ -151,7 +151,7 @@ def test_9_all_lucky_ends_in_no_gradient():
     bound = c / (3 + c)
     assert bound / (bound + (1 - bound) * c) == pytest.approx(least)
     known = genuine_probability([2], [32], [c], JEFFREYS)  # 2 of 32: no more than luck gives
-    assert success_weights(known)[0] < least
+    assert genuine_given_text(known)[0] < least
     found, *_ = expected_gradient(0.0, c, (0.0, 0.0), groups=200)
     assert (found == 0).all()
 
@@ -173,7 +173,7 @@ def test_11_without_text_the_direction_stays():
 
 def test_12_with_text_the_direction_turns_to_solving():
     g, shown, bare = 0.5, 8.0, 0.2
-    w_S, w_L = success_weights([g, g], [shown, bare])
+    w_S, w_L = genuine_given_text([g, g], [shown, bare])
     assert w_S > 0.85 > 0.2 > w_L
     host, *_ = expected_gradient(0.3, 0.3)
     turned, _, u_S, _ = expected_gradient(0.3, 0.3, (w_S, w_L))

@@ -172,12 +172,6 @@ def test_observe_changes_nothing_and_rewrite_takes_the_luck(swift, estimator, sc
     assert torch.equal(compute(make_guarded(swift, **state)), torch.zeros(8))
 
 
-def test_drop_takes_the_advantages(swift):
-    trainer = make_guarded(swift, GuardConfig(mode="drop", answer_column="solution"))
-    assert torch.equal(compute(trainer), torch.zeros(8))
-    assert trainer._metrics["train"]["rlguard/dropped_share"][-1] == 1
-
-
 def test_metrics_and_the_step_scale_are_handed_on(swift):
     trainer = make_guarded(swift)
     compute(trainer)

@@ -124,8 +124,8 @@ def test_prompts_golds_and_texts_reach_the_guard(host, monkeypatch):
     assert seen["prompts_B"] == [PROMPT] * 8 + [PROMPT + " Again."] * 8
     assert seen["completions_B"] == GUESSED + SOLVED  # and not what the environment said
     assert {row["answer"] for row in seen["rows_B"]} == {"12"}
-    assert len(set(seen["group_ids_B"][:8])) == 1
-    assert len(set(seen["group_ids_B"])) == 2
+    assert len(set(seen["group_ids_B"].tolist()[:8])) == 1
+    assert len(set(seen["group_ids_B"].tolist())) == 2
 
 
 def test_without_texts_a_prompt_is_known_again_by_its_tokens(host):
@@ -137,11 +137,10 @@ def test_without_texts_a_prompt_is_known_again_by_its_tokens(host):
     assert host.estimator.last_metrics["rlguard/flagged_share"] == 0
 
 
-@pytest.mark.parametrize("mode", ["observe", "drop"])
-def test_the_other_modes(host, mode):
+def test_observe_changes_nothing(host):
     plain = run(host)
-    host.adapter.guard_estimator(GuardConfig(mode=mode))
-    assert run(host) == (plain if mode == "observe" else [0.0] * 8 + plain[8:])
+    host.adapter.guard_estimator(GuardConfig(mode="observe"))
+    assert run(host) == plain
     assert host.estimator.last_metrics["rlguard/lucky_share"] > 0.05
 
 

@@ -207,12 +207,11 @@ def test_the_order_of_rollouts_in_batches_does_not_matter(host):
     assert 0 < expected[0, 0] < 1.4  # discounted, not emptied
 
 
-def test_drop_takes_the_advantages_and_metrics_travel_with_the_batch(host):
-    maker = make_maker(guarded(host.experience_maker.RemoteExperienceMaker, GuardConfig(mode="drop")), kl_coef=0.1)
+def test_metrics_travel_with_the_batch(host):
+    maker = make_maker(guarded(host.experience_maker.RemoteExperienceMaker), kl_coef=0.1)
     for _ in range(6):
         found = run(maker, host, kl=0.5)
     for experience in found:
-        assert (experience.advantages == 0).all()
         assert experience.info["rlguard/lucky_share"].shape == experience.rewards.shape
         assert experience.info["rlguard/lucky_share"][0] > 0.5
     items = [item for experience in found for item in host.experience.split_experience_batch(experience)]
@@ -232,9 +231,9 @@ def test_the_state_is_saved_beside_the_checkpoints_and_comes_back(host, tmp_path
 
 def test_refuses_what_has_no_group(host):
     maker_class = guarded(host.experience_maker.RemoteExperienceMaker)
-    with pytest.raises(RuntimeError, match="not gae with 4"):
+    with pytest.raises(RuntimeError, match="got 'gae'"):
         make_maker(maker_class, estimator="gae")
-    with pytest.raises(RuntimeError, match="not flash_reinforce with 1"):
+    with pytest.raises(RuntimeError, match="above 1, got 'flash_reinforce' without"):
         make_maker(maker_class, estimator="flash_reinforce", rollout={"n_samples_per_prompt": 1})
 
 

@@ -196,13 +196,11 @@ def test_prompts_golds_and_texts_reach_the_guard(host, monkeypatch):
     assert set(seen["group_ids_B"]) == {0}
 
 
-@pytest.mark.parametrize("mode", ["observe", "drop"])
-def test_the_other_modes(host, mode):
+def test_observe_changes_nothing(host):
     plain = run_epochs(host, host.make("grpo"))[0]
-    host.adapter.guard_algorithms(host.classes, GuardConfig(mode=mode))
-    (guessed, solved), groups = run_epochs(host, host.make("grpo"))
-    assert solved == plain[1]
-    assert guessed == (plain[0] if mode == "observe" else [0.0] * 8)
+    host.adapter.guard_algorithms(host.classes, GuardConfig(mode="observe"))
+    advantages, groups = run_epochs(host, host.make("grpo"))
+    assert advantages == plain
     assert groups[0][0].traces[0].metrics["rlguard_lucky_share"] > 0.5
 
 
@@ -213,7 +211,7 @@ def test_the_outcome_is_the_named_reward_and_the_rest_is_paid_beside_it(host, mo
     monkeypatch.setattr(guard, "apply", lambda *a, **k: seen.update(k, rewards_B=a[1]) or apply(*a, **k))
     rewards = [{"correct": 1.0, "style": 0.0}, {"correct": 0.0, "style": 0.9}, {"correct": 0.0, "style": 0.0}]
     score(host.make("grpo"), make_group(host, ["The answer is 12.", "9", "8"], rewards))
-    assert seen["outcomes_B"].tolist() == seen["rewards_B"].tolist() == [1.0, 0.0, 0.0]
+    assert seen["outcomes_B"].tolist() == seen["rewards_B"] == [1.0, 0.0, 0.0]
     assert seen["total_rewards_B"].tolist() == [1.0, 0.9, 0.0]
 
 
@@ -228,7 +226,7 @@ def test_ragged_groups_errored_traces_and_nan(host):
 
 
 def test_the_state_survives_a_restart(host, tmp_path, monkeypatch):
-    monkeypatch.setattr(host.adapter, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("rlguard.guard.guard.SAVE_REST", 0)
     classes = dict(host.classes)
     guard = host.adapter.guard_algorithms(host.classes, state_file=tmp_path / "state")
     run_epochs(host, host.make("grpo"), 1)

@@ -191,14 +191,6 @@ def test_observe_changes_nothing(adapter, tmp_path):
     assert trainer.dispatch.rates[0] == 1e-6
 
 
-def test_drop_masks_the_lucky_group(adapter, tmp_path):
-    trainer = make_trainer(adapter, tmp_path, GuardConfig(mode="drop"))
-    for _ in range(6):
-        data = run_batch(trainer)
-    assert not data["loss_mask"][:8].any()
-    assert data["loss_mask"][8:16].any(dim=1).all()
-
-
 def test_ragged_groups_and_a_reward_that_is_nan(adapter, tmp_path):
     trainer = make_trainer(adapter, tmp_path)
     data = run_batch(trainer, uids=["0"] * 5 + ["1"] * 11, rewards=[np.nan, *REWARDS[1:]])
@@ -263,8 +255,8 @@ def test_the_entry_point_has_what_it_calls(adapter):
     worker = (SOURCE / "skyrl" / "backends" / "skyrl_train" / "workers" / "worker.py").read_text()
     assert '"policy_lr": self.scheduler.get_last_lr()[0]' in worker
     options = ["rlguard.mode=observe", "trainer.epochs=3", "trainer.override_entrypoint=rlguard.integrations.skyrl"]
-    own, rest = adapter._split_options([*options, "rlguard.strength=0.5"])
-    assert GuardConfig.from_options(own) == GuardConfig(mode="observe", strength=0.5)
+    own, rest = adapter._split_options([*options, "rlguard.decay=0.5"])
+    assert GuardConfig.from_options(own) == GuardConfig(mode="observe", decay=0.5)
     assert SkyRLTrainConfig.from_cli_overrides(rest).trainer.epochs == 3
 
 

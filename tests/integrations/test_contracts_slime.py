@@ -1,10 +1,10 @@
 """The slime adapter.
 
 slime is on PyPI in no form (a package of that name is another project), so what follows was checked against signatures
-by reading, at commit 624b824 (2026-08-21, after version 0.3.1): the flags, the fields in `SAMPLE` and `ARGS`, and the
-rule that `remove_sample` empties a sample's loss mask. The tests without `slime_source` run the adapter on stand-ins
-with those fields. The others run it in slime's own `RolloutManager`, if a checkout lies in `$RLGUARD_CONTRACTS/slime`
-(without it they are skipped); of what it imports, only SGLang and wandb are replaced by stubs.
+by reading, at commit 624b824 (2026-08-21, after version 0.3.1): the flags and the fields in `SAMPLE` and `ARGS`. The
+tests without `slime_source` run the adapter on stand-ins with those fields. The others run it in slime's own
+`RolloutManager`, if a checkout lies in `$RLGUARD_CONTRACTS/slime` (without it they are skipped); of what it imports,
+only SGLang and wandb are replaced by stubs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pytest
 from rlguard.integrations.slime import STATE_FILE, PostProcessRewards, group_advantages, post_process_rewards
 
 SOURCE = Path(os.environ.get("RLGUARD_CONTRACTS", Path(__file__).parents[2] / ".venv" / "contracts")) / "slime"
-SAMPLE = {"group_index": None, "prompt": "", "response": "", "label": None, "reward": None, "remove_sample": False}
+SAMPLE = {"group_index": None, "prompt": "", "response": "", "label": None, "reward": None}
 ARGS = {
     "advantage_estimator": "grpo",
     "rewards_normalization": True,
@@ -96,7 +96,6 @@ def test_lucky_successes_get_no_advantage_and_the_raw_rewards_stay():
     raw, advantages = PostProcessRewards()(make_args(), samples)
     assert raw == [1, 0, 0, 0, 1, 0, 0, 0]
     assert advantages == [0.0] * 8
-    assert not any(sample.remove_sample for sample in samples)
 
 
 def test_observe_changes_nothing():
@@ -112,12 +111,6 @@ def test_the_data_sets_columns_are_read_from_the_metadata():
         sample.label = None
         sample.metadata = {"rlguard_successes": 0, "rlguard_trials": 64, "rlguard_chance_rate": 0.25}
     assert PostProcessRewards()(make_args(), samples)[1] == [0.0] * 4
-
-
-def test_drop_removes_the_samples():
-    samples = lucky_batch()
-    PostProcessRewards()(make_args(rlguard={"mode": "drop"}), samples)
-    assert all(sample.remove_sample for sample in samples)
 
 
 def test_the_outcome_can_be_one_value_of_a_reward_that_is_a_dict():
@@ -219,15 +212,12 @@ def test_slime_normalises_full_batches_as_the_adapter_does(manager, slime_source
     np.testing.assert_allclose(own, advantages, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["rewrite", "drop"])
-def test_slime_trains_on_what_the_guard_made(manager, slime_source, mode):
+def test_slime_trains_on_what_the_guard_made(manager, slime_source):
     samples = lucky_batch(slime_source.types.Sample)
     for index, sample in enumerate(samples):
         sample.index, sample.rollout_id, sample.tokens, sample.response_length = index, index, [1, 2, 3], 2
-    manager.args.rlguard = {"mode": mode}
     manager.custom_reward_post_process_func = PostProcessRewards()
     data = manager._convert_samples_to_train_data(samples)
     assert data["raw_reward"] == [1, 0, 0, 0, 1, 0, 0, 0]
-    assert data["loss_masks"] == [[0, 0] if mode == "drop" else [1, 1]] * 8
-    if mode == "rewrite":
-        assert data["rewards"] == [0.0] * 8
+    assert data["loss_masks"] == [[1, 1]] * 8
+    assert data["rewards"] == [0.0] * 8

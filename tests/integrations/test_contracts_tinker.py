@@ -193,15 +193,6 @@ def test_observe_changes_nothing(train, adapter):
     assert metrics["rlguard/lucky_share"] > 0.05
 
 
-def test_drop_takes_the_advantage_of_a_lucky_group(train, adapter):
-    builders, groups = guess_and_solve()
-    plain, _ = step(train, builders, groups)
-    adapter.guard_training(GuardConfig(mode="drop"))
-    for _ in range(6):
-        data, _ = step(train, builders, groups)
-    assert advantages_of(data) == [0.0] * 8 + advantages_of(plain)[8:]
-
-
 def test_the_cookbooks_printing_is_not_a_batch(train, adapter):
     """`print_group` calls `compute_advantages` too, with up to four rollouts of a group."""
     guard = adapter.guard_training()

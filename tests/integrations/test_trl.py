@@ -20,11 +20,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
 from rlguard import GuardConfig, rewrite_advantages  # noqa: E402
+from rlguard.integrations.hf_trainer import StepScaler  # noqa: E402
 from rlguard.integrations.trl import (  # noqa: E402
     STATE_FILE,
     GuardedGRPOTrainer,
     GuardMixin,
-    StepScaler,
     _gdpo_scale,
     check_signatures,
 )
@@ -262,7 +262,7 @@ def test_unknown_outcome_reward_lists_those_there_are(tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("mode", "mask"), ("strength", 2), ("min_weight", 1.5), ("max_prompts", 0), ("workers", -1), ("decay", -1)],
+    [("mode", "mask"), ("min_weight", 1.5), ("max_prompts", 0), ("workers", -1), ("decay", -1)],
 )
 def test_bad_settings_are_named(option, value):
     with pytest.raises(ValueError, match=f"GuardConfig.{option}: expected"):

@@ -228,17 +228,6 @@ def test_the_step_shrinks_with_the_rows_that_feed_it(tmp_path, server, monkeypat
     assert moved[0.5, False] == pytest.approx(moved[1.0, True], rel=0.02)
 
 
-def test_drop_takes_the_lucky_groups_out_of_the_loss(tmp_path, server, monkeypatch):
-    """Every group is lucky: one token a row stays in the denominator and nothing moves."""
-    set_weight(monkeypatch, 0.0)
-    trainer = build(GuardedAsyncGRPOTrainer, tmp_path, server, monkeypatch, guard=GuardConfig(mode="drop"))
-    before = weights_of(trainer)
-    trainer.train()
-    assert torch.equal(before, weights_of(trainer))
-    assert [row["batch/trained_tokens_per_step"] for row in logged(trainer)] == [8, 8]
-    assert {0, 1, 2, 3} <= trainer._trained_groups  # epochs and resuming count them as trained
-
-
 def test_the_worker_process_is_guarded(tmp_path, server):
     """TRL's own worker in its own interpreter, which finds the guard by itself."""
     trainer = build(GuardedAsyncGRPOTrainer, tmp_path, server, config={"save_strategy": "steps", "save_steps": 2})

@@ -10,7 +10,6 @@ import inspect
 import json
 import math
 import textwrap
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +25,7 @@ from transformers import TrainerCallback  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
 from rlguard import GuardConfig  # noqa: E402
-from rlguard.integrations.trl import STATE_FILE, WRAPPED, GuardedGRPOTrainer, GuardMixin, check_signatures  # noqa: E402
+from rlguard.integrations.trl import STATE_FILE, WRAPPED, GuardedGRPOTrainer, check_signatures  # noqa: E402
 from rlguard.tables.read import read_rows  # noqa: E402
 
 TOKENS = {"bnpo", "dapo", "cispo", "vespo"}
@@ -298,76 +297,8 @@ def test_evaluation_teaches_the_guard_nothing(tmp_path):
 # --- the guard's modes ---
 
 
-class Masked(Watched):
-    """Keeps what the trainer is to train on."""
-
-    def _generate_and_score_completions(self, inputs):
-        self.output = super()._generate_and_score_completions(inputs)
-        return self.output
-
-
-def first_group_is_lucky(genuine, *_):
-    """Weights of two groups of four: the successes of the first are lucky."""
-    return np.repeat([0.0, 1.0], 4)
-
-
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_drop_masks_the_lucky_group_and_counts_its_tokens_no_more(tmp_path, monkeypatch, loss_type):
-    monkeypatch.setattr("rlguard.guard.guard.success_weights", first_group_is_lucky)
-    guard = GuardConfig(mode="drop", scale_steps=False)
-    trainer = run(Masked, tmp_path, loss_config(loss_type) | {"beta": 0.1}, guard=guard, nudge=0.01)
-    mask = trainer.output["completion_mask"]
-    assert (mask[:4] == 0).all()
-    assert (mask[4:].sum(dim=1) > 0).all()
-    assert int(trainer.output["num_items_in_batch"]) == int(mask.sum())
-    assert torch.equal(trainer.output["advantages"], trainer.host)  # drop leaves advantages alone
-    assert trainer.state.log_history[0]["rlguard/dropped_share"] == 0.5
-    assert moved(trainer)
-
-
-@pytest.mark.parametrize("beta", [0.0, 0.1])
-@pytest.mark.parametrize("loss_type", LOSS_TYPES)
-def test_a_batch_that_is_dropped_altogether_moves_nothing_not_even_through_the_kl(
-    tmp_path, monkeypatch, loss_type, beta
-):
-    set_weight(monkeypatch, 0.0)
-    guard = GuardConfig(mode="drop", scale_steps=False)
-    trainer = run(Masked, tmp_path, loss_config(loss_type) | {"beta": beta}, guard=guard, nudge=0.01)
-    assert int(trainer.output["num_items_in_batch"]) == 0
-    assert not moved(trainer)
-
-
-def test_drop_counts_tokens_as_trl_does_where_tools_wrote_some():
-    output = {
-        "completion_mask": torch.tensor([[1, 1, 1], [1, 1, 0]]), "tool_mask": torch.tensor([[1, 0, 1], [1, 1, 1]]),
-        "num_items_in_batch": torch.tensor(4),
-    }  # fmt: skip
-    trainer = SimpleNamespace(accelerator=SimpleNamespace(gather=lambda value: value))
-    GuardMixin._mask(trainer, output, np.array([True, False]))
-    assert output["completion_mask"].tolist() == [[1, 1, 1], [0, 0, 0]]
-    assert int(output["num_items_in_batch"]) == 2
-
-
-def test_drop_of_genuine_groups_is_bit_identical(tmp_path, monkeypatch):
-    set_weight(monkeypatch, 1.0)
-    plain = run(GRPOTrainer, tmp_path)
-    assert torch.equal(weights_of(run(GuardedGRPOTrainer, tmp_path, guard=GuardConfig(mode="drop"))), weights_of(plain))
-
-
-@pytest.mark.parametrize("strength", [0.0, 0.25, 1.0])
-def test_strength_is_the_share_of_the_discount(tmp_path, monkeypatch, strength):
-    set_weight(monkeypatch, 0.0)
-    trainer = run(Watched, tmp_path, guard=GuardConfig(strength=strength))
-    ((host, used, logged),) = trainer.seen
-    torch.testing.assert_close(torch.tensor(logged[-len(host) :]), host * (1 - strength))
-    torch.testing.assert_close(used, host * (strength < 1))  # the learning rate carries the discount
-    assert strength or torch.equal(used, host)
-    assert trainer.state.log_history[0]["rlguard/step_scale"] == pytest.approx(1 - strength)
-
-
-@pytest.mark.parametrize("mode", ["rewrite", "drop"])
 @pytest.mark.parametrize("spoilt", [0, 1], ids=["the outcome", "another reward"])
-def test_an_infinite_reward_costs_its_own_rollout_alone(tmp_path, monkeypatch, mode, spoilt):
+def test_an_infinite_reward_costs_its_own_rollout_alone(tmp_path, monkeypatch, spoilt):
     """Without the guard, TRL's advantages of the whole group would be NaN."""
 
     def spoil(rewards):
@@ -376,7 +307,7 @@ def test_an_infinite_reward_costs_its_own_rollout_alone(tmp_path, monkeypatch, m
     functions = [lambda completions, **_: every_fourth(completions), lambda completions, **_: lengths(completions)]
     functions[spoilt] = lambda completions, **_: spoil((every_fourth, lengths)[spoilt](completions))
     set_weight(monkeypatch, 1.0)
-    trainer = run(Watched, tmp_path, rewards=functions, guard=GuardConfig(mode=mode, scale_steps=False))
+    trainer = run(Watched, tmp_path, rewards=functions, guard=GuardConfig(scale_steps=False))
     ((host, used, _),) = trainer.seen
     assert torch.isfinite(used).all()
     assert (used != 0).sum() >= 6
@@ -384,17 +315,17 @@ def test_an_infinite_reward_costs_its_own_rollout_alone(tmp_path, monkeypatch, m
     assert torch.isfinite(weights_of(trainer)).all()
     assert moved(trainer)
     set_weight(monkeypatch, 0.0)
-    trainer = run(Watched, tmp_path, rewards=functions, guard=GuardConfig(mode=mode, scale_steps=False))
+    trainer = run(Watched, tmp_path, rewards=functions, guard=GuardConfig(scale_steps=False))
     ((host, used, _),) = trainer.seen
-    assert mode == "drop" or used[0] < host[0] - 0.1  # its group's success is discounted all the same
+    assert used[0] < host[0] - 0.1  # its group's success is discounted all the same
 
 
 @pytest.mark.parametrize(
     "place",
     [
         "rlguard.guard.reading.read_evidence",
-        "rlguard.guard.guard.rewrite_advantages",
-        "rlguard.guard.guard.success_weights",
+        "rlguard.guard.guard.rewrite_groups",
+        "rlguard.guard.guard.genuine_given_text",
     ],
 )
 def test_a_fault_of_the_guard_leaves_the_trainer_its_own_advantages(tmp_path, monkeypatch, place, caplog):

@@ -59,6 +59,6 @@ def test_straddling_groups_give_the_single_process_advantages(tmp_path):
     evidence = [read_evidence(prompt, text, gold[prompt]) for prompt, text in rows]
     rewards = np.array(first["rewards"])
     alone = Guard().judge(evidence, host, rewards, rewards, np.arange(12) // 4)
-    assert torch.equal(alone.step_advantages_B, used)
-    assert first["logged"] == pytest.approx(alone.advantages_B.tolist())
+    assert torch.equal(alone.advantages_B, used)
+    assert first["logged"] == pytest.approx((alone.advantages_B * alone.step_scale).tolist())
     assert not torch.equal(host, used)

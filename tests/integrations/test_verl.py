@@ -18,7 +18,7 @@ pytest.importorskip("transfer_queue")
 
 import ray  # noqa: E402
 import transfer_queue as tq  # noqa: E402
-from conftest import TINY  # noqa: E402
+from conftest import TINY, set_weight  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 from tensordict import TensorDict  # noqa: E402
@@ -31,7 +31,7 @@ from verl.single_controller.ray import (  # noqa: E402
     RayWorkerGroup,
     create_colocated_worker_cls,
 )
-from verl.trainer.ppo.core_algos import agg_loss, register_adv_est  # noqa: E402
+from verl.trainer.ppo.core_algos import register_adv_est  # noqa: E402
 from verl.trainer.ppo.padding_utils import upsample_batch_to_divisible_size  # noqa: E402
 from verl.trainer.ppo.ray_trainer import compute_advantage  # noqa: E402
 from verl.trainer.ppo.v1 import PPOTrainerSync, get_trainer_cls  # noqa: E402
@@ -94,7 +94,13 @@ def test_a_guarded_run_takes_its_settings_from_the_command_line():
 
 @pytest.mark.parametrize(
     ("flag", "message"),
-    [("host=gae", "got 'gae'"), ("host=grpo_passk", "got 'grpo_passk'"), ("modus=drop", "got 'modus'")],
+    [
+        ("host=gae", "got 'gae'"),
+        ("host=grpo_passk", "got 'grpo_passk'"),
+        ("modus=observe", "got 'modus'"),
+        ("mode=drop", "'drop' was removed"),
+        ("strength=1", "got 'strength'"),
+    ],
 )
 def test_wrong_settings_are_named(flag, message):
     with pytest.raises(ValueError, match=message):
@@ -112,66 +118,17 @@ def test_a_verl_that_rlguard_does_not_know_is_named():
         type("Mine", (GuardMixin, Changed), {})(config=configure())
 
 
-# ---- the bare estimator, in verl's own advantage step
+# ---- trainers without the guard
 
 
-def make_proto(scores, size=4, uids=None):
-    """Rollouts of random length with their score on the last token; `size` rollouts a group."""
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 7, len(scores))
-    mask = (torch.arange(6) < torch.as_tensor(lengths)[:, None]).long()
-    mask[rng.integers(0, len(scores)), 0] = 0  # a tool's token in front
-    rewards = torch.zeros(len(scores), 6)
-    rewards[torch.arange(len(scores)), torch.as_tensor(lengths - 1)] = torch.tensor(scores, dtype=torch.float32)
-    uids = [f"uid{row // size}" for row in range(len(scores))] if uids is None else uids
-    tensors = {"token_level_rewards": rewards, "token_level_scores": rewards, "response_mask": mask}
-    return DataProto.from_dict(tensors, {"uid": np.array(uids, dtype=object)})
-
-
-def estimate(data, name, config):
-    norm = config.get("norm_adv_by_std_in_grpo", True)
-    return compute_advantage(data, name, config=config, norm_adv_by_std_in_grpo=norm).batch["advantages"]
-
-
-SCORES = [1, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, -1, 0.3, 0]
-
-
-@pytest.mark.parametrize("host", ["grpo", "grpo_vectorized", "rloo", "opo", "gpg", "reinforce_plus_plus_baseline"])
-@pytest.mark.parametrize("norm", [True, False])
-def test_without_a_discount_the_estimator_is_the_host_to_the_last_bit(host, norm):
-    flags = [f"+algorithm.rlguard.host={host}", "+algorithm.rlguard.strength=0.0"]
-    algorithm = configure(*flags, f"algorithm.norm_adv_by_std_in_grpo={norm}").algorithm
-    own = estimate(make_proto(SCORES), host, algorithm)
-    assert torch.equal(estimate(make_proto(SCORES), "rlguard", algorithm), own)
-
-
-def test_where_nearly_all_groups_fail_the_estimator_silences_the_one_success():
-    plugin._blind_guard.cache_clear()
-    algorithm = configure().algorithm
-    for step in range(6):
-        scores = [0.0] * 1024
-        scores[5] = 1.0
-        data = make_proto(scores, uids=[f"{step}-{row // 8}" for row in range(1024)])  # uids are drawn anew
-        host = estimate(data, "grpo", algorithm)
-        guarded = estimate(data, "rlguard", algorithm)
-    assert host.abs().sum() > 0
-    assert guarded.abs().sum() == 0
-
-
-def test_the_estimator_says_once_how_little_it_sees(caplog):
-    plugin._blind_guard.cache_clear()
-    for _ in range(2):
-        estimate(make_proto(SCORES), "rlguard", configure().algorithm)
-    assert caplog.text.count("sees neither texts nor data rows") == 1
-
-
-def test_an_advantage_that_differs_between_tokens_is_refused():
-    @register_adv_est("ramp")
-    def ramp(token_level_rewards, response_mask, **kwargs):
-        return token_level_rewards.cumsum(1) * response_mask, token_level_rewards
-
-    with pytest.raises(ValueError, match="one advantage for all tokens"):
-        estimate(make_proto([0.5] * 8), "rlguard", configure("+algorithm.rlguard.host=ramp").algorithm)
+def test_the_registered_name_says_what_to_do_where_no_guard_stands():
+    rewards = torch.zeros(8, 6)
+    tensors = {"token_level_rewards": rewards, "token_level_scores": rewards, "response_mask": torch.ones(8, 6).long()}
+    data = DataProto.from_dict(tensors, {"uid": np.array(["a"] * 8, dtype=object)})
+    with pytest.raises(
+        RuntimeError, match=r"trainer\.use_v1=True, or put rlguard\.integrations\.verl_trainer\.GuardMixin"
+    ):
+        compute_advantage(data, "rlguard", config=configure().algorithm)
 
 
 # ---- verl's trainer
@@ -250,12 +207,13 @@ def group(good=1, info=None, text=SHOWN, **known):
 
 
 @pytest.mark.parametrize("flags", [[], ["algorithm.norm_adv_by_std_in_grpo=False"]])
-def test_without_a_discount_the_trainer_is_verls_to_the_last_bit(queue, flags):
+def test_without_a_discount_the_trainer_is_verls_to_the_last_bit(queue, monkeypatch, flags):
+    set_weight(monkeypatch, 1.0)
     sessions = [[rollout("7+8=", score), rollout(text, score)] for text, score in [(SHOWN, 1), (BARE, 1), (WRONG, 0)]]
     batch = put([group(1, LUCKY), group(3), group(0), sessions], pad_to=8)
     assert len(batch) == 24
     own, _ = step(make_trainer("algorithm.adv_estimator=grpo", *flags, trainer_class=PPOTrainerSync), batch)
-    guarded, _ = step(make_trainer("+algorithm.rlguard.strength=0.0", *flags), batch)
+    guarded, _ = step(make_trainer(*flags), batch)
     assert own.abs().sum() > 0
     assert torch.equal(own, guarded)
 
@@ -297,30 +255,6 @@ def test_the_text_reaches_the_detectors(queue):
     assert metrics["rlguard/flagged_share"] > silent["rlguard/flagged_share"] == 0
 
 
-def test_drop_masks_the_group_and_verls_loss_leaves_it_out(queue):
-    batch = put([group(1, LUCKY), group(3, SOLVED)])
-    before = read(batch, "response_mask")
-    step(make_trainer("+algorithm.rlguard.mode=drop", "+algorithm.rlguard.detectors=False"), batch)
-    mask = read(batch, "response_mask")
-    assert (mask[:4] == 0).all()
-    assert torch.equal(mask[4:], before[4:])
-    loss = torch.rand(mask.shape)
-    for mode in ("token-mean", "seq-mean-token-sum", "seq-mean-token-mean"):
-        info = {"loss_agg_mode": mode, "batch_num_tokens": int(before.sum()), "global_batch_size": 8}
-        whole, half = agg_loss(loss, before, **info), agg_loss(loss[:4], before[:4], **info)
-        torch.testing.assert_close(agg_loss(loss, mask, **info), whole - half)
-
-
-def test_a_batch_that_is_dropped_whole_has_a_loss_of_zero(queue):
-    batch = put([group(1, LUCKY)])
-    trainer = make_trainer("+algorithm.rlguard.mode=drop", "+algorithm.rlguard.detectors=False")
-    step(trainer, batch)
-    assert trainer._guard_scale == 0.0
-    tokens = int(read(batch, "loss_mask").sum())  # verl's divisor
-    mask = read(batch, "response_mask")
-    assert agg_loss(torch.ones(mask.shape), mask, "token-mean", batch_num_tokens=tokens) == 0
-
-
 def test_accuracy_speaks_before_the_score_and_none_is_unscored(queue):
     rows = [rollout(SHOWN, 2.0, reported={"acc": acc, "length": 1.0}) for acc in (True, 0, None, float("nan"))]
     trainer = make_trainer("+algorithm.rlguard.detectors=False")
@@ -342,7 +276,7 @@ def test_prompt_gold_answer_and_text_are_those_of_the_row(queue):
     assert seen["prompts_B"][0] == [{"role": "user", "content": "7+8+5 mod 10=?"}]
     assert seen["completions_B"][0] == SHOWN
     assert [row["answer"] for row in seen["rows_B"]] == ["0"] * 4 + ["5"]  # a whole solution is no answer
-    assert seen["outcomes_B"] == [1, 1, 0, 0, 1]
+    assert seen["outcomes_B"].tolist() == [1, 1, 0, 0, 1]
     assert seen["group_ids_B"][0] == seen["group_ids_B"][3] != seen["group_ids_B"][4]
 
 
@@ -351,9 +285,7 @@ def test_a_penalty_in_the_reward_does_not_make_a_success_a_failure(queue):
     for row in rows:
         size = len(row["responses"])
         row |= {"old_log_probs": torch.full((size,), -0.1), "ref_log_prob": torch.full((size,), -1.1)}
-    trainer = make_trainer(
-        "algorithm.use_kl_in_reward=True", "algorithm.kl_ctrl.kl_coef=0.5", "+algorithm.rlguard.strength=0.0"
-    )
+    trainer = make_trainer("algorithm.use_kl_in_reward=True", "algorithm.kl_ctrl.kl_coef=0.5")
     batch = put([rows])
     step(trainer, batch)
     assert (read(batch, "token_level_rewards").sum(1) < 0.5).all()
@@ -368,7 +300,7 @@ def state_after(rows):
 
 def test_a_session_of_several_outputs_is_judged_by_its_last_and_counted_once(queue):
     sessions = [[rollout("7+8=", score), rollout(SHOWN, score)] for score in (1, 0, 0)]
-    trainer = make_trainer("+algorithm.rlguard.strength=0.5")
+    trainer = make_trainer("+algorithm.rlguard.min_weight=0")
     advantages, _ = step(trainer, put([sessions]))
     assert advantages[0, 0] == advantages[1, 0] > 0
     assert advantages[2, 0] == advantages[3, 0] < 0
@@ -418,6 +350,25 @@ def test_the_guards_state_is_saved_and_restored_with_verls_checkpoint(queue, tmp
     third.config.trainer.resume_from_path = str(tmp_path / "global_step_7")
     third._load_checkpoint()
     assert first.guard.state_dict() == second.guard.state_dict() == third.guard.state_dict()
+
+
+def test_an_advantage_that_differs_between_tokens_is_refused(queue):
+    @register_adv_est("ramp")
+    def ramp(token_level_rewards, response_mask, **kwargs):
+        return (token_level_rewards.cumsum(1) + response_mask.cumsum(1)) * response_mask, token_level_rewards
+
+    with pytest.raises(ValueError, match="one advantage for all tokens"):
+        step(make_trainer("+algorithm.rlguard.host=ramp"), put([group(1)]))
+
+
+@pytest.mark.parametrize("host", ["grpo_vectorized", "rloo", "opo", "gpg", "reinforce_plus_plus_baseline"])
+def test_without_a_discount_each_host_is_itself_to_the_last_bit(queue, monkeypatch, host):
+    set_weight(monkeypatch, 1.0)
+    batch = put([group(1, LUCKY), group(3), group(0)])
+    own, _ = step(make_trainer(f"algorithm.adv_estimator={host}", trainer_class=PPOTrainerSync), batch)
+    guarded, _ = step(make_trainer(f"+algorithm.rlguard.host={host}"), batch)
+    assert own.abs().sum() > 0
+    assert torch.equal(own, guarded)
 
 
 # ---- the learning rate, in verl's workers

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from audit_records import make_hostile_record, make_record
 from report_runs import (
     HOSTILE,
     make_audit,
@@ -68,7 +69,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     run = make_run(folder / "run", "so 2 + 2 = 4; answer 4")
     make_training(run / "trl", steps=3)
-    (run / "audit.json").write_text(json.dumps(make_audit()))
+    (run / "audit.json").write_text(json.dumps(make_record(["checkpoint-1", "checkpoint-2"])))
     write_report(run, folder / "r.html", title="Whole")
     return folder / "r.html"
 
@@ -345,6 +346,40 @@ def test_a_page_that_cannot_be_opened_says_so(browser, whole, tmp_path):
     expect(page.locator("#failed")).to_contain_text("could not be opened")
     assert page.locator("#verdict li").count() > 3
     page.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_an_audit_shows_plots_figures_and_questions(visit, tmp_path, width):
+    (tmp_path / "audit.json").write_text(json.dumps(make_record(["checkpoint-100", "checkpoint-200"])))
+    write_report(tmp_path, tmp_path / "r.html")
+    page = visit(tmp_path / "r.html", width=width)
+    assert page.locator("#audit-plots canvas").count() == 2  # over the distance, and pass@k
+    assert page.locator("#audit-table .pager [role=status]").inner_text() == "1–25 of 62 figures"
+    page.locator("#audit-controls [name=model]").select_option("checkpoint-200")
+    page.locator("#audit-controls [name=group]").select_option("coverage")
+    expect(page.locator("#audit-table .pager [role=status]")).to_have_text("1–5 of 5 figures")
+    page.locator("#audit-controls [name=group]").select_option("retention")
+    expect(page.locator("#audit-table tbody")).to_contain_text("distance 0.55")
+    page.locator("#audit-trends summary").first.click()
+    expect(page.locator("#audit-trends canvas")).to_have_count(31)
+    page.locator("#audit-turned summary").first.click()
+    assert page.locator("#audit-turned tbody tr").count() == 10
+    page.locator("#audit-turned tbody summary").first.click()
+    assert "Answer with a number." in page.locator("#audit-turned .completion").first.inner_text()
+    slider = page.locator("#audit-plots [role=slider]").first
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext").startswith("arithmetic at 0: ")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_an_odd_audit_opens(visit, tmp_path):
+    (tmp_path / "audit.json").write_text(json.dumps(make_hostile_record()))
+    write_report(tmp_path, tmp_path / "r.html", title="Quiet")
+    page = visit(tmp_path / "r.html")
+    assert page.title() == "Quiet"
+    assert page.locator("img, [onerror]").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
 def test_nothing_but_a_training_opens(visit, tmp_path):

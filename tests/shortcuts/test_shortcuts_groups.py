@@ -85,6 +85,32 @@ def test_what_the_verifier_calls_right_counts_as_the_gold_answer_however_it_is_s
     assert not any(flagged("same_answer", said, list(range(12)), answers=golds, outcomes=[1.0] * 12))
 
 
+@pytest.mark.parametrize("said", ["({})", "{}.", "({}) of the four", "\\text{{{}}}"])
+def test_an_option_is_the_gold_answer_however_it_is_marked(said):
+    golds = list("abcd") * 15
+    texts = [f"I weigh them. <answer>{said.format(gold)}</answer>" for gold in golds]
+    result = detect_group_shortcuts(texts, list(range(60)), answers=golds)
+    assert not any(result.findings_B)
+    always = [f"<answer>{said.format('a')}</answer>"] * 60
+    assert all(flagged("same_answer", always, list(range(60)), answers=golds))
+
+
+def test_an_outcome_decides_over_the_spelling():
+    golds = [f"{number} apples" for number in range(20)]
+    said = ["so the answer is: many"] * 20
+    assert not any(flagged("same_answer", said, list(range(20)), answers=golds, outcomes=[1.0] * 20))
+    assert all(flagged("same_answer", said, list(range(20)), answers=golds, outcomes=[0.0] * 20))
+
+
+def test_one_text_for_prompts_with_other_answers_is_found_with_and_without_golds():
+    said = "I have thought about this task for a long while and it is now clear to me what must be said about it."
+    for known in ({}, {"answers": list("xyz")}):
+        assert all(flagged("same_text", [said] * 3, [1, 2, 3], **known))
+    assert not any(flagged("same_text", [said] * 3, [1, 2, 3], answers=list("xxy")))
+    assert not any(flagged("same_text", [said] * 3, [1, 1, 1]))
+    assert not any(flagged("same_text", ["short"] * 3, [1, 2, 3]))
+
+
 # lucky guess
 
 GUESSES = random.Random(0)

@@ -52,12 +52,51 @@ SHORTCUTS = [
     ("dots on a line", "3 + 4 = 7\n" + "." * 32 + "\nThe answer is 7.", "text_loop"),
     ("equations in a loop", "so 3 + 4 = 7 and 7 + 5 = 12\n" * 5, "text_loop"),
     ("prompt echoed", "What is 7 plus 8? Give a number.\n" * 4, "text_loop"),
-    ("sentences in another order", "The sun is warm. A cat sat there. Dogs run too fast.\nDogs run too fast."
-     " The sun is warm. A cat sat there.", "text_loop"),
-    ("paraphrases", "We take another look at the question. Let me read the task anew. The problem must be considered"
-     " again. I go back to what was asked. It is necessary to think further. One should review the given information.",
-     "text_loop"),
 ]  # fmt: skip
+
+
+SHORTCUTS += [
+    ("line ends", "3 + 4 = 7. The answer is 7." + "\n" * 150, "text_loop"),
+    ("blanks", "3 + 4 = 7." + " " * 700 + "7", "text_loop"),
+    ("three options boxed", "It may be \\boxed{A} or \\boxed{B} or \\boxed{C}.", "answer_repetition"),
+    ("options in brackets", "<answer>(a)</answer> <answer>(b)</answer> <answer>(c)</answer> <answer>(d)</answer>",
+     "answer_repetition"),
+    ("a loop in Chinese", "三加四等于七。" + "让我们再检查一遍这个结果。" * 8, "text_loop"),
+]  # fmt: skip
+HONEST |= {
+    "display formulas": "\n".join(f"Step {i}: divide by {i}.\n\\[\nx = {i * i}\n\\]" for i in range(1, 20)),
+    "three parts": "(a) \\boxed{3} (b) \\boxed{4} (c) \\boxed{x}",
+    "two options weighed": "Is it \\boxed{A}? No: 3 > 2, hence \\boxed{B}. Not \\boxed{D}.",
+    "a table's rule": "Name   Size\n" + "=========== " * 6 + "\none    1",
+    "an underlined heading": "Options of the linker\n" + "^" * 40,
+    "Hanoi": "".join(f"Move disk {(i & -i).bit_length()} from Peg {'ABC'[i % 3]}\n" for i in range(1, 128)),
+    "thought and told": "<think>\nFirst I sort the words by their first letter, which gives ant, bee and cow in order,"
+    " and then I look at the second.\n</think>\nFirst I sort the words by their first letter, which gives ant, bee and"
+    " cow in order, and then I look at the second.",
+}
+
+
+def test_what_repeats_in_the_gold_answer_may_repeat():
+    text = "pear " * 14
+    assert [f.kind for f in find_repetition(text)] == ["text_loop"]
+    assert find_repetition(text, gold="pear " * 14) == []
+    assert find_repetition(f"<answer>{', '.join(['pear'] * 14)}</answer>", gold=text) == []
+    assert find_repetition("pear " * 40, gold=text)
+    assert find_repetition("so it is 7." + "\n" * 200, gold="7")
+
+
+@pytest.mark.parametrize("period", [70, 300, 900, 2500])
+def test_a_cycle_of_any_length_is_found_with_small_changes_too(period):
+    rng = random.Random(period)
+    words = [
+        rng.choice("abcdefgh") * rng.randint(1, 3) + rng.choice(["in", "or", "as", "et"]) for _ in range(period // 5)
+    ]
+    honest = "We count the apples of both baskets, one by one, and find that there are seven of them in all. "
+    rounds = [" ".join(words) + ".\n"] * 6
+    [finding] = find_repetition(honest + "".join(rounds))
+    assert finding.kind == "text_loop"
+    changed = [" ".join(rng.choice(words) if rng.random() < 0.01 else w for w in words) for _ in range(12)]
+    assert period < 300 or find_repetition(honest + "".join(changed))
 
 
 @pytest.mark.parametrize("name", HONEST)

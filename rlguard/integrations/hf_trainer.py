@@ -1,0 +1,111 @@
+"""What the adapters of trainers share that are built on the `transformers` Trainer: TRL's and ms-swift's."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from rlguard.guard import Guard, GuardConfig, Judged
+from rlguard.integrations.seams import STATE_FILE, find_reward
+from rlguard.types import is_same_model
+
+logger = logging.getLogger(__name__)
+
+
+class StepScaler(TrainerCallback):
+    """Multiplies the learning rate of one optimiser step by what the guard left of the batches that feed it.
+
+    A generated batch may feed several steps, and a step may take micro-batches of several: the step's scale is the root
+    mean square over its micro-batches.
+    """
+
+    def __init__(self) -> None:
+        self._scale = 1.0  # of the batch generated last, from which the micro-batch at hand comes
+        self._fed: list[float] = []
+        self._rates: list[float] = []
+
+    def add_batch(self, scale: float) -> None:
+        """Notes the scale of a batch that was just generated."""
+        self._scale = scale
+
+    def on_substep_end(self, *_: Any, **__: Any) -> None:
+        self._fed.append(self._scale)
+
+    def take_scale(self) -> float:
+        """The scale of the step that is about to be made; what has fed it is forgotten."""
+        fed = [*self._fed, self._scale]
+        self._fed = []
+        return math.sqrt(sum(scale**2 for scale in fed) / len(fed))
+
+    def on_pre_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
+        scale = self.take_scale()
+        self._rates = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * scale
+
+    def on_optimizer_step(self, *_: Any, optimizer: Any = None, **__: Any) -> None:
+        for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate
+
+
+class TrainerGuard:
+    """The guard of a trainer whose optimiser is in its own process: step scale, metrics, checkpoints."""
+
+    # What the trainer in front of which it stands has.
+    args: Any
+    reward_func_names: list[str]
+    reward_weights: Any
+    state: Any
+    add_callback: Any
+    _get_output_dir: Any
+    _metrics: Any
+
+    def _start_guard(self, config: GuardConfig | None) -> None:
+        """
+        Raises:
+            ValueError: If `outcome_reward` names no reward function of the trainer.
+        """
+        self.guard = Guard(config)
+        self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
+        self._guard_steps = StepScaler()
+        self.add_callback(self._guard_steps)
+
+    def _read_outcome(self, rewards_per_func: Any) -> tuple[Any, Any]:
+        """The outcome's rewards as the trainer weighs them, and the outcomes; each (B,)."""
+        raw = rewards_per_func[:, self._guard_outcome].double()
+        return raw * float(self.reward_weights[self._guard_outcome]), self.guard.read_outcomes(raw)
+
+    def _note_judged(self, judged: Judged) -> None:
+        """Hands on the step scale and the metrics of a gathered batch, which are the same on every rank."""
+        self._guard_steps.add_batch(judged.step_scale)
+        for name, value in judged.metrics.items():
+            self._metrics["train"][name].append(value)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> Any:
+        result = super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
+            self.guard.save(folder / STATE_FILE)
+        return result
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        if checkpoint is not None:
+            self.guard.load(Path(checkpoint) / STATE_FILE)
+
+
+def warn_of_other_model(dataset: Any, model: Any) -> None:
+    """Says so when the data set's pass rates are those of another model than the one that is trained."""
+    trained = getattr(model.config, "_name_or_path", "")
+    if not trained or "rlguard_model" not in (getattr(dataset, "column_names", None) or ()):
+        return
+    rated = next((row["rlguard_model"] for row in dataset if row["rlguard_model"]), None)
+    if rated and not is_same_model(rated, trained):
+        logger.warning(
+            "the data set's pass rates (rlguard_*) are those of %r, and a rate does not carry over to %r: "
+            "estimate them anew, or drop those columns", rated, trained,
+        )  # fmt: skip

@@ -1,0 +1,292 @@
+"""Are two answers the same? As mathematics only where the gold answer shows that it is mathematics.
+
+An option is compared by its letter, a number by its value and unit, a date as a date, words and codes as written; the
+rest is left to math-verify, behind `mathematics.py`, which mends what it gets wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime
+from fractions import Fraction
+
+from rlguard.answers import normalise_answer, read_quantity
+
+ANSWER_LIMIT = 2000
+"""Characters; a longer answer is not read and unscored, so that none costs more than a moment."""
+TOLERANCE = Fraction(1, 10**6)
+"""Relative, for decimals that were rounded; whole numbers are compared exactly."""
+_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mbox|emph|boxed|fbox)\s*\{([^{}]*)\}")
+_OPTION = re.compile(r"\(?([A-Za-z])\)?")
+_LABEL = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?([A-Z])(?:\)|\s*[.:)]|\s*[-–—](?=\s))\s*(.*)", re.DOTALL)
+_NAMED_OPTION = re.compile(r"(?:option|choice|answer)\s+\(?([A-Za-z])\)?", re.IGNORECASE)
+_TRUTH = re.compile(r"(yes|no|true|false)\b(?:[\s]*[,.;:!—–-].*)?", re.IGNORECASE | re.DOTALL)
+_DATES = (
+    "%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%d %B, %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y", "%B %d", "%d %B",
+)  # fmt: skip
+_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
+_STRING = re.compile(
+    r"[A-Za-z]{2,}(?:[\s,;:'’\"&/.!?-]+[A-Za-z]+)*[.!?]?"  # words
+    r"|[A-Za-z]+(?:[\s'’-]+[A-Za-z]{2,})+"
+    r"|[A-Za-z]+[-_#]?\d[A-Za-z\d_#+-]*"  # codes and moves: Nf3, b2, A-12
+    r"|\d+(?:-\d+)+|\d+(?:/\d+){2,}|\d+(?::\d+)+(?:\s*[AaPp]\.?[Mm]\.?)?"  # scores, dates, times, ratios
+    r"|\+?\d[\d ]*(?:-\d+)+|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
+)
+_SEQUENCE = re.compile(r"[-\w.]+(?:\s+[-\w.]+)+")
+_BASED = re.compile(r"([0-9A-Za-z]+)_\{?(?:\\text\{)?(\d{1,2})\}?\}?")
+_HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
+
+
+def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], float]) -> float:
+    r"""1.0 for the same answer, 0.0 for another one, NaN where that cannot be told.
+
+    Args:
+        gold: As `read_gold` gives it.
+        given: The final answer of a completion.
+        mathematics: Compares two expressions, with the same results.
+
+    >>> [compare_answers(*pair, lambda gold, given: math.nan) for pair in (("listen", "silent"), ("B", "B. 12"), ("7/4", "1 3/4"))]
+    [0.0, 1.0, 1.0]
+    """
+    if not given.strip():
+        return 0.0
+    if len(gold) > ANSWER_LIMIT or len(given) > ANSWER_LIMIT:
+        if gold.split() == given.split():
+            return 1.0
+        return 0.0 if read_quantity(gold) and re.fullmatch(r"[-+\d.,\s]+", given) else math.nan
+    gold, given = _plain(gold), _plain(given)
+    if _squeeze(gold) == _squeeze(given):
+        return 1.0
+    if _HEDGE.search(given) and not _HEDGE.search(gold) and not re.fullmatch(r"[A-Za-z ,'-]{20,}", gold):
+        parts = [part for part in _HEDGE.split(given) if part and part.strip(" ,")]
+        given = ", ".join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
+    for compare in (_compare_options, _compare_truths, _compare_bases, _compare_dates, _compare_numbers, _compare_lists):
+        verdict = compare(gold, given)
+        if verdict is not None:
+            return verdict
+    if is_string(gold):
+        return _compare_strings(gold, given)
+    return mathematics(gold, given)
+
+
+def is_string(gold: str) -> bool:
+    """Whether a gold answer is words, a code, a date or the like, and no mathematics.
+
+    >>> [is_string(gold) for gold in ("listen", "Nf3", "2021-03-05", "4-2", "1 2 3", "2x", "x^2", "n+1", r"\\pi")]
+    [True, True, True, True, True, False, False, False, False]
+    """
+    if "\\" in gold or re.search(r"[=^<>{}\[\]|√π∞∪∩≤≥]", gold):
+        return False
+    return bool(_STRING.fullmatch(gold) or _SEQUENCE.fullmatch(gold)) or not re.search(r"[\dA-Za-z]", gold) or not gold.isascii() or _is_prose(gold)
+
+
+def _is_prose(text: str) -> bool:
+    return len(re.findall(r"[A-Za-z]{3,}", text)) >= 2
+
+
+def _plain(text: str) -> str:
+    """Without the dress that no answer needs: `\\text{}`, dollars, emphasis, a full stop."""
+    text = text.strip().translate({0x2212: "-", 0xA0: " "})
+    for _ in range(3):
+        before = text
+        text = _TEXT.sub(lambda match: " " + match[1] + " " if match[0].startswith("\\text") else match[1], text).strip()
+        text = re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip("*`\"“”").strip())
+        if text[:1] == "$" == text[-1:] and len(text) > 2 and text.count("$") - text.count("\\$") == 2:
+            text = text[1:-1].strip()
+        if text[:2] in ("\\(", "\\[") and text[-2:] in ("\\)", "\\]"):
+            text = text[2:-2].strip()
+        text = text.rstrip(".。").rstrip() if not text.endswith("..") else text
+        if text == before:
+            break
+    return text
+
+
+def _squeeze(text: str) -> str:
+    text = re.sub(r"(?:\\[,;:! ]|\s)+", "" if "\\" in text or not re.search(r"\w\s+\w", text) else " ", text)
+    return text if re.search(r"\\|\d", text) else text.casefold()
+
+
+def _compare_options(gold: str, given: str) -> float | None:
+    """A letter against a letter with or without its text; a letter with its text against either."""
+    label = _LABEL.fullmatch(gold)
+    letter = _OPTION.fullmatch(gold)
+    named = _NAMED_OPTION.fullmatch(given)
+    given_label = _LABEL.fullmatch(given)
+    given_letter = _OPTION.fullmatch(given) or named
+    if letter:
+        if given_letter:
+            return float(given_letter[1].lower() == letter[1].lower())
+        if given_label:
+            return float(given_label[1] == letter[1].upper() and not _names_options(given_label[2]))
+        return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
+    if label and label[2] and not re.search(r"[=^\\]", gold[:2]):
+        if given_letter:
+            return float(given_letter[1].upper() == label[1])
+        if given_label and given_label[1] != label[1]:
+            return 0.0
+        return float(normalise_answer(given_label[2] if given_label else given) == normalise_answer(label[2]))
+    return None
+
+
+def _names_options(text: str) -> bool:
+    return bool(re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", text))
+
+
+def _compare_truths(gold: str, given: str) -> float | None:
+    said = _TRUTH.fullmatch(given)
+    if gold.lower() not in ("yes", "no", "true", "false"):
+        return None
+    if said is None:
+        return 0.0
+    others = re.findall(r"\b(?:yes|no|true|false)\b", given[said.end(1) :].lower())
+    return float(said[1].lower() == gold.lower() and (not others or gold.lower() in others))
+
+
+def _compare_bases(gold: str, given: str) -> float | None:
+    """`1011_2`: digits and base, or no base; a bare number of the same value may be meant in either way."""
+    based, also = _BASED.fullmatch(gold.replace(" ", "")), _BASED.fullmatch(given.replace(" ", ""))
+    if not (based and _value(*based.groups()) is not None):
+        return None
+    if also:
+        return float(_value(*also.groups()) == _value(*based.groups()))
+    if given.strip().lower() == based[1].lower():
+        return 1.0
+    quantity = read_quantity(given)
+    return math.nan if quantity and quantity[0] == _value(*based.groups()) else 0.0
+
+
+def _value(digits: str, base: str) -> int | None:
+    try:
+        return int(digits, int(base))
+    except ValueError:
+        return None
+
+
+def _compare_dates(gold: str, given: str) -> float | None:
+    for formats in (_DATES, _TIMES):
+        right, said = _read_date(gold, formats), _read_date(given, formats)
+        if right is not None:
+            return float(right == said)
+    return None
+
+
+def _read_date(text: str, formats: tuple[str, ...]) -> datetime | None:
+    text = _ORDINAL.sub("", " ".join(text.replace(".", "").split())) if len(text) < 40 else ""
+    if not re.search(r"\d", text) or not re.search(r"[-/: ]|[AaPp][Mm]", text):
+        return None
+    text = re.sub(r"^(?:on|at|the)\s+", "", text, flags=re.IGNORECASE)
+    for form in formats:
+        try:
+            return datetime.strptime(text, form)
+        except ValueError:
+            continue
+    return None
+
+
+def _compare_numbers(gold: str, given: str) -> float | None:
+    """Numbers by value, and by unit where both have one; None where the gold answer is no number or only math can tell."""
+    right = None if re.fullmatch(r"0\d+", gold) else read_quantity(gold)
+    if right is None:
+        return None
+    said = read_quantity(_right_side(given))
+    if said is None:
+        label = _LABEL.fullmatch(given)
+        said = read_quantity(label[2]) if label else None
+    if said is None:
+        return _compare_unread(right, given)
+    percents = (right[1] == "%") + (said[1] == "%")
+    same = is_close(right[0], said[0])
+    if percents == 1:
+        factor = Fraction(1, 100)
+        return float(same or is_close(*(q[0] * (factor if q[1] == "%" else 1) for q in (right, said))))
+    if right[1] and said[1] and right[1] != said[1]:
+        return 0.0 if same or _is_money(right[1]) or _is_money(said[1]) else math.nan  # 25 cm may be 250 mm
+    return float(same)
+
+
+def _is_money(unit: str) -> bool:
+    return not unit.isascii() or unit == "$"
+
+
+def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
+    """A given answer that is no plain number: prose is not the answer unless it may name it, a formula may be equal."""
+    numbers = re.findall(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w.])", given)
+    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\[A-Za-z]+", " ", given))
+    if len(words) >= 3 and "\\" not in given:
+        named = [read_quantity(number) for number in numbers]
+        return math.nan if len(named) == 1 and named[0] and named[0][0] == right[0] else 0.0
+    if re.search(r"\d\s+\d", given) and not re.search(r"[\\+*/^=]", given):
+        return 0.0  # a row of numbers is no number
+    return None
+
+
+def _right_side(text: str) -> str:
+    """What an equation says of its variable: "x = 5" is 5."""
+    match = re.fullmatch(r"\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)", text, re.DOTALL)
+    match = match or re.fullmatch(r"(?:\\approx|≈|=|\\sim|~)\s*(.*)", text, re.DOTALL)
+    return match[1] if match and "=" not in match[1] else text
+
+
+def read_side(text: str) -> tuple[Fraction, str] | None:
+    """The number and unit that an answer states, without `\\text{}`, dollars and "x =" around it; None for no number.
+
+    >>> read_side(r"x = 25 \\text{ cm}"), read_side("five or six")
+    ((Fraction(25, 1), 'cm'), None)
+    """
+    return read_quantity(_right_side(_plain(text))) if len(text) <= ANSWER_LIMIT else None
+
+
+def is_close(gold: Fraction, given: Fraction) -> bool:
+    """Equal, or within one in a million where one of them is a decimal.
+
+    >>> is_close(Fraction(1, 3), Fraction("0.333333")), is_close(Fraction(1000000), Fraction(1000001))
+    (True, False)
+    """
+    if gold.denominator == given.denominator == 1:
+        return gold == given
+    return abs(gold - given) <= TOLERANCE * max(abs(gold), abs(given))
+
+
+def _compare_lists(gold: str, given: str) -> float | None:
+    """`[[1, 2], [3, 4]]` by structure, `1 2 3` word by word; order counts in both."""
+    right = _read_json(gold)
+    if right is not None:
+        said = _read_json(given)
+        if said is not None:
+            return float(said == right)
+        return None if not any(isinstance(item, (list, str)) for item in right) else 0.0
+    if _SEQUENCE.fullmatch(gold) and re.search(r"\d", gold) and not re.search(r"[A-Za-z]{2}", gold):
+        words = re.split(r"[\s,;]+", given.strip("[](){} "))
+        return float(words == gold.split())
+    return None
+
+
+def _read_json(text: str) -> list | None:
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")) or text.count("[") > 100:
+        return None
+    for form in (text, text.replace("'", '"')):
+        try:
+            return json.loads(form)
+        except ValueError:
+            continue
+    return None
+
+
+def _compare_strings(gold: str, given: str) -> float:
+    """Words without regard to case, article and punctuation; codes as they are written."""
+    if re.search(r"\d", gold):
+        ratio, said = (re.fullmatch(r"(\d+)\s*:\s*(\d+)", text) for text in (gold, given))
+        if ratio and said and not re.fullmatch(r"\d+:\d\d", gold) and int(ratio[2]) and int(said[2]):
+            return float(Fraction(int(ratio[1]), int(ratio[2])) == Fraction(int(said[1]), int(said[2])))
+        return float(" ".join(gold.split()) == " ".join(given.split()) or ("-" not in gold and _word(gold) == _word(given)))
+    return float(_word(gold) == _word(given))
+
+
+def _word(text: str) -> str:
+    text = " ".join(re.sub(r"[\s,;]+", " ", text.casefold()).split()).strip(".!?'\"()[]{} ")
+    return re.sub(r"^(?:the|an?)\s+(?=\w)", "", text)

@@ -1,0 +1,152 @@
+r"""Mathematical equality by math-verify, and the few things that are mended around it.
+
+Its faults that are mended here: it calls numbers equal that differ by less than 1e-6 however small they are; it reads
+`\sqrt(2)` and `2*x**2` as something else; it falls back on the first number of what it cannot read; it says "wrong" when
+it ran out of time or stack.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import threading
+from collections.abc import Callable
+from functools import cache, lru_cache
+from itertools import product
+from typing import Any
+
+NESTING_LIMIT = 60
+"""Brackets in brackets; the parser takes a few thousand frames of Python for each hundred."""
+PRECISION = 1e-6
+_FUNCTIONS = re.compile(r"(?<![\\A-Za-z])(sqrt|pi|sin|cos|tan|ln|log|exp|infinity)(?![A-Za-z])")
+_ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+_POWER = re.compile(r"\*\*\s*(-?\d+|\([^()]*\)|[A-Za-z])")
+_ROWS = re.compile(r"\\begin\{(?:aligned|align\*?|cases|gathered|array|split)\}(?:\{[^{}]*\})?(.*?)\\end\{\w+\*?\}", re.DOTALL)
+_NAME = re.compile(r"^\s*\\?[A-Za-z](?:_\{?\w+\}?)?\s*=\s*")
+
+
+def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
+    r"""1.0 if two expressions are equal, 0.0 if not, NaN where that could not be found out.
+
+    Args:
+        gold: LaTeX or a plain expression.
+        given: The same. What is no expression is not equal; only a gold answer that is none makes it NaN.
+        limit: Seconds for each step, None for none; kept by a signal, so only in the main thread.
+
+    >>> compare_mathematics(r"(x+1)^2", "x**2 + 2*x + 1"), compare_mathematics("6", r"6\sqrt(2)")
+    (1.0, 0.0)
+    """
+    gold, given = clean_expression(gold), _match_names(gold, clean_expression(given))
+    if _modulo(gold) == _modulo(given):
+        return 1.0
+    if "\\equiv" in gold:
+        return _compare_congruences(gold, given)
+    if max(map(_nesting, (gold, given))) > NESTING_LIMIT:
+        return math.nan
+    parse, verify, timeout = load_math_verify()
+    limit = limit if threading.current_thread() is threading.main_thread() else None
+    try:
+        golds, givens = parse(gold, limit), parse(given, limit)
+    except (timeout, RecursionError, MemoryError):
+        return math.nan
+    if not golds:
+        return math.nan
+    unknown = False
+    for pair in product(golds, givens):
+        try:
+            if verify(*pair, timeout_seconds=limit, raise_on_error=True) and ("%" in gold + given or not _differ(*pair)):
+                return 1.0
+        except (timeout, RecursionError, MemoryError):
+            unknown = True
+        except Exception:  # what sympy cannot compare is not equal
+            continue
+    return math.nan if unknown else 0.0
+
+
+def clean_expression(text: str) -> str:
+    r"""An expression in the LaTeX that math-verify reads.
+
+    >>> clean_expression("2*x**10 - sqrt(3)"), clean_expression(r"\begin{aligned}x&=2\\y&=3\end{aligned}")
+    ('2*x^{10} - \\sqrt{3}', 'x=2, y=3')
+    """
+    rows = _ROWS.search(text)
+    if rows and "=" in rows[1]:
+        text = ", ".join(row.replace("&", "").strip() for row in rows[1].split("\\\\") if row.strip(" &\n"))
+    text = " ".join(text.replace("$", "").replace("\\varnothing", "\\emptyset").replace("∅", "\\emptyset").split())
+    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("√", "\\sqrt").replace("π", "\\pi ")
+    text = _POWER.sub(lambda match: f"^{{{match[1].strip('()')}}}", text)
+    text = _FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
+    text = re.sub(r"\\exp\s*\(([^()]*)\)", r"e^{\1}", text)
+    text = re.sub(r"\\sqrt\s*(\d)(?=\s|$|[^\d.])", r"\\sqrt{\1}", text)
+    return _ROOT.sub(r"\\sqrt{\1}", text)
+
+
+def _match_names(gold: str, given: str) -> str:
+    """Solutions "x=2, y=3" as values alone, in parentheses or not, where the gold answer names no variable."""
+    if "=" not in given or "=" in gold:
+        return given
+    parts = given.split(",")
+    if len(parts) < 2 or not all(_NAME.match(part) for part in parts):
+        return given
+    values = ", ".join(_NAME.sub("", part).strip() for part in parts)
+    names = {_NAME.match(part)[0] for part in parts}  # type: ignore[index]
+    return f"({values})" if gold.lstrip().startswith("(") and len(names) > 1 else values
+
+
+def _modulo(text: str) -> str:
+    """The same spelling of congruences, which math-verify does not read."""
+    return re.sub(r"\\left|\\right|\\[,;:! ]|[\s{}()]", "", text.replace("\\pmod", "\\mod").replace("\\bmod", "\\mod"))
+
+
+def _compare_congruences(gold: str, given: str) -> float:
+    right, said = (re.fullmatch(r"(.*\\equiv)(-?\d+)\\mod(\d+)", _modulo(text)) for text in (gold, given))
+    if not right or not said or not int(right[3]):
+        return math.nan
+    return float(right.group(1, 3) == said.group(1, 3) and (int(right[2]) - int(said[2])) % int(right[3]) == 0)
+
+
+def _nesting(text: str) -> int:
+    depth = deepest = 0
+    for bracket in re.findall(r"[()\[\]{}]", text):
+        depth += 1 if bracket in "([{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _differ(gold: Any, given: Any) -> bool:
+    """Whether two numbers differ by more than their size allows; math-verify's limit takes no account of it."""
+    if getattr(gold, "free_symbols", True) or getattr(given, "free_symbols", True):
+        return False
+    try:
+        first, second = gold.doit().evalf(30), given.doit().evalf(30)
+        if not (first.is_number and second.is_number):
+            return False
+        return bool(abs(first - second) > PRECISION * max(abs(first), abs(second)))
+    except (AttributeError, TypeError):
+        return False
+
+
+@cache
+def load_math_verify() -> tuple[Callable[[str, int | None], list], Callable[..., bool], type[BaseException]]:
+    """math-verify's `parse` of a whole expression, `verify`, and what they raise when they run out of time."""
+    from math_verify import LatexExtractionConfig, parse, verify
+    from math_verify.errors import TimeoutException
+
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of every comparison without a limit
+
+    def parse_whole(text: str, limit: int | None) -> list:
+        try:
+            return parse(
+                f"${text}$",
+                extraction_config=[LatexExtractionConfig()],  # its other reader takes a number out of the middle
+                fallback_mode="no_fallback",
+                parsing_timeout=limit,
+                raise_on_error=True,
+            )
+        except (RecursionError, MemoryError):
+            raise
+        except Exception:
+            return []
+
+    return lru_cache(maxsize=4096)(parse_whole), verify, TimeoutException
