@@ -123,10 +123,11 @@ def read_any_rollouts(
             f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet or verl's tables (1.jsonl), "
             "found none of them"
         )
-    read = [_read_rows_of(table, notes, name) for table in tables or [path]]
+    drawn = Counter[str]()  # of each prompt
+    read = [_read_rows_of(table, notes, name, drawn) for table in tables or [path]]
     rollouts = [rollout for _, rows, _ in read for rollout in rows]
     judges = {judge for _, _, judge in read if judge}
-    return next((kind for kind, _, _ in read), "table"), iter(_take_outcomes(_number_rollouts(rollouts), judges, notes))
+    return next((kind for kind, _, _ in read), "table"), iter(_take_outcomes(rollouts, judges, notes))
 
 
 def list_tables(folder: Path) -> list[Path]:
@@ -161,7 +162,9 @@ def _note_torn(torn: Sequence[int], where: str, notes: list[str]) -> None:
     notes += [f"{where}: the last line ({number}) is half-written and was left out." for number in torn]
 
 
-def _read_rows_of(path: Path, notes: list[str], name: str) -> tuple[str, list[Rollout], str | None]:
+def _read_rows_of(
+    path: Path, notes: list[str], name: str, drawn: Counter[str]
+) -> tuple[str, list[Rollout], str | None]:
     """(layout, rollouts, the column of rewards) of one table."""
     torn: list[int] = []
     rows = list(iter_rows(path, torn))
@@ -184,7 +187,7 @@ def _read_rows_of(path: Path, notes: list[str], name: str) -> tuple[str, list[Ro
     rollouts = []
     for number, row in flat:
         for one in _split_samples(row, columns):
-            rollouts.append(_to_rollout(one, columns, f"{path}: row {number}", name))
+            rollouts.append(_to_rollout(one, columns, f"{path}: row {number}", name, drawn))
     return layout.name, rollouts, columns.get("reward")
 
 
@@ -219,7 +222,7 @@ def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
         yield {name: value[number] if name in split else value for name, value in row.items()}
 
 
-def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str) -> Rollout:
+def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, drawn: Counter[str]) -> Rollout:
     record: dict[str, Any] = {part: row.get(column) for part, column in columns.items()}
     completion, gold = record["completion"], record.get("gold")
     if not isinstance(completion, str) and not is_chat(completion):
@@ -233,22 +236,13 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str) -> 
         "prompt": prompt,
         "gold": gold[0] if isinstance(gold, list) and len(gold) == 1 else gold,
         "prompt_id": prompt_id,
-        "index": -1 if record.get("index") is None else record["index"],
+        "index": drawn[str(prompt_id)] if record.get("index") in (None, "") else record["index"],
         "completion": completion_text(completion),
+        "source": name,
     }
-    return dataclasses.replace(from_record(record | known, where), source=name)
-
-
-def _number_rollouts(rollouts: Iterable[Rollout]) -> list[Rollout]:
-    """Rollouts without a number get theirs among those of their prompt."""
-    seen: Counter[str] = Counter()
-    numbered = []
-    for rollout in rollouts:
-        if rollout.index < 0:
-            rollout = dataclasses.replace(rollout, index=seen[rollout.prompt_id])
-        seen[rollout.prompt_id] += 1
-        numbered.append(rollout)
-    return numbered
+    rollout = from_record(record | known, where)
+    drawn[rollout.prompt_id] += 1
+    return rollout
 
 
 def _take_outcomes(rollouts: list[Rollout], judges: Iterable[str], notes: list[str]) -> list[Rollout]:

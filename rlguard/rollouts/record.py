@@ -54,6 +54,7 @@ def from_record(record: Mapping[str, Any], where: str) -> Rollout:
         prompt=to_prompt(record.get("prompt"), where),
         gold=record.get("gold"),
         step=to_count(record, "step", where),
+        source=str(record.get("source") or ""),
         reward=to_number(record, "reward", where),
         advantage=to_number(record, "advantage", where),
         weight=to_number(record, "weight", where),
@@ -77,7 +78,7 @@ def to_number(record: Mapping[str, Any], name: str, where: str) -> float:
 def to_count(record: Mapping[str, Any], name: str, where: str) -> int | None:
     """A field as a whole number; None where it is missing or empty."""
     value = record.get(name)
-    if type(value) is int:
+    if value is None or type(value) is int:
         return value
     number = to_number(record, name, where)
     if math.isnan(number):
