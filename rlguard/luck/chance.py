@@ -21,31 +21,31 @@ from rlguard.luck.evidence import Evidence
 from rlguard.stats import binomial_interval
 
 FORGET = 0.05
-"""Counts under this may be forgotten: one completion after 28 fadings by 0.9, when 10 times as many have come."""
+"""Counts below this are dropped: one completion after 28 batches at 0.9, when 10 times as many have come."""
 CORRELATION, WEIGHT = 0.2, 16.0
-"""How far rollouts of a prompt are thought to guess alike before any were seen, and how many wrong ones that weighs."""
+"""Prior of the intraclass correlation of guesses: its value, and its weight in wrong rollouts."""
 COMMON = 0.1
-"""An answer that so many rollouts of other prompts give is an option, though no prompt names it."""
+"""Share of other prompts' rollouts from which an answer counts as an option, even if no prompt names it."""
 BARE_FADES = 0.1, 0.2
-"""Up to which rate answers without computation are taken for guesses, and from which on for known by heart."""
+"""Pass rates of answers without computation: guesses up to the first, known by heart from the second."""
 
 KEEP, STEP = 0.9, 128
-"""What counts of the past keep at each batch; a batch of fewer rollouts than `STEP` takes its share."""
+"""Old counts are multiplied by `KEEP` per `STEP` rollouts, by less for a smaller batch."""
 
 
 class Rivals(NamedTuple):
-    """What the other rollouts of a prompt did where one was wrong: sums of shares over wrong rollouts."""
+    """What the other rollouts of a prompt did when one was wrong: shares, summed over wrong rollouts."""
 
     wrong: float = 0.0
-    """How many."""
+    """Number of wrong rollouts."""
     repeated: float = 0.0
-    """Gave the same answer."""
+    """Share that gave the same answer."""
     right: float = 0.0
-    """Gave the gold answer, where the wrong one is an option: prompts name one of the two, or it is common."""
+    """Share that gave the gold answer, where the wrong answer is an option: prompts name either, or it is common."""
     elsewhere: float = 0.0
-    """What other prompts' rollouts did: gave the same answer."""
+    """Share of other prompts' rollouts that gave the same answer."""
     again: float = 0.0
-    """Gave the same answer, where it is an option."""
+    """Share that gave the same answer, where it is an option."""
 
 
 class ChanceRates:
