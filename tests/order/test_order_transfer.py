@@ -112,7 +112,7 @@ def test_a_file_that_is_no_json_is_refused(tmp_path):
         with pytest.raises(InputError, match=str(path)):
             read_transfer(path)
     (tmp_path / "t.json").write_text("[1]")
-    with pytest.raises(InputError, match="not a matrix of transfer"):
+    with pytest.raises(InputError, match="expected a JSON object"):
         read_transfer(tmp_path / "t.json")
 
 
