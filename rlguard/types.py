@@ -1,4 +1,4 @@
-"""The few records that flow through everything.
+"""The records that the whole library shares.
 
 A *problem* is a prompt with its gold answer. Sampling it gives *rollouts*; a verifier gives each rollout an
 *outcome*; detectors attach *findings*; the rollouts of one problem are a *group*.
@@ -69,7 +69,7 @@ class Problem:
     row: Mapping[str, Any] = field(default_factory=dict)
     """Every column of the data row, for verifiers that need more than the answer."""
     number: int = 0
-    """Position of the row in its data set, from 0; errors name it."""
+    """Row number in the data set, from 0; errors name it."""
 
     @property
     def text(self) -> str:
@@ -88,7 +88,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """A completion and what is known of it: what was asked, what came, how it was judged, where it is from."""
+    """A completion with its prompt, its outcome and its origin."""
 
     prompt_id: str
     """`make_prompt_id` of its problem, or the name that a log gives it; empty when not known."""
@@ -106,10 +106,10 @@ class Rollout:
     gold: Any = None
     """The gold answer; None when not known."""
     reward: float = math.nan
-    """What training optimised; NaN not known, here and below."""
+    """The reward that training optimised; NaN if unknown, here and below."""
     advantage: float = math.nan
     weight: float = math.nan
-    """What the guard let it count."""
+    """The weight that the guard gave it."""
     step: int | None = None
     """Training step."""
     source: str = ""
@@ -141,7 +141,7 @@ def name_band(rate: float, bounds: tuple[float, float, float] = BOUNDS) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PassRate:
-    """How often one prompt was solved: successes of trials, an interval, and what a guess would get."""
+    """The pass rate of one prompt: successes of trials, an interval, and the chance rate."""
 
     prompt_id: str
     successes: int
@@ -168,7 +168,7 @@ class PassRate:
     other_answer: str | None = None
     """The answer that the model agrees on instead of the gold answer, more often than chance explains."""
     other_count: int = 0
-    """How many of the trials gave it."""
+    """Number of trials that gave that answer."""
     status: str = "ok"
     """`ok`; or why there is no rate (`gold_rejected`, `not_sampled`), or where it comes from (`published`)."""
     model: str | None = None

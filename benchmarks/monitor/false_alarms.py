@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
 from benchmarks.efficacy.table import find_harm, find_warning, read_runs  # noqa: E402
 from benchmarks.monitor.simulate import Run, harms, simulate  # noqa: E402
 from rlguard.monitor import Monitor, MonitorConfig  # noqa: E402
-from rlguard.monitor.events import Event  # noqa: E402
+from rlguard.monitor.core import Event  # noqa: E402
 from rlguard.stats import binomial_interval  # noqa: E402
 
 HARM_AT, LONG_AFTER = 100, 200

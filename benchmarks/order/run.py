@@ -139,7 +139,7 @@ def run(settings: Run, out: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
     from rlguard.integrations.trl import GuardedGRPOTrainer
-    from rlguard.order.training import make_reward
+    from rlguard.order.probe import make_reward
 
     torch.set_num_threads(1)
     disable_progress_bars()

@@ -11,8 +11,7 @@ import numpy as np
 
 from benchmarks.efficacy.table import bootstrap
 from benchmarks.order.domains import DOMAINS
-from rlguard.order.plan import plan_order
-from rlguard.order.search import order_loss
+from rlguard.order.plan import order_loss, plan_order
 from rlguard.order.transfer import Transfer, backward_transfer, read_transfer
 
 Row = dict[str, Any]

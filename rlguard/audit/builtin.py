@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import Any, NamedTuple
 
-from rlguard.audit import open_questions as open_made
 from rlguard.audit import questions as made
 from rlguard.audit.questions import Question
 from rlguard.types import InputError
@@ -23,9 +22,9 @@ from rlguard.types import InputError
 logger = logging.getLogger(__name__)
 
 SIZE = 1_000_000
-"""Questions that reasoning-gym is told to hold: the same for every n, so that the first ones do not depend on it."""
+"""Size of reasoning-gym's data sets: the same for every n, so that the first questions do not depend on n."""
 PATIENCE = 300
-"""Draws without a new question after which a domain has no more."""
+"""A domain is exhausted after this many draws without a new question."""
 SHORT = 'Give the answer at the end, after "The answer is".'
 INSTRUCTIONS = {"writing": "Write the sentence and nothing else."}
 """How to answer, in the domains in which it is not `SHORT`."""
@@ -94,9 +93,9 @@ DOMAINS: dict[str, tuple[Task, ...]] = {
         _gym("count_bits", max_n=300),
     ),
     "facts": (made.recall_fact,),
-    "puzzles": (_gym("number_sequence", max_complexity=1, min_value=-20, max_value=20), open_made.make_expression),
-    "naming": (open_made.name_integer, open_made.name_word, open_made.name_integers, open_made.name_member),
-    "writing": (open_made.write_sentence,),
+    "puzzles": (_gym("number_sequence", max_complexity=1, min_value=-20, max_value=20), made.make_expression),
+    "naming": (made.name_integer, made.name_word, made.name_integers, made.name_member),
+    "writing": (made.write_sentence,),
     "unanswerable": (made.lack_information,),
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from rlguard.answers import normalise_answer
 from rlguard.audit.compare import Figure, Statistic, ratio_statistic
-from rlguard.audit.judge import is_abstention, read_confidence
+from rlguard.audit.marking import is_abstention, read_confidence
 from rlguard.audit.samples import Sample, select
 
 GROUP = "calibration"

@@ -21,7 +21,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 """(R, P) weights of questions, how often each was drawn -> (R,) values; NaN where it is undefined."""
 
 CHUNK = 1 << 22
-"""Weights that are drawn at once."""
+"""Number of weights drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Figure:
     """`retention`, `calibration`, `coverage`, `reasoning`, `format` or `diversity`."""
     name: str
     domain: str
-    """The domain that it is of, or `all`."""
+    """A domain, or `all`."""
     questions: int
     """P: the same questions, in the same order, for every model."""
     statistic: Statistic
     better: Literal[1, 0, -1] = 1
-    """Whether more of it is better, or less; 0 where that depends: answers vary less as they become right."""
+    """1 if more is better, -1 if less is, 0 if that depends: answers vary less as they become right."""
     relative: bool = False
     """Whether it has no natural range (nats, tokens): the tolerance is then a share of its size before training."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What it is compared by."""
+        """The key by which figures of two models are matched."""
         return self.group, self.name, self.domain
 
     @property
@@ -69,12 +69,12 @@ class Row:
     high: float
     """Bounds of the interval of the change, at the level asked for, for this row alone."""
     tolerance: float
-    """Loss that is still `kept`, in the figure's own unit."""
+    """Largest loss that still counts as `kept`, in the figure's own unit."""
     verdict: Verdict
 
 
 def mean_statistic(values_P: Any) -> Statistic:
-    """The mean of a value a question; NaN values do not vote.
+    """The mean of one value per question; NaN values are left out.
 
     >>> mean_statistic([1.0, 0.0, float("nan")])(np.array([[1, 1, 1], [2, 1, 5]])).round(2).tolist()
     [0.5, 0.67]
@@ -109,7 +109,7 @@ def compare(
     Args:
         before: Of the model before training.
         after: Of the model after.
-        tolerance: Loss that is still `kept`; of a `relative` figure a share of its size before.
+        tolerance: Largest loss that counts as `kept`; for a `relative` figure a share of its value before.
         confidence: Of each row's interval, and that two equal models get neither `lost` nor `gained` in any row.
         resamples: Bootstrap draws.
         seed: Of the draws.

@@ -119,11 +119,11 @@ class Change:
     """Scored rollouts of the model that never solved it."""
     successes: int
     trials: int
-    """Scored rollouts of the other."""
+    """Scored rollouts of the other model."""
     bound: float
     """Upper end of the 95% interval for the pass rate of the model that never solved it."""
     probability: float
-    """Of as many successes or more, were that bound the other's pass rate too: small where it is not mere luck."""
+    """Probability of at least as many successes if the other model also had that pass rate; small if it is not luck."""
 
 
 def newly_solved(before: Sequence[Sample], after: Sequence[Sample]) -> list[Change]:

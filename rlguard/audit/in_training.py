@@ -28,9 +28,9 @@ from rlguard.verify.pool import VerifierPool
 logger = logging.getLogger(__name__)
 
 RESAMPLES = 10_000, 50_000
-"""Bootstrap draws: at least, and at most however far in the tail the bound lies."""
+"""Fewest and most bootstrap draws, however far in the tail the bound lies."""
 TAIL_DRAWS = 20
-"""Draws beyond the bound that are aimed at."""
+"""Bootstrap draws wanted beyond the bound."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Questions:
 
     items: list[Item]
     n: int
-    """Rollouts a question."""
+    """Rollouts per question."""
     sampling: Sampling
 
     @classmethod
@@ -61,7 +61,7 @@ class Questions:
 
     @property
     def key(self) -> str:
-        """What must be equal for the answers of two looks to be compared."""
+        """A hash of everything that two looks must share to be comparable."""
         asked = [[item.id for item in self.items], self.n, dataclasses.asdict(self.sampling)]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 

@@ -1,4 +1,7 @@
-"""Questions made here, for what reasoning-gym does not ask or asks in a form of its own. Each maker draws one."""
+"""Questions made here, for what reasoning-gym does not ask or asks in a form of its own. Each maker draws one.
+
+First the words and facts that they are made of, then questions with one right answer, then those with many.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,76 @@ import random
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from rlguard.audit.judge import UNKNOWN
-from rlguard.audit.tables import ELEMENTS, KINDS, NAMES, PLACES, THINGS, UNITS, WORDS
+from rlguard.audit.marking import UNKNOWN
+from rlguard.audit.open_answers import is_right
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+NAMES = _words(
+    "Anna Ben Clara David Emma Felix Grace Henry Iris Jonas Kate Leo Maria Nils Olga Paul Rosa Sam Tina Victor"
+)
+THINGS = _words(
+    "apples books candles coins eggs flowers lemons marbles nails pears pencils shells stamps stones tickets"
+)
+WORDS = _words(
+    "boat bread bridge bucket castle chair cloud corn desk door farm field fish forest garden glass grass hammer hand "
+    "harbour horse island jacket kitchen ladder lamp letter market milk mirror mountain mouse music night ocean paper "
+    "plant pocket rabbit rain river road salt school shadow shirt silver snow spring stone street summer sugar table "
+    "tower train tree valley village wagon water window winter wood"
+)
+KINDS = _words("blips dobs gorks lems mips norts plims quabs rils snogs tams vorps wugs zants")
+"""Words without a meaning."""
+
+COUNTRIES = """
+Argentina/Buenos Aires/South America, Austria/Vienna/Europe, Bangladesh/Dhaka/Asia, Belgium/Brussels/Europe,
+Bulgaria/Sofia/Europe, Canada/Ottawa/North America, Chile/Santiago/South America, China/Beijing/Asia,
+Croatia/Zagreb/Europe, Cuba/Havana/North America, Denmark/Copenhagen/Europe, Ecuador/Quito/South America,
+Ethiopia/Addis Ababa/Africa, Finland/Helsinki/Europe, France/Paris/Europe, Germany/Berlin/Europe, Ghana/Accra/Africa,
+Greece/Athens/Europe, Hungary/Budapest/Europe, India/New Delhi/Asia, Iran/Tehran/Asia, Iraq/Baghdad/Asia,
+Ireland/Dublin/Europe, Italy/Rome/Europe, Japan/Tokyo/Asia, Kenya/Nairobi/Africa, Mexico/Mexico City/North America,
+Morocco/Rabat/Africa, Nepal/Kathmandu/Asia, Norway/Oslo/Europe, Pakistan/Islamabad/Asia, Peru/Lima/South America,
+Poland/Warsaw/Europe, Portugal/Lisbon/Europe, Romania/Bucharest/Europe, Senegal/Dakar/Africa, Serbia/Belgrade/Europe,
+South Korea/Seoul/Asia, Spain/Madrid/Europe, Sweden/Stockholm/Europe, Syria/Damascus/Asia, Thailand/Bangkok/Asia,
+Tunisia/Tunis/Africa, Uganda/Kampala/Africa, Uruguay/Montevideo/South America, Venezuela/Caracas/South America,
+Vietnam/Hanoi/Asia, Zambia/Lusaka/Africa, Zimbabwe/Harare/Africa
+"""
+"""Country, capital and continent, where none is spelt or named in two ways."""
+PLACES = [entry.split("/") for entry in " ".join(COUNTRIES.split()).split(", ")]
+ELEMENTS = dict(
+    entry.split("/")
+    for entry in _words(
+        "hydrogen/H helium/He carbon/C nitrogen/N oxygen/O fluorine/F neon/Ne sodium/Na magnesium/Mg "
+        "silicon/Si phosphorus/P sulfur/S chlorine/Cl argon/Ar potassium/K calcium/Ca iron/Fe nickel/Ni "
+        "copper/Cu zinc/Zn silver/Ag tin/Sn iodine/I gold/Au mercury/Hg lead/Pb uranium/U"
+    )
+)
+GROUPS = {
+    "a planet of our solar system": "Mercury Venus Earth Mars Jupiter Saturn Uranus Neptune",
+    "a day of the weekend": "Saturday Sunday",
+    "a day of the week whose name begins with T": "Tuesday Thursday",
+    "a month that has exactly 30 days": "April June September November",
+    "a month that has 31 days": "January March May July August October December",
+    "a month whose name ends with the letter r": "September October November December",
+    "a colour of the rainbow": "red orange yellow green blue indigo violet purple",
+    "a season of the year": "spring summer autumn fall winter",
+    "one of the four points of the compass": "north south east west",
+    "a vowel": "a e i o u y",
+    "a digit that is odd": "1 3 5 7 9 one three five seven nine",
+    "a piece in the game of chess": "king queen rook bishop knight pawn castle",
+    "a suit in a pack of cards": "hearts diamonds clubs spades heart diamond club spade",
+    "one of the five human senses": "sight hearing touch smell taste vision",
+}
+UNITS = (
+    ("minutes", "hours", 60), ("seconds", "minutes", 60), ("hours", "days", 24), ("days", "weeks", 7),
+    ("months", "years", 12), ("centimetres", "metres", 100), ("metres", "kilometres", 1000),
+    ("grams", "kilograms", 1000),
+)  # fmt: skip
 
 Check = dict[str, Any]
-"""How an open-ended answer is judged (`checks`)."""
+"""How an open-ended answer is judged (`open_answers`)."""
 
 
 class Question(NamedTuple):
@@ -176,3 +244,109 @@ def lack_information(rng: random.Random) -> Question:
 def join(values: list[Any]) -> str:
     """Values as a question writes them."""
     return ", ".join(map(str, values))
+
+
+# Questions with many right answers, each with the check that tells them.
+
+
+def make_expression(rng: random.Random) -> Question:
+    numbers = rng.sample(range(1, 13), rng.randint(2, 4))
+    expression, value = str(numbers[0]), numbers[0]
+    for number in numbers[1:]:
+        sign = rng.choice("+-*") if value < 20 else rng.choice("+-")
+        value = {"+": value + number, "-": value - number, "*": value * number}[sign]
+        left = f"({expression})" if sign == "*" and " " in expression else expression
+        expression = f"{left} {sign} {number}"
+    check = {"kind": "expression", "numbers": sorted(numbers), "target": value}
+    return Question(
+        f"Use each of the numbers {join(sorted(numbers))} exactly once, with +, -, * or / and parentheses, to make "
+        f"{value}. Give the expression.",
+        expression,
+        check,
+    )
+
+
+def name_integer(rng: random.Random) -> Question:
+    low, step = rng.randint(2, 60), rng.randint(3, 9)
+    high = low + 30
+    between = {"kind": "integer", "low": low, "high": high}
+    text, check = rng.choice(
+        [
+            (f"Name a whole number between {low} and {high}.", between),
+            (f"Name an even number between {low} and {high}.", {**between, "multiple_of": 2}),
+            (f"Name a multiple of {step} between {low} and {high}.", {**between, "multiple_of": step}),
+            (f"Name a prime number below {high}.", {"kind": "integer", "low": 2, "high": high - 1, "prime": True}),
+        ]
+    )
+    return Question(text, next(str(n) for n in range(low + 1, high) if is_right(check, str(n))), check)
+
+
+def name_integers(rng: random.Random) -> Question:
+    a, b, high = rng.randint(2, 12), rng.randint(2, 12), rng.randint(20, 90)
+    primes: Check = {"kind": "integers", "count": 3, "low": 2, "high": high - 1, "prime": True, "different": True}
+    pair: Check = {"kind": "integers", "count": 2}
+    text, answer, check = rng.choice(
+        [
+            (f"two whole numbers whose product is {a * b}", [a, b], {**pair, "product": a * b}),
+            (f"two whole numbers whose sum is {a + b}", [a, b], {**pair, "total": a + b}),
+            (f"a list of three different prime numbers below {high}", [2, 3, 5], primes),
+        ]
+    )
+    return Question(f"Give {text}.", join(answer), check)
+
+
+def name_word(rng: random.Random) -> Question:
+    word = rng.choice(WORDS)
+    first, last, letters = word[0], word[-1], len(word)
+    begins: Check = {"kind": "word", "starts": first}
+    text, check = rng.choice(
+        [
+            (f"that begins with the letter {first}", begins),
+            (f"that begins with {first} and ends with {last}", {**begins, "ends": last}),
+            (f"of {letters} letters that begins with {first}", {**begins, "letters": letters}),
+        ]
+    )
+    return Question(f"Give an English word {text}.", word, check)
+
+
+def name_member(rng: random.Random) -> Question:
+    group = rng.choice(list(GROUPS))
+    values = GROUPS[group].split()
+    return Question(f"Name {group}.", values[0], {"kind": "one_of", "values": values})
+
+
+def write_sentence(rng: random.Random) -> Question:
+    word, other = rng.sample(WORDS, 2)
+    words, capital, absent = rng.randint(4, 8), word.capitalize(), _absent(word)
+    sentences = {
+        4: f"Here is the {word}.", 5: f"I once saw the {word}.", 6: f"I once saw the {word} there.",
+        7: f"I once saw the {word} there too.", 8: f"Yesterday I saw the {word} that was old.",
+    }  # fmt: skip
+    contains: Check = {"kind": "text", "contains": [word]}
+    text, answer, check = rng.choice(
+        [
+            (
+                f'of exactly {words} words that contains the word "{word}"',
+                sentences[words],
+                {**contains, "words": words},
+            ),
+            (
+                f'that contains the words "{word}" and "{other}"',
+                f"I drew the {word} beside the {other}.",
+                {"kind": "text", "contains": [word, other]},
+            ),
+            (f'that is a question and contains the word "{word}"', f"Is this the {word}?", {**contains, "ends": "?"}),
+            (f'that begins with the word "{capital}"', f"{capital} is what I like.", {"kind": "text", "starts": word}),
+            (
+                f'that contains the word "{word}" and not the letter "{absent}"',
+                f"I know the {word}.",
+                {**contains, "without": absent},
+            ),
+        ]
+    )
+    return Question(f"Write a sentence {text}.", answer, check)
+
+
+def _absent(word: str) -> str:
+    """A letter that is neither in the word nor in the sentence that is its example."""
+    return next(letter for letter in "rsdlum" if letter not in word)

@@ -44,7 +44,7 @@ class Comparison:
 
     @property
     def losses(self) -> list[Row]:
-        """Rows with a sure loss beyond the tolerance."""
+        """Rows whose loss is surely beyond the tolerance."""
         return [row for row in self.rows if row.verdict == "lost"]
 
 
@@ -60,7 +60,7 @@ class Audit:
 
     @property
     def lost(self) -> bool:
-        """Whether any model lost something for sure, beyond the tolerance."""
+        """Whether any model surely lost something beyond the tolerance."""
         return any(comparison.losses for comparison in self.comparisons)
 
 
@@ -91,14 +91,15 @@ def run_audit(
         after: Those after; a folder that holds only checkpoints stands for all of them.
         out: Folder of the audit.
         suite: `builtin`, files, or both, joined by commas (`suite.read_suite`); or items, which are taken as they are.
-        questions: Questions a domain of the built-in suite.
-        varied: Questions a domain that are also asked in other forms; 0 for none.
+        questions: Questions per domain of the built-in suite.
+        varied: Questions per domain that are also asked in other forms; 0 for none.
         chat: Whether to ask in chat messages, as a model with a chat template wants it.
-        seed: Of the questions.
+        seed: Seed of the questions.
         trained: What was trained on: domains of the suite, or training prompts; without it there are no distances.
         taking: How much is asked of each model; None takes the defaults.
-        tolerance: Loss that is still `kept`.
-        confidence: Of each interval, and that a model like the first one is not found to have lost or gained anything.
+        tolerance: Largest loss that counts as `kept`.
+        confidence: Of each interval; also the probability that a model equal to the first is found to have neither lost
+            nor gained anything.
         load: Makes an engine for a model; None takes vLLM.
         verifier: Judges the answers; None takes `SuiteVerifier`.
         on_progress: Called with the model's name after each change.

@@ -3,7 +3,7 @@
 A suite is a table with the columns `prompt` (text or chat messages), `answer` and `domain`, and where they are wanted:
 
 instruction     what the prompt ends with, on how to answer; variants put it elsewhere, or another one in its place
-check           how an answer is judged where many are right (`checks`); `answer` is then one of them
+check           how an answer is judged where many are right (`open_answers`); `answer` is then one of them
 metadata        reasoning-gym's, whose own rule then judges
 answerable      false where no answer can be known from what is asked
 variant, base   which variant of which question it is (`variants`); in an `answer:NAME`, `answer` is put into the form
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.audit.builtin import make_rows
-from rlguard.audit.checks import is_right
-from rlguard.audit.judge import FORMS, UNKNOWN, SuiteVerifier, find_form, is_abstention, read_answer, read_confidence
+from rlguard.audit.marking import FORMS, UNKNOWN, SuiteVerifier, find_form, is_abstention, read_answer, read_confidence
+from rlguard.audit.open_answers import is_right
 from rlguard.audit.samples import ALL, PLAIN, Item
 from rlguard.audit.variants import KINDS, as_chat, vary
 from rlguard.tables.read import read_rows

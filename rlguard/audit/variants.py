@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from rlguard.audit.judge import FORMS, UNKNOWN
+from rlguard.audit.marking import FORMS, UNKNOWN
 from rlguard.audit.samples import PLAIN, Item
 from rlguard.types import InputError, Messages, make_prompt_id
 

@@ -28,26 +28,30 @@ def audit(
     suite: Annotated[
         str, typer.Option(help="builtin, or files of questions, or both: builtin,mine.jsonl.")
     ] = "builtin",
-    questions: Annotated[int, typer.Option(min=1, help="Questions a domain of the built-in suite.")] = 24,
-    n: Annotated[int, typer.Option("--n", min=2, help="Answers a question; pass@k goes to here, at most 256.")] = 16,
-    varied: Annotated[int, typer.Option(min=0, help="Questions a domain that are also asked in other forms.")] = 4,
+    questions: Annotated[int, typer.Option(min=1, help="Questions per domain of the built-in suite.")] = 24,
+    n: Annotated[
+        int, typer.Option("--n", min=2, help="Answers per question; also the largest k of pass@k, at most 256.")
+    ] = 16,
+    varied: Annotated[int, typer.Option(min=0, help="Questions per domain that are also asked in other forms.")] = 4,
     chat: Annotated[
         bool | None, typer.Option(help="Ask in chat messages; by default if BEFORE has a template.")
     ] = None,
     trained: Annotated[
         str, typer.Option(help="What was trained on: domains of the suite, or a file with prompts; for distances.")
     ] = "",
-    tolerance: Annotated[float, typer.Option(min=0.0, help="Loss that is still `kept`.")] = 0.05,
-    confidence: Annotated[float, typer.Option(help="Of intervals and verdicts.")] = 0.95,
-    scored: Annotated[int, typer.Option(min=0, help="Answers a question whose log-probabilities are taken.")] = 4,
-    truncated: Annotated[int, typer.Option(min=0, help="Correct answers whose reasoning is cut.")] = 32,
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Largest loss that counts as `kept`.")] = 0.05,
+    confidence: Annotated[float, typer.Option(help="Confidence of intervals and verdicts.")] = 0.95,
+    scored: Annotated[int, typer.Option(min=0, help="Answers per question whose log-probabilities are computed.")] = 4,
+    truncated: Annotated[int, typer.Option(min=0, help="Correct answers whose reasoning is cut short.")] = 32,
     engine: Annotated[EngineName, typer.Option(help="What samples the answers.")] = EngineName.vllm,
     base_url: BASE_URL = None,
     workers: WORKERS = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Above 0: answers must differ.")] = 1.0,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="Sampling temperature; above 0, so that answers differ.")
+    ] = 1.0,
     top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus sampling.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Of the questions and the answers.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the questions and the answers.")] = 0,
     prompt_column: Annotated[
         str, typer.Option(help="Column with the prompts in a file given as --trained.")
     ] = "prompt",
@@ -82,9 +86,9 @@ def audit(
 
 
 def _tabulate(before: str, comparison: Comparison) -> Table:
-    """A line a figure, as narrow as a terminal; under it how many have which verdict."""
+    """A table with a line per figure, narrow enough for a terminal, and the number of figures by verdict."""
     from rlguard.audit.taking import without_nan
-    from rlguard.report.audit import name_figure, write_number
+    from rlguard.report.audits import name_figure, write_number
 
     styles: dict[Verdict, str] = {
         "lost": "bold red",

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from rlguard.difficulty.sampling import Progress as Sampled
-from rlguard.report.prompts import bin_rates
+from rlguard.report.prompt_rows import bin_rates
 from rlguard.types import BANDS, PassRate, count_reasons
 
 BAR = 30

@@ -32,15 +32,19 @@ def filter_command(
     rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
     scale: Annotated[Scale | None, typer.Option(help="What that column says, direction included.")] = None,
     trials: Annotated[int | None, typer.Option(help="Rollouts behind each published rate, if known.")] = None,
-    rate_model: Annotated[str | None, typer.Option(help="Whose rates those are.")] = None,
+    rate_model: Annotated[str | None, typer.Option(help="Model that the published rates are of.")] = None,
     known: Annotated[str | None, typer.Option(help="Or: hub name of a data set whose rates are known.")] = None,
     keep: Annotated[str, typer.Option(help="Pass rates to keep, LOW..HIGH.")] = "0.1..0.9",
     model: Annotated[
         str | None, typer.Option(help="The model to be trained; warns if the rates are another's.")
     ] = None,
-    max_truncated: Annotated[float, typer.Option(help="Most truncated rollouts of a prompt, a share.")] = 0.5,
-    chance_confidence: Annotated[float, typer.Option(help="Least probability of being above guessing.")] = 0.95,
-    wrong_label_share: Annotated[float, typer.Option(help="Agreement on another answer that is suspicious.")] = 0.5,
+    max_truncated: Annotated[float, typer.Option(help="Largest share of truncated rollouts of a prompt.")] = 0.5,
+    chance_confidence: Annotated[
+        float, typer.Option(help="Smallest probability that the pass rate is above chance.")
+    ] = 0.95,
+    wrong_label_share: Annotated[
+        float, typer.Option(help="Share of rollouts agreeing on another answer from which the label is suspected.")
+    ] = 0.5,
     prompt_column: PROMPT = "prompt",
     answer_column: ANSWER = "answer",
 ) -> None:

@@ -27,20 +27,24 @@ def order(
     transfer: Annotated[Path | None, typer.Option(help="Or: a transfer.json measured before; nothing is run.")] = None,
     domain_column: Annotated[str, typer.Option(help="Column with the name of a row's domain.")] = "domain",
     steps: Annotated[int, typer.Option(help="Optimiser steps of each short training.")] = 30,
-    trainings: Annotated[int, typer.Option(help="Trainings a domain; from 2 on, chance between them counts.")] = 1,
-    held_out: Annotated[int, typer.Option(help="Questions a domain that are kept out of training.")] = 32,
-    n: Annotated[int, typer.Option("--n", help="Rollouts a held-out question.")] = 4,
-    prompts: Annotated[int, typer.Option(help="Prompts a step.")] = 8,
-    group_size: Annotated[int, typer.Option(help="Rollouts a prompt in training.")] = 8,
+    trainings: Annotated[
+        int, typer.Option(help="Trainings per domain; from 2 on, intervals include the variance between them.")
+    ] = 1,
+    held_out: Annotated[int, typer.Option(help="Held-out questions per domain.")] = 32,
+    n: Annotated[int, typer.Option("--n", help="Rollouts per held-out question.")] = 4,
+    prompts: Annotated[int, typer.Option(help="Prompts per step.")] = 8,
+    group_size: Annotated[int, typer.Option(help="Rollouts per prompt in training.")] = 8,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Of all sampling.")] = 1.0,
-    learning_rate: Annotated[float | None, typer.Option(help="As in the run to come; TRL's by default.")] = None,
+    temperature: Annotated[float, typer.Option(min=0.0, help="Sampling temperature.")] = 1.0,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Learning rate of the run you plan; TRL's default if not given.")
+    ] = None,
     trainer: Annotated[str, typer.Option(help="More of TRL's GRPOConfig, as JSON.")] = "{}",
     epochs: Annotated[int, typer.Option(help="Passes over each domain in the schedule.")] = 1,
     verifier: Annotated[
         str, typer.Option(help="auto, math, exact, numeric, reasoning_gym, or suite: by each row's own `check`.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Of the split, the trainings and the schedule.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the split, the trainings and the schedule.")] = 0,
     prompt_column: PROMPT = "prompt",
     answer_column: ANSWER = "answer",
 ) -> None:
@@ -64,7 +68,7 @@ def order(
         if sorted(found.domains) != sorted(domains):
             raise InputError(f"{transfer}: is of {', '.join(found.domains)}; {data} has {', '.join(domains)}")
     else:
-        from rlguard.audit.judge import SuiteVerifier
+        from rlguard.audit.marking import SuiteVerifier
         from rlguard.order.probe import ProbeSettings, hold_out, probe
 
         judge = SuiteVerifier() if verifier == "suite" else verifier

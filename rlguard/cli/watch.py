@@ -16,7 +16,7 @@ from rlguard.types import InputError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rlguard.monitor.events import Event
+    from rlguard.monitor.core import Event
 
 
 RECENT = 50
@@ -24,11 +24,11 @@ RECENT = 50
 
 
 class NothingThere(InputError):
-    """A folder in which there is no run yet."""
+    """The folder holds no run yet."""
 
 
 class Severe(StrEnum):
-    """What an alarm can be."""
+    """Severities of an alarm."""
 
     warning = "warning"
     critical = "critical"
@@ -66,7 +66,7 @@ def look(run: Path) -> tuple[list[Event], RenderableType]:
     from rich.console import Group
 
     from rlguard.monitor import Monitor
-    from rlguard.monitor.files import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay
+    from rlguard.monitor.journal import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay
     from rlguard.monitor.view import list_events, make_table
 
     monitor, state = Monitor(), find_state(run)

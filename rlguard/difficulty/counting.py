@@ -25,7 +25,7 @@ weak model makes the same mistake again and again."""
 
 @dataclass(slots=True)
 class _Seen:
-    """What is kept of one prompt's rollouts: its tally, and the wrong answer that it gave most."""
+    """Summary of one prompt's rollouts: its tally and its most frequent wrong answer."""
 
     tally: Tally
     other: str | None = None
@@ -115,7 +115,7 @@ def _read_groups(problems: Sequence[Problem], groups: Iterable[Group]) -> tuple[
 
 
 def _chance(problem: Problem, chance: ChanceRates, guesses: Tally | None) -> tuple[float, float]:
-    """How many guesses passed, of how many."""
+    """Guesses that passed, and all guesses."""
     if guesses is not None and guesses.trials:
         return guesses.successes, guesses.trials
     return chance.counts(problem.answer)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 GUESSES = "answer_only"
 GUESS_TOKENS = 32
 REFINEMENTS = 2
-"""How often the plan is fitted anew to the population, where too many bands are uncertain."""
+"""Times the plan is refitted to the population while too many bands are uncertain."""
 
 
 def estimate_pass_rates(

@@ -17,7 +17,7 @@ GUESSABLE = 0.95
 
 @dataclass(frozen=True)
 class Preflight:
-    """What there is to learn, before a GPU hour is spent. Shares are of the prompts with a pass rate."""
+    """Whether training is worth a GPU hour. Shares are of the prompts with a pass rate."""
 
     prompts: int
     learnable: float
@@ -32,7 +32,7 @@ class Preflight:
     wrong_labels: float
     """Prompts on which the model agrees with itself on another answer at least half of the time."""
     truncated: float
-    """Of all rollouts."""
+    """Share of all rollouts that were truncated."""
 
     @property
     def verdict(self) -> str:

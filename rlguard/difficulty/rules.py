@@ -39,12 +39,12 @@ DROPPED = {
 
 @dataclass(frozen=True)
 class Rules:
-    """What is kept. All figures lie in [0, 1]; None turns a threshold off."""
+    """Which rows to keep. All figures lie in [0, 1]; None turns a threshold off."""
 
     keep: tuple[float, float] = (0.1, 0.9)
     """Lowest and highest pass rate, both ends included."""
     max_truncated: float | None = 0.5
-    """Largest share of rollouts that may have run into the length limit."""
+    """Largest share of truncated rollouts."""
     chance_confidence: float | None = 0.95
     """Least probability that the pass rate is above what guessing gets. Where it is unknown, a rate at or below the
     chance rate is dropped."""
@@ -68,7 +68,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a filter did."""
+    """Counts of a filter run."""
 
     rows: int
     kept: int

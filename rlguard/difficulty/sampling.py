@@ -18,7 +18,7 @@ from rlguard.verify.pool import VerifierPool
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the sampling is."""
+    """Progress of the sampling."""
 
     phase: str
     """`sampling`, `refining` (the first plan left too many bands uncertain), `answer only`."""
@@ -29,9 +29,9 @@ class Progress:
     most: int
     """Rollouts that a prompt takes at most."""
     saved: int
-    """What the prompts decided so far would have taken at `most` each, less what they took."""
+    """Rollouts saved so far: `most` for each decided prompt, less what it took."""
     to_come: float
-    """Rollouts that the others will take, on average."""
+    """Expected rollouts for the prompts that are still open."""
     tokens: int
     """Generated in this phase."""
     drawn: int

@@ -33,7 +33,7 @@ from rlguard.stats import fit_mixture, skill_posterior
 from rlguard.types import BANDS, BOUNDS, InputError, name_band
 
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-"""Counts at which the rule looks; a look every rollout would gain little and keep engines waiting."""
+"""Numbers of rollouts at which the rule decides; deciding after each one would gain little and keep engines waiting."""
 
 LEAST_PRICE = 1e-4
 """A rollout that lowers the probability of a wrong band by less than this is never worth drawing."""
@@ -49,9 +49,9 @@ class Plan:
     """How many rollouts a prompt gets: from `min_n` to `max_n`, as its outcomes demand; equal for a fixed number."""
 
     min_n: int = 4
-    """Least rollouts a prompt."""
+    """Fewest rollouts per prompt."""
     max_n: int = 128
-    """Most rollouts a prompt, while its band is open."""
+    """Most rollouts per prompt, drawn only while its band is open."""
     error_rate: float = 0.05
     """Share of prompts that may end in a wrong band."""
     bounds: tuple[float, float, float] = BOUNDS

@@ -1,4 +1,4 @@
-"""What an engine makes of a request: its seed and its tokens."""
+"""From a request to its seed and its token ids."""
 
 from __future__ import annotations
 

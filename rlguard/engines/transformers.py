@@ -14,7 +14,7 @@ from rlguard.engines.requests import encode_prompt, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
 
 AHEAD = 4
-"""Batches' worth of completions that wait, so that prompts of similar length come together."""
+"""Batches of requests that are collected and sorted, so that prompts of similar length share a batch."""
 
 
 class TransformersEngine:

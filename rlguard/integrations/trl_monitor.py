@@ -25,8 +25,8 @@ from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
 from rlguard.integrations.trl_audit import check_weights
 from rlguard.monitor import Monitor, MonitorConfig
-from rlguard.monitor.events import SEVERITIES, Event
-from rlguard.monitor.files import Journal
+from rlguard.monitor.core import SEVERITIES, Event
+from rlguard.monitor.journal import Journal
 from rlguard.types import InputError, Sampling, Verifier, make_prompt_id
 from rlguard.verify.pool import VerifierPool
 from rlguard.verify.verifiers import pick_verifier

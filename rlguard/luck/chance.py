@@ -21,27 +21,27 @@ from rlguard.luck.evidence import Evidence
 from rlguard.stats import binomial_interval
 
 FORGET = 0.05
-"""Counts under this may be forgotten: one completion after 28 fadings by 0.9, when 10 times as many have come."""
+"""Counts below this are dropped: one completion after 28 batches at 0.9, when 10 times as many have come."""
 CORRELATION, WEIGHT = 0.2, 16.0
-"""Prior mean of the correlation between guesses at one prompt, and how many wrong rollouts that prior weighs."""
+"""Prior of the intraclass correlation of guesses: its value, and its weight in wrong rollouts."""
 COMMON = 0.1
-"""An answer that so many rollouts of other prompts give is an option, though no prompt names it."""
+"""Share of other prompts' rollouts from which an answer counts as an option, even if no prompt names it."""
 BARE_FADES = 0.1, 0.2
-"""Up to which rate answers without computation are taken for guesses, and from which on for known by heart."""
+"""Pass rates of answers without computation: guesses up to the first, known by heart from the second."""
 
 KEEP, STEP = 0.9, 128
-"""What counts of the past keep at each batch; a batch of fewer rollouts than `STEP` takes its share."""
+"""Old counts are multiplied by `KEEP` per `STEP` rollouts, by less for a smaller batch."""
 
 
 class Rivals(NamedTuple):
-    """What the other rollouts of a prompt did where one was wrong: sums of shares over wrong rollouts."""
+    """What the other rollouts of a prompt did when one was wrong: shares, summed over wrong rollouts."""
 
     wrong: float = 0.0
     """Number of wrong rollouts."""
     repeated: float = 0.0
-    """Share of the others that gave the same answer."""
+    """Share that gave the same answer."""
     right: float = 0.0
-    """Share that gave the gold answer, where the wrong one is an option: named in the prompt, or common."""
+    """Share that gave the gold answer, where the wrong answer is an option: prompts name either, or it is common."""
     elsewhere: float = 0.0
     """Share of other prompts' rollouts that gave the same answer."""
     again: float = 0.0

@@ -13,7 +13,7 @@ Two rules, one figure at a time (`monitor.watches.WATCHES` lists the figures):
   `false_alarm` raise any alarm of change: what that rests on, and how it is measured, is in docs/monitor.md.
 - *state*: some figures are bad as they stand, whatever they were before: the mean of the last steps against a limit.
 
-Two files in the run's folder, one JSON object a line, are written by `monitor.files.Journal`:
+Two files in the run's folder, one JSON object a line, are written by `monitor.journal.Journal`:
 
 - `figures.jsonl`: `{"step": 12, "length": 31.5, "lucky_share": 0.2, ...}`, the figures watched, by the names of
   `WATCHES`. A figure that a step does not have is not in its row; of two rows with one step the later counts.
@@ -21,9 +21,8 @@ Two files in the run's folder, one JSON object a line, are written by `monitor.f
   `reference`, and `bound` is what is still healthy; not an alarm).
 """
 
-from rlguard.monitor.core import Monitor, MonitorConfig
-from rlguard.monitor.events import Event
-from rlguard.monitor.files import Journal
+from rlguard.monitor.core import Event, Monitor, MonitorConfig
+from rlguard.monitor.journal import Journal
 from rlguard.monitor.watches import WATCHES, Watch
 
 __all__ = ["WATCHES", "Event", "Journal", "Monitor", "MonitorConfig", "Watch"]

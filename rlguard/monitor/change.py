@@ -17,31 +17,31 @@ from dataclasses import dataclass
 import numpy as np
 
 CLIP, SLACK = 6.0, 0.5
-"""Most standard deviations that one step counts for; what is taken off each."""
+"""One step adds at most `CLIP` standard deviations, less `SLACK`."""
 ESTIMATED, KNOWN = 5.0, 3.0
-"""c where the spread is estimated from the reference steps, and where it is known."""
+"""c if the spread is estimated from the reference steps, and if it is known."""
 TAILS = {ESTIMATED: (13.5, 11.2), KNOWN: (8.0, 3.4)}
 """For each c: the height that S reaches in 1,000 healthy steps with a probability of 1%, and what more it takes to make
 that ten times rarer."""
 WINSORISED = 1.3
-"""Standard deviation of normal values over that of the values that `summarise` has drawn in."""
+"""Ratio of a normal standard deviation to that of the same values after winsorising."""
 LEAST = 4
-"""Reference steps without which nothing is compared."""
+"""Fewest reference steps for a comparison."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What a figure was before."""
+    """Mean and spread of a figure in the reference steps."""
 
     mean: float
     sd: float
-    """Of one step."""
+    """Standard deviation of one step."""
     steps: float
-    """How many steps the mean is of."""
+    """Number of steps behind the mean."""
     known: bool = False
-    """Whether `sd` is known well, rather than estimated from these steps."""
+    """Whether `sd` is known, rather than estimated from these steps."""
     final: bool = True
-    """Whether later steps change nothing of it."""
+    """Whether it stays as it is in later steps."""
 
     def climb(self, height: float, excess: float) -> float:
         """S after one more step, whose figure lies `excess` beyond what is allowed."""

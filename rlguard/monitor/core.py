@@ -1,19 +1,68 @@
-"""The monitor: figures in, events out."""
+"""The monitor: figures in, events (the lines of `events.jsonl`) out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
-from rlguard.monitor.events import SEVERITIES, Event, Rule, Severity, describe
 from rlguard.monitor.watches import WATCHES, Watch
 from rlguard.types import InputError
 
+Severity = Literal["critical", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
+Rule = Literal["change", "state", "reference"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One alarm or note of the monitor."""
+
+    step: int
+    severity: Severity
+    figure: str
+    rule: Rule
+    value: float
+    """Mean of the figure's last steps."""
+    reference: float | None
+    """Mean in the run's first steps, or before the run; None if not known yet."""
+    bound: float
+    """The last healthy value."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.severity}: {self.message}"
+
+    def to_row(self) -> dict[str, Any]:
+        """A line of `events.jsonl`."""
+        return asdict(self)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Event:
+        """From such a line; fields that are not known are left aside.
+
+        Raises:
+            InputError: If a field is missing, or the severity is none.
+        """
+        names = [item.name for item in fields(cls)]
+        if any(name not in row for name in names) or row["severity"] not in SEVERITIES:
+            raise InputError(f"expected an event with {', '.join(names)}, got {dict(row)!r:.200}")
+        return cls(**{name: row[name] for name in names})
+
+
+def describe(watch: Watch, figure: str, rule: Rule, value: float, before: float | None, bound: float) -> str:
+    """An event in words."""
+    if rule == "reference":
+        return f"{figure}: the reference is {before:.3g}, healthy {'up' if watch.rises else 'down'} to {bound:.3g}"
+    if rule == "state":
+        return f"{figure} stands at {value:.3g}, {'above' if watch.rises else 'below'} {bound:.3g}"
+    return f"{figure} {'rose' if watch.rises else 'fell'} to {value:.3g} from {before:.3g}, past {bound:.3g}"
+
+
 Alarms = dict[Severity, tuple[Rule, float]]
-"""How severe -> by which rule, and the bound that is passed."""
+"""Severity -> the rule that raised it and the bound that was passed."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +73,13 @@ class MonitorConfig:
     false_alarm: float = 0.01
     """Share of healthy runs in which any figure alarms for a change, all figures together."""
     steps: int = 1000
-    """Logged steps of a run for which `false_alarm` holds."""
+    """Number of logged steps over which `false_alarm` holds."""
     figures: int = 16
-    """Figures among which `false_alarm` is shared."""
+    """Number of figures that share `false_alarm`."""
     reference: int = 32
-    """First steps of the run that are the reference, at most: before the run is twice as long, the first half of it."""
+    """Number of first steps that make the reference; in a shorter run its first half."""
     cooldown: int = 50
-    """Steps for which a figure is quiet after an event, unless something more severe is to be said of it."""
+    """Steps without another event of the same figure, unless it is more severe."""
 
     def __post_init__(self) -> None:
         if not 0 < self.false_alarm < 1:
@@ -42,7 +91,7 @@ class MonitorConfig:
 
 @dataclass
 class Track:
-    """What is known of one figure."""
+    """State of one figure."""
 
     first: list[float] = field(default_factory=list)
     """Its first values, on the scale of its watch."""
@@ -70,7 +119,7 @@ class Monitor:
     def __init__(self, config: MonitorConfig | None = None) -> None:
         self.config = config or MonitorConfig()
         self.step = -1
-        """The last that was seen."""
+        """Number of the last step seen."""
         self.tracks: dict[str, Track] = {}
         self.standing: dict[str, Severity] = {}
         """Figures that are in alarm now, and how badly."""
@@ -109,14 +158,14 @@ class Monitor:
         self.tracks.setdefault(figure, Track()).reference = known
 
     def see(self, step: int, figures: Mapping[str, Any]) -> list[Event]:
-        """Takes note of a step.
+        """Reads the figures of a step.
 
         Args:
             step: Its number; larger than the last.
             figures: Numbers by name: those here (`WATCHES`) or the trainer's own. What is no finite number is left out.
 
         Returns:
-            What is to be said now, the most severe first.
+            Events of this step, the most severe first.
 
         Raises:
             InputError: If the step is not larger than the last.
@@ -193,7 +242,7 @@ class Monitor:
         return found
 
     def _is_quiet(self, track: Track, severity: Severity) -> bool:
-        """Whether the figure said as much, or worse, not long ago."""
+        """Whether the figure had an event this severe, or more so, within the cooldown."""
         worse = SEVERITIES[: SEVERITIES.index(severity) + 1]
         return any(self.step - track.said[name] <= self.config.cooldown for name in worse if name in track.said)
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from rlguard.monitor.events import Event, Severity
+from rlguard.monitor.core import Event, Severity
 
 STYLES: dict[Severity, str] = {"critical": "bold red", "warning": "yellow", "note": "dim"}
 WIDTH = 18

@@ -17,23 +17,23 @@ class Watch:
     figure: str
     """Its name here; `findings/*` stands for every name that begins so."""
     names: tuple[str, ...]
-    """What trainers call it; the first that a step has counts."""
+    """Names that trainers log it under; the first one found in a step counts."""
     rises: bool
-    """Whether it rises where something is wrong, or falls."""
+    """Whether a rise is bad; if not, a fall is."""
     warning: float | None = None
-    """Change that is healthy; beyond it, for sure, is a warning. None: any change is healthy."""
+    """Largest healthy change; a change that is surely larger is a warning. None: any change is healthy."""
     critical: float | None = None
-    """Change beyond which it is critical; None: never."""
+    """Change beyond which the alarm is critical; None: never."""
     relative: bool = False
-    """Changes are shares of the reference, not differences."""
+    """Whether changes are relative to the reference instead of differences."""
     limit: tuple[float | None, float | None] = (None, None)
-    """State beyond which it is a warning, or critical, whatever it was before."""
+    """Values beyond which the state is a warning and critical, whatever the reference."""
     window: int = 16
-    """Last steps whose mean is held against `limit`; before there are so many, all, and at least 4."""
+    """Number of last steps whose mean is compared with `limit`; early in a run all steps, at least 4."""
     noise: float = 0.02
-    """Least standard deviation from step to step that is believed; of the logarithm where `relative`."""
+    """Floor for the standard deviation from step to step; of the logarithm if `relative`."""
     beside: str = ""
-    """Figure in whose steps this one is 0 where it is not named."""
+    """A figure logged in the same steps: where it is logged and this one is not, this one is 0."""
 
     def __post_init__(self) -> None:
         most = 1.0 if self.relative and not self.rises else math.inf

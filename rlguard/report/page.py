@@ -1,4 +1,4 @@
-"""From what was read to one HTML file: the data inline, nothing fetched, and no text from a model able to run."""
+"""Writes one HTML file: the data inline, nothing fetched, and no text from a model can run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from rlguard.report.audit import describe_audits, list_comparisons, say_losses, say_unmeasured
-from rlguard.report.audit import say_comparison as say_audit
-from rlguard.report.compare import name_arms, name_runs, say_comparison
+from rlguard.report.audits import describe_audits, list_comparisons, say_losses, say_unmeasured
+from rlguard.report.audits import say_comparison as say_audit
 from rlguard.report.embed import Embedded, embed_rollouts
 from rlguard.report.files import Row
 from rlguard.report.findings import pair_findings
 from rlguard.report.pack import pack, shelve
-from rlguard.report.prompts import describe_prompts, merge_prompts
+from rlguard.report.prompt_rows import describe_prompts, merge_prompts
 from rlguard.report.read import Run, read_run
+from rlguard.report.runs import name_arms, name_runs, say_comparison
 from rlguard.report.sections import (
     LONGEST_PROMPT,
     POINTS,
@@ -249,7 +249,7 @@ def _name_audits(runs: list[Run]) -> list[tuple[str, Row]]:
 
 
 def _render_audit(run: str, audit: Row) -> str:
-    """What an audit found of each model, in words: the last model's stand open, the others' unfold."""
+    """The findings of an audit in words: the last model's are open, the others' unfold."""
     blocks: list[str] = []
     for comparison in reversed(list_comparisons(audit)):
         name = escape(f"{run}: {comparison['name']}" if run else str(comparison["name"]))
@@ -260,7 +260,7 @@ def _render_audit(run: str, audit: Row) -> str:
 
 
 def _list_audit_settings(audit: Row | None) -> list[tuple[str, str]]:
-    """What an audit was run with, and what each audited model is."""
+    """Settings of an audit, and its models."""
     if not audit:
         return []
     models = {str(model.get("name")): model.get("model") for model in audit.get("models") or []}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rlguard.report.compare import name_arms, name_runs
 from rlguard.report.files import Row
-from rlguard.report.prompts import FACTS, count_drops, place_rate
+from rlguard.report.prompt_rows import FACTS, count_drops, place_rate
 from rlguard.report.read import Run
+from rlguard.report.runs import name_arms, name_runs
 from rlguard.report.verdict import METRICS
 
 POINTS = 1000

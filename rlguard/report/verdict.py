@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rlguard.report.files import Row
 from rlguard.report.findings import Owned
-from rlguard.report.prompts import count_bands, count_drops
+from rlguard.report.prompt_rows import count_bands, count_drops
 from rlguard.report.read import Run
 from rlguard.report.training import Arm
 
@@ -73,7 +73,7 @@ def say_verdict(run: Run, prompts: list[Row], counts: Tally) -> list[Line]:
 
 
 def say_events(events: list[Row]) -> list[Line]:
-    """How many alarms there were, and the first of the gravest; notes are none."""
+    """The number of alarms and the first of the most severe; notes do not count."""
     events = [event for event in events if event["severity"] != "note"]
     if not events:
         return []
@@ -84,7 +84,7 @@ def say_events(events: list[Row]) -> list[Line]:
 
 
 def say_prompts(run: Run, prompts: list[Row]) -> list[Line]:
-    """How many prompts are worth training on, and what became of the others."""
+    """How many prompts are worth training on, and why the others are not."""
     if run.kept is not None or run.dropped is not None:
         kept, reasons = len(run.kept or []), count_drops(run)
         dropped = sum(reasons.values())

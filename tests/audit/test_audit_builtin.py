@@ -16,10 +16,10 @@ from collections import Counter
 
 import pytest
 
-from rlguard.audit import open_questions, questions
+from rlguard.audit import questions
 from rlguard.audit.builtin import DOMAINS, SHORT, make_rows
-from rlguard.audit.checks import is_right
-from rlguard.audit.judge import is_abstention
+from rlguard.audit.marking import is_abstention
+from rlguard.audit.open_answers import is_right
 from rlguard.audit.suite import SuiteVerifier, read_suite, vary
 from rlguard.types import InputError, Problem
 from rlguard.verify.gold import check_gold
@@ -27,12 +27,15 @@ from rlguard.verify.gold import check_gold
 pytest.importorskip("reasoning_gym")
 
 N = 16
-CLOSED = [
-    maker
+MAKERS = {
+    name: maker
     for name, maker in vars(questions).items()
-    if callable(maker) and getattr(maker, "__module__", "") == questions.__name__ and name not in ("Question", "join")
-]
-OPEN = [getattr(open_questions, name) for name in dir(open_questions) if re.match("name_|write_|make_", name)]
+    if getattr(maker, "__module__", "") == questions.__name__
+    and not name.startswith("_")
+    and name not in ("Question", "join")
+}
+OPEN = [maker for name, maker in MAKERS.items() if re.match("name_|write_|make_", name)]
+CLOSED = [maker for maker in MAKERS.values() if maker not in OPEN]
 
 
 @pytest.fixture(scope="module")

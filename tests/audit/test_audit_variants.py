@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlguard.audit.judge import FORMS
+from rlguard.audit.marking import FORMS
 from rlguard.audit.suite import SuiteVerifier, as_chat, make_item, vary
 from rlguard.audit.variants import ABSTAIN, KINDS, PROMPTS
 from rlguard.types import InputError, Problem, make_prompt_id, prompt_text

@@ -23,7 +23,7 @@ GROUPS = np.array([[1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0], [0] * 8, 
 def test_methods_by_hand():
     assert grpo(GROUPS)[0, 0] == pytest.approx(7 / np.sqrt(8), rel=1e-3)
     assert dr_grpo(GROUPS)[1].tolist() == [0.5] * 4 + [-0.5] * 4
-    assert max_rl(GROUPS)[0].tolist() == [7.0] + [-1.0] * 7  # research/literature.md: 7.0 for 1 in 8
+    assert max_rl(GROUPS)[0].tolist() == [7.0] + [-1.0] * 7  # MaxRL gives 7.0 to 1 success in 8
     assert (threshold(GROUPS)[0] == 0).all()
     np.testing.assert_array_equal(threshold(GROUPS)[1], grpo(GROUPS)[1])
     assert (s_grpo(GROUPS)[0] == 0).all()  # at p = 0.15 a lone success in 8 gets nothing

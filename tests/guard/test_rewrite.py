@@ -83,7 +83,7 @@ def test_worked_by_hand(rewards, outcomes, weights, expected):
 
 
 def test_unscored_row_does_not_vote_even_where_the_host_let_it():
-    # frameworks.md: rewards [1,1,0,0] with the second invalid must give [.667, 0, -.333, -.333]
+    # rewards [1,1,0,0] with the second invalid must give [.667, 0, -.333, -.333]
     host = [0.5, 0.5, -0.5, -0.5]
     out = rewrite_advantages(host, [1, 1, 0, 0], [1, None, 0, 0], [0] * 4, [1] * 4)
     np.testing.assert_allclose(out, [2 / 3, 0, -1 / 3, -1 / 3])
@@ -231,7 +231,7 @@ def test_guesser_is_told_from_solver_at_the_same_pass_rate():
 
 
 def test_genuine_probability_is_the_correction_for_guessing_when_much_is_known():
-    # (p − c) / (p (1 − c)), DESIGN.md, with p = 0.4, c = 0.1 from a million trials
+    # (p − c) / (p (1 − c)), docs/rewrite.md, with p = 0.4, c = 0.1 from a million trials
     found = genuine_probability([400_000], [1_000_000], [0.1], JEFFREYS)[0]
     assert found == pytest.approx((0.4 - 0.1) / (0.4 * 0.9), abs=0.02)
 

@@ -21,7 +21,7 @@ from trl import GRPOTrainer  # noqa: E402
 from rlguard.integrations.trl import GuardedGRPOTrainer  # noqa: E402
 from rlguard.integrations.trl_monitor import STATE, Canary, MonitorCallback  # noqa: E402
 from rlguard.monitor import MonitorConfig  # noqa: E402
-from rlguard.monitor.files import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay  # noqa: E402
+from rlguard.monitor.journal import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay  # noqa: E402
 from rlguard.monitor.watches import WATCHES, Watch  # noqa: E402
 from rlguard.types import InputError, Sampling  # noqa: E402
 

@@ -9,7 +9,7 @@ import pytest
 
 from rlguard.monitor import Monitor, MonitorConfig
 from rlguard.monitor.change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED, Reference, summarise
-from rlguard.monitor.events import Event
+from rlguard.monitor.core import Event
 from rlguard.monitor.watches import WATCHES, Watch
 from rlguard.types import InputError
 

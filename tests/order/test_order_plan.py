@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.order import search
-from rlguard.order.plan import plan_order
-from rlguard.order.search import find_order, order_loss
+from rlguard.order import plan as planning
+from rlguard.order.plan import find_order, order_loss, plan_order
 from rlguard.order.transfer import Transfer, backward_transfer
 
 
@@ -49,7 +48,7 @@ def test_the_exact_order_is_as_good_as_the_best_of_all(count, seed, whole):
 def test_local_search_comes_near_the_best_and_says_that_it_is_not_sure(monkeypatch, seed):
     losses = np.random.default_rng(seed).normal(size=(9, 9))
     best, _ = find_order(losses, range(9))
-    monkeypatch.setattr(search, "EXACT_UP_TO", 3)
+    monkeypatch.setattr(planning, "EXACT_UP_TO", 3)
     found, exact = find_order(losses, range(9), seed)
     assert not exact
     assert sorted(found) == list(range(9))

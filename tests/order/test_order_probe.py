@@ -14,9 +14,8 @@ pytest.importorskip("trl")
 from conftest import TINY  # noqa: E402
 from tiny_reasoner.tasks import make_problems  # noqa: E402
 
-from rlguard.order import training as order_training  # noqa: E402
-from rlguard.order.probe import ProbeSettings, hold_out, probe  # noqa: E402
-from rlguard.order.training import compare_ends, make_reward  # noqa: E402
+from rlguard.order import probe as order_probe  # noqa: E402
+from rlguard.order.probe import ProbeSettings, compare_ends, hold_out, make_reward, probe  # noqa: E402
 from rlguard.order.transfer import write_json  # noqa: E402
 from rlguard.rollouts.segments import read_rollouts  # noqa: E402
 from rlguard.tables.read import read_problems  # noqa: E402
@@ -185,7 +184,7 @@ def test_what_cannot_be_probed_is_refused_before_anything_runs(tmp_path):
 def test_settings_that_trl_does_not_know_are_refused(tmp_path):
     settings = dataclasses.replace(SMALL, trainer={"no_such_option": 1})
     with pytest.raises(InputError, match=r"TRL does not take these settings.*no_such_option"):
-        order_training.train(str(TINY), split()[0]["add"], tmp_path, settings, 0, Exact(), print)
+        order_probe.train(str(TINY), split()[0]["add"], tmp_path, settings, 0, Exact(), print)
 
 
 def test_the_reward_is_the_verifiers_and_none_where_it_cannot_judge():

@@ -25,7 +25,7 @@ from rlguard.audit import coverage, retention
 from rlguard.audit.compare import compare
 from rlguard.audit.samples import Item, Sample
 from rlguard.report import write_report
-from rlguard.report.audit import LISTED, say_comparison, say_crossing, say_turned, say_unmeasured
+from rlguard.report.audits import LISTED, say_comparison, say_crossing, say_turned, say_unmeasured
 from rlguard.types import Rollout
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.audit.judge import FORMS, SuiteVerifier, is_abstention, read_answer, read_confidence
+from rlguard.audit.marking import FORMS, SuiteVerifier, is_abstention, read_answer, read_confidence
 from rlguard.types import InputError, Problem
 from rlguard.verify.gold import check_gold
 from rlguard.verify.pool import VerifierPool

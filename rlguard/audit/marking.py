@@ -1,4 +1,4 @@
-"""Is a completion right, by its question's own rule? And what does it say of itself: how sure, or that it gives up?"""
+"""Marks a completion by its question's own rule; reads the confidence it states and whether it abstains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from rlguard.answers import extract_answer, normalise_answer, parse_number
-from rlguard.audit.checks import LIMIT, is_right
+from rlguard.audit.open_answers import LIMIT, is_right
 from rlguard.audit.samples import PLAIN
 from rlguard.types import Problem
 from rlguard.verify.verifiers import Exact, Math, ReasoningGym
@@ -44,7 +44,7 @@ _ABSTENTION = re.compile(
     r"|unanswerable|indeterminable|(?P<weak>(?:am|'m) (?:not (?:\w+ )?sure|unsure|uncertain)))"
 )
 _LEAVE = re.compile(r"\bif\b[^.]{0,150}?\b(?:say|write|reply|respond)(?: with)? {0,3}[\"“'][^\"”]{0,60}[\"”']")
-"""The prompt's leave to abstain, said again."""
+"""A completion that repeats the prompt's permission to abstain."""
 _GIVEN = re.compile(  # an answer in words that commit to it
     r"\\boxed\{|<answer>|####|=\s{0,3}-?\$?\d"
     r"|\banswer(?: is|[:=])[\s*_$\"']{0,6}(?!because|not\b|unknown|undetermined|since|impossible|i )[\w\\-]"
@@ -54,7 +54,7 @@ _APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ`´′＇‛", "'"))
 _CUE = re.compile(r"\banswer(?: is\b|[:=])[\s:*_]{0,6}", re.IGNORECASE)
 _IS = re.compile(r"\b(?:is|are|was)\b|:")
 _DRESS = ' \t\r*_`"“”'
-"""What stands around an answer and is no part of it."""
+"""Characters around an answer that are not part of it."""
 _MARKS = ("</answer>", "\\boxed{", "####")
 _MATHEMATICAL = re.compile(r"[\\^*+=({\[]")
 _JSON = re.compile(r"\{\s{0,9}\"answer\"\s{0,9}:")
@@ -62,7 +62,7 @@ _LAST_LINE = re.compile(r"\**Answer:\**[ \t]*(.*[^\s*])\**")
 
 
 class Form(NamedTuple):
-    """A form in which an answer can be wanted."""
+    """A format in which an answer can be asked for."""
 
     instruction: str
     write: Callable[[str], str]
@@ -193,9 +193,10 @@ def find_form(variant: str) -> Form | None:
 class SuiteVerifier:
     """Judges the questions of a suite, each by its row.
 
-    Not `answerable`: right is to say so. With a `check`: what passes it (`checks`). With reasoning-gym's `metadata`:
-    its own rule. Else the gold answer, compared as mathematics where it is a number or a formula, and as text where it
-    is words (as mathematics, a word equals its anagrams). In a variant `answer:NAME` the answer must stand in the form.
+    If the row is not `answerable`, the right answer is to say so. A `check` decides by its predicate (`open_answers`),
+    `metadata` of reasoning-gym by its own rule. Otherwise the answer is compared with the gold one: as mathematics if
+    that is a number or a formula, as text if it is words (as mathematics, a word equals its anagrams). In a variant
+    `answer:NAME` the answer must have that format.
 
     >>> SuiteVerifier().score('{"answer": 4}', Problem("p", "2+2?", '{"answer": "4"}', {"variant": "answer:json"}))
     1.0

@@ -6,16 +6,16 @@ import math
 
 import numpy as np
 
-from rlguard.report.audit import list_comparisons, list_figures, name_figure
+from rlguard.report.audits import list_comparisons, list_figures, name_figure
 from rlguard.report.files import Row
-from rlguard.report.prompts import count_bands
+from rlguard.report.prompt_rows import count_bands
 from rlguard.report.read import Run
 from rlguard.report.training import Arm
 from rlguard.report.verdict import METRICS, Line, Tally, first_and_last, plural, show
 from rlguard.stats import binomial_interval, probability_above
 
 FEW = 10
-"""Prompts below which no interval of a mean is given."""
+"""Fewest prompts for an interval of a mean."""
 
 SURE = 0.99
 """Probability above which a prompt is said to be solved more, or less, often in one run."""

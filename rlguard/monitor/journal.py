@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlguard.monitor.core import Monitor
-from rlguard.monitor.events import Event
+from rlguard.monitor.core import Event, Monitor
 from rlguard.tables.files import cut_tail, iter_json_lines, read_object, replace_file
 from rlguard.types import InputError
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import rlguard.cli.watch  # noqa: F401  (adds the command)
 from rlguard.cli.main import app
 from rlguard.monitor import Monitor
-from rlguard.monitor.files import (
+from rlguard.monitor.journal import (
     EVENTS,
     FIGURES,
     Journal,
