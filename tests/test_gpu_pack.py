@@ -83,7 +83,7 @@ def test_a_piece_that_does_not_fit_beside_the_project_is_an_error(tmp_path):
 
 
 def test_another_python_is_refused():
-    with pytest.raises(SystemExit, match="expected Python 3.12"):
+    with pytest.raises(SystemExit, match=r"expected Python 3\.12"):
         pack.make_pip("/bin/false")
 
 

@@ -27,7 +27,8 @@ TRAIN = Run(1, "train", "smollm2", arm="rlguard", seed=1)
 
 def write_row(folder, run, machine=CARD, name=None, **more):
     row = asdict(run) | {
-        "guard": runs.read_guard_version(), "kind": run.kind, "machine": machine.key, "memory_gb": 8.0, "date": "2026-01-01",
+        "guard": runs.read_guard_version(), "kind": run.kind, "machine": machine.key, "memory_gb": 8.0,
+        "date": "2026-01-01",
         "start_s": 10.0, "step_s": 1.0, "evaluate_s": 2.0, "evaluations": 7, "name": name or run.name,
     }  # fmt: skip
     write_whole(folder / f"{name or run.name}.json", row | more)
@@ -185,13 +186,15 @@ def test_a_dry_run_stops_goes_on_and_makes_the_table(tmp_path, gsm8k):
     pytest.importorskip("trl")
     archive = tmp_path / "rows.tar.xz"
     stopped = start_plan(tmp_path, gsm8k, "--minutes", "9", "--beside", "1")
+    said = ""
     for line in stopped.stdout:
+        said += line
         if "starts train-" in line:
             break
     time.sleep(0.2)
     stopped.send_signal(signal.SIGTERM)
-    said = stopped.stdout.read()  # not communicate(): it would miss what iterating has buffered
-    assert "stopped: train-tiny-arithmetic-1-correct-rlguard-1 will begin again" in said
+    said += stopped.stdout.read()  # not communicate(): it would miss what iterating has buffered
+    assert "stopped: train-tiny-arithmetic-1-correct-rlguard-1 will begin again" in said, said
     assert [path.name[:12] for path in (tmp_path / "rows").iterdir()] == ["probe-train-"]  # whole rows, no half one
 
     said, _ = start_plan(tmp_path, gsm8k, "--minutes", "9", "--archive", str(archive)).communicate(timeout=120)
@@ -201,7 +204,7 @@ def test_a_dry_run_stops_goes_on_and_makes_the_table(tmp_path, gsm8k):
     guarded, control = (rows[f"train-tiny-arithmetic-1-correct-{arm}-1"] for arm in ("rlguard", "grpo_mean_rate"))
     assert control["rate_factor"] == pytest.approx(sum(guarded["scales"]) / 2)
     assert [point["step"] for point in guarded["curve"]] == [0, 1, 2]
-    assert rows["train-tiny-gsm8k-0.75-three-rlguard-1"]["near_impossible"] == 0.75
+    assert rows["train-tiny-gsm8k-0.75-three-rlguard-1"]["near_impossible"] == pytest.approx(0.75, abs=0.1)
     assert min(rows["cost-tiny-rlguard"]["guard_ms"]) > 0
     for name in ("commit", "guard", "seed", "arm", "card", "software", "command"):
         assert name in guarded

