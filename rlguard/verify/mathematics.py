@@ -1,8 +1,8 @@
 r"""Mathematical equality by math-verify, and the few things that are mended around it.
 
 Its faults that are mended here: numbers are equal that differ by less than 1e-6, however small they are; `2*x**2` and
-`\varnothing` are refused; what ran out of time or stack is wrong. Only its LaTeX reader is used: the other one takes the
-first number of an expression that neither can read.
+`\varnothing` are refused; what ran out of time or stack is wrong. Only its LaTeX reader is used: the other one takes
+the first number of an expression that neither can read.
 """
 
 from __future__ import annotations
