@@ -152,7 +152,22 @@ def test_quantities(text, number, unit):
 
 @pytest.mark.parametrize(
     "text",
-    ["5x", "3 or 4", "5 squared", "1 2 3", "2021-03-05", "4-2", "12:30", "3 halves", "5!", "1e99999", "3/0", "", "x", "6 and more"],
+    [
+        "5x",
+        "3 or 4",
+        "5 squared",
+        "1 2 3",
+        "2021-03-05",
+        "4-2",
+        "12:30",
+        "3 halves",
+        "5!",
+        "1e99999",
+        "3/0",
+        "",
+        "x",
+        "6 and more",
+    ],
 )
 def test_what_is_no_quantity(text):
     assert read_quantity(text) is None

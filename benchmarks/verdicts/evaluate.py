@@ -1,4 +1,4 @@
-"""Verdicts of rlguard's `auto`, math-verify and TRL's `accuracy_reward` on the same pairs: `python benchmarks/verdicts/evaluate.py`.
+"""Verdicts of rlguard's `auto`, math-verify and TRL's `accuracy_reward`: `python benchmarks/verdicts/evaluate.py`.
 
 Judges pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table into RESULTS.md.
 `--work` prints instead the failures of the half to work on. Each verifier runs in a VerifierPool, so that none hangs.
@@ -77,7 +77,7 @@ VERIFIERS = {"rlguard `auto`": Auto, "math-verify": MathVerify, "TRL `accuracy_r
 def judge(verifier: Any, pairs: Sequence[dict[str, Any]]) -> list[float]:
     """The outcome of each pair."""
     outcomes = [math.nan] * len(pairs)
-    with VerifierPool(verifier, workers=1, timeout_s=LIMIT_S) as pool:
+    with VerifierPool(verifier, workers=2, timeout_s=LIMIT_S) as pool:
         for number, pair in enumerate(pairs):
             pool.submit(number, [pair["completion"]], Problem(str(number), "?", pair["gold"]))
         while pool.pending:
@@ -108,7 +108,11 @@ def read_gsm8k(count: int = 60) -> list[dict[str, Any]]:
         said = re.sub(r"<<[^>]*>>", "", row["answer"])
         number = said.rpartition("####")[2].strip()
         solution = said.rpartition("####")[0].strip()
-        endings = f"{solution}\n#### {number}", f"{solution}\nThe answer is {number}.", f"{solution}\n\\boxed{{{number}}}"
+        endings = (
+            f"{solution}\n#### {number}",
+            f"{solution}\nThe answer is {number}.",
+            f"{solution}\n\\boxed{{{number}}}",
+        )
         for ending in endings:
             pairs.append({"gold": row["answer"], "completion": ending, "right": 1})
             wrong = int(another["answer"].rpartition("####")[2].strip() != number)
@@ -139,16 +143,30 @@ def main() -> None:
         for pair, outcome in zip(pairs, outcomes, strict=True):
             if outcome != pair["right"]:
                 print(outcome, pair["template"], repr(pair["gold"]), repr(pair["completion"][:200]))
-        print({third: count(*zip(*[(p, o) for p, o in zip(pairs, outcomes, strict=True) if p["template"].startswith(third)], strict=True)) for third in THIRDS})
+        print(
+            {
+                third: count(
+                    *zip(
+                        *[(p, o) for p, o in zip(pairs, outcomes, strict=True) if p["template"].startswith(third)],
+                        strict=True,
+                    )
+                )
+                for third in THIRDS
+            }
+        )
         return
     sets = {
         f"{third}, {half}": [p for p in pairs if p["half"] == half and p["template"].startswith(third)]
         for half in ("report", "work") for third in THIRDS
     } | {"GSM8K": read_gsm8k()}  # fmt: skip
-    sets = {title: chosen for title, chosen in sets.items() if chosen}
-    verdicts = {title: {name: judge(make(), chosen) for name, make in VERIFIERS.items()} for title, chosen in sets.items()}
-    text = write_section(tabulate(sets, verdicts), RESULTS.read_text())
-    RESULTS.write_text(text)
+    first = ("variant, report", "near miss, report", "GSM8K", "hostile, report")
+    sets = {title: sets[title] for title in (*first, *(t for t in sets if t not in first)) if sets[title]}
+    done: dict[str, list[dict[str, Any]]] = {}
+    verdicts: dict[str, dict[str, list[float]]] = {}
+    for title, chosen in sets.items():  # written after each set: texts that hang a verifier take minutes
+        verdicts[title] = {name: judge(make(), chosen) for name, make in VERIFIERS.items()}
+        done[title] = chosen
+        RESULTS.write_text(write_section(tabulate(done, verdicts), RESULTS.read_text()))
 
 
 def write_section(table: str, text: str) -> str:

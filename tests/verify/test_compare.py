@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a case a line
 """Verdicts of `auto` and `numeric`, kind by kind: what is right in another spelling, and what is nearly right."""
 
 from __future__ import annotations
