@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from rlguard.answers import extract_answer, normalise_answer, parse_number
+from rlguard.answers import extract_answer, normalise_answer, parse_number, read_quantity
 from rlguard.audit.open_answers import LIMIT, is_right
 from rlguard.audit.samples import PLAIN
 from rlguard.types import Problem
@@ -119,7 +119,7 @@ def read_answer(completion: str, gold: str) -> str | None:
     found = extract_answer(completion)
     is_long = parse_number(gold) is None and re.search(r"[\s,;.*_]", gold.strip()) is not None
     if found and (not is_long or any(mark in completion.lower() for mark in _MARKS)):
-        return found[0]
+        return _leave_unit(found[0]) if parse_number(gold) is not None else found[0]
     cue = None
     for cue in _CUE.finditer(completion):  # noqa: B007
         pass
@@ -132,6 +132,12 @@ def read_answer(completion: str, gold: str) -> str | None:
         line = line.rstrip(_DRESS + ".")
         line += "" if line.endswith(("?", "!")) else "."
     return line if 0 < len(line) <= LIMIT else None
+
+
+def _leave_unit(answer: str) -> str:
+    """The number of a quantity, as it is written: 42 of "42 apples". What is no quantity stays."""
+    quantity, written = read_quantity(answer), re.search(r"-?\d(?:[\d.,/]*\d)?", answer)
+    return written[0] if quantity and quantity[1] and written else answer
 
 
 def _read_boxed(completion: str) -> str | None:
@@ -216,8 +222,8 @@ class SuiteVerifier:
         """The final answer of a completion whose question is not known: a number alone, else all of its words."""
         text = _CONFIDENCE.sub(" ", completion)
         short = extract_answer(text)
-        if short and parse_number(short[0]) is not None and not _is_list(read_answer(text, "a, b") or ""):
-            return short[0]
+        if short and parse_number(_leave_unit(short[0])) is not None and not _is_list(read_answer(text, "a, b") or ""):
+            return _leave_unit(short[0])
         return read_answer(text, "a, b")
 
     def score(self, completion: str, problem: Problem) -> float:

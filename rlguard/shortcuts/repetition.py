@@ -93,6 +93,8 @@ def _read_option(value: str) -> str:
 def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
     """Sentences that state the final answer's value and nothing else, again and again."""
     value = (widen_answer(text, answer) or answer)[0]
+    if not value:  # an empty tag
+        return []
     quiet = bytes(len(part) < 200 + 2 * _CONTEXT and not _DIGIT.search(part) for part in text.split(value)[1:-1])
     if b"\1\1" not in quiet:  # three statements have two pieces without work between them
         return []

@@ -21,7 +21,7 @@ def check_gold(problems: Sequence[Problem], verifier: Verifier | VerifierPool) -
     >>> [p.id for p in check_gold([Problem("a", "1+1?", "2"), Problem("b", "?", "both")], Numeric())]
     ['b']
     """
-    golds = [None if (gold := read_gold(p.answer)) is None else f"\\boxed{{{gold}}}" for p in problems]
+    golds = [_write_right(p) for p in problems]
     if not isinstance(verifier, VerifierPool):
         return [
             p for p, gold in zip(problems, golds, strict=True) if gold is None or score_safely(verifier, gold, p) != 1.0
@@ -33,3 +33,10 @@ def check_gold(problems: Sequence[Problem], verifier: Verifier | VerifierPool) -
         while verifier.pending >= (1000 if number + 1 < len(problems) else 1):
             rejected += [job for job, results in verifier.collect(block=True) if results[0][0] != 1.0]
     return [problems[number] for number in sorted(rejected)]
+
+
+def _write_right(problem: Problem) -> str | None:
+    """A completion that gives the gold answer: in the form that the answer itself asks for, else boxed."""
+    gold = read_gold(problem.answer)
+    tagged = isinstance(problem.answer, str) and "<answer>" in problem.answer
+    return None if gold is None else f"\\boxed{{{problem.answer if tagged else gold}}}"
