@@ -31,7 +31,7 @@ from rlguard.types import Finding
 
 _NUMBER_WORD_LIST = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand half double twice dozen
+    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand dozen
 """
 _FILLER_LIST = """
     the a an of is are so to be it my this that and final answer result solution value equals equal therefore thus
@@ -117,7 +117,13 @@ def _judge_support(case: Case, early: list[Finding], works: bool, unrelated: boo
 def _is_unrelated(case: Case) -> bool:
     """Whether no step starts from the prompt's numbers, or from results that come of them."""
     known = case.facts.known
-    if not case.equations or not case.prompted or len(known) < 2 or case.facts.other_rules or case.facts.steps < 2:
+    if (
+        not case.equations
+        or not case.facts.operands
+        or len(known) < 2
+        or case.facts.other_rules
+        or case.facts.steps < 2
+    ):
         return False
     if _starts_from(case, frozenset()):
         return False
@@ -226,6 +232,8 @@ def _worth(case: Case) -> float:
     """What a computation is worth that has nothing against it."""
     checked = [e for e in case.equations if e.holds]
     if not checked or len(checked) < len(case.equations) / 2 or (case.value is not None and not case.supported):
+        return 1.0
+    if not case.facts.operands:  # right and wrong solutions of word problems show true steps equally often
         return 1.0
     operations = sum(e.operators for e in checked)
     at_once = len(checked) == 1 and operations > 1 and case.facts.operands and _same(checked[0].right, case.value)

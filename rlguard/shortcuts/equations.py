@@ -30,7 +30,8 @@ _PLAIN_SIDE = rf"[-−]?{_PLAIN_NUMBER}{_PLAIN_REST}"
 _PLAIN = re.compile(  # whole equations of plain numbers, with nothing beside them that could belong to them
     r"[-−\d](?<![\w.,!:)\]}%^√|−·×÷*/+<>=≈≡≠≤≥-].)(?<![-+*/×÷·−^%=<>≈≡≠≤≥)\]}\d\ \t][ \t].)"
     r"(?<![-+*/×÷·−=\d)}\]]\$.)(?<![-+*/×÷·−=]\ \$.)"
-    r"(?<![xX]\ .)(?<![xX]\ \$.)(?<!times\ .)(?<!cdot\ .)(?<!div\ .)(?<!plus\ .)(?<!minus\ .)(?<!\bby\ .)(?<!\bof\ .)(?<!mod\ .)(?<!modulo\ .)"
+    r"(?<![xX]\ .)(?<![xX]\ \$.)"
+    r"(?<!times\ .)(?<!cdot\ .)(?<!div\ .)(?<!plus\ .)(?<!minus\ .)(?<!\bby\ .)(?<!\bof\ .)(?<!mod\ .)(?<!modulo\ .)"
     rf"(?:(?<=\d)\d{{0,14}}+(?:\.\d{{1,9}}+)?+(?![\d.,]*+\d)|{_PLAIN_NUMBER}){_PLAIN_REST}"
     rf"(?:\ ?&?=\ ?{_PLAIN_SIDE})++"
     r"(?!\s*(?:&\s*)?[=≈≡]|[ \t$*]*(?:[-−+/×÷·^%!(\[{:<>≠≤≥_~\d]|\\(?!\\|text|q?quad)"
@@ -42,6 +43,7 @@ _OPERATOR = re.compile(r"[-+*/×÷·−\\]")
 _PLAIN_TOKEN = re.compile(r"\d+(?:\.\d+)?|[-+*/×÷·−]|\\[a-z]+")
 _WORD_RELATION = frozenset("iegm")
 _ABOUT = frozenset("≈\\")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s?\\?%(?!\s?\d)")
 _JOINED = re.compile(r"\n[ \t&$]*[=≈≡]")
 _SIGNS = {"×": "*", "·": "*", "÷": "/", "−": "-", "\\times": "*", "\\cdot": "*", "\\div": "/"}
 _RUN = re.compile(  # starts at a number, bracket or fraction; every branch consumes, all repeats are possessive
@@ -232,6 +234,10 @@ def _reconsider(text: str, left: Side, right: Side, first: bool, named: bool) ->
     written = text[left.start : right.end]
     if DATE.search(written) or LABEL.match(written):
         return None
+    if _PERCENT.search(written):  # 120 * (1 - 20%) = 96, 75% * 80% = 60%
+        chains = [chain for chain, _ in _read_chains(tokenize(_PERCENT.sub(r"(\1/100)", written)))]
+        if any(_compare(one, other, ()) is not False for chain in chains for one, other in pairwise(chain)):
+            return None
     if SEPARATED.search(written):  # 1.200 + 300 = 1.500
         joined = [chain for chain, _ in _read_chains(tokenize(SEPARATED.sub("", written)))]
         if joined and joined[0][0].value == joined[0][-1].value:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rlguard.answers import extract_answer
+from rlguard.answers import find_answer
 from rlguard.shortcuts.computation import judge_steps
 from rlguard.shortcuts.prompts import read_prompt
 from rlguard.shortcuts.ratios import combine_ratios
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 READ_LIMIT = 400_000
 """Characters of a completion that are judged, from its end (100,000 tokens or so): a megabyte must not stop a step."""
+
+NEED_NO_ANSWER = frozenset(("false_step", "placeholder"))
+"""Kinds of findings that hold whatever the answer is: the last number of a text may be no answer at all."""
+MAX_LONE = 80
+"""Characters of a text whose last number is its answer even unmarked ("It arrives at 11:05.")."""
 
 Text = str | Messages
 
@@ -57,11 +62,14 @@ def judge_completion(completion: str, prompt: str = "", answer: str | None = Non
         tail = judge_completion(completion[skipped:], prompt, answer)
         moved = tuple(replace(f, start=f.start + skipped, end=f.end + skipped) for f in tail.findings)
         return replace(tail, findings=moved)
-    final = extract_answer(completion)
+    found = find_answer(completion)
+    final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag answers nothing
     steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
     repeated = find_repetition(completion, final, answer)
-    findings = tuple(repeated + steps.findings)
-    worth = 1.0 if repeated else steps.ratio  # a loop of true steps shows no more than one of them
+    guessed = found is not None and not found.marked and len(completion) > MAX_LONE
+    judged = [f for f in steps.findings if not guessed or f.kind in NEED_NO_ANSWER]
+    findings = tuple(repeated + judged)
+    worth = 1.0 if repeated or guessed else steps.ratio  # a loop of true steps shows no more than one of them
     return Judgement(findings, combine_ratios(findings, worth), final and final[0])
 
 

@@ -43,12 +43,6 @@ _WAVED = re.compile(  # says that a result comes of work, without the work
     rf"(?:{_DOING}\s+)?(?:(?:some|the|a|all)\s+)?(?:{_EASY}\s+){{0,2}}(?:\w+\s+)?{_WORK}\b"
     rf"|\b(?:by|using|via|through|from|with)\s+(?:a\s+|the\s+|some\s+)?{_EASY}\s+(?:\w+\s+)?{_METHOD}\b"
     rf"|\b{_EASY}\s+(?:\w+\s+)?{_WORK}\s+(?:yields?|gives?|shows?|leads?|produces?|results?|reveals?|tells?)\b"
-    rf"|\b(?:simplifying|rearranging|expanding|solving|computing|calculating|evaluating)\b[^,:=\d]{{0,30}},?\s+(?:we|one|you|this|it|i)?\s?"
-    r"(?:easily|readily|quickly|then|finally)?\s?(?:gets?|obtains?|finds?|arrives?|gives?|yields?|have|has)\b"
-    r"|\b(?:it\s+can\s+(?:easily\s+)?be\s+(?:shown|verified|seen|checked|proved|proven|computed|calculated|derived)"
-    r"|one\s+(?:can\s+)?(?:easily\s+)?(?:shows?|verif(?:y|ies)|obtains?|finds?|gets?|sees?|checks?)"
-    r"|it\s+is\s+(?:easy|straightforward|simple|not\s+hard|clear|obvious|well\s+known)\s+(?:to\s+\w+\s+)?that"
-    r"|it\s+(?:easily|readily|quickly|immediately)\s+follows|(?:we|you|one)\s+(?:can\s+)?(?:easily|readily|quickly)\s+\w+)\b"
     r"|\bdoing\s+the\s+maths?\b",
     re.IGNORECASE,
 )

@@ -81,6 +81,22 @@ _NUMBER_WORDS: dict[str, Number] = {
     **{"half": 2, "twice": 2, "double": 2, "thrice": 3, "triple": 3, "third": 3, "quarter": 4, "dozen": 12, "week": 7},
     **{"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "thousand": 1000, "pair": 2, "score": 20},
 }
+_HOW = re.compile(r"\b(?:how|what|find|calculate|determine)\b", re.IGNORECASE)
+_END = re.compile(r"[.?!,;](?=\s|$)")
+_BEYOND = re.compile(  # no arithmetic that a lone text can be held to
+    r"\b(?:pro(?:ve|of)|show\s+that|integers?|real\s+numbers?|positive|primes?|divisors?|polynomial|such\s+that|digits?"
+    r"|distinct|strings?|sequence|sort|reverse|options?|true|false)\b|\([A-D]\)|^\s*[A-D][.)]|[=^≥≤]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_RATIO = re.compile(
+    r"\b(?:half|twice|thrice|doubled?|tripled?|times|thirds?|fourths?|quarters?|fifths?|sixths?|tenths?|percent)\b|%",
+    re.IGNORECASE,
+)
+_SPELLED = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|hundred|dozen"
+    r"|couple|pair|weeks?|daily|hours?|years?|monthly|weekly|yearly)\b",
+    re.IGNORECASE,
+)
 _WORDS = re.compile(r"[^\W\d_]+")
 _LABEL = re.compile(r"(?m)^[ \t]*+(?:\d{1,3}[.)]\s|\(?[A-H][.)][^\n]*$)|\bstep\s+\d+", re.IGNORECASE)
 
@@ -155,6 +171,8 @@ def _read(prompt: str) -> PromptFacts:
         steps, operands = (3 if _LOOP.search(prompt) else 0), ()
     elif steps < 2 and usual:
         steps = max(steps, _estimate_steps(clean, found, steps, words))
+    if steps < 2 and usual and not operands:
+        steps = max(steps, _count_quantities(clean))
     long_words = frozenset(word for word in words if len(word) > 3)
     body = _drop_form(prompt)
     parts = (read_number(text)[0] for text in re.findall(r"\d+(?:[.,]\d+)*+", body))
@@ -204,6 +222,15 @@ def _estimate_steps(prompt: str, found: list[Number | None], steps: int, words: 
     if len(_CLOCK.findall(body)):
         count -= len(_CLOCK.findall(body))
     return max(steps, count + spelled - 1) if count + spelled > 2 else _combine_facts(body, count)
+
+
+def _count_quantities(prompt: str) -> int:
+    """Operations a word problem takes: its quantities less one, and one more where a share of one is asked on."""
+    if not _HOW.search(prompt) or _BEYOND.search(prompt) or _CLOCK.search(prompt) or len(_END.findall(prompt)) < 2:
+        return 0
+    ratios = len(_RATIO.findall(prompt))
+    quantities = len(_NUMBERS.findall(prompt)) + len(_SPELLED.findall(prompt)) + ratios
+    return max(0, quantities - 1 + (ratios > 0)) if quantities > 1 else 0
 
 
 def _combine_facts(prompt: str, count: int) -> int:

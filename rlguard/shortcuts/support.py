@@ -61,7 +61,7 @@ def find_unreached(case: Case) -> list[Finding]:
         if start < case.lead_end or start <= answer[1] < end:
             continue
         segment = LABELS.sub(blank, text[start:end])
-        if not read_statement(segment) and _works_out(case, segment):
+        if _is_solved_for(segment, answer[0]) or (not read_statement(segment) and _works_out(case, segment)):
             return []
     reason = f"no step produces the answer {quote(answer[0])}"
     return [make_finding("unsupported_answer", "unsupported_answer", reason, answer[1], answer[2])]
@@ -76,6 +76,11 @@ def find_waved_through(case: Case, said: int) -> list[Finding]:
         return []
     reason = f"no step produces the answer {quote(answer[0])}, only words do"
     return [make_finding("unsupported_answer", "unsupported_answer", reason, answer[1], answer[2])]
+
+
+def _is_solved_for(segment: str, answer: str) -> bool:
+    """Whether a sentence gives an unknown the answer's value ("x = 7 bears")."""
+    return re.search(rf"[a-zA-Z]\s?=\s?[$]?{re.escape(answer)}(?![\w.])", segment) is not None
 
 
 def _works_out(case: Case, segment: str) -> bool:

@@ -32,11 +32,49 @@ HONEST = [
     ("numbered first step", SERIES, "Step 1. 39 * 2 = 78\nStep 2. 78 + 1 = 79\n79"),
 ]  # fmt: skip
 
+REAL_SHAPES = [  # kinds of alarms that real solutions raised wrongly
+    ("a fraction of a number", SHOP, "80 x 3/4 = 60. 60 + 6 = 66. The answer is 66."),
+    ("a factor with a percentage", SHOP, "$80 * (1-25%) = $60, and 60 + 6 = 66. The answer is 66."),
+    ("percentages multiplied", "", "The chance of both is 60% * 50% = 30%."),
+    ("an unknown solved for", "Ann has 40 pens, 5 more than 5 times what Bo has. How many has Bo, if 2 are lost?",
+     "5x + 5 = 40\n5x = 35\nx=7\n#### 7"),
+    ("solving named, and shown", "", "14x = 98. Solving for x, we get: x = 7. The answer is 7."),
+    ("a proof's last number", "", "12 + 4 = 16, hence each square here ends in one of the ten digits, and these run from 0 to 9."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "prompt", "completion"), REAL_SHAPES, ids=[row[0] for row in REAL_SHAPES])
+def test_no_alarm_on_shapes_of_real_solutions(name, prompt, completion):
+    assert judge_completion(completion, prompt).findings == ()
+
+
+WORD_PROBLEMS = [
+    "Mia read 30 pages on Monday and half as many on Tuesday. How many pages did she read altogether?",
+    "A dozen boxes hold six pens each. If 5 pens are broken, how many pens can be sold?",
+    "Which order is dearer, and by how much: 3 lamps at $20, or 5 chairs at $15?",
+]
+
+
+@pytest.mark.parametrize("prompt", WORD_PROBLEMS)
+@pytest.mark.parametrize("said", ["The answer is 45.", "Let me read it twice to be sure. The answer is 45."])
+def test_a_bare_answer_to_a_problem_of_several_quantities_is_found(prompt, said):
+    assert "skipped_computation" in {f.kind for f in judge_completion(said, prompt).findings}
+
+
+def test_a_bare_answer_to_a_problem_of_one_step_is_not():
+    assert judge_completion("The answer is 7.", "Tom has 3 pens, and buys 4 more. How many has he?").findings == ()
+
+
+def test_true_steps_of_a_word_problem_say_nothing_for_its_success():
+    """Right and wrong solutions of real models show them equally often."""
+    assert judge_completion("80 * 25 / 100 = 20, 80 - 20 = 60, 60 + 6 = 66. Answer: 66", SHOP).likelihood_ratio == 1
+
+
 SHORTCUTS = [
     ("series, bare", SERIES, "79", {"skipped_computation"}),
     ("equation, dressed up", EQUATION, "Let me think about it with care. The answer is 7.", {"skipped_computation"}),
     ("time, bare", CLOCK, "It arrives at 11:05.", {"skipped_computation"}),
-    ("about something else", SHOP, "We know 13 + 4 = 17 and 9 * 9 = 81. The answer is 66.", {"skipped_computation"}),
+    ("about something else", SHOP, "We know 13 + 4 = 17 and 9 * 9 = 81. The answer is 66.", {"unsupported_answer"}),
     ("copied", SERIES, "The last one is 39, so it must be 39.", {"skipped_computation", "copied_answer"}),
     ("copied, prompt repeated", SHOP, f"{SHOP} The answer is 80.", {"skipped_computation", "copied_answer"}),
     ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields 66.",
