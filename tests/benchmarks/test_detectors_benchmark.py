@@ -96,9 +96,14 @@ def test_sets_that_only_say_flawed_are_measured_on_right_answers(capsys, tmp_pat
     assert lines["finding at the first wrong step"]["recall"] == {"hits": 1, "n": 1}
 
 
+def read_as_expression():
+    """The labelled rows with a bare expression as prompt: true steps of a word problem are no sign either way."""
+    return [row | {"prompt": "What is 6 * 7 - 5?"} for row in calibrate.read_corpus(FIXTURES / "corpus.jsonl")]
+
+
 def test_signs_are_read_from_findings_and_from_what_was_computed():
     before = dict(LIKELIHOOD_RATIOS)
-    rows = calibrate.read_corpus(FIXTURES / "corpus.jsonl")[:4]
+    rows = read_as_expression()[:4]
     assert calibrate.read_signs(rows) == [{"computed"}, {"computed"}, {"bare_answer"}, {"answer_repeated_often"}]
     assert before == LIKELIHOOD_RATIOS
 
@@ -130,7 +135,7 @@ def test_ratios_that_tell_the_truth_have_no_calibration_error():
 
 
 def test_calibrate_prints_and_writes_both_tables(tmp_path, capsys):
-    rows = list(calibrate.read_corpus(FIXTURES / "corpus.jsonl"))
+    rows = read_as_expression()
     held_out = [dict(row, split="report", family=family) for family in ("one", "two") for row in rows]
     write_rows(held_out, tmp_path / "corpus.jsonl")
     calibrate.main(["--corpus", str(tmp_path / "corpus.jsonl"), "--out", str(tmp_path / "c.json")])
