@@ -39,7 +39,8 @@ REAL_SHAPES = [  # kinds of alarms that real solutions raised wrongly
     ("an unknown solved for", "Ann has 40 pens, 5 more than 5 times what Bo has. How many has Bo, if 2 are lost?",
      "5x + 5 = 40\n5x = 35\nx=7\n#### 7"),
     ("solving named, and shown", "", "14x = 98. Solving for x, we get: x = 7. The answer is 7."),
-    ("a proof's last number", "", "12 + 4 = 16, hence each square here ends in one of the ten digits, and these run from 0 to 9."),
+    ("a proof's last number", "",
+     "12 + 4 = 16, and so each square here ends in a digit, and digits run from 0 to 9."),
 ]  # fmt: skip
 
 
