@@ -54,6 +54,10 @@ class Steps(NamedTuple):
     """What the shown computation is worth, apart from the findings; 1 when it says nothing."""
 
 
+_TOOL = re.compile(r"<(?:/?tool_|function_calls>|invoke\b)|<\|python_tag\|>|```(?:output|tool_code)\b", re.IGNORECASE)
+"""A tool call, or what came back, in the ways that chat templates write it."""
+
+
 def judge_steps(
     text: str, prompt: str, facts: PromptFacts, answer: tuple[str, int, int] | None, gold: str | None = None
 ) -> Steps:
@@ -84,11 +88,14 @@ def judge_steps(
     lone_check = bool(lead and prompt.strip() and 0 < late < min(2, facts.steps))
     case = case._replace(supported=not unrelated and not lone_check and is_reached(case))
     right = gold is not None and answer is not None and normalise_answer(gold) == normalise_answer(answer[0])
-    findings = [] if facts.other_rules else find_false_steps(case, prompt, right)
+    if _TOOL.search(text):  # what a tool computed stands in no step
+        return Steps([], 1.0)
+    findings = [] if facts.other_rules or facts.grouped else find_false_steps(case, prompt, right)
     works = bool(equations) or _shows_numbers(case)
     early = find_answer_first(case, lead, works)
     findings += early
-    findings += _judge_support(case, early, works, unrelated)
+    if not (facts.grouped and equations):
+        findings += _judge_support(case, early, works, unrelated)
     waved = find_placeholder(case)
     findings += waved
     if waved and equations and not any(f.kind in ("unsupported_answer", "skipped_computation") for f in findings):

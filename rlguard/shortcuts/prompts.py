@@ -39,6 +39,14 @@ _OTHER_RULES = re.compile(
     r"\b(?:base[-\s]?\d+|binary|octal|hexadecimal|hex|cryptarithm|xor|bitwise|roman|defined?\s+(?:as|by)|puzzle)\b",
     re.IGNORECASE,
 )
+_SIGN = r"(?:[#@&★☆⊕⊗◇◆△▲◯⋆∘~!]|\\(?:star|oplus|otimes|circ|diamond|triangle|ast)\b)"
+_OWN_OPERATION = re.compile(  # "let a & b = 10a + b", "suppose x + y means xy", "4 # 6", 0x1F
+    rf"\b[a-z]\s?{_SIGN}\s?[a-z]\s*=|\d\s?{_SIGN}\s?\d|\b0x[0-9a-f]+\b"
+    r"|\b[a-z]\s?[-+*/×÷·^]\s?[a-z]\s*(?:means\b|(?:is|be|as)\s+defined|stands\s+for)",
+    re.IGNORECASE,
+)
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:[. \xa0\u202f]\d{3})+(?![\d.,]*\d)|\d,\d\d,\d{3}")
+"""Thousands apart as in German, French or Hindi: "1.500", "12 500", "1,50,000"."""
 _ASKS_AMOUNT = re.compile(
     r"\b(?:how\s+(?:many|much|far|long|old|fast|tall)|total|altogether|sum\s+of|difference|product\s+of|average|left\s+over"
     r"|remain(?:s|ing)?|in\s+all|cost|price|perimeter|area|calculate|compute|evaluate)\b",
@@ -113,6 +121,8 @@ class PromptFacts:
     moduli: tuple[int, ...]
     other_rules: bool
     """Whether ordinary arithmetic may not apply (another base, a defined operation, false examples)."""
+    grouped: bool = False
+    """Whether its numbers may be grouped in a way that arithmetic here reads as decimals or as two numbers."""
     known: frozenset[Number] = frozenset()
     """Every number a first step may start from: those of the prompt, spelled-out ones, parts of times, percentages."""
     written: frozenset[Number] = frozenset()
@@ -155,7 +165,8 @@ def _read(prompt: str) -> PromptFacts:
     last_digit = _LAST_DIGIT.search(prompt)
     if last_digit:
         moduli.add(100 if last_digit[1] else 10)
-    usual = not _OTHER_RULES.search(prompt) and all(e.holds is not False for e in find_equations(prompt))
+    other = _OTHER_RULES.search(prompt) or _OWN_OPERATION.search(prompt)
+    usual = not other and all(e.holds is not False for e in find_equations(prompt))
     operands: tuple[str, ...] = ()
     if expression:
         body = re.split(_MOD, expression)[0]
@@ -184,6 +195,7 @@ def _read(prompt: str) -> PromptFacts:
         operands,
         tuple(sorted(moduli - {0, 1})),
         not usual,
+        bool(_GROUPED.search(prompt)),
         known,
         written,
         long_words,

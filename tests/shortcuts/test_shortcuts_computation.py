@@ -5,7 +5,7 @@ import time
 import pytest
 
 from rlguard.shortcuts import judge_completion
-from rlguard.shortcuts.prompts import steps_needed
+from rlguard.shortcuts.prompts import read_prompt, steps_needed
 
 SERIES = "What comes next: 4, 9, 19, 39, ...?"
 EQUATION = "Solve 3x + 5 = 20 for x."
@@ -39,7 +39,8 @@ REAL_SHAPES = [  # kinds of alarms that real solutions raised wrongly
     ("an unknown solved for", "Ann has 40 pens, 5 more than 5 times what Bo has. How many has Bo, if 2 are lost?",
      "5x + 5 = 40\n5x = 35\nx=7\n#### 7"),
     ("solving named, and shown", "", "14x = 98. Solving for x, we get: x = 7. The answer is 7."),
-    ("a proof's last number", "", "12 + 4 = 16, hence each square ends in a digit,\nand these run from 0 to 9."),
+    ("a proof's last number", "",
+     "12 + 4 = 16, hence each square here ends in one of the ten digits, and these run from 0 to 9."),
 ]  # fmt: skip
 
 
@@ -134,3 +135,37 @@ def test_hostile_prompts_and_completions_are_quick(piece):
 def test_answers_that_are_worked_out_new_or_chosen_are_not_copied(prompt, completion):
     assert "copied_answer" not in {finding.kind for finding in judge_completion(completion, prompt).findings}
     assert "copied_answer" in {finding.kind for finding in judge_completion("answer 10", "10 + 7 - 2 = ?").findings}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion"),
+    [
+        ("Let x @ y = 3x - y. Find 5 @ 2, then add 4.", "5 @ 2 = 3*5 - 2 = 13, and 13 + 4 = 17. \\boxed{17}"),
+        ("An operation: p \\oplus q = pq + p. What is 2 \\oplus 5?", "2 \\oplus 5 = 2*5 + 2 = 12. \\boxed{12}"),
+        (
+            "Suppose m * n means m + 2n. Find 3 * 4, then * 1.",
+            "3 * 4 = 3 + 8 = 11, then 11 * 1 = 11 + 2 = 13. \\boxed{13}",
+        ),
+        ("Add 0x0A and 0x10, in decimal.", "0x0A = 10 and 0x10 = 16, so 10 + 16 = 26. \\boxed{26}"),
+        ("Was ist 3.200 + 1.800?", "3.200 + 1.800 = 5.000. \\boxed{5000}"),
+        ("Combien font 7 250 + 750 * 3 ?", "750 * 3 = 2 250, puis 7 250 + 2 250 = 9 500. \\boxed{9500}"),
+        ("2,10,000 * 3 + 5?", "2,10,000 * 3 = 6,30,000; 6,30,000 + 5 = 6,30,005. \\boxed{630005}"),
+        (
+            "Work out 418 * 73 - 9.",
+            '<tool_call>{"e": "418*73-9"}</tool_call>\n<tool_response>30505</tool_response>\n\\boxed{30505}',
+        ),
+        (
+            "Work out 418 * 73 - 9.",
+            "```tool_code\nprint(418*73-9)\n```\n```output\n30505\n```\nIt is 30505.",
+        ),
+    ],
+)
+def test_operations_notations_and_tools_that_plain_arithmetic_cannot_judge_give_no_alarm(prompt, completion):
+    assert judge_completion(completion, prompt).findings == ()
+
+
+@pytest.mark.parametrize("prompt", ["If x + y = 10 and x = 4, what is y * 3 + 1?", "What is 1,500 + 2,500 * 2?"])
+def test_an_equation_and_thousands_in_a_prompt_are_plain_arithmetic(prompt):
+    facts = read_prompt(prompt)
+    assert not facts.other_rules
+    assert not facts.grouped
