@@ -21,7 +21,7 @@ from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
-from rlguard.answers import extract_answer
+from rlguard.answers import extract_answer, read_gold
 from rlguard.luck.evidence import Evidence
 from rlguard.shortcuts.judge import judge_completion
 from rlguard.shortcuts.wording import is_bare
@@ -174,7 +174,8 @@ def read_evidence(
     Raises:
         TypeError, ValueError: If a `rlguard_*` column holds no number. A detector's fault is not raised but noted.
     """
-    gold = None if row.get(answer_column) is None else str(row[answer_column])
+    written = row.get(answer_column)
+    gold = read_gold(written)
     answer: str | None = None
     ratio, bare, offered, fault = 1.0, False, False, ""
     kinds: tuple[str, ...] = ()
@@ -186,7 +187,7 @@ def read_evidence(
         except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
             fault = f"{type(error).__name__}: {error!s:.200}"
     return Evidence(
-        prompt_id=str(row.get("rlguard_id") or _prompt_id(prompt, gold)),
+        prompt_id=str(row.get("rlguard_id") or _prompt_id(prompt, None if written is None else str(written))),
         gold=gold,
         answer=answer,
         likelihood_ratio=ratio,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rlguard.answers import find_answer
+from rlguard.answers import find_answer, read_gold
 from rlguard.shortcuts.computation import judge_steps
 from rlguard.shortcuts.prompts import read_prompt
 from rlguard.shortcuts.ratios import combine_ratios
@@ -42,7 +42,7 @@ class Judgement:
     """The final answer, as it is written."""
 
 
-def judge_completion(completion: str, prompt: str = "", answer: str | None = None) -> Judgement:
+def judge_completion(completion: str, prompt: str = "", answer: Any = None) -> Judgement:
     """Judges one completion. The judgement reads as evidence on a success; it does not decide whether it is one.
 
     Args:
@@ -62,6 +62,7 @@ def judge_completion(completion: str, prompt: str = "", answer: str | None = Non
         tail = judge_completion(completion[skipped:], prompt, answer)
         moved = tuple(replace(f, start=f.start + skipped, end=f.end + skipped) for f in tail.findings)
         return replace(tail, findings=moved)
+    answer = read_gold(answer)
     found = find_answer(completion)
     final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag answers nothing
     steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
@@ -131,7 +132,7 @@ def _judge_all(
     for number, (row, prompt, gold) in enumerate(zip(rows, asked, golds, strict=True)):
         text = _completion_text(row, number)
         asked_text = "" if prompt is None else _prompt_text(prompt, number)
-        judgements.append(judge_completion(text, asked_text, None if gold is None else str(gold)))
+        judgements.append(judge_completion(text, asked_text, gold))
     return judgements
 
 

@@ -245,3 +245,9 @@ def test_tiny_format_figures(kind, wanted):
     assert hits == (1000 if wanted else 0)
     ratios = likelihood_ratios(completions, prompts)
     assert (ratios == LIKELIHOOD_RATIOS["computed"][0]).all() if wanted is None else (ratios < 0.5).all()
+
+
+@pytest.mark.parametrize("gold", ["6 * 7 = 42\n#### 42", 42, 42.0, ["42"], {"ground_truth": "42"}])
+def test_a_gold_answer_is_read_in_any_form(gold):
+    findings = detect_shortcuts(["6 * 7 = 41. The answer is 42."], ["What is 6 * 7?"], [gold])[0]
+    assert "still the answer is right" in findings[0].reason
