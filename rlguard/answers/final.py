@@ -19,7 +19,7 @@ _SPECIAL = re.compile(r"(?:<\|[^|<>\s]{1,40}\|>|</s>|<eos>|<end_of_turn>|\s)+\Z"
 _TAG_TAIL = 500  # characters: an <answer> that is never closed is one when it stands so near the end (a stop string)
 _ASK = 60  # characters between "answer" and what says that it comes
 _VALUE = 300  # characters of a sentence that are read as an answer
-_LOOKED_AT = 100  # mentions of the word "answer", from the last one back
+_LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the last one back
 _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
     rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE})|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
@@ -35,18 +35,22 @@ _CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\s*\Z", re.IGNOREC
 _FILLER = re.compile(
     r"(?:(?:approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
     r"obviously|also|actually|now|still|precisely|equal to|given by|found to be|(?:the |an? )?(?:number|value|integer|"
-    r"fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?\bbut(?: rather)?)\b[\s:,]+|[≈:：=\s]|\\approx\b)+(?=\S)",
+    r"fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?\bbut(?: rather)?)\b[\s:,]+|[≈:：=\s]|\\approx\b)+(?=\S)",  # noqa: E501
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"\n|;|。|；|[.?](?=[\s*_\"'`)]|\Z)|！|？|<\|")
 _REMARK = re.compile(
     r"(?:,\s*|\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|when|while|so|for|by|after|before|given|assuming|hence|therefore|"
-    r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|if|according|in total|altogether|each|per day)\b|\s+—|\s+--|，|,\s+(?=[a-z]{2,}\s+[a-z])",
+    r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|if|according|in total|altogether|each|per day)\b|\s+—|\s+--|，|,\s+(?=[a-z]{2,}\s+[a-z])",  # noqa: E501
     re.IGNORECASE,
 )
-_HASH_HEADING = re.compile(r"\W*(?:step|part|case|method|solution|approach|explanation|conclusion|verification|\d+[.)]\s)", re.IGNORECASE)
+_HASH_HEADING = re.compile(
+    r"\W*(?:step|part|case|method|solution|approach|explanation|conclusion|verification|\d+[.)]\s)", re.IGNORECASE
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*")
-_BETWEEN_BOXES = re.compile(r"[\s,;.$&]*(?:\\(?:quad|qquad|text\{\s*(?:and|or)\s*\}|[()\[\]])|and|or|或|和)?[\s,;.$]*\Z")
+_BETWEEN_BOXES = re.compile(
+    r"[\s,;.$&]*(?:\\(?:quad|qquad|text\{\s*(?:and|or)\s*\}|[()\[\]])|and|or|或|和)?[\s,;.$]*\Z"
+)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _LAST_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?![\d])")
 _RUN = re.compile(r"[^\s|;]+")
@@ -87,11 +91,11 @@ def find_answer(completion: str) -> FinalAnswer | None:
     r"""Finds the final answer of a completion: the whole expression that stands after the last marker.
 
     Markers are `<answer>…</answer>` (also an empty one), `\boxed{…}` and `\fbox{…}` (boxes joined by a comma, "and" or
-    "or" are one answer), `#### …`, "answer …", "answer is …", "答案是…", and one bold phrase in the last line. Where there
-    is none the last number is a guess. What stands inside `<think>` is no answer. Linear in the completion's length.
-
+    "or" are one answer), `#### …`, "answer …", "answer is …", "答案是…", and one bold phrase in the last line. Where
+    there is none the last number is a guess. What stands inside `<think>` is no answer. Linear in the completion's
+    length.
     >>> find_answer("The answer is $2\\sqrt{3}$, as before.")[0], find_answer("<think>It is 3</think> So 4 of 5.")
-    ('2\\sqrt{3}', FinalAnswer(text='5', start=30, end=31, marked=False))
+    ('2\\sqrt{3}', FinalAnswer(text='5', start=31, end=32, marked=False))
     """
     region = _said_aloud(completion)
     if region is None:
@@ -149,7 +153,9 @@ def _last_tag(text: str, start: int, end: int) -> tuple[int, int] | None:
     inside = text.find(">", opening, min(end, opening + 200)) + 1 if opening >= 0 else 0
     if not inside:
         return None
-    close = next((c for c in (text.find(tag, inside, end) for tag in ("</answer", "</Answer", "</ANSWER")) if c >= 0), -1)
+    close = next(
+        (c for c in (text.find(tag, inside, end) for tag in ("</answer", "</Answer", "</ANSWER")) if c >= 0), -1
+    )
     if close < 0:
         return (inside, end) if end - inside <= _TAG_TAIL else None
     return inside, close
@@ -168,7 +174,7 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
     """What stands in the last box; from the first box to the last where several are one statement."""
     place = end
     last: tuple[int, int, int] | None = None  # where the box begins, its content
-    while True:
+    for _ in range(_LOOKED_AT):
         place = max(text.rfind("\\boxed", start, place), text.rfind("\\fbox", start, place))
         box = _read_box(text, place, end) if place >= 0 else None
         if box is None or (last is not None and not _BETWEEN_BOXES.match(text[box[1] + 1 : last[0]])):
@@ -176,7 +182,7 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
         if last is None and (joined := box):
             whole = box
         else:
-            joined, whole = box, (place, whole[1] + 1 if whole[0] != last[0] else whole[1])  # type: ignore[index]
+            joined, whole = box, (place, whole[1] + 1 if whole[0] != last[0] else whole[1])
         last = (place, *joined)
         if text[place - 1 : place] == "{" and text.rfind("\\boxed", start, place) >= 0 and whole == box:
             break  # a box in a box
@@ -210,7 +216,12 @@ def _last_hashes(text: str, start: int, end: int) -> tuple[int, int] | None:
     stop = end if stop < 0 else stop
     line = text[begin:stop].strip()
     is_last = not text[stop:end].strip()
-    if not line or line[0] == "#" or _HASH_HEADING.match(line) or re.match(r"[\W_]*(?:final\s+)?answer", line, re.IGNORECASE):
+    if (
+        not line
+        or line[0] == "#"
+        or _HASH_HEADING.match(line)
+        or re.match(r"[\W_]*(?:final\s+)?answer", line, re.IGNORECASE)
+    ):
         return None
     if not is_last and len(line) > 40 and not any(c.isdigit() for c in line):
         return None
@@ -241,7 +252,9 @@ def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, in
             said = _SAID.match(text, place + width, end)
         if said is None:
             continue
-        front = _BEFORE.search(text[max(start, place - 80) : place - (1 if width == 5 else 3)] if text[place] != "答" else "")
+        front = _BEFORE.search(
+            text[max(start, place - 80) : place - (1 if width == 5 else 3)] if text[place] != "答" else ""
+        )
         if said.re is _SAID and said["heading"] and not front:
             continue
         plain = front and (said.re is _SAID_CJK or not (said["ask"] or "").strip(" *_\t)"))
@@ -288,7 +301,7 @@ def _is_open(text: str, start: int, place: int) -> bool:
 
 
 def _undress(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The span without emphasis, quotes, punctuation and the dollars of a formula around it; None when nothing is left."""
+    """The span without emphasis, quotes, punctuation and dollars around it; None when nothing is left."""
     for _ in range(4):
         before = start, end
         while start < end and text[start] in " \t*_`\"':：“”「」\n":
@@ -341,6 +354,8 @@ def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
 
 def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int] | None:
     """All of what a number stands in; None where that is no number, as in "2nd"."""
+    if end - start > _VALUE:
+        return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
     high = text.find("\n", end, min(last, end + _VALUE))
     high = min(last, end + _VALUE) if high < 0 else high
@@ -365,7 +380,9 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
     left, right = span
     while left < start and text[left] in "([{" + CURRENCIES and text.count(")", left, right) < 1:
         left += 1
-    while right > end and text[right - 1] in ")]}!?,.:*" and (text[right - 1] not in ")]}" or "(" not in text[left:right]):
+    while (
+        right > end and text[right - 1] in ")]}!?,.:*" and (text[right - 1] not in ")]}" or "(" not in text[left:right])
+    ):
         right -= 1
     if re.fullmatch(r"(?:st|nd|rd|th)\b.*", text[end:right]):
         return None

@@ -1,4 +1,4 @@
-r"""Numbers as texts spell them: thousands, fractions, powers of ten, LaTeX, number words; and what stands around them."""
+r"""Numbers as texts spell them: thousands, fractions, powers of ten, LaTeX, number words, units."""
 
 from __future__ import annotations
 
@@ -16,44 +16,132 @@ _UNIT_WORDS = {  # a unit's other names, without the plural s
     "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm", "meter": "m", "metre": "m",
     "kilometer": "km", "kilometre": "km", "inche": "in", "inch": "in", "feet": "ft", "foot": "ft", "mile": "mi",
     "gram": "g", "kilogram": "kg", "kilo": "kg", "kg": "kg", "milligram": "mg", "lb": "lb", "ounce": "oz", "liter": "L",
-    "litre": "L", "l": "L", "milliliter": "mL", "millilitre": "mL", "ml": "mL", "second": "s", "sec": "s", "minute": "min",
+    "litre": "L", "l": "L", "milliliter": "mL", "millilitre": "mL", "ml": "mL", "second": "s", "sec": "s",
+    "minute": "min",
     "hour": "h", "hr": "h", "degree": "°", "percent": "%", "pct": "%", "percentage": "%", "mph": "mi/h", "kmh": "km/h",
 }  # fmt: skip
 _LONE_UNITS = frozenset("mgshLlVAWJNKCF°")  # units of one letter; any other letter is a variable
 _FACTORS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8}
 _NO_UNITS = frozenset(  # words that make another number, or no number, of the one before them
-    "and or not nor but plus minus times over squared cubed factorial pi half halves third thirds quarter quarters tenths "
-    "fifth fifths sixth sixths eighth eighths ninth ninths tenth hundredths sqrt root log ln sin cos tan mod modulo base "
-    "divided to power infinity more less than if unless pair pairs score scores dozens hundreds thousands millions "
-    "billions sets below above under".split()
+    [
+        "and",
+        "or",
+        "not",
+        "nor",
+        "but",
+        "plus",
+        "minus",
+        "times",
+        "over",
+        "squared",
+        "cubed",
+        "factorial",
+        "pi",
+        "half",
+        "halves",
+        "third",
+        "thirds",
+        "quarter",
+        "quarters",
+        "tenths",
+        "fifth",
+        "fifths",
+        "sixth",
+        "sixths",
+        "eighth",
+        "eighths",
+        "ninth",
+        "ninths",
+        "tenth",
+        "hundredths",
+        "sqrt",
+        "root",
+        "log",
+        "ln",
+        "sin",
+        "cos",
+        "tan",
+        "mod",
+        "modulo",
+        "base",
+        "divided",
+        "to",
+        "power",
+        "infinity",
+        "more",
+        "less",
+        "than",
+        "if",
+        "unless",
+        "pair",
+        "pairs",
+        "score",
+        "scores",
+        "dozens",
+        "hundreds",
+        "thousands",
+        "millions",
+        "billions",
+        "sets",
+        "below",
+        "above",
+        "under",
+    ]
 )
-_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+_ONES = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
 _WORDS = {word: number for number, word in enumerate([*_ONES, "seventeen", "eighteen", "nineteen"])}
-_TENS = {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+_TENS = {
+    word: 10 * n
+    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
+}
 _WORDS |= _TENS
 _WORDS |= {f"{ten}-{one}": _TENS[ten] + _WORDS[one] for ten in _TENS for one in _ONES[1:10]}
 _HANZI = {word: number for number, word in enumerate("零一二三四五六七八九十")} | {"两": 2}
 
-_PLAIN = str.maketrans({"−": "-", "–": "-", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "，": ",", "⁄": "/", "％": "%"})
+_PLAIN = str.maketrans(
+    {"−": "-", "–": "-", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "，": ",", "⁄": "/", "％": "%"}
+)
 _PLAIN |= {ord("０") + n: str(n) for n in range(10)} | {ord("～"): "~", ord("．"): "."}
 _SUPERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _DIGITS = (
     r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:[ '’]\d{3})+(?:\.\d+)?"
     r"|\d{1,3}(?:\.\d{3})+,\d+|\d+(?:\.\d*)?|\.\d+"
 )
-_TEN = r"(?:[eE](?P<e>[-+]?\d{1,4})|\s*(?:\\times|\\cdot|×|·|\*|x)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*(?P<p>[-+]?\d{1,4})\s*\}|(?P<q>[-+]?\d{1,4})))"
+_TEN = r"(?:[eE](?P<e>[-+]?\d{1,4})|\s*(?:\\times|\\cdot|×|·|\*|x)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*(?P<p>[-+]?\d{1,4})\s*\}|(?P<q>[-+]?\d{1,4})))"  # noqa: E501
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)\s*(?P<money>[{CURRENCIES}]?)\s*(?P<sign2>[-+]?)\s*"
     rf"(?:(?P<whole>\d+)\s+(?P<top>\d+)/(?P<under>\d+)"
     rf"|(?P<digits>{_DIGITS})(?P<again>\\overline\{{\d+\}}|\\bar\{{\d+\}}|\\dot\{{\d+\}})?(?:{_TEN}|\s*/\s*(?P<by>\d+))?)(?![\d.,]*\d)"
 )
-_FRACTION = re.compile(r"(?<=\d)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
+_FRACTION = re.compile(
+    r"(?<=\d)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"
+)
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|rm|operatorname)\s*\{([^{}]*)\}")
 _SPACES = re.compile(r"\\[,;: ]|\\quad|~")
 _WORD_PART = r"(?:[A-Za-zµμ]+|°[CF]?|%|\^\\?circ|\^\{\\circ\})(?:\^?-?\d|\^\{-?\d\})?"
-_UNIT = re.compile(rf"\(?{_WORD_PART}(?:(?:\s*/\s*|\s+|\s*·\s*|-){_WORD_PART}){{0,4}}\)?|[\u4e00-\u9fff]{{1,4}}|[{CURRENCIES}]")
+_UNIT = re.compile(
+    rf"\(?{_WORD_PART}(?:(?:\s*/\s*|\s+|\s*·\s*|-){_WORD_PART}){{0,4}}\)?|[\u4e00-\u9fff]{{1,4}}|[{CURRENCIES}]"
+)
 
 
 def parse_number(text: str) -> Fraction | None:
@@ -98,7 +186,9 @@ def _undress(text: str) -> str:
     """A number's text without LaTeX and with one spelling of spaces, signs and fractions."""
     text = text.strip().translate(_PLAIN)
     if not text.isascii():
-        text = "".join(f" {Fraction(unicodedata.numeric(c)).limit_denominator(10)} " if _is_vulgar(c) else c for c in text)
+        text = "".join(
+            f" {Fraction(unicodedata.numeric(c)).limit_denominator(10)} " if _is_vulgar(c) else c for c in text
+        )
         text = re.sub(r"[⁰¹²³⁴-⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERS), text)
     if "\\" in text or "{" in text:
         text = text.replace("\\!", "").replace("{,}", ",").replace("\\$", "$").replace("\\%", "%").replace("\\left", "")
@@ -131,7 +221,7 @@ def _read_number(text: str) -> tuple[Fraction, str, str] | None:
         if match["again"]:
             number += _repeat(match["digits"], match["again"])
         power = int(match["e"] or match["p"] or match["q"] or 0)
-        if abs(power) > _POWER_LIMIT or match["by"] and not int(match["by"]):
+        if abs(power) > _POWER_LIMIT or (match["by"] and not int(match["by"])):
             return None
         number = number * Fraction(10) ** power / int(match["by"] or 1)
     negative = (match["sign"] == "-") != (match["sign2"] == "-")
@@ -178,7 +268,9 @@ def _name_unit(text: str) -> str | None:
         base, power = re.fullmatch(r"(.*?)\^?(-?\d)?", word, re.DOTALL).groups()  # type: ignore[union-attr]
         low = base.lower()
         single = low[:-1] if len(low) > 2 and low.endswith("s") and not low.endswith("ss") else low
-        name = _CURRENCY_WORDS.get(low) or _CURRENCY_WORDS.get(single) or _UNIT_WORDS.get(low) or _UNIT_WORDS.get(single)
+        name = (
+            _CURRENCY_WORDS.get(low) or _CURRENCY_WORDS.get(single) or _UNIT_WORDS.get(low) or _UNIT_WORDS.get(single)
+        )
         names.append((name or (base if len(base) == 1 else single)) + (f"^{power}" if power else ""))
     return ("/" if "/" in text or " per " in text else " ").join(names)
 

@@ -37,7 +37,7 @@ def _spell(answer: str) -> str:
     text = " ".join(answer.split())
     for _ in range(_PASSES):
         before = text
-        text = text.strip("$*`\" ").rstrip(".。 ")
+        text = text.strip('$*`" ').rstrip(".。 ")
         if "\\" in text:
             text = text.replace("\\$", "").replace("\\(", "").replace("\\)", "").replace("\\[", "").replace("\\]", "")
             text = _WRAPS.sub(r"\1", text)
@@ -96,7 +96,9 @@ def read_golds(answer: Any) -> list[str]:
 
 def _read_text(text: str) -> str | None:
     text = text.strip()
-    if text[:2] == '["' and text[-2:] == '"]' or text[:2] == "['" and text[-2:] == "']":  # a list written down, as verl does
+    if (text[:2] == '["' and text[-2:] == '"]') or (
+        text[:2] == "['" and text[-2:] == "']"
+    ):  # a list written down, as verl does
         try:
             parts = json.loads(text if text[1] == '"' else text.replace("'", '"'))
         except ValueError:

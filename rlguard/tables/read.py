@@ -205,7 +205,7 @@ def iter_problems(
 
     Raises:
         InputError: If a column is missing (names those there are), or a prompt is neither text nor chat messages (names
-            the row). Raised when problems are drawn. A gold answer that is none costs its row alone: `check_gold` names it.
+            the row). Raised when problems are drawn. A row without a gold answer is left to `check_gold`.
 
     >>> [p.answer for p in iter_problems([{"q": "2+2?", "gold": {"value": 4}}], "q", "gold.value")]
     [4]

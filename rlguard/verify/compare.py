@@ -25,7 +25,8 @@ _LABEL = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?([A-Z])(?:\)|\s*[.:)]|\
 _NAMED_OPTION = re.compile(r"(?:option|choice|answer)\s+\(?([A-Za-z])\)?", re.IGNORECASE)
 _TRUTH = re.compile(r"(yes|no|true|false)\b(?:[\s]*[,.;:!—–-].*)?", re.IGNORECASE | re.DOTALL)
 _DATES = (
-    "%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%d %B, %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y", "%B %d", "%d %B",
+    "%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%d %B, %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y",
+    "%B %d", "%d %B",
 )  # fmt: skip
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
@@ -49,20 +50,29 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
         given: The final answer of a completion.
         mathematics: Compares two expressions, with the same results.
 
-    >>> [compare_answers(*pair, lambda gold, given: math.nan) for pair in (("listen", "silent"), ("B", "B. 12"), ("7/4", "1 3/4"))]
+    >>> [compare_answers(*pair, lambda *_: math.nan) for pair in (("on", "no"), ("B", "B. 1"), ("7/4", "1 3/4"))]
     [0.0, 1.0, 1.0]
     """
     if not given.strip():
         return 0.0
     if len(gold) > ANSWER_LIMIT or len(given) > ANSWER_LIMIT:
-        return 1.0 if gold.split() == given.split() else math.nan
+        if gold.split() == given.split():
+            return 1.0
+        return 0.0 if read_quantity(gold) and re.fullmatch(r"[-+\d.,\s]+", given) else math.nan
     gold, given = _plain(gold), _plain(given)
     if _squeeze(gold) == _squeeze(given):
         return 1.0
     if _HEDGE.search(given) and not _HEDGE.search(gold) and not re.fullmatch(r"[A-Za-z ,'-]{20,}", gold):
         parts = [part for part in _HEDGE.split(given) if part and part.strip(" ,")]
         given = ", ".join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
-    for compare in (_compare_options, _compare_truths, _compare_bases, _compare_dates, _compare_numbers, _compare_lists):
+    for compare in (
+        _compare_options,
+        _compare_truths,
+        _compare_bases,
+        _compare_dates,
+        _compare_numbers,
+        _compare_lists,
+    ):
         verdict = compare(gold, given)
         if verdict is not None:
             return verdict
@@ -79,7 +89,12 @@ def is_string(gold: str) -> bool:
     """
     if "\\" in gold or re.search(r"[=^<>{}\[\]|√π∞∪∩≤≥]", gold):
         return False
-    return bool(_STRING.fullmatch(gold) or _SEQUENCE.fullmatch(gold)) or not re.search(r"[\dA-Za-z]", gold) or not gold.isascii() or _is_prose(gold)
+    return (
+        bool(_STRING.fullmatch(gold) or _SEQUENCE.fullmatch(gold))
+        or not re.search(r"[\dA-Za-z]", gold)
+        or not gold.isascii()
+        or _is_prose(gold)
+    )
 
 
 def _is_prose(text: str) -> bool:
@@ -91,8 +106,10 @@ def _plain(text: str) -> str:
     text = text.strip().translate({0x2212: "-", 0xA0: " "})
     for _ in range(3):
         before = text
-        text = _TEXT.sub(lambda match: " " + match[1] + " " if match[0].startswith("\\text") else match[1], text).strip()
-        text = text.strip("*`\"“”").strip()
+        text = _TEXT.sub(
+            lambda match: " " + match[1] + " " if match[0].startswith("\\text") else match[1], text
+        ).strip()
+        text = re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip('*`"“”').strip())
         if text[:1] == "$" == text[-1:] and len(text) > 2 and text.count("$") - text.count("\\$") == 2:
             text = text[1:-1].strip()
         if text[:2] in ("\\(", "\\[") and text[-2:] in ("\\)", "\\]"):
@@ -186,7 +203,7 @@ def _read_date(text: str, formats: tuple[str, ...]) -> datetime | None:
 
 
 def _compare_numbers(gold: str, given: str) -> float | None:
-    """Numbers by value, and by unit where both have one; None where the gold answer is no number or only math can tell."""
+    """Numbers by value, and by unit where both have one; None where only math-verify can tell."""
     right = None if re.fullmatch(r"0\d+", gold) else read_quantity(gold)
     if right is None:
         return None
@@ -281,7 +298,9 @@ def _compare_strings(gold: str, given: str) -> float:
         ratio, said = (re.fullmatch(r"(\d+)\s*:\s*(\d+)", text) for text in (gold, given))
         if ratio and said and not re.fullmatch(r"\d+:\d\d", gold) and int(ratio[2]) and int(said[2]):
             return float(Fraction(int(ratio[1]), int(ratio[2])) == Fraction(int(said[1]), int(said[2])))
-        return float(" ".join(gold.split()) == " ".join(given.split()) or ("-" not in gold and _word(gold) == _word(given)))
+        return float(
+            " ".join(gold.split()) == " ".join(given.split()) or ("-" not in gold and _word(gold) == _word(given))
+        )
     return float(_word(gold) == _word(given))
 
 

@@ -11,14 +11,14 @@ from rlguard.verify.verifiers import score_safely
 
 
 def check_gold(problems: Sequence[Problem], verifier: Verifier | VerifierPool) -> list[Problem]:
-    """The problems whose gold answer is none, or one that their verifier rejects or cannot judge: no rollout could ever be judged right.
+    """The problems whose gold answer is none, or rejected by their own verifier: no rollout could ever be judged right.
 
     Args:
         problems: Any number.
         verifier: A verifier, or a pool with no job in it; what the pool cannot judge is in its `counts`.
 
     >>> from rlguard.verify.verifiers import Numeric
-    >>> [p.id for p in check_gold([Problem("a", "1+1?", "2"), Problem("b", "?", "two")], Numeric())]
+    >>> [p.id for p in check_gold([Problem("a", "1+1?", "2"), Problem("b", "?", "both")], Numeric())]
     ['b']
     """
     golds = [None if (gold := read_gold(p.answer)) is None else f"\\boxed{{{gold}}}" for p in problems]
@@ -26,7 +26,7 @@ def check_gold(problems: Sequence[Problem], verifier: Verifier | VerifierPool) -
         return [
             p for p, gold in zip(problems, golds, strict=True) if gold is None or score_safely(verifier, gold, p) != 1.0
         ]
-    rejected = [number for number, gold in enumerate(golds) if gold is None]  # NaN, an empty list, a dict of no known kind
+    rejected = [number for number, gold in enumerate(golds) if gold is None]  # NaN, an empty list, another dict
     for number, problem in enumerate(problems):
         if (gold := golds[number]) is not None:
             verifier.submit(number, [gold], problem)

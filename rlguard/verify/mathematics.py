@@ -1,8 +1,8 @@
 r"""Mathematical equality by math-verify, and the few things that are mended around it.
 
-Its faults that are mended here: it calls numbers equal that differ by less than 1e-6 however small they are; it reads
-`\sqrt(2)` and `2*x**2` as something else; it falls back on the first number of what it cannot read; it says "wrong" when
-it ran out of time or stack.
+Its faults that are mended here: numbers are equal that differ by less than 1e-6, however small they are; `2*x**2` and
+`\varnothing` are refused; what ran out of time or stack is wrong. Only its LaTeX reader is used: the other one takes
+the first number of an expression that neither can read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ PRECISION = 1e-6
 _FUNCTIONS = re.compile(r"(?<![\\A-Za-z])(sqrt|pi|sin|cos|tan|ln|log|exp|infinity)(?![A-Za-z])")
 _ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _POWER = re.compile(r"\*\*\s*(-?\d+|\([^()]*\)|[A-Za-z])")
-_ROWS = re.compile(r"\\begin\{(?:aligned|align\*?|cases|gathered|array|split)\}(?:\{[^{}]*\})?(.*?)\\end\{\w+\*?\}", re.DOTALL)
+_ROWS = re.compile(
+    r"\\begin\{(?:aligned|align\*?|cases|gathered|array|split)\}(?:\{[^{}]*\})?(.*?)\\end\{\w+\*?\}", re.DOTALL
+)
 _NAME = re.compile(r"^\s*\\?[A-Za-z](?:_\{?\w+\}?)?\s*=\s*")
 
 
@@ -40,6 +42,8 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     gold, given = clean_expression(gold), _match_names(gold, clean_expression(given))
     if _modulo(gold) == _modulo(given):
         return 1.0
+    if "\\equiv" in gold:
+        return _compare_congruences(gold, given)
     if max(map(_nesting, (gold, given))) > NESTING_LIMIT:
         return math.nan
     parse, verify, timeout = load_math_verify()
@@ -53,7 +57,9 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     unknown = False
     for pair in product(golds, givens):
         try:
-            if verify(*pair, timeout_seconds=limit, raise_on_error=True) and ("%" in gold + given or not _differ(*pair)):
+            if verify(*pair, timeout_seconds=limit, raise_on_error=True) and (
+                "%" in gold + given or not _differ(*pair)
+            ):
                 return 1.0
         except (timeout, RecursionError, MemoryError):
             unknown = True
@@ -95,6 +101,13 @@ def _match_names(gold: str, given: str) -> str:
 def _modulo(text: str) -> str:
     """The same spelling of congruences, which math-verify does not read."""
     return re.sub(r"\\left|\\right|\\[,;:! ]|[\s{}()]", "", text.replace("\\pmod", "\\mod").replace("\\bmod", "\\mod"))
+
+
+def _compare_congruences(gold: str, given: str) -> float:
+    right, said = (re.fullmatch(r"(.*\\equiv)(-?\d+)\\mod(\d+)", _modulo(text)) for text in (gold, given))
+    if not right or not said or not int(right[3]):
+        return math.nan
+    return float(right.group(1, 3) == said.group(1, 3) and (int(right[2]) - int(said[2])) % int(right[3]) == 0)
 
 
 def _nesting(text: str) -> int:

@@ -93,19 +93,19 @@ def test_another_model_in_an_engine_of_ones_own_does_not_mix(tmp_path):
 
 
 def test_gold_answers_that_fail_are_named_and_not_sampled(tmp_path, caplog):
-    rows = [*ROWS, {"prompt": "five?", "answer": "five"}]
+    rows = [*ROWS, {"prompt": "five?", "answer": "a few"}]
     engine = FakeEngine(lambda prompt, index: "answer 4")
     with caplog.at_level(logging.WARNING):
         rates = estimate_pass_rates(rows, out=tmp_path, engine=engine, verifier="numeric", n=2)
-    assert "1 gold answers fail their own verifier and are not sampled: row 3 ('five')" in caplog.text
+    assert "1 gold answers fail their own verifier and are not sampled: row 3 ('a few')" in caplog.text
     assert rates[3].status == "gold_rejected"
     assert "five?" not in {prompt for prompt, _ in engine.asked}
 
 
 def test_every_gold_answer_failing_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="rejects every gold answer; row 0 has 'five'"):
+    with pytest.raises(InputError, match="rejects every gold answer; row 0 has 'a few'"):
         estimate_pass_rates(
-            [{"prompt": "?", "answer": "five"}], out=tmp_path, engine=FakeEngine(script), verifier="numeric"
+            [{"prompt": "?", "answer": "a few"}], out=tmp_path, engine=FakeEngine(script), verifier="numeric"
         )
     assert not list(tmp_path.iterdir())  # nothing half-made
 

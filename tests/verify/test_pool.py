@@ -294,7 +294,7 @@ class Stuck(Numeric):
 
 
 def test_gold_answers_through_the_pool():
-    answers = ["5", "stuck", "five", *map(str, range(1200))]
+    answers = ["5", "stuck", "a few", *map(str, range(1200))]
     problems = [Problem(f"p{number}", "?", answer) for number, answer in enumerate(answers)]
     with VerifierPool(Stuck(), workers=2, timeout_s=0.5) as pool:
         assert check_gold(problems, pool) == problems[1:3]

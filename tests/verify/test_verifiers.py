@@ -54,7 +54,7 @@ def problem(answer, **row):
         (Numeric(), r"\boxed{$12}", "12", 1.0),
         (Numeric(), r"\boxed{12.1}", "12", 0.0),
         (Numeric(), r"\boxed{x}", "12", 0.0),
-        (Numeric(), r"\boxed{12}", "twelve", math.nan),
+        (Numeric(), r"\boxed{12}", "a few", math.nan),
         (Math(), r"\boxed{\frac{2}{4}}", "0.5", 1.0),
         (Math(), r"\boxed{x^2+2x+1}", "(x+1)^2", 1.0),
         (Math(), r"\boxed{(1,2)}", "(2,1)", 0.0),
@@ -87,7 +87,7 @@ def test_auto_falls_back_on_math_without_metadata():
 
 
 def test_gold_answers_that_their_verifier_rejects_are_found():
-    problems = [problem("5"), problem("five"), problem(r"\frac{1}{3}")]
+    problems = [problem("5"), problem("a few"), problem(r"\sqrt{3}")]
     assert check_gold(problems, Numeric()) == problems[1:]
     assert check_gold(problems[::2], Math()) == []
 
@@ -125,4 +125,4 @@ def test_an_answer_that_math_verify_gives_up_on_is_unscored_not_wrong(request):
     assert math.isnan(verifier.score(r"\boxed{9^{9^{9^{9}}}}", problem("5")))  # the comparison takes for ever
     assert math.isnan(verifier.score(f"<answer>{'(' * 3000}</answer>", problem("5")))  # the parser does
     assert verifier.score(r"\boxed{\frac{}}", problem("5")) == 0.0  # nonsense is wrong
-    assert verifier.version.startswith("2 ")
+    assert verifier.version.startswith("3 ")

@@ -1,0 +1,129 @@
+# ruff: noqa: E501 - a case a line
+"""Verdicts of `auto` and `numeric`, kind by kind: what is right in another spelling, and what is nearly right."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rlguard.types import Problem
+from rlguard.verify.gold import check_gold
+from rlguard.verify.verifiers import Auto, Exact, Numeric, score_safely
+
+NAN = math.nan
+
+
+def judge(gold, completion, verifier=None):
+    return score_safely(verifier or Auto(), completion, Problem("p", "?", gold))
+
+
+RIGHT = [
+    # numbers
+    ("5/2", r"\boxed{2 1/2}"), ("54321", r"\boxed{54\,321}"), ("54321", r"\boxed{54 321}"), ("3/4", r"\boxed{¾}"),
+    ("40", r"\boxed{€40}"), ("2400", r"\boxed{₹2,400}"), ("700", "#### £700"), ("23", "#### 23 dollars"),
+    ("2.5e-4", r"\boxed{2.5 \times 10^{-4}}"), ("4.1e6", r"\boxed{4100000}"), (1e15, r"\boxed{1000000000000000}"),
+    ("2/3", r"\boxed{0.\overline{6}}"), ("0.333333", r"\boxed{1/3}"), ("30", "That is 30kg."), ("9", "The answer is $n = 9$."),
+    ("45%", r"\boxed{0.45}"), ("45", r"\boxed{45\%}"), ("9", "The answer is nine."),
+    ("60", r"The answer is \$60."), ("4000000", "The answer is 4 million."), ("30 cm", r"\boxed{30}"), ("30 cm", r"\boxed{30 \text{ centimeters}}"),
+    # options
+    ("D", r"\boxed{D. All of these}"), ("D", r"\boxed{\text{D: a long text}}"), ("a", "The answer is (a)."), ("(B)", "Answer: B"),
+    ("C", "The correct option is C."), ("B) 12", "The answer is B."), ("B. Oslo", r"\boxed{\text{Oslo}}"),
+    # words, dates, times, codes, sequences
+    ("Canberra", "The answer is canberra."), ("grey wolf", "The answer is the grey wolf."), ("July 9, 1999", r"\boxed{\text{July 9, 1999}}"),
+    ("July 9, 1999", "<answer>9 July 1999</answer>"), ("3:15 PM", "<answer>3:15 pm</answer>"), ("Qxe5", "<answer>Qxe5</answer>"),
+    ("3-1", r"\boxed{3-1}"), ("7 8 9", "<answer>7 8 9</answer>"), ("7 8 9", "<answer>7, 8, 9</answer>"), ("No", "The answer is no, because 3 is odd."),
+    ("上海", "答案是上海。"),
+    # mathematics
+    (r"3\sqrt{5}", r"The answer is $3\sqrt{5}$."), ("x^2-1", r"\boxed{(x-1)*(x+1)}"), ("x^3", r"\boxed{x**3}"), (r"\emptyset", r"\boxed{\varnothing}"),
+    (r"x \equiv 2 \pmod 9", r"\boxed{x\equiv 2\pmod{9}}"), ("(4,7)", r"\boxed{\begin{aligned} x&=4\\ y&=7\end{aligned}}"),
+    ("5, 8", "The answer is 8 and 5."), ("5, 8", r"\boxed{x=5 \text{ or } x=8}"), ("5, 8", r"$\boxed{5}$ and $\boxed{8}$"),
+    ("[[5,6],[7,8]]", "<answer>[[5, 6],\n[7, 8]]</answer>"), ("110_2", r"\boxed{110_{2}}"), (r"\frac{\pi}{2}", r"\boxed{pi/2}"),
+    # gold answers as data sets hold them
+    ("3*4=12\n#### 12", "The answer is 12."), (["12"], r"\boxed{12}"), ({"ground_truth": "12"}, r"\boxed{12}"), (12.0, "#### 12"),
+    (["NYC", "New York City"], "The answer is New York City."), (["3", "4"], r"\boxed{3, 4}"),
+]  # fmt: skip
+
+WRONG = [
+    # the first token of an expression
+    ("3", r"The answer is $3\sqrt{5}$."), ("7", "The answer is 7^{3}."), ("5", "The answer is 5, 8."), ("4", "The answer is 4.1e6."),
+    ("2", "The answer is 2 billion."), ("6", r"The answer is 6 \pi."), ("2", r"The answer is 2 \cdot 9."), ("A", "The answer is a matter of taste, option C."),
+    ("No", "The answer is no doubt 7."), ("25", "The answer is not 25."), ("8", "The answer is 8 or 9."), ("9", "The answer is 8 or 9."),
+    # thinking, and empty answers
+    ("9", r"<think>\boxed{9}</think> The answer is 8."), ("9", "9 it is. <answer></answer>"), ("9", r"<think>\boxed{9}"),
+    # numbers nearby
+    ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
+    ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
+    # options
+    ("D", r"\boxed{C. not D}"), ("D", r"\boxed{A, B, C, D}"), ("D", "Answer: C or D"), ("D", r"\boxed{ABCD}"), ("D", "The answer is due to luck."),
+    # words, dates, times, codes, sequences
+    ("silent", r"\boxed{enlist}"), ("pat", "<answer>tap</answer>"), ("is", r"\boxed{si}"), ("Rd1", "<answer>dR1</answer>"), ("c3", "<answer>3c</answer>"),
+    ("2019-08-07", "<answer>2019-07-08</answer>"), ("2019-08-07", r"\boxed{2004}"), ("July 9, 1999", "<answer>July 8, 1999</answer>"),
+    ("5-3", r"\boxed{2}"), ("5-3", r"\boxed{3-5}"), ("7 8 9", "<answer>9 8 7</answer>"), ("2 3", "<answer>6</answer>"),
+    ("3:15 PM", "<answer>3:15 am</answer>"), ("上海", "答案是北京。"), ("No", "The answer is yes."),
+    # mathematics
+    (r"\frac{1}{500!}", r"\boxed{\frac{1}{501!}}"), (r"2 - \frac{1}{\mathrm{e}}", r"\boxed{2 + \frac{1}{\mathrm{e}}}"), ("5", r"\boxed{5\sqrt(3)}"),
+    ("110_2", r"\boxed{110_5}"), ("(4,7)", r"\boxed{(7,4)}"), ("[[5,6],[7,8]]", "<answer>[[5, 7], [6, 8]]</answer>"),
+    (r"x \equiv 2 \pmod 9", r"\boxed{x\equiv 3\pmod{9}}"), ("x^2-1", r"\boxed{x^2+1}"), (["3", "4"], r"\boxed{5}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gold", "completion"), RIGHT)
+def test_right_in_another_spelling(gold, completion):
+    assert judge(gold, completion) == 1.0
+
+
+@pytest.mark.parametrize(("gold", "completion"), WRONG)
+def test_nearly_right_is_wrong(gold, completion):
+    assert judge(gold, completion) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("gold", "completion"),
+    [
+        ("30 cm", r"\boxed{300 mm}"),  # units are not converted
+        ("5", r"\boxed{" + "(" * 100 + "5" + ")" * 100 + "+x}"),
+        ("x^2", r"\boxed{" + "(" * 1_000_000 + "}"),
+        ("x^2", r"\boxed{" + "x+" * 500_000 + "x}"),
+        (math.nan, r"\boxed{5}"),
+        ({}, r"\boxed{5}"),
+        ([], r"\boxed{5}"),
+        (["3", "4"], r"\boxed{3}"),  # one of several
+    ],
+)
+def test_what_cannot_be_told_is_unscored(gold, completion):
+    assert math.isnan(judge(gold, completion))
+
+
+@pytest.mark.parametrize(
+    ("gold", "completion", "outcome"),
+    [
+        ("41", r"\boxed{41\%}", 1.0), (r"41\%", r"\boxed{41}", 1.0), ("9", r"\boxed{9.}", 1.0), ("5/8", r"\boxed{\dfrac{5}{8}}", 1.0),
+        ("812", r"<answer> We get \boxed{812}. </answer>", 1.0), ("30", r"\boxed{30 \text{ m}^2}", 1.0), ("30", r"\boxed{30 kg}", 1.0),
+        ("9", r"\boxed{n=9}", 1.0), ("23", "#### 23<|endoftext|>", 1.0), ("1/4", r"\boxed{¼}", 1.0), ("8" * 80, rf"\boxed{{{'8' * 80}}}", 1.0),
+        ("4.1e6", r"\boxed{4100000}", 1.0), ("8" * 80, rf"\boxed{{{'8' * 79 + '7'}}}", 0.0), ("0.0000001", r"\boxed{0.0000002}", 0.0),
+        ("41", r"\boxed{41 or 42}", 0.0), ("41", r"\boxed{41x}", 0.0), ("1000000", r"\boxed{1000001}", 0.0), ("3+4=7\n#### 7", "#### 7", 1.0),
+        ("some", r"\boxed{41}", NAN),
+    ],
+)  # fmt: skip
+def test_numbers(gold, completion, outcome):
+    assert judge(gold, completion, Numeric()) == pytest.approx(outcome, nan_ok=True)
+
+
+def test_exact_tells_units_apart():
+    assert [judge("30 cm", rf"\boxed{{{said}}}", Exact()) for said in ("30", "30 cm", "30 m")] == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("gold", [math.nan, None, {}, {"value": 6}, [], "", "  "])
+@pytest.mark.parametrize("verifier", [Auto(), Exact(), Numeric()], ids=lambda verifier: verifier.name)
+def test_gold_answers_that_are_none_are_named(gold, verifier):
+    problems = [Problem("a", "1+1?", "2"), Problem("b", "?", gold)]
+    assert check_gold(problems, verifier) == problems[1:]
+
+
+@pytest.mark.parametrize("gold", ["3*4=12\n#### 12", ["12"], {"ground_truth": "12"}, 12, 12.0, "12"])
+@pytest.mark.parametrize("verifier", [Auto(), Exact(), Numeric()], ids=lambda verifier: verifier.name)
+def test_gold_answers_of_every_shape_pass_every_verifier(gold, verifier):
+    assert check_gold([Problem("a", "3*4?", gold)], verifier) == []
+    assert judge(gold, "The answer is 12.", verifier) == 1.0
+    assert judge(gold, "The answer is 13.", verifier) == 0.0
