@@ -63,7 +63,7 @@ def judge_completion(completion: str, prompt: str = "", answer: str | None = Non
         moved = tuple(replace(f, start=f.start + skipped, end=f.end + skipped) for f in tail.findings)
         return replace(tail, findings=moved)
     found = find_answer(completion)
-    final = (found.text, found.start, found.end) if found else None
+    final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag states nothing
     steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
     repeated = find_repetition(completion, final)
     guessed = found is not None and not found.marked and len(completion) > MAX_LONE
