@@ -64,7 +64,7 @@ def judge_completion(completion: str, prompt: str = "", answer: Any = None) -> J
         return replace(tail, findings=moved)
     answer = read_gold(answer)
     found = find_answer(completion)
-    final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag answers nothing
+    final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag states nothing
     steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
     repeated = find_repetition(completion, final, answer)
     guessed = found is not None and not found.marked and len(completion) > MAX_LONE
