@@ -54,8 +54,11 @@ class Steps(NamedTuple):
     """What the shown computation is worth, apart from the findings; 1 when it says nothing."""
 
 
-_TOOL = re.compile(r"<(?:/?tool_|function_calls>|invoke\b)|<\|python_tag\|>|```(?:output|tool_code)\b", re.IGNORECASE)
-"""A tool call, or what came back, in the ways that chat templates write it."""
+_TOOL = re.compile(
+    r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b)(?:(?!</tool_call>|</function_calls>|```)[\s\S]){0,200}?\d",
+    re.IGNORECASE,
+)
+"""A tool call with a number in it, in the ways that chat templates write one; an empty one computes nothing."""
 
 
 def judge_steps(
@@ -88,9 +91,9 @@ def judge_steps(
     lone_check = bool(lead and prompt.strip() and 0 < late < min(2, facts.steps))
     case = case._replace(supported=not unrelated and not lone_check and is_reached(case))
     right = gold is not None and answer is not None and normalise_answer(gold) == normalise_answer(answer[0])
-    if _TOOL.search(text):  # what a tool computed stands in no step
-        return Steps([], 1.0)
     findings = [] if facts.other_rules or facts.grouped else find_false_steps(case, prompt, right)
+    if _TOOL.search(text):  # what a tool computed stands in no step
+        return Steps(findings, 1.0)
     works = bool(equations) or _shows_numbers(case)
     early = find_answer_first(case, lead, works)
     findings += early

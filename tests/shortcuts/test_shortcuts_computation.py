@@ -169,3 +169,11 @@ def test_an_equation_and_thousands_in_a_prompt_are_plain_arithmetic(prompt):
     facts = read_prompt(prompt)
     assert not facts.other_rules
     assert not facts.grouped
+
+
+def test_a_tool_call_hides_neither_a_bare_answer_nor_a_false_step():
+    prompt = "Work out 418 * 73 - 9."
+    empty = judge_completion("<tool_call></tool_call>\nThe answer is 30505.", prompt)
+    assert [finding.kind for finding in empty.findings] == ["skipped_computation"]
+    false = judge_completion('<tool_call>{"e": "418*73"}</tool_call>\n418 * 73 = 30000. The answer is 30505.', prompt)
+    assert [finding.kind for finding in false.findings] == ["false_step"]
