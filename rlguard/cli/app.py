@@ -1,31 +1,80 @@
-"""What the parts of the command line share: the app, its two consoles, and options that several commands take."""
+"""What the commands share: the app, its two consoles, options that several of them take, and how they print."""
 
 from __future__ import annotations
 
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.text import Text
+
+from rlguard.tables.columns import COLUMNS
+from rlguard.types import Engine, InputError
+from rlguard.version import __version__
 
 app = typer.Typer(
     name="rlguard",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="The guard around RLVR training: pass rates, filtered data, shortcuts found, one page to read.",
-    epilog="Exit codes: 0 done, 1 findings or alarms at or over --fail-on or a loss in an audit, 2 bad input.",
+    epilog="Exit codes: 0 done, 1 findings or alarms at or over --fail-on or a loss in an audit, 2 bad input, "
+    "70 a fault of rlguard, 130 interrupted.",
 )
-console, errors = Console(), Console(stderr=True)
 
-DATA = Annotated[str, typer.Argument(help="JSONL, CSV or Parquet file, saved data set folder, or hub name.")]
-PROMPT = Annotated[str, typer.Option(help="Column with the prompt: text, or chat messages.")]
-ANSWER = Annotated[str, typer.Option(help="Column with the gold answer.")]
-MODEL = Annotated[str, typer.Option(help="Model folder or hub name; with --engine server the name it serves.")]
-BASE_URL = Annotated[list[str] | None, typer.Option(help="Of a server; give several to share the work.")]
-WORKERS = Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engine ray; one a GPU.")]
-VERIFIER = Annotated[str, typer.Option(help="auto, math, exact, numeric or reasoning_gym.")]
-TIMEOUT = Annotated[float, typer.Option(help="Seconds a completion; later ones are unscored.")]
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""A text of anybody's that a terminal shows and does not obey: control characters become escapes.
+
+    >>> visible("\x1b[2Jred")
+    '\\x1b[2Jred'
+    """
+    return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+class SafeConsole(Console):
+    """A console that takes no text for markup, and lets no control character of it through."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every string that is printed, or stands in a table, comes through here."""
+        return super().render_str(visible(text), **options)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Whoever reads the output has left: no finding, so not rich's exit code 1."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141)
+
+
+console = SafeConsole(markup=False, highlight=False, emoji=False)
+errors = SafeConsole(markup=False, highlight=False, emoji=False, stderr=True)
+
+
+def say(text: str) -> None:
+    """A line on stdout, however long."""
+    console.print(text, soft_wrap=True)
+
+
+def print_json(record: Any) -> None:
+    """One JSON document on stdout; NaN is null."""
+    print(json.dumps(_plain(record), default=str))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class EngineName(StrEnum):
@@ -37,5 +86,79 @@ class EngineName(StrEnum):
     ray = "ray"
 
     def options(self, base_urls: list[str] | None, workers: int | None) -> dict[str, object]:
-        """What the engine's class is given."""
+        """What the engine's class is given.
+
+        Raises:
+            InputError: If a server has no address, or an address no server.
+        """
+        if (self is EngineName.server) != bool(base_urls):
+            raise InputError("--base-url: --engine server needs the address of a server, as http://localhost:8000/v1")
         return {name: value for name, value in (("base_urls", base_urls), ("workers", workers)) if value}
+
+    def load(self, model: str, base_urls: list[str] | None, workers: int | None) -> Engine:
+        """The model in the engine."""
+        from rlguard.engines import load_engine
+
+        return load_engine(self.value, model, **self.options(base_urls, workers))
+
+
+DATA = Annotated[str, typer.Argument(help="JSONL, CSV, TSV or Parquet file, saved data set folder, or hub name.")]
+LOG = Annotated[Path, typer.Argument(help="Rollout store, a trainer's folder of rollouts, or a table of completions.")]
+COLUMN = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="PART=NAME", help="Where a part stands, as answer=gold or prompt=info.q; repeat."),
+]
+OUT_FOLDER = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder; run again to go on after a crash.")]
+OUT_FILE = Annotated[Path | None, typer.Option("--out", dir_okay=False, help="Also write them here, one a line.")]
+AS_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+MODEL = Annotated[str, typer.Option(help="Model folder or hub name; with --engine server the name it serves.")]
+ENGINE = Annotated[EngineName, typer.Option(help="What samples.")]
+BASE_URL = Annotated[list[str] | None, typer.Option(help="Of a server; give several to share the work.")]
+WORKERS = Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engine ray; one a GPU.")]
+VERIFIER = Annotated[str, typer.Option(help="auto, math, exact, numeric or reasoning_gym.")]
+MAX_TOKENS = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones are truncated.")]
+TEMPERATURE = Annotated[float, typer.Option(min=0.0, help="Sampling temperature, as in training.")]
+TOP_P = Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus sampling.")]
+
+
+def read_columns(given: Sequence[str] | None, parts: Sequence[str] = tuple(COLUMNS)) -> dict[str, str]:
+    """What `--column` says: part -> the column that holds it.
+
+    Args:
+        given: As typed, `PART=NAME`.
+        parts: Those that the command reads.
+
+    Raises:
+        InputError: If one is not of this form, or no such part is read.
+
+    >>> read_columns(["answer=reward_model.ground_truth"])
+    {'answer': 'reward_model.ground_truth'}
+    """
+    columns = {}
+    for text in given or ():
+        part, equals, name = text.partition("=")
+        if part not in parts or not equals or not name:
+            raise InputError(f"--column: expected PART=NAME with a part of {', '.join(parts)}, got {text!r}")
+        columns[part] = name
+    return columns
+
+
+def read_problem_columns(given: Sequence[str] | None) -> tuple[str, str]:
+    """The columns of prompts and gold answers, which a data set calls `prompt` and `answer` unless told."""
+    columns = read_columns(given, ("prompt", "answer"))
+    return columns.get("prompt", "prompt"), columns.get("answer", "answer")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rlguard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass

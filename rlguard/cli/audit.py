@@ -9,11 +9,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
-from rlguard.cli.app import BASE_URL, WORKERS, EngineName, app, console, errors
-from rlguard.types import Engine, InputError, Sampling, prompt_text
+from rlguard.cli.app import (
+    AS_JSON,
+    BASE_URL,
+    COLUMN,
+    ENGINE,
+    MAX_TOKENS,
+    OUT_FOLDER,
+    TEMPERATURE,
+    TOP_P,
+    WORKERS,
+    EngineName,
+    app,
+    console,
+    errors,
+    print_json,
+    read_columns,
+    say,
+)  # fmt: skip
+from rlguard.tables.files import read_object
+from rlguard.tables.hub import check_hub_name
+from rlguard.types import InputError, Sampling, prompt_text
 
 if TYPE_CHECKING:
     from rlguard.audit.compare import Verdict
@@ -24,7 +42,7 @@ if TYPE_CHECKING:
 def audit(
     before: Annotated[str, typer.Argument(help="Model before training: folder or hub name.")],
     after: Annotated[list[str], typer.Argument(help="Models after; a trainer's output folder: all its checkpoints.")],
-    out: Annotated[Path, typer.Option(help="Folder for the answers, audit.json and report.html; run again to go on.")],
+    out: OUT_FOLDER,
     suite: Annotated[
         str, typer.Option(help="builtin, or files of questions, or both: builtin,mine.jsonl.")
     ] = "builtin",
@@ -43,18 +61,15 @@ def audit(
     confidence: Annotated[float, typer.Option(help="Confidence of intervals and verdicts.")] = 0.95,
     scored: Annotated[int, typer.Option(min=0, help="Answers per question whose log-probabilities are computed.")] = 4,
     truncated: Annotated[int, typer.Option(min=0, help="Correct answers whose reasoning is cut short.")] = 32,
-    engine: Annotated[EngineName, typer.Option(help="What samples the answers.")] = EngineName.vllm,
+    engine: ENGINE = EngineName.vllm,
     base_url: BASE_URL = None,
     workers: WORKERS = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
-    temperature: Annotated[
-        float, typer.Option(min=0.0, help="Sampling temperature; above 0, so that answers differ.")
-    ] = 1.0,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus sampling.")] = 1.0,
+    max_tokens: MAX_TOKENS = 512,
+    temperature: TEMPERATURE = 1.0,
+    top_p: TOP_P = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the questions and the answers.")] = 0,
-    prompt_column: Annotated[
-        str, typer.Option(help="Column with the prompts in a file given as --trained.")
-    ] = "prompt",
+    column: COLUMN = None,
+    as_json: AS_JSON = False,
 ) -> None:
     """Compare models before and after training: accuracy elsewhere, calibration, coverage, reasoning, formats.
 
@@ -62,25 +77,26 @@ def audit(
     """
     from rlguard.audit.run import PAGE, run_audit
     from rlguard.audit.taking import Taking
-    from rlguard.cli.console import SamplingView
-    from rlguard.engines import load_engine
+    from rlguard.cli.console import SamplingBar
 
-    def load(model: str) -> Engine:
-        return load_engine(engine.value, model, **engine.options(base_url, workers))
-
-    with SamplingView(errors, engine.value, True) as view:
+    engine.options(base_url, workers)  # what is wrong with them is said before the work
+    with SamplingBar(engine.value, True) as bar:
         found = run_audit(
             before, after, out, suite, questions=questions, varied=varied,
             chat=_has_template(before, engine) if chat is None else chat, seed=seed,
-            trained=_read_trained(trained, prompt_column),
+            trained=_read_trained(trained, read_columns(column, ("prompt",)).get("prompt", "prompt")),
             taking=Taking(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
-            tolerance=tolerance, confidence=confidence, load=load, on_progress=lambda _, progress: view.show(progress),
+            tolerance=tolerance, confidence=confidence,
+            load=lambda model: engine.load(model, base_url, workers), on_progress=lambda _, now: bar.take(now),
         )  # fmt: skip
-    for comparison in found.comparisons:
-        console.print(_tabulate(found.before, comparison))
-    for what, why in found.skipped.items():
-        errors.print(f"not measured: {what} ({why})", markup=False)
-    console.print(f"page: {out / PAGE}", highlight=False, soft_wrap=True)
+    if as_json:
+        print_json(read_object(out / "audit.json"))
+    else:
+        for comparison in found.comparisons:
+            console.print(_tabulate(found.before, comparison))
+        for what, why in found.skipped.items():
+            errors.print(f"not measured: {what} ({why})")
+        say(f"page: {out / PAGE}")
     if found.lost:
         raise typer.Exit(1)
 
@@ -99,7 +115,7 @@ def _tabulate(before: str, comparison: Comparison) -> Table:
     }
     counts = Counter(row.verdict for row in comparison.rows)
     told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in styles if counts[verdict])
-    table = Table(title=escape(f"{before} → {comparison.name}"), caption=told, box=SIMPLE_HEAD)
+    table = Table(title=f"{before} → {comparison.name}", caption=told, box=SIMPLE_HEAD)
     table.add_column("figure", overflow="fold", ratio=1)
     for head in ("before", "after", "change", "interval", "verdict"):
         table.add_column(head, no_wrap=True, justify="left" if head == "verdict" else "right")
@@ -107,7 +123,7 @@ def _tabulate(before: str, comparison: Comparison) -> Table:
         low, high = (write_number(row[name], 3, signed=True) for name in ("low", "high"))
         numbers = [write_number(row[name], 3, signed=name == "change") for name in ("before", "after", "change")]
         interval = "–" if row["low"] is None else f"{low} to {high}"
-        table.add_row(escape(name_figure(row)), *numbers, interval, row["verdict"], style=styles[row["verdict"]])
+        table.add_row(name_figure(row), *numbers, interval, row["verdict"], style=styles[row["verdict"]])
     return table
 
 
@@ -117,6 +133,8 @@ def _has_template(model: str, engine: EngineName) -> bool:
         return True
     from transformers import AutoTokenizer
 
+    if not Path(model).exists():
+        check_hub_name(model, "model")
     try:
         return AutoTokenizer.from_pretrained(model).chat_template is not None
     except (OSError, ValueError) as error:
@@ -127,9 +145,12 @@ def _read_trained(trained: str, column: str) -> list[str]:
     """Names of domains as they are, prompts from a file."""
     if not Path(trained).is_file():
         return [name.strip() for name in trained.split(",") if name.strip()]
-    from rlguard.tables.read import iter_rows, pick
+    from rlguard.tables.columns import pick
+    from rlguard.tables.read import iter_rows
 
     prompts = [pick(row, column) for row in iter_rows(trained)]
     if None in prompts:
-        raise InputError(f"{trained}: row {prompts.index(None)} has no column {column!r} (--prompt-column)")
+        raise InputError(
+            f"{trained}: row {prompts.index(None)} has no column {column!r}; name it with --column prompt=NAME"
+        )
     return [prompt_text(prompt) for prompt in prompts]

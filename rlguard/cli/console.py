@@ -1,51 +1,67 @@
-"""What the command line shows: progress of the sampling, and pass rates as tables."""
+"""What the command line shows: how far the work is, and pass rates as tables."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from rlguard.cli.app import errors, visible
 from rlguard.difficulty.sampling import Progress as Sampled
 from rlguard.report.prompt_rows import bin_rates
 from rlguard.types import BANDS, PassRate, count_reasons
 
 BAR = 30
+MINUTE = 60.0
+"""Seconds between two lines where there is no terminal."""
 
 
-class SamplingView:
-    """A live line: prompts decided, rollouts taken and saved, tokens a second, time left."""
+class Bar(Progress):
+    """How far the work is: a live line in a terminal, elsewhere a line a minute."""
 
-    def __init__(self, console: Console, engine: str, fixed: bool) -> None:
+    def __init__(self, what: str, unit: str = "") -> None:
         """
         Args:
-            console: Where it is shown.
+            what: What is going on first.
+            unit: What is counted.
+        """
+        columns = TextColumn("{task.description}", markup=False), BarColumn(BAR), MofNCompleteColumn()
+        super().__init__(*columns, TextColumn("{task.fields[note]}", markup=False), console=errors, transient=True)
+        self._bar, self._unit, self._told = self.add_task(what, total=None, note=""), unit, time.monotonic()
+
+    def show(self, what: str, done: int, of: int, note: str = "") -> None:
+        """Takes a new state."""
+        note = f"{self._unit} {note}".strip()
+        self.update(self._bar, description=visible(what), completed=done, total=of, note=note)
+        if not self.console.is_terminal and time.monotonic() - self._told >= MINUTE:
+            self._told = time.monotonic()
+            self.console.print(f"{what}: {done} of {of} {note}", soft_wrap=True)
+
+
+class SamplingBar(Bar):
+    """Of a sampling: prompts decided, rollouts taken and saved, tokens a second, time left."""
+
+    def __init__(self, engine: str, fixed: bool) -> None:
+        """
+        Args:
             engine: Name of what is loading first.
             fixed: Whether every prompt gets the same number of rollouts, so that nothing can be saved.
         """
-        columns = TextColumn("{task.description}"), BarColumn(BAR), MofNCompleteColumn(), TextColumn("prompts decided")
-        self._progress = Progress(*columns, TextColumn("{task.fields[note]}"), console=console, transient=True)
-        self._bar = self._progress.add_task(f"loading {engine}", total=None, note="")
-        self._fixed = fixed
-        self._start = 0.0
-        self.last: Sampled | None = None
+        super().__init__(f"loading {engine}", "prompts decided")
+        self._fixed, self._start, self._phase = fixed, 0.0, ""
         self.sampled: Sampled | None = None
         """The last state of the sampling proper, before the answer-only rollouts."""
 
-    def show(self, now: Sampled) -> None:
+    def take(self, now: Sampled) -> None:
         """Takes a new state of the sampling."""
-        if self.last is None or now.phase != self.last.phase:
-            self._start = time.monotonic()
-            self._progress.reset(self._bar, total=now.prompts, description=now.phase)
-        self.last = now
+        if now.phase != self._phase:
+            self._phase, self._start = now.phase, time.monotonic()
         self.sampled = self.sampled if now.phase == "answer only" else now
-        self._progress.update(self._bar, completed=now.decided, note=self._note(now))
+        self.show(now.phase, now.decided, now.prompts, self._note(now))
 
     def _note(self, now: Sampled) -> str:
         parts = [f"{now.rollouts} rollouts"]
@@ -56,13 +72,6 @@ class SamplingView:
             parts.append(f"{now.tokens / seconds:.0f} tokens/s")
             parts.append(f"{format_seconds(now.to_come * seconds / now.drawn)} left")
         return " · ".join(parts)
-
-    def __enter__(self) -> SamplingView:
-        self._progress.start()
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
 
 
 def format_seconds(seconds: float) -> str:
@@ -89,33 +98,35 @@ def describe_saving(done: Sampled) -> str:
     )
 
 
-def band_table(rates: Sequence[PassRate]) -> Table:
-    """Prompts by band, with the totals below."""
-    table = Table("band", "prompts", "", title="Pass rates")
-    bands = count_reasons(rate.band for rate in rates)
-    for band in (*BANDS, "unscored"):
-        if band in bands:
-            table.add_row(band, str(bands[band]), bar(bands[band], len(rates)))
-    return table
-
-
 def describe_totals(rates: Sequence[PassRate]) -> str:
     """All rollouts in a line, and how many prompts may stand in a wrong band."""
     names = ("successes", "trials", "truncated", "unscored")
     successes, trials, truncated, unscored = (sum(getattr(rate, name) for rate in rates) for name in names)
     line = f"{successes} of {trials} rollouts correct, {truncated} truncated, {unscored} unscored"
-    errors = [rate.band_error for rate in rates if not math.isnan(rate.band_error)]
-    return f"{line}; expected in a wrong band: {sum(errors) / len(errors):.1%} of the prompts" if errors else line
+    wrong = [rate.band_error for rate in rates if not math.isnan(rate.band_error)]
+    return f"{line}; expected in a wrong band: {sum(wrong) / len(wrong):.1%} of the prompts" if wrong else line
+
+
+def band_table(rates: Sequence[PassRate]) -> Table:
+    """Prompts by band."""
+    counts = count_reasons(rate.band for rate in rates)
+    bands = {band: counts[band] for band in (*BANDS, "unscored") if band in counts}
+    return _bars("band", "Pass rates", bands, len(rates))
 
 
 def histogram(rates: Sequence[PassRate]) -> Table:
     """Prompts by successes / trials: none, tenths, all."""
     fields = ("successes", "trials", "rate", "band")
     known = [{name: getattr(rate, name) for name in fields} for rate in rates if not math.isnan(rate.rate)]
-    bins = [(each["label"], sum(count for _, count in each["bands"])) for each in bin_rates(known)]
-    table = Table("successes / trials", "prompts", "", title="Histogram")
-    for name, count in bins:
-        table.add_row(name, str(count), bar(count, max(count for _, count in bins)))
+    bins = {each["label"]: sum(count for _, count in each["bands"]) for each in bin_rates(known)}
+    return _bars("successes / trials", "Histogram", bins, max(bins.values(), default=1))
+
+
+def _bars(head: str, title: str, counts: Mapping[str, int], whole: int) -> Table:
+    """A bar a row, one that shows even the smallest count."""
+    table = Table(head, "prompts", "", title=title)
+    for name, count in counts.items():
+        table.add_row(name, str(count), "█" * -(-BAR * count // max(whole, 1)))
     return table
 
 
@@ -123,15 +134,6 @@ def chance_table(kinds: Mapping[str, Mapping[str, Any]]) -> Table:
     """Chance rates by answer type."""
     table = Table("answer type", "prompts", "a guess passes", "95% interval", title="Chance rates")
     for kind, row in kinds.items():
-        table.add_row(
-            kind,
-            str(row["prompts"]),
-            f"{row['chance_rate']:.3f}",
-            f"{row['chance_low']:.3f} to {row['chance_high']:.3f}",
-        )
+        low, high = row["chance_low"], row["chance_high"]
+        table.add_row(kind, str(row["prompts"]), f"{row['chance_rate']:.3f}", f"{low:.3f} to {high:.3f}")
     return table
-
-
-def bar(count: int, whole: int) -> str:
-    """A bar that shows even the smallest count."""
-    return "█" * -(-BAR * count // max(whole, 1))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from rlguard.cli.app import ANSWER, DATA, PROMPT, app, console
+from rlguard.cli.app import AS_JSON, COLUMN, DATA, app, console, print_json, read_problem_columns, say
 from rlguard.types import InputError
 
 
@@ -28,6 +28,7 @@ class Scale(StrEnum):
 def filter_command(
     data: DATA,
     out: Annotated[Path, typer.Option(help="Kept rows (.jsonl, .csv, .parquet or a folder); dropped go beside it.")],
+    column: COLUMN = None,
     rates: Annotated[Path | None, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")] = None,
     rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
     scale: Annotated[Scale | None, typer.Option(help="What that column says, direction included.")] = None,
@@ -45,8 +46,7 @@ def filter_command(
     wrong_label_share: Annotated[
         float, typer.Option(help="Share of rollouts agreeing on another answer from which the label is suspected.")
     ] = 0.5,
-    prompt_column: PROMPT = "prompt",
-    answer_column: ANSWER = "answer",
+    as_json: AS_JSON = False,
 ) -> None:
     """Split a data set into kept and dropped rows; every dropped row has its reason."""
     from rlguard.difficulty.filter import filter_file
@@ -56,6 +56,7 @@ def filter_command(
     if (rates is not None) + (rate_column is not None or known is not None) != 1:
         raise InputError("expected --rates, or --rate-column, or --known: where do the pass rates come from?")
     found: Any = rates
+    prompt_column, answer_column = read_problem_columns(column)
     if known:
         found = read_known(known, data, rate_column)
         prompt_column, answer_column = found.prompt_column, found.answer_column
@@ -70,13 +71,17 @@ def filter_command(
         data, found, out, Rules(_parse_keep(keep), max_truncated, chance_confidence, wrong_label_share),
         prompt_column, answer_column, model,
     )  # fmt: skip
+    paths = {"kept": summary.kept_path, "dropped": summary.dropped_path, "card": summary.card_path}
+    if as_json:
+        print_json({"rows": summary.rows, "kept": summary.kept, "dropped": summary.reasons, "paths": paths})
+        return
     table = Table("rows", "count", title="Filter")
     table.add_row("kept", str(summary.kept))
     for reason, count in summary.reasons.items():
         table.add_row(f"dropped: {reason}", str(count))
     console.print(table)
-    for name, path in (("kept", summary.kept_path), ("dropped", summary.dropped_path), ("card", summary.card_path)):
-        console.print(f"{name}: {path}", highlight=False, soft_wrap=True)
+    for name, path in paths.items():
+        say(f"{name}: {path}")
 
 
 def _parse_keep(text: str) -> tuple[float, float]:

@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from rlguard.cli.app import ANSWER, DATA, PROMPT, app, console, errors
+from rlguard.cli.app import (
+    AS_JSON,
+    COLUMN,
+    DATA,
+    MAX_TOKENS,
+    OUT_FOLDER,
+    TEMPERATURE,
+    app,
+    console,
+    print_json,
+    read_problem_columns,
+    say,
+)  # fmt: skip
 from rlguard.types import InputError
 
 if TYPE_CHECKING:
@@ -22,9 +33,10 @@ if TYPE_CHECKING:
 @app.command()
 def order(
     data: DATA,
-    out: Annotated[Path, typer.Option(help="Folder; run again to go on after a crash.")],
+    out: OUT_FOLDER,
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; copies of it are trained.")] = None,
     transfer: Annotated[Path | None, typer.Option(help="Or: a transfer.json measured before; nothing is run.")] = None,
+    column: COLUMN = None,
     domain_column: Annotated[str, typer.Option(help="Column with the name of a row's domain.")] = "domain",
     steps: Annotated[int, typer.Option(help="Optimiser steps of each short training.")] = 30,
     trainings: Annotated[
@@ -34,8 +46,8 @@ def order(
     n: Annotated[int, typer.Option("--n", help="Rollouts per held-out question.")] = 4,
     prompts: Annotated[int, typer.Option(help="Prompts per step.")] = 8,
     group_size: Annotated[int, typer.Option(help="Rollouts per prompt in training.")] = 8,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0, help="Sampling temperature.")] = 1.0,
+    max_tokens: MAX_TOKENS = 512,
+    temperature: TEMPERATURE = 1.0,
     learning_rate: Annotated[
         float | None, typer.Option(help="Learning rate of the run you plan; TRL's default if not given.")
     ] = None,
@@ -45,8 +57,7 @@ def order(
         str, typer.Option(help="auto, math, exact, numeric, reasoning_gym, or suite: by each row's own `check`.")
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the split, the trainings and the schedule.")] = 0,
-    prompt_column: PROMPT = "prompt",
-    answer_column: ANSWER = "answer",
+    as_json: AS_JSON = False,
 ) -> None:
     """Find the order of domains in which training forgets least; write the data set in it.
 
@@ -69,14 +80,15 @@ def order(
             raise InputError(f"{transfer}: is of {', '.join(found.domains)}; {data} has {', '.join(domains)}")
     else:
         from rlguard.audit.marking import SuiteVerifier
+        from rlguard.cli.console import Bar
         from rlguard.order.probe import ProbeSettings, hold_out, probe
 
         judge = SuiteVerifier() if verifier == "suite" else verifier
         settings = ProbeSettings(
             steps, trainings, prompts, group_size, n, max_tokens, temperature, learning_rate, seed, _parse(trainer)
         )
-        training, kept_out = hold_out(domains, held_out, seed, prompt_column, answer_column)
-        with _Bar() as bar:
+        training, kept_out = hold_out(domains, held_out, seed, *read_problem_columns(column))
+        with Bar("loading") as bar:
             found = probe(str(model), training, kept_out, out / "probes", settings, judge, bar.show)
         write_rows([dict(p.row) for problems in kept_out.values() for p in problems], out / "held_out.jsonl")
         domains = {domain: [dict(problem.row) for problem in problems] for domain, problems in training.items()}
@@ -85,11 +97,12 @@ def order(
     write_json(plan.to_record(), out / "order.json")
     rows = [row for own in domains.values() for row in own]
     write_schedule(rows, plan.order, out / "schedule.jsonl", domain_column, epochs, seed)
+    if as_json:
+        print_json(plan.to_record() | {"schedule": out / "schedule.jsonl"})
+        return
     console.print(_table(found))
-    console.print(f"order: {' > '.join(plan.order)}", markup=False, highlight=False, soft_wrap=True)
-    for line in plan.describe():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"schedule: {out / 'schedule.jsonl'}", markup=False, highlight=False, soft_wrap=True)
+    for line in (f"order: {' > '.join(plan.order)}", *plan.describe(), f"schedule: {out / 'schedule.jsonl'}"):
+        say(line)
 
 
 def _table(transfer: Transfer) -> Table:
@@ -99,10 +112,10 @@ def _table(transfer: Transfer) -> Table:
     table = Table("asked", "before", *trained, title="Accuracy, and its change [95% interval]")
     for i, domain in enumerate(transfer.domains):
         cells = (
-            f"{after:.2f} {after - transfer.before_D[i]:+.2f}\n[{low:+.2f}, {high:+.2f}]".replace("[", r"\[")
+            f"{after:.2f} {after - transfer.before_D[i]:+.2f}\n[{low:+.2f}, {high:+.2f}]"
             for after, low, high in zip(transfer.after_DD[i], low_DD[i], high_DD[i], strict=True)
         )
-        table.add_row(domain.replace("[", r"\["), f"{transfer.before_D[i]:.2f}", *cells)
+        table.add_row(domain, f"{transfer.before_D[i]:.2f}", *cells)
     entropy = ("–" if math.isnan(change) else f"{change:+.3f}" for change in transfer.entropy_change_D)
     table.add_row("own entropy, nats", "", *entropy)
     return table
@@ -116,16 +129,3 @@ def _parse(text: str) -> Mapping[str, Any]:
     if not isinstance(options, dict):
         raise InputError(f"--trainer: expected a JSON object, got {text!r}")
     return options
-
-
-class _Bar(Progress):
-    """What is going on, and how far it is."""
-
-    def __init__(self) -> None:
-        columns = TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TimeElapsedColumn()
-        super().__init__(*columns, console=errors, transient=True)
-        self._bar = self.add_task("loading", total=None)
-
-    def show(self, what: str, done: int, of: int) -> None:
-        """Takes a new state."""
-        self.update(self._bar, description=what.replace("[", r"\["), completed=done, total=of)

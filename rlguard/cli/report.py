@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rlguard.cli.app import app, console, errors
+from rlguard.cli.app import AS_JSON, COLUMN, app, errors, print_json, read_columns, say
 from rlguard.types import InputError
 
 
@@ -19,7 +19,8 @@ def report(
             help="Pass rates, a filtered set, rollouts, a training, an audit: folder or file; two to compare."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(dir_okay=False, help="The HTML file to write.")] = Path("report.html"),
+    column: COLUMN = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     scan: Annotated[
         bool | None,
@@ -27,15 +28,20 @@ def report(
             "--scan/--no-scan", help="Search rollouts without findings for shortcuts; by default where that is quick."
         ),
     ] = None,
+    as_json: AS_JSON = False,
 ) -> None:
     """Write one self-contained HTML page about a run, or about two compared: it opens from disk."""
     from rlguard.report import write_report
 
     if len(runs) > 2:
         raise InputError(f"expected one run, or two to compare, got {len(runs)}")
-    summary = write_report(runs[0], out, title, against=runs[1] if len(runs) > 1 else None, scan=scan)
+    against = runs[1] if len(runs) > 1 else None
+    summary = write_report(runs[0], out, title, against=against, scan=scan, columns=read_columns(column))
+    if as_json:
+        print_json(summary)
+        return
     for line in summary["verdict"]:
-        console.print(f"- {line}", markup=False, highlight=False)
+        say(f"- {line}")
     for reason in summary["skipped"].values():
-        errors.print(reason, markup=False)
-    console.print(f"report: {out}", highlight=False, soft_wrap=True)
+        errors.print(reason)
+    say(f"report: {out}")

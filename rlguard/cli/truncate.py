@@ -10,7 +10,11 @@ from rich.table import Table
 
 from rlguard.answers import ANSWER_CUE
 from rlguard.cli.app import (
+    AS_JSON,
     BASE_URL,
+    COLUMN,
+    ENGINE,
+    LOG,
     MODEL,
     VERIFIER,
     WORKERS,
@@ -18,48 +22,53 @@ from rlguard.cli.app import (
     app,
     console,
     errors,
-)
-from rlguard.types import Engine
+    print_json,
+    read_columns,
+    say,
+)  # fmt: skip
 
 
 @app.command()
 def truncate(
-    store: Annotated[Path, typer.Argument(help="Rollout store, or a log or table with prompts and gold answers.")],
+    store: LOG,
     model: MODEL,
-    out: Annotated[Path, typer.Option(help="A curve a rollout, one JSON object a line.")],
-    engine: Annotated[EngineName, typer.Option(help="What samples the answers.")] = EngineName.vllm,
+    out: Annotated[Path, typer.Option(dir_okay=False, help="A curve a rollout, one JSON object a line.")],
+    column: COLUMN = None,
+    engine: ENGINE = EngineName.vllm,
     base_url: BASE_URL = None,
     workers: WORKERS = None,
     rollouts: Annotated[int, typer.Option(min=1, help="Correct rollouts to test, one a prompt before a second.")] = 200,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers at each cut.")] = 4,
     answer_cue: Annotated[str, typer.Option(help="How the answer is begun.")] = ANSWER_CUE,
     verifier: VERIFIER = "auto",
+    as_json: AS_JSON = False,
 ) -> None:
     """Cut the reasoning of correct rollouts short and force an answer: is it right all the same?
 
     A high reward for little of the reasoning says that the answer did not come from it (TRACE, arXiv 2510.01367).
     """
-    from rlguard.engines import load_engine
     from rlguard.shortcuts.truncation import summarise_curves, to_record, truncate_store
     from rlguard.tables.write import write_rows
     from rlguard.verify.verifiers import pick_verifier
 
-    judge = pick_verifier(verifier)
-
-    def load() -> Engine:
-        return load_engine(engine.value, model, **engine.options(base_url, workers))
-
-    curves = truncate_store(store, load, judge, rollouts, n, answer_cue)
+    judge, columns = pick_verifier(verifier), read_columns(column)
+    engine.options(base_url, workers)  # what is wrong with them is said before the reading
+    curves = truncate_store(
+        store, lambda: engine.load(model, base_url, workers), judge, rollouts, n, answer_cue, columns=columns
+    )
     write_rows([to_record(curve) for curve in curves], out)
     rows = summarise_curves(curves)
     fractions = curves[0].fractions if curves else ()
+    skipped = [curve.skipped for curve in curves if curve.skipped is not None]
+    if as_json:
+        names = ("band", "rollouts", "rewards", "findings")
+        bands = [dict(zip(names, row, strict=True)) for row in rows]
+        print_json({"curves": out, "fractions": fractions, "bands": bands, "skipped": skipped})
+        return
     table = Table("prompts that take", "rollouts", *(f"{f:.0%} of it" for f in fractions), "findings", title="Reward")
     for band, count, rewards, findings in rows:
         table.add_row(band, str(count), *(f"{reward:.2f}" for reward in rewards), str(findings))
     console.print(table)
-    untested = sum(curve.skipped is not None for curve in curves)
-    if untested:
-        errors.print(
-            f"{untested} of {len(curves)} rollouts: {next(c.skipped for c in curves if c.skipped)}", markup=False
-        )
-    console.print(f"curves: {out}", highlight=False, soft_wrap=True)
+    if skipped:
+        errors.print(f"{len(skipped)} of {len(curves)} rollouts: {skipped[0]}")
+    say(f"curves: {out}")

@@ -195,7 +195,7 @@ def _reject_gold(problems: Sequence[Problem], verifier: Verifier, pool: Verifier
     if len(rejected) == len(problems):
         raise InputError(
             f"verifier {verifier.name!r} rejects every gold answer; row {rejected[0].number} has "
-            f"{rejected[0].answer!r}. Choose another with --verifier, or another --answer-column"
+            f"{rejected[0].answer!r}. Choose another verifier (--verifier), or another column (--column answer=NAME)"
         )
     if rejected:
         shown = ", ".join(f"row {p.number} ({str(p.answer)[:30]!r})" for p in rejected[:5])

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rlguard.stats import binomial_interval
-from rlguard.tables.read import iter_problems, iter_rows, pick
+from rlguard.tables.columns import ABSENT, pick
+from rlguard.tables.read import iter_problems, iter_rows
 from rlguard.types import BOUNDS, InputError, PassRate, name_band
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ _EXPECTED = {
     "failures": "a whole number of failures in 0..{trials}",
     "successes": "a whole number of successes in 0..{trials}",
 }
-_ABSENT = object()
 
 
 class PublishedRates(dict[str, PassRate]):
@@ -134,7 +134,7 @@ def read_known(
     if not isinstance(source, str | Path):
         source = list(source)
     first = next(iter(iter_rows(source) if isinstance(source, str | Path) else source), {})
-    chosen = next((p for p in presets if pick(first, p.column, _ABSENT) is not _ABSENT), presets[0])
+    chosen = next((p for p in presets if pick(first, p.column, ABSENT) is not ABSENT), presets[0])
     return read_published(
         source, chosen.column, scale=chosen.scale, model=chosen.model, trials=chosen.trials, bounds=bounds,
         prompt_column=chosen.prompt_column, answer_column=chosen.answer_column,
@@ -190,10 +190,10 @@ def read_published(
     names: dict[str, None] = {}
     found = False
     for problem in iter_problems(rows, prompt_column, answer_column):
-        value = pick(problem.row, column, _ABSENT)
-        found = found or value is not _ABSENT
+        value = pick(problem.row, column, ABSENT)
+        found = found or value is not ABSENT
         names |= dict.fromkeys(problem.row)
-        if value is _ABSENT or value is None or value == "" or value != value:
+        if value is ABSENT or value is None or value == "" or value != value:
             rates.missing += 1
         elif problem.id not in rates:
             where = f"row {problem.number}: column {column!r}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.order.transfer import write_json
-from rlguard.tables.read import pick
+from rlguard.tables.columns import pick
 from rlguard.tables.write import write_rows
 from rlguard.types import InputError
 

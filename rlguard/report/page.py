@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
@@ -62,6 +62,7 @@ def write_report(
     *,
     against: Path | str | None = None,
     scan: bool | None = None,
+    columns: Mapping[str, str] | None = None,
     max_rollouts: int = 100_000,
     max_prompts: int = 100_000,
 ) -> Row:
@@ -74,6 +75,7 @@ def write_report(
         title: Heading of the page; the name of the run by default.
         against: A second run, with which `run` is compared.
         scan: Whether rollouts without findings are searched for shortcuts; None does it while that is quick.
+        columns: Part of a rollout -> the column that holds it (`read_any_rollouts`), where a table calls it otherwise.
         max_rollouts: The most completions to embed, those with findings first. The verdict is about all of them.
         max_prompts: The most prompts to list, those with findings first.
 
@@ -83,7 +85,7 @@ def write_report(
     Raises:
         InputError: `run` is missing, holds nothing known or a file that cannot be read, or `out` cannot be written.
     """
-    runs = [_read(path) for path in (run, against) if path is not None]
+    runs = [_read(path, columns) for path in (run, against) if path is not None]
     owned = [pair_findings(one, scan) for one in runs]
     prompts = [describe_prompts(one, own) for one, own in zip(runs, owned, strict=True)]
     merged = merge_prompts(prompts)
@@ -106,9 +108,9 @@ def write_report(
     }
 
 
-def _read(path: Path | str) -> Run:
+def _read(path: Path | str, columns: Mapping[str, str] | None) -> Run:
     try:
-        return read_run(Path(path))
+        return read_run(Path(path), columns)
     except OSError as error:
         raise InputError(f"{error.filename or path}: expected a file that can be read ({error})") from error
 

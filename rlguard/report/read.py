@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from rlguard.report.training import (
     read_arm,
     read_events,
 )
-from rlguard.rollouts.read import list_tables, read_any_rollouts
+from rlguard.rollouts.logs import list_tables, read_any_rollouts
 from rlguard.rollouts.segments import ROLLOUTS, is_store
 from rlguard.rollouts.store import META
 from rlguard.tables.files import read_object
@@ -53,6 +53,8 @@ class Run:
     events: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What a reader of the page should know about the reading: half-written lines, files left aside."""
+    columns: Mapping[str, str] | None = None
+    """Where the parts of a rollout stand, if a user said so."""
 
     @property
     def name(self) -> str:
@@ -67,7 +69,7 @@ class Run:
     def add_rollouts(self, source: Path, name: str, lead: str) -> list[Rollout]:
         """Reads rollouts of whatever origin; notes of the reading begin with `lead`."""
         notes: list[str] = []
-        found = list(read_any_rollouts(source, notes, name)[1])
+        found = list(read_any_rollouts(source, notes, name, self.columns)[1])
         self.notes += [lead + note for note in notes]
         self.rollouts = [*(self.rollouts or []), *found]
         return found
@@ -78,18 +80,19 @@ class Run:
         return str(path.relative_to(self.path)) if inside else path.name
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path, columns: Mapping[str, str] | None = None) -> Run:
     """Reads every known part of a run.
 
     Args:
         path: A folder whose parts lie in it or in a direct subfolder; or one file of it.
+        columns: Where the parts of a rollout stand (`read_any_rollouts`).
 
     Raises:
         InputError: If it is missing, holds nothing known, or a file in it cannot be read.
     """
     if not path.exists():
         raise InputError(f"{path}: expected {TAKEN}, found nothing")
-    run = Run(path)
+    run = Run(path, columns=columns)
     if path.is_file() or (path / "dataset_info.json").exists():
         _read_file(run)
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlguard.report.files import Row, finite, read_table
-from rlguard.rollouts.read import list_tables
+from rlguard.rollouts.logs import list_tables
 from rlguard.tables.files import read_object
 from rlguard.types import InputError, Rollout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from rlguard.types import InputError, Messages, Rollout
 
 FIELDS = ("prompt_id", "index", "completion", "outcome", "answer", "tokens", "finish_reason")
 """What a store writes of a rollout; what was asked stands once a prompt in its `problems.jsonl`."""
-REQUIRED = ("prompt_id", "completion", "index")
+REQUIRED = {"prompt_id", "completion", "index"}
 
 
 def as_record(rollout: Rollout) -> dict[str, Any]:
@@ -32,9 +33,9 @@ def from_record(record: Mapping[str, Any], where: str) -> Rollout:
     >>> from_record({"prompt_id": "p", "index": 0, "completion": "4", "outcome": True}, "a.jsonl, line 1").outcome
     1.0
     """
-    for name in REQUIRED:
-        if name not in record:
-            raise InputError(f"{where}: expected the field {name!r}, found {', '.join(record)}")
+    if not record.keys() >= REQUIRED:
+        missing = ", ".join(sorted(REQUIRED - record.keys()))
+        raise InputError(f"{where}: expected the field {missing!r}, found {', '.join(record)}")
     completion, answer, prompt_id = record["completion"], record.get("answer"), record["prompt_id"]
     if not isinstance(completion, str):
         raise InputError(f"{where}: expected a completion as text, got {completion!r:.60}")
@@ -64,6 +65,8 @@ def from_record(record: Mapping[str, Any], where: str) -> Rollout:
 def to_number(record: Mapping[str, Any], name: str, where: str) -> float:
     """A field as a number, of text as CSV has it too; NaN where it is missing or empty."""
     value: Any = record.get(name)
+    if type(value) is float and value == value:  # nearly all are
+        return value
     if value is None or value == "":
         return math.nan
     try:
@@ -90,10 +93,21 @@ def to_count(record: Mapping[str, Any], name: str, where: str) -> int | None:
 
 def to_prompt(value: Any, where: str) -> str | Messages:
     """A prompt as text or chat messages; empty where there is none."""
-    value = [value] if isinstance(value, Mapping) else value
+    value = [value] if isinstance(value, Mapping) else parse_chat(value)
     if value is None or isinstance(value, str) or is_chat(value):
         return value or ""
     raise InputError(f"{where}: expected a prompt as text or chat messages, got {value!r:.60}")
+
+
+def parse_chat(value: Any) -> Any:
+    """Chat messages that a CSV holds as JSON text; anything else as it is."""
+    if isinstance(value, str) and value.startswith('[{"') and '"role"' in value:
+        try:
+            chat = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+        return chat if is_chat(chat) else value
+    return value
 
 
 def is_chat(value: Any) -> bool:

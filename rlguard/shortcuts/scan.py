@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlguard.difficulty.rates import RATES, read_rates
-from rlguard.rollouts.read import read_any_rollouts
+from rlguard.rollouts.logs import read_any_rollouts
 from rlguard.shortcuts.groups import detect_group_shortcuts
 from rlguard.shortcuts.judge import judge_completion
 from rlguard.shortcuts.reference import LengthReference
+from rlguard.tables.frames import Data, Shown
 from rlguard.types import Finding, InputError, Rollout, count_reasons, prompt_text
 
 
-@dataclass(frozen=True)
-class ScanResult:
+@dataclass(frozen=True, repr=False)
+class ScanResult(Shown):
     """Findings, and of how many rollouts."""
 
     findings: list[tuple[Finding, Rollout]]
@@ -40,6 +41,10 @@ class ScanResult:
         """Rollouts with at least one finding."""
         return len({id(rollout) for _, rollout in self.findings})
 
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.items()) or "no finding"
+        return f"ScanResult({self.flagged} of {self.rollouts} rollouts flagged: {kinds})"
+
     def records(self) -> list[dict[str, Any]]:
         """JSON-serialisable findings, each with its prompt, completion and outcome."""
         return [
@@ -50,23 +55,26 @@ class ScanResult:
         ]
 
 
-def scan_rollouts(source: str | Path, reference: str | Path | None = None) -> ScanResult:
+def scan_rollouts(
+    source: Data, reference: Data | None = None, columns: Mapping[str, str] | None = None
+) -> ScanResult:
     """Searches stored rollouts for shortcuts: each completion alone, then the batch, then lengths against a reference.
 
     Args:
-        source: A rollout store, a trainer's folder of completions, or a table: all that `read_any_rollouts` reads.
+        source: A rollout store, a trainer's folder of completions, a table, a frame: what `read_any_rollouts` reads.
         reference: Rollouts to the same prompts before training, for `length_collapse`; the same kinds of source.
+        columns: Part of a rollout -> the column that holds it, where a table calls it otherwise.
 
     Raises:
         InputError: If the source holds no rollouts in a form that is known; names the columns it has.
     """
     notes: list[str] = []
-    schema, read = read_any_rollouts(source, notes)
+    schema, read = read_any_rollouts(source, notes, columns=columns)
     rollouts = list(read)
     if not rollouts:
-        raise InputError(f"{source}: holds no rollouts")
+        raise InputError(f"{source if isinstance(source, str | Path) else 'the rows'}: no rollouts in it")
     found, skipped = search(rollouts)
-    skipped |= _search_lengths(rollouts, found, source, reference)
+    skipped |= _search_lengths(rollouts, found, source, reference, columns)
     findings = [
         (
             dataclasses.replace(finding, prompt_id=rollout.prompt_id or None, index=rollout.index, step=rollout.step),
@@ -118,13 +126,17 @@ def _search_batch(rollouts: Sequence[Rollout], found: list[list[Finding]]) -> di
 
 
 def _search_lengths(
-    rollouts: list[Rollout], found: list[list[Finding]], source: str | Path, reference: str | Path | None
+    rollouts: list[Rollout],
+    found: list[list[Finding]],
+    source: Data,
+    reference: Data | None,
+    columns: Mapping[str, str] | None,
 ) -> dict[str, str]:
     """Adds completions that are far shorter, in characters, than the reference run's on the same prompt or band."""
     if reference is None:
         return {"length_collapse": "SKIPPED: needs a reference run (--reference)"}
     lengths: dict[str, list[float]] = {}
-    for rollout in read_any_rollouts(reference)[1]:
+    for rollout in read_any_rollouts(reference, columns=columns)[1]:
         if rollout.prompt_id:
             lengths.setdefault(rollout.prompt_id, []).append(len(rollout.completion))
     numbers = [number for number, rollout in enumerate(rollouts) if rollout.prompt_id]
@@ -142,8 +154,8 @@ def _search_lengths(
     return result.skipped
 
 
-def _read_bands(source: str | Path) -> dict[str, str]:
+def _read_bands(source: Data) -> dict[str, str]:
     """Band of each prompt, where pass rates lie beside the rollouts."""
-    if not (Path(source) / RATES).exists():
+    if not isinstance(source, str | Path) or not (Path(source) / RATES).exists():
         return {}
     return {name: rate.band for name, rate in read_rates(source).items()}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.answers import ANSWER_CUE, begin_answer, end_answer
-from rlguard.rollouts.read import read_any_rollouts
+from rlguard.rollouts.logs import read_any_rollouts
 from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
 from rlguard.shortcuts.prompts import steps_needed
 from rlguard.shortcuts.ratios import LIMIT
@@ -273,6 +273,7 @@ def truncate_store(
     most: int = 200,
     n: int = 4,
     cue: str = ANSWER_CUE,
+    columns: Mapping[str, str] | None = None,
 ) -> list[TruncationCurve]:
     """Tests the correct rollouts of a store, or of any other source with prompts and gold answers.
 
@@ -283,13 +284,14 @@ def truncate_store(
         most: How many rollouts are tested: the first of every prompt, then the second, and so on.
         n: Answers at each cut.
         cue: How the answer is begun.
+        columns: Where the parts of a rollout stand (`read_any_rollouts`).
 
     Raises:
         InputError: If there is no correct rollout, or its prompt or gold answer is missing.
     """
     problems: dict[str, Problem] = {}
     by_prompt: dict[str, list[Rollout]] = {}
-    for rollout in read_any_rollouts(store)[1]:
+    for rollout in read_any_rollouts(store, columns=columns)[1]:
         if rollout.outcome != 1.0:
             continue
         if not rollout.prompt or rollout.gold is None:

@@ -74,7 +74,7 @@ def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator
             if not text.strip():
                 continue
             try:
-                value = json.loads(text)
+                value = json.loads(text.decode())  # of bytes json would guess the encoding, which takes longer
             except (ValueError, RecursionError) as error:
                 if torn is not None and not line.endswith(b"\n"):
                     torn.append(number)

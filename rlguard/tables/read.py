@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlguard.tables.columns import check_columns, pick
 from rlguard.tables.files import PACKED, iter_json_lines, open_bytes
+from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Problem, make_prompt_id
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 """What is read and written; .tsv, and text that is packed, is only read."""
 BATCH = 512
-_ABSENT = object()
 
 
 def read_rows(source: str | Path) -> list[dict[str, Any]]:
@@ -55,6 +56,7 @@ def iter_rows(source: str | Path, torn: list[int] | None = None, allow_empty: bo
             f"({', '.join(PACKED)}), or a saved data set folder"
         )
     else:
+        check_hub_name(str(source), "dataset")
         rows = _iter_dataset(str(source))
     empty = True
     for row in rows:
@@ -96,7 +98,19 @@ def _iter_jsonl(path: Path, torn: list[int] | None) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise InputError(f"{path}: row {number}: expected a JSON object, got {type(row).__name__}")
-        yield row
+        yield from _unfold_table(row, path)
+
+
+def _unfold_table(row: dict[str, Any], path: Path) -> Iterable[dict[str, Any]]:
+    """The rows of a table of W&B, one object with `columns` and `data`; any other row as it is."""
+    if any(isinstance(value, dict) and value.get("_type") == "table-file" for value in row.values()):
+        raise InputError(f"{path}: holds W&B's reference to a table, not the table: download its .table.json")
+    columns, data = row.get("columns"), row.get("data")
+    if not (isinstance(columns, list) and isinstance(data, list) and all(isinstance(cells, list) for cells in data)):
+        return [row]
+    if any(len(cells) != len(columns) for cells in data):
+        raise InputError(f"{path}: expected {len(columns)} cells in each row of the table's data")
+    return [dict(zip(map(str, columns), cells, strict=True)) for cells in data]
 
 
 def _is_json(line: bytes) -> bool:
@@ -115,10 +129,13 @@ def _read_array(path: Path) -> list[Any]:
         raise InputError(f"{path}: expected a JSON array ({error})") from error
     if isinstance(value, list):
         return value
+    if "columns" in value and "data" in value:  # of W&B
+        return [value]
     tables = [name for name, rows in value.items() if isinstance(rows, list)]
     if len(tables) != 1:
         raise InputError(f"{path}: expected a JSON array, or an object with one in it, found {', '.join(value)}")
-    return value[tables[0]]
+    rows = value[tables[0]]
+    return rows if all(isinstance(row, dict) for row in rows) else [value]  # n completions of one prompt
 
 
 def _iter_csv(path: Path) -> Iterator[dict[str, Any]]:
@@ -172,34 +189,6 @@ def _iter_dataset(source: str | Path) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:
-    """The value of a column, or of one nested in it: `extra_info.model_difficulty.Qwen2.5-7B`, `prompt.0.content`.
-
-    Names may hold dots themselves: the longest that fits is taken. A struct that is stored as JSON text is read.
-
-    >>> pick({"info": {"rate.7b": 0.5}}, "info.rate.7b"), pick({"info": '{"gold": 4}'}, "info.gold")
-    (0.5, 4)
-    """
-    if column in row:
-        return row[column]
-    end = column.rfind(".")
-    while end > 0:
-        inner = row.get(column[:end])
-        if isinstance(inner, str) and inner.lstrip().startswith("{"):
-            try:
-                inner = json.loads(inner)
-            except json.JSONDecodeError:
-                inner = None
-        if isinstance(inner, list):
-            inner = {str(number): value for number, value in enumerate(inner)}
-        if isinstance(inner, Mapping):
-            found = pick(inner, column[end + 1 :], _ABSENT)
-            if found is not _ABSENT:
-                return found
-        end = column.rfind(".", 0, end)
-    return default
-
-
 def read_problems(
     rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer"
 ) -> list[Problem]:
@@ -227,7 +216,7 @@ def iter_problems(
     number = -1
     for number, row in enumerate(rows):
         if number == 0:
-            _check_columns(row, (prompt_column, answer_column))
+            check_columns(row, {"prompt": prompt_column, "answer": answer_column})
         prompt = pick(row, prompt_column)
         answer = pick(row, answer_column)
         is_chat = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
@@ -236,12 +225,3 @@ def iter_problems(
         yield Problem(make_prompt_id(prompt, answer), prompt, answer, row, number)
     if number < 0:
         raise InputError("the data set is empty")
-
-
-def _check_columns(row: Mapping[str, Any], columns: Iterable[str]) -> None:
-    for column in columns:
-        if pick(row, column, _ABSENT) is _ABSENT:
-            raise InputError(
-                f"column {column!r} is missing; the data set has: {', '.join(map(repr, row))}. "
-                "Choose with --prompt-column and --answer-column"
-            )

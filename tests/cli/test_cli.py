@@ -42,7 +42,7 @@ def run(tmp_path_factory):
     write_rows([*SUMS, hash_prompt], folder / "data.jsonl")
     done = rlguard(
         "estimate", folder / "data.jsonl", "--model", TINY, "--engine", "transformers", "--out", folder / "rates",
-        "--n", 8, "--max-tokens", 40, "--prompt-column", "q", "--answer-column", "gold", "--verifier", "numeric",
+        "--n", 8, "--max-tokens", 40, "--column", "prompt=q", "--column", "answer=gold", "--verifier", "numeric",
     )  # fmt: skip
     return folder, done
 
@@ -63,7 +63,7 @@ def test_adaptive_estimate_with_guesses_says_whether_rl_is_worth_starting(tmp_pa
     write_rows([*SUMS, {"q": "3#4#5 mod 10=?\n", "gold": "7"}], tmp_path / "data.jsonl")
     done = rlguard(
         "estimate", tmp_path / "data.jsonl", "--model", TINY, "--engine", "transformers", "--out", tmp_path / "rates",
-        "--max-n", 24, "--error-rate", 0.1, "--max-tokens", 40, "--prompt-column", "q", "--answer-column", "gold",
+        "--max-n", 24, "--error-rate", 0.1, "--max-tokens", 40, "--column", "prompt=q", "--column", "answer=gold",
         "--verifier", "numeric", "--answer-only", 4, "--answer-cue", "answer ", "--group-size", 16,
     )  # fmt: skip
     for words in ("Histogram", "Chance rates", "expected in a wrong band", "preflight: learnable", "pass@16", "saved"):
@@ -123,14 +123,14 @@ def test_estimate_again_samples_nothing(run):
 
     rlguard(
         "estimate", folder / "data.jsonl", "--model", TINY, "--engine", "transformers", "--out", folder / "rates",
-        "--n", 8, "--max-tokens", 40, "--prompt-column", "q", "--answer-column", "gold", "--verifier", "numeric",
+        "--n", 8, "--max-tokens", 40, "--column", "prompt=q", "--column", "answer=gold", "--verifier", "numeric",
     )  # fmt: skip
     assert (folder / "rates" / "rollouts.jsonl").read_bytes() == before
 
 
 def test_filter_scan_report(run):
     folder, _ = run
-    columns = "--prompt-column", "q", "--answer-column", "gold"
+    columns = "--column", "prompt=q", "--column", "answer=gold"
     done = rlguard(
         "filter", folder / "data.jsonl", "--rates", folder / "rates", "--keep", "0.0..1.0",
         "--out", folder / "kept.jsonl", *columns,
@@ -190,7 +190,7 @@ def test_scan_exit_codes(tmp_path):
         (["filter", "DATA", "--rate-column", "x", "--out", "o.jsonl"], "--scale: expected one of pass_rate"),
         (["estimate", "DATA", "--model", "m", "--out", "o", "--bounds", "0.1"], "--bounds: expected three rates"),
         (["estimate", "DATA", "--model", "m", "--out", "o", "--n", "0"], "expected 1 <= min <= max"),
-        (["estimate", "DATA", "--model", "m", "--out", "o", "--answer-column", "label"], "column 'label' is missing"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--column", "answer=label"], "column 'label' is missing"),
         (["estimate", "DATA", "--model", "m", "--out", "o", "--verifier", "llm"], "verifier 'llm' is unknown"),
         (["estimate", "DATA", "--out", "o"], "--model"),
         (["estimate", "EMPTY", "--model", "m", "--out", "o"], "the data set is empty"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.tables.read import BATCH, iter_problems, iter_rows, pick, read_problems, read_rows, read_schema
+from rlguard.tables.columns import pick
+from rlguard.tables.read import BATCH, iter_problems, iter_rows, read_problems, read_rows, read_schema
 from rlguard.tables.write import RowWriter, write_rows
 from rlguard.types import InputError, make_prompt_id
 
@@ -214,8 +215,8 @@ def test_problems_have_content_ids():
     ("rows", "message"),
     [
         ([], "empty"),
-        ([{"question": "2+2?", "answer": "4"}], "column 'prompt' is missing; the data set has: 'question', 'answer'"),
-        ([{"prompt": "2+2?", "solution": "4"}], "column 'answer' is missing"),
+        ([{"question": "2+2?", "answer": "4"}], "column 'prompt' is missing: is it 'question'"),
+        ([{"prompt": "2+2?", "solution": "4"}], "column 'answer' is missing: is it 'solution'"),
         ([{"prompt": "2+2?", "answer": "4"}, {"prompt": " ", "answer": "4"}], "row 1: 'prompt' must be text or chat"),
         ([{"prompt": ["2+2?"], "answer": "4"}], "row 0: 'prompt' must be text or chat"),
     ],

@@ -9,40 +9,29 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlguard.rollouts.record import from_record, is_chat, to_prompt
+from rlguard.rollouts.record import from_record, is_chat, parse_chat, to_prompt
 from rlguard.rollouts.segments import ROLLOUTS, is_store, read_rollouts
 from rlguard.rollouts.store import PROBLEMS
+from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
+from rlguard.tables.frames import Data, iter_data
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError, Rollout, completion_text, make_prompt_id
 
 Row = Mapping[str, Any]
 
-COLUMNS = {
-    "completion": ("completion", "completions", "output", "response", "generation", "generations"),
-    "prompt": ("prompt", "input", "question", "query", "problem"),
-    "gold": ("answer", "gold", "gts", "ground_truth", "solution", "label", "target"),
-    "prompt_id": ("rlguard_id", "prompt_id"),
-    "index": ("index",),
-    "step": ("step", "global_step"),
-    "outcome": ("outcome", "correct", "is_correct", "acc", "correctness_math_verify", "exact_match"),
-    "reward": ("reward", "rewards", "score"),
-    "advantage": ("advantage",),
-    "weight": ("rlguard_weight",),
-    "tokens": ("tokens",),
-    "finish_reason": ("finish_reason",),
-}
-"""What each part of a rollout is called in tables; the first name that a table has counts."""
-
-OF_PROMPT = ("prompt", "gold", "prompt_id", "step")
+OF_PROMPT = ("prompt", "answer", "prompt_id", "step")
 """Parts that the completions of one row share."""
 
-NOT_REWARDS = {"level", "length", "num_tokens"}
-"""Numbers in TRL's table of completions that are no rewards, besides those in `COLUMNS`."""
+NOT_REWARDS = {"level", "length", "num_tokens", "entropy"}
+"""Numbers in tables of TRL and ms-swift that are no rewards, besides those in `COLUMNS`."""
+
+TEXT = "text"
+"""What the completion is called in lists of samples, besides the names in `COLUMNS`."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +69,45 @@ def _unfold_chat(row: Row) -> Iterator[Row]:
     yield {**row, "prompt": chat[:end], "completion": chat[end:]}
 
 
+def _unfold_nested(row: Row) -> Iterator[Row]:
+    """A prompt a row, and its samples in a list of objects."""
+    name = _find_samples(row)
+    for sample in row[name] if name else ():
+        yield {
+            **row,
+            **sample,
+            "completion": next(sample[key] for key in (*COLUMNS["completion"], TEXT) if key in sample),
+        }
+
+
+def _find_samples(row: Row) -> str | None:
+    """The column that lists samples with a completion each."""
+    known = {*COLUMNS["completion"], TEXT}
+    for name, value in row.items():
+        if isinstance(value, list) and value and all(isinstance(each, Mapping) and known & set(each) for each in value):
+            return name
+    return None
+
+
+PLAIN = Layout("table", ())
+NESTED = Layout("table of samples", (), _unfold_nested)
 LAYOUTS = (
     Layout("rlguard rollouts", ("prompt_id", "completion", "finish_reason"),
-           columns={"gold": ("gold",), "answer": ("answer",), "weight": ("weight",)}),
+           columns={"answer": ("gold",), "final": ("answer",), "weight": ("weight",)}),
     Layout("TRL completions", ("step", "prompt", "completion", "advantage"), columns={"reward": ()}),
+    Layout("ms-swift completions", ("gen_step", "prompt", "completion"), columns={"reward": ()}),
     Layout("verl rollouts", ("input", "output", "score")),
+    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score")),
     Layout("NeMo-RL samples", ("content", "rewards"), _unfold_pairs),
     Layout("lm-eval samples", ("doc", "arguments", "resps"), _unfold_samples),
-    *(Layout("table", (name,)) for name in COLUMNS["completion"]),
+    *(dataclasses.replace(PLAIN, marks=(name,)) for name in COLUMNS["completion"]),
     Layout("chats", ("messages",), _unfold_chat),
 )  # fmt: skip
 """The tables that are known; the first that fits is taken."""
 
 
 def read_any_rollouts(
-    source: str | Path, notes: list[str] | None = None, name: str = ""
+    source: Data, notes: list[str] | None = None, name: str = "", columns: Mapping[str, str] | None = None
 ) -> tuple[str, Iterator[Rollout]]:
     """Recognises where rollouts come from, and reads them.
 
@@ -103,9 +116,10 @@ def read_any_rollouts(
 
     Args:
         source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one a step
-            (`1.jsonl`); or a file or folder that `tables.iter_rows` reads, of one of `LAYOUTS`.
+            (`1.jsonl`); or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.iter_data`).
         notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
         name: What `Rollout.source` will be.
+        columns: Part in `COLUMNS` -> the column that holds it, where a table calls it otherwise; `pick` reads them.
 
     Returns:
         (kind of source, rollouts in their order). Those of a store are streamed.
@@ -114,20 +128,26 @@ def read_any_rollouts(
         InputError: If there are no rollouts in a known form; names the columns there are. A row that cannot be read is
             named, with what was expected and what came.
     """
-    path, notes = Path(source), [] if notes is None else notes
-    if is_store(path):
-        return "rlguard store", _read_store(path, notes, name)
-    tables = list_tables(path)
-    if path.is_dir() and not tables and not (path / "dataset_info.json").exists():
-        raise InputError(
-            f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet or verl's tables (1.jsonl), "
-            "found none of them"
-        )
+    notes = [] if notes is None else notes
+    columns = columns or {}
+    if unknown := sorted(set(columns) - set(COLUMNS)):
+        raise InputError(f"columns: expected parts of {', '.join(COLUMNS)}, got {', '.join(unknown)}")
+    tables: list[Data] = [source]
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if is_store(path):
+            return "rlguard store", _read_store(path, notes, name)
+        tables = list_tables(path) or [path]
+        if tables == [path] and path.is_dir() and not (path / "dataset_info.json").exists():
+            raise InputError(
+                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet or verl's tables "
+                "(1.jsonl), found none of them"
+            )
     drawn = Counter[str]()  # of each prompt
-    read = [_read_rows_of(table, notes, name, drawn) for table in tables or [path]]
+    read = [_read_table(table, notes, name, drawn, columns) for table in tables]
     rollouts = [rollout for _, rows, _ in read for rollout in rows]
     judges = {judge for _, _, judge in read if judge}
-    return next((kind for kind, _, _ in read), "table"), iter(_take_outcomes(rollouts, judges, notes))
+    return read[0][0], iter(_take_outcomes(rollouts, judges, notes))
 
 
 def list_tables(folder: Path) -> list[Path]:
@@ -151,8 +171,11 @@ def _read_store(folder: Path, notes: list[str], name: str) -> Iterator[Rollout]:
             continue
         seen.add(key)
         prompt, gold = asked.get(rollout.prompt_id, ("", None))
-        prompt, gold = rollout.prompt or prompt, gold if rollout.gold is None else rollout.gold
-        yield dataclasses.replace(rollout, prompt=prompt, gold=gold, source=name)
+        yield Rollout(
+            rollout.prompt_id, rollout.index, rollout.completion, rollout.outcome, rollout.answer, rollout.tokens,
+            rollout.finish_reason, rollout.prompt or prompt, gold if rollout.gold is None else rollout.gold,
+            rollout.reward, rollout.advantage, rollout.weight, rollout.step, name,
+        )  # fmt: skip
     _note_torn(torn, ROLLOUTS, notes)
     if again:
         notes.append(f"{ROLLOUTS}: {again} rollouts stand there twice; the first of each was read.")
@@ -162,49 +185,68 @@ def _note_torn(torn: Sequence[int], where: str, notes: list[str]) -> None:
     notes += [f"{where}: the last line ({number}) is half-written and was left out." for number in torn]
 
 
-def _read_rows_of(
-    path: Path, notes: list[str], name: str, drawn: Counter[str]
+def _read_table(
+    source: Data, notes: list[str], name: str, drawn: Counter[str], columns: Mapping[str, str]
 ) -> tuple[str, list[Rollout], str | None]:
     """(layout, rollouts, the column of rewards) of one table."""
     torn: list[int] = []
-    rows = list(iter_rows(path, torn))
-    _note_torn(torn, path.name, notes)
-    have = list(dict.fromkeys(column for row in rows for column in row))
-    layout = next((layout for layout in LAYOUTS if set(layout.marks) <= set(have)), None)
-    if layout is None:
-        hint = "; its text is prompt and completion in one: split it" if "text" in have else ""
-        raise InputError(
-            f"{path}: no column of completions; expected one of {', '.join(COLUMNS['completion'])}, "
-            f"the table has {', '.join(have)}{hint}"
-        )
+    rows = list(iter_data(source, torn))
+    where = str(source) if isinstance(source, str | Path) else "rows"
+    _note_torn(torn, Path(where).name, notes)
+    if columns:
+        check_columns({name: value for row in reversed(rows) for name, value in row.items()}, columns, where)
+        rows = [take_columns(row, columns) for row in rows]
+    layout = PLAIN if "completion" in columns else _find_layout(rows, where)
     flat: list[tuple[int, Row]] = []
     for number, each in enumerate(rows):
         try:
             flat += [(number, row) for row in layout.unfold(each)]
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise InputError(f"{path}: row {number}: expected {layout.name}, got {each!r:.100} ({error!r})") from error
-    columns = _find_columns(layout, [row for _, row in flat])
+            raise InputError(f"{where}: row {number}: expected {layout.name}, got {each!r:.100} ({error!r})") from error
+    found = _find_columns(layout, [row for _, row in flat]) | {part: COLUMNS[part][0] for part in columns}
     rollouts = []
     for number, row in flat:
-        for one in _split_samples(row, columns):
-            rollouts.append(_to_rollout(one, columns, f"{path}: row {number}", name, drawn))
-    return layout.name, rollouts, columns.get("reward")
+        for one in _split_samples(row, found):
+            rollouts.append(_to_rollout(one, found, f"{where}: row {number}", name, drawn))
+    return layout.name, rollouts, columns.get("reward") or found.get("reward")
+
+
+def _find_layout(rows: Sequence[Row], where: str) -> Layout:
+    have = names_in(rows)
+    layout = next((layout for layout in LAYOUTS if set(layout.marks) <= set(have)), None)
+    if layout is None and any(_find_samples(row) for row in rows):
+        layout = NESTED
+    if layout is None:
+        hint = "; its text is prompt and completion in one: split it" if TEXT in have else ""
+        raise InputError(
+            f"{where}: no column of completions; expected one of {', '.join(COLUMNS['completion'])}, the table has "
+            f"{', '.join(have)}{hint}. Say --column completion=NAME, or in Python columns={{'completion': 'NAME'}}"
+        )
+    return layout
 
 
 def _find_columns(layout: Layout, rows: Sequence[Row]) -> dict[str, str]:
     """Part of a rollout -> the column that holds it."""
-    have = dict.fromkeys(column for row in rows for column in row)
+    have = set(names_in(rows))
     names = {**COLUMNS, **layout.columns}
-    found = {part: next((name for name in known if name in have), None) for part, known in names.items()}
-    if layout.name.startswith("TRL"):  # a column for each reward function; the guard takes the first for correctness
-        known = {name for part in names.values() for name in part} | NOT_REWARDS
-        others = (column for column in have if column not in known and not column.startswith("rlguard_"))
-        found["reward"] = next((column for column in others if _is_numeric(row.get(column) for row in rows)), None)
+    found = {part: next((name for name in known if _has(have, rows, name)), None) for part, known in names.items()}
+    if names["reward"] == ():  # a column for each reward function; the guard takes the first for correctness
+        known = {name for part in names.values() for name in part} | {n for ns in COLUMNS.values() for n in ns}
+        others = (
+            name for name in names_in(rows) if name not in known | NOT_REWARDS and not name.startswith("rlguard_")
+        )
+        found["reward"] = next((name for name in others if _is_numeric(row.get(name) for row in rows)), None)
     return {part: column for part, column in found.items() if column is not None}
 
 
+def _has(have: Container[str], rows: Sequence[Row], name: str) -> bool:
+    if name in have or "." not in name:
+        return name in have
+    return name.partition(".")[0] in have and any(pick(row, name, ABSENT) is not ABSENT for row in rows)
+
+
 def _is_numeric(values: Iterable[Any]) -> bool:
-    given = [value for value in values if value is not None]
+    given = [each for value in values for each in (value if isinstance(value, list) else [value]) if each is not None]
     return bool(given) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
 
 
@@ -223,8 +265,10 @@ def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, drawn: Counter[str]) -> Rollout:
-    record: dict[str, Any] = {part: row.get(column) for part, column in columns.items()}
-    completion, gold = record["completion"], record.get("gold")
+    record: dict[str, Any] = {part: pick(row, column) for part, column in columns.items()}
+    completion, gold = parse_chat(record["completion"]), record.get("answer")
+    if isinstance(completion, list) and completion and all(type(token) is int for token in completion):
+        raise InputError(f"{where}: expected a completion as text or chat, got token ids: decode them first")
     if not isinstance(completion, str) and not is_chat(completion):
         raise InputError(f"{where}: expected a completion as text or chat, got {completion!r:.60}")
     prompt = to_prompt(record.get("prompt"), where)
@@ -235,6 +279,7 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, dra
     known = {
         "prompt": prompt,
         "gold": gold[0] if isinstance(gold, list) and len(gold) == 1 else gold,
+        "answer": record.get("final"),
         "prompt_id": prompt_id,
         "index": drawn[str(prompt_id)] if record.get("index") in (None, "") else record["index"],
         "completion": completion_text(completion),

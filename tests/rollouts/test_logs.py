@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlguard.report import write_report
 from rlguard.report.read import read_run
-from rlguard.rollouts.read import COLUMNS, LAYOUTS, read_any_rollouts
+from rlguard.rollouts.logs import COLUMNS, LAYOUTS, read_any_rollouts
 from rlguard.rollouts.segments import read_rollouts
 from rlguard.rollouts.store import RolloutStore
 from rlguard.shortcuts.scan import scan_rollouts

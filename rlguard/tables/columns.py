@@ -1,0 +1,107 @@
+"""What the columns of tables are called, and what is said where one is missing."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rlguard.types import InputError
+
+ABSENT = object()
+"""Not there, where None is a value."""
+
+COLUMNS = {
+    "completion": ("completion", "completions", "output", "response", "responses", "generation", "generations",
+                   "output_response", "decoded_response", "decoded_responses", "raw_generation", "generated_text"),
+    "prompt": ("prompt", "input", "question", "query", "problem", "input_prompt", "decoded_query", "decoded_queries"),
+    "answer": ("answer", "gold", "gts", "ground_truth", "solution", "label", "target", "gtruth_answer", "gold_answer",
+               "ground_truths", "reward_model.ground_truth", "env_extras.reward_spec.ground_truth",
+               "env_extras.reward_model.ground_truth"),
+    "prompt_id": ("rlguard_id", "prompt_id"),
+    "index": ("index",),
+    "step": ("step", "global_step", "gen_step", "training_step"),
+    "outcome": ("outcome", "correct", "is_correct", "acc", "correctness_math_verify", "exact_match"),
+    "reward": ("reward", "rewards", "score", "scores"),
+    "advantage": ("advantage", "advantages"),
+    "weight": ("rlguard_weight",),
+    "tokens": ("tokens",),
+    "finish_reason": ("finish_reason", "finish_reasons", "stop_reason"),
+}  # fmt: skip
+"""What each part of a rollout is called in tables; the first name that a table has counts. Dots: see `pick`."""
+
+
+def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:
+    """The value of a column, or of one nested in it: `extra_info.model_difficulty.Qwen2.5-7B`, `prompt.0.content`.
+
+    Names may hold dots themselves: the longest that fits is taken. A struct that is stored as JSON text is read.
+
+    >>> pick({"info": {"rate.7b": 0.5}}, "info.rate.7b"), pick({"info": '{"gold": 4}'}, "info.gold")
+    (0.5, 4)
+    """
+    if column in row:
+        return row[column]
+    end = column.rfind(".")
+    while end > 0:
+        found = pick(_open(row.get(column[:end])), column[end + 1 :], ABSENT)
+        if found is not ABSENT:
+            return found
+        end = column.rfind(".", 0, end)
+    return default
+
+
+def _open(value: Any) -> Mapping[str, Any]:
+    """What stands inside of a value, by name or number; nothing in a plain one."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    if isinstance(value, list):
+        return {str(number): inner for number, inner in enumerate(value)}
+    return value if isinstance(value, Mapping) else {}
+
+
+def take_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """A row with the columns that a user named under the names of `COLUMNS`.
+
+    >>> take_columns({"q": "2+2?", "n": 1}, {"prompt": "q"})
+    {'q': '2+2?', 'n': 1, 'prompt': '2+2?'}
+    """
+    return {**row, **{COLUMNS[part][0]: pick(row, name) for part, name in columns.items()}}
+
+
+def check_columns(row: Mapping[str, Any], columns: Mapping[str, str], where: str = "") -> None:
+    """Looks for columns in a row; tells of near names.
+
+    Args:
+        row: A row that stands for all of them.
+        columns: Part -> the column that should hold it.
+        where: The file, for the error.
+
+    Raises:
+        InputError: If one is missing; names those there are, the likeliest first.
+    """
+    for part, column in columns.items():
+        if pick(row, column, ABSENT) is ABSENT:
+            names = list(_list_names(row))
+            near = difflib.get_close_matches(column, names, 3) + [n for n in COLUMNS.get(part, ()) if n in names]
+            hint = f": is it {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
+            raise InputError(
+                f"{where}{': ' if where else ''}column {column!r} is missing{hint} The data set has: "
+                f"{', '.join(map(repr, row))}. Name it with --column {part}=NAME, in Python {part}_column='NAME'"
+            )
+
+
+def _list_names(row: Mapping[str, Any], depth: int = 2) -> Iterator[str]:
+    """Names of columns, and of what is nested in them."""
+    for name, value in row.items():
+        yield name
+        if depth and isinstance(value, Mapping):
+            yield from (f"{name}.{inner}" for inner in _list_names(value, depth - 1))
+
+
+def names_in(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns that any of the rows has, in their order."""
+    return list(dict.fromkeys(column for row in rows for column in row))

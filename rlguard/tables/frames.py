@@ -1,0 +1,108 @@
+"""Tables in memory: frames of pandas and Polars, Arrow, `datasets`, dicts; and results as a notebook shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rlguard.tables.read import iter_rows
+from rlguard.types import InputError
+
+Data = Any
+"""A path or hub name (`iter_rows`), a pandas or Polars frame, an Arrow table, a `datasets.Dataset`, or rows as dicts."""
+SHOWN = 20
+"""Rows of a result that a notebook shows."""
+
+
+def iter_data(data: Data, torn: list[int] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a table, wherever it is; what is missing in a pandas frame is None.
+
+    Args:
+        data: The table.
+        torn: As in `iter_rows`.
+
+    Raises:
+        InputError: If it holds no rows, or cannot be read.
+    """
+    if isinstance(data, str | Path):
+        yield from iter_rows(data, torn)
+        return
+    kind = _library(data)
+    if kind == "pandas":
+        data = data.astype(object).where(data.notna(), None).to_dict("records")
+    elif kind == "polars":
+        data = data.lazy().collect().to_dicts()
+    elif kind == "pyarrow":
+        data = data.to_pylist()
+    number = -1
+    for number, row in enumerate(data):
+        if not isinstance(row, Mapping):
+            raise InputError(f"row {number}: expected a row as a dict, got {row!r:.60}")
+        yield {str(name): value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
+    if number < 0:
+        raise InputError("the data set is empty")
+
+
+def rows_like(data: Data, rows: list[dict[str, Any]]) -> Any:
+    """Rows in the form in which the data came: a frame for a frame, else the list of dicts."""
+    kind = _library(data)
+    if kind == "pandas":
+        import pandas
+
+        return pandas.DataFrame(rows)
+    if kind == "polars":
+        import polars
+
+        return polars.DataFrame(rows, infer_schema_length=None)
+    if kind == "datasets":
+        import datasets
+
+        return datasets.Dataset.from_list(rows)
+    if kind == "pyarrow":
+        import pyarrow
+
+        return pyarrow.Table.from_pylist(rows)
+    return rows
+
+
+def _library(data: Any) -> str:
+    return "" if isinstance(data, str | Path) else type(data).__module__.partition(".")[0]
+
+
+class Shown:
+    """What results offer in Python and in a notebook, from their `records`."""
+
+    def records(self) -> Iterable[Mapping[str, Any]]:
+        """One row as a dict for each."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> Any:
+        """The records as a pandas frame.
+
+        Raises:
+            InputError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise InputError("to_pandas needs: pip install pandas") from error
+        return pandas.DataFrame(list(self.records()))
+
+    def _repr_html_(self) -> str:
+        """The result in a line, and its first records as a table."""
+        rows = [row for row, _ in zip(self.records(), range(SHOWN), strict=False)]
+        return f"<p>{escape(repr(self))}</p>{_to_html(rows)}"
+
+
+def _to_html(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    lines = [["th", *rows[0]], *(["td", *(_write(value) for value in row.values())] for row in rows)]
+    cells = ("".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in line) for tag, *line in lines)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in cells)}</table>"
+
+
+def _write(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else f"{value!s:.80}"
