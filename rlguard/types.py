@@ -169,6 +169,8 @@ class PassRate:
     """The answer that the model agrees on instead of the gold answer, more often than chance explains."""
     other_count: int = 0
     """Number of trials that gave that answer."""
+    unanswered: int = 0
+    """Rollouts in which no final answer was found, empty ones among them."""
     status: str = "ok"
     """`ok`; or why there is no rate (`gold_rejected`, `not_sampled`), or where it comes from (`published`)."""
     model: str | None = None

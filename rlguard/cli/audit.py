@@ -71,8 +71,9 @@ def audit(
     column: COLUMN = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Compare models before and after training: accuracy elsewhere, calibration, coverage, reasoning, formats.
+    """What did training break elsewhere? Compare models.
 
+    Accuracy by domain, calibration, coverage, reasoning and formats, on the same questions before and after.
     Exit code 1 when something is lost beyond --tolerance, for sure.
     """
     from rlguard.audit.run import PAGE, run_audit

@@ -57,9 +57,10 @@ def estimate(
     group_size: Annotated[int, typer.Option(min=2, help="Group size in training: the k of pass@k.")] = 8,
     as_json: AS_JSON = False,
 ) -> None:
-    """Estimate how often a model solves each prompt; every rollout is kept.
+    """Estimate how often a model solves each prompt.
 
     Prompts get more rollouts only while their band is open (--min-n to --max-n), or all the same number with --n.
+    Every rollout is kept.
     """
     from rlguard.cli.console import SamplingBar, describe_saving
     from rlguard.difficulty.estimate import estimate_pass_rates

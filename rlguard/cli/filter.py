@@ -48,7 +48,7 @@ def filter_command(
     ] = 0.5,
     as_json: AS_JSON = False,
 ) -> None:
-    """Split a data set into kept and dropped rows; every dropped row has its reason."""
+    """Keep or drop rows by pass rate, each with its reason."""
     from rlguard.difficulty.filter import filter_file
     from rlguard.difficulty.published import read_known, read_published
     from rlguard.difficulty.rules import Rules

@@ -59,10 +59,10 @@ def order(
     seed: Annotated[int, typer.Option(help="Seed of the split, the trainings and the schedule.")] = 0,
     as_json: AS_JSON = False,
 ) -> None:
-    """Find the order of domains in which training forgets least; write the data set in it.
+    """Find the order of domains that forgets least.
 
     A copy of the model is trained for a few steps on each domain, and asked held-out questions of all. OUT gets
-    transfer.json (the matrix), order.json (the order and why), schedule.jsonl (the data, for TRL with
+    transfer.json (the matrix), order.json (the order and why), schedule.jsonl (the data in that order, for TRL with
     shuffle_dataset=False) and held_out.jsonl.
     """
     from rlguard.order.plan import plan_order

@@ -30,7 +30,7 @@ def report(
     ] = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Write one self-contained HTML page about a run, or about two compared: it opens from disk."""
+    """Write one HTML page about a run, or two compared."""
     from rlguard.report import write_report
 
     if len(runs) > 2:

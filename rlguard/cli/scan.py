@@ -28,7 +28,7 @@ def scan(
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 on a finding this severe.")] = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Search rollouts for answer repetition and skipped computation; every finding shows its span."""
+    """Search rollouts for repeated answers and skipped computation."""
     from rlguard.shortcuts.scan import scan_rollouts
     from rlguard.tables.write import write_rows
 

@@ -43,7 +43,7 @@ def truncate(
     verifier: VERIFIER = "auto",
     as_json: AS_JSON = False,
 ) -> None:
-    """Cut the reasoning of correct rollouts short and force an answer: is it right all the same?
+    """Cut the reasoning short: is the answer right all the same?
 
     A high reward for little of the reasoning says that the answer did not come from it (TRACE, arXiv 2510.01367).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class _Seen:
     tally: Tally
     other: str | None = None
     other_count: int = 0
+    unanswered: int = 0
 
 
 def count_rates(
@@ -79,7 +81,7 @@ def count_rates(
         other = others_P[problem.id]
         rates.append(
             PassRate(
-                problem.id, k, n, low, high, band,
+                problem.id, k, n, low, high, band, unanswered=found.unanswered,
                 truncated=found.tally.truncated, unscored=found.tally.drawn - found.tally.trials,
                 rate=rate, band_error=error,
                 chance_rate=matches / others if others else math.nan, chance_low=chance_low, chance_high=chance_high,
@@ -95,6 +97,7 @@ def _read_groups(problems: Sequence[Problem], groups: Iterable[Group]) -> tuple[
     by_id = {problem.id: problem for problem in problems}
     seen: dict[str, _Seen] = {}
     chance = ChanceRates()
+    extracts = True
     for prompt_id, tally, answers in groups:
         problem = by_id.get(prompt_id)
         if problem is None:
@@ -110,7 +113,11 @@ def _read_groups(problems: Sequence[Problem], groups: Iterable[Group]) -> tuple[
                 wrong[spelled] = wrong.get(spelled, 0) + count - right
         chance.add(problem.answer, given)
         other = max(wrong, key=lambda answer: (wrong[answer], answer), default=None)
-        seen[prompt_id] = _Seen(tally, other, wrong[other] if other is not None else 0)
+        silent, right = answers.get(None, (0, 0))
+        extracts = extracts and not right  # else the verifier needs no final answer
+        seen[prompt_id] = _Seen(tally, other, wrong[other] if other is not None else 0, silent)
+    if not extracts:
+        seen = {name: dataclasses.replace(found, unanswered=0) for name, found in seen.items()}
     return {problem.id: seen.get(problem.id) or _Seen(Tally()) for problem in problems}, chance
 
 

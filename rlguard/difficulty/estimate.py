@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import numpy as np
 
 from rlguard.answers import ANSWER_CUE, normalise_answer
 from rlguard.difficulty.counting import count_rates
-from rlguard.difficulty.rates import RATES, write_rates
+from rlguard.difficulty.rates import RATES, PassRates, write_rates
 from rlguard.difficulty.sampling import AnswerOnly, Progress, Sampler
 from rlguard.difficulty.stopping import Plan, read_plans, refine_plan
 from rlguard.rollouts.segments import Tally, group_rollouts
 from rlguard.rollouts.store import PROBLEMS, RolloutStore
+from rlguard.tables.frames import Data, iter_data
 from rlguard.tables.read import read_problems, read_rows
 from rlguard.tables.write import write_rows
 from rlguard.types import BOUNDS, Engine, InputError, PassRate, Problem, Sampling, Verifier
@@ -33,7 +35,7 @@ REFINEMENTS = 2
 
 
 def estimate_pass_rates(
-    data: str | Path | Iterable[Mapping[str, Any]],
+    data: Data,
     model: str | None = None,
     *,
     out: str | Path,
@@ -49,7 +51,7 @@ def estimate_pass_rates(
     prompt_column: str = "prompt",
     answer_column: str = "answer",
     on_progress: Callable[[Progress], None] | None = None,
-) -> list[PassRate]:
+) -> PassRates:
     """Estimates how often a model solves each problem of a data set.
 
     Every rollout is kept in the store `out`; the same call after a crash goes on where it stopped, and an interrupted
@@ -57,7 +59,7 @@ def estimate_pass_rates(
     are not sampled. `out/rates.parquet` gets the table.
 
     Args:
-        data: A path or hub name (`data.read_rows`), or rows as dicts.
+        data: A path or hub name, a frame, or rows as dicts (`tables.iter_data`).
         model: Folder or hub name; may be left out when `engine` is an engine.
         out: Folder of the rollout store.
         n: A fixed number of rollouts a problem, short for `plan=Plan(n, n)`.
@@ -75,7 +77,7 @@ def estimate_pass_rates(
         on_progress: Called after each change.
 
     Returns:
-        One pass rate a distinct problem, in the order of the data.
+        One pass rate a distinct problem, in the order of the data: a list, which a notebook shows as a table.
 
     Raises:
         InputError: For unusable data, a store of another run, an engine that is not installed.
@@ -84,24 +86,26 @@ def estimate_pass_rates(
     sampling = sampling or Sampling()
     if sampling.temperature == 0 and plan.max_n > 1:
         raise InputError(f"temperature 0 draws the same completion {plan.max_n} times: set n to 1, or a temperature")
-    rows = read_rows(data) if isinstance(data, str | Path) else [dict(row) for row in data]
-    problems = _distinct(read_problems(rows, prompt_column, answer_column))
+    problems = _distinct(read_problems(iter_data(data), prompt_column, answer_column))
     verifier = pick_verifier(verifier) if isinstance(verifier, str) else verifier
     with VerifierPool(verifier, timeout_s=timeout_s) as pool:
         rejected = _reject_gold(problems, verifier, pool)
         unscored = pool.counts
         wanted = [problem for problem in problems if problem.id not in rejected]
         engine = _open_engine(engine, model, engine_options or {})
+        if engine.describe().get("chat_template") and any(isinstance(problem.prompt, str) for problem in wanted):
+            logger.warning("the model has a chat template, but prompts are plain text: they are asked as they stand")
         with RolloutStore(out, _make_key(engine, sampling, verifier)) as store:
             _keep_problems(problems, Path(out) / PROBLEMS)
             try:
                 _sample(engine, wanted, plan, sampling, pool, store, on_progress)
                 if answer_only:
                     sampling = dataclasses.replace(sampling, max_tokens=min(sampling.max_tokens, GUESS_TOKENS))
-                    guesser, plan = AnswerOnly(engine, answer_cue), Plan(answer_only, answer_only, bounds=plan.bounds)
+                    guesser = AnswerOnly(engine, answer_cue)
+                    guessing = Plan(answer_only, answer_only, bounds=plan.bounds)
                     with RolloutStore(Path(out) / GUESSES, _make_key(guesser, sampling, verifier)) as guesses:
-                        guesses.add_plan(dataclasses.asdict(plan))
-                        Sampler(wanted, plan, guesses, pool, on_progress, "answer only").run(guesser, sampling)
+                        guesses.add_plan(dataclasses.asdict(guessing))
+                        Sampler(wanted, guessing, guesses, pool, on_progress, "answer only").run(guesser, sampling)
             finally:  # whatever happened, what is there is counted
                 rates = count_store(out, problems, plan.bounds, rejected, str(engine.describe().get("model")))
                 write_rates(rates, problems, Path(out) / RATES)
@@ -109,7 +113,18 @@ def estimate_pass_rates(
         if causes:
             counted = ", ".join(f"{count} {cause}" for cause, count in causes.items())
             logger.warning("some completions could not be judged and are unscored: %s", counted)
-    return rates
+    _check_errors(rates, plan)
+    return PassRates(rates)
+
+
+def _check_errors(rates: Sequence[PassRate], plan: Plan) -> None:
+    """Says where more bands are probably wrong than the plan allows."""
+    errors = [rate.band_error for rate in rates if not math.isnan(rate.band_error)]
+    if errors and not plan.is_fixed and (share := sum(errors) / len(errors)) > plan.error_rate:
+        logger.warning(
+            "%.1f%% of the prompts are expected in a wrong band, more than the %g%% that were asked for: at most %d "
+            "rollouts a prompt do not suffice, raise max_n", 100 * share, 100 * plan.error_rate, plan.max_n,
+        )  # fmt: skip
 
 
 def count_store(

@@ -10,39 +10,48 @@ from typing import Any
 from rlguard.difficulty.card import write_card
 from rlguard.difficulty.rates import read_rates
 from rlguard.difficulty.rules import DROPPED, KEPT, PREFIX, Clashes, RowJudge, Rules, Summary
+from rlguard.tables.frames import Data, Shown, iter_data, rows_like
 from rlguard.tables.read import FORMATS, iter_problems, iter_rows, read_schema
 from rlguard.tables.write import RowWriter, write_rows
-from rlguard.types import PassRate, Problem, count_reasons
+from rlguard.types import InputError, PassRate, Problem
 
 DEFAULT = Rules()
 
 
-@dataclass(frozen=True)
-class Filtered:
+@dataclass(frozen=True, repr=False)
+class Filtered(Shown):
     """A data set split in two; rows keep their columns and order and gain `rlguard_*` columns."""
 
-    kept: list[dict[str, Any]]
-    dropped: list[dict[str, Any]]
-    """With `rlguard_drop_reason` (a word to count by) and `rlguard_drop_detail` (the figures)."""
+    kept: Any
+    """A frame or data set of the kind that came in, or a list of dicts."""
+    dropped: Any
+    """Likewise; with `rlguard_drop_reason` (a word to count by) and `rlguard_drop_detail` (the figures)."""
+    reasons: dict[str, int]
+    """Dropped rows by reason, most frequent first."""
     card: str = ""
     """The data card, Markdown."""
 
-    @property
-    def reasons(self) -> dict[str, int]:
-        """Dropped rows by reason, most frequent first."""
-        return count_reasons(row[PREFIX + "drop_reason"] for row in self.dropped)
+    def __repr__(self) -> str:
+        reasons = "".join(f", {reason} {count}" for reason, count in self.reasons.items())
+        return f"Filtered({len(self.kept)} kept, {len(self.dropped)} dropped{reasons})"
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """All rows, the kept ones first; what kept rows lack is None in them."""
+        for part in (self.kept, self.dropped):
+            for row in iter_data(part) if len(part) else ():
+                yield {PREFIX + name: None for name in DROPPED} | row
 
     def write(self, path: str | Path) -> tuple[Path, Path]:
         """Writes the kept rows to `path`, and the dropped ones (`kept.dropped.jsonl`) and the card beside them."""
         kept, dropped, card = _name_outputs(path)
-        write_rows(self.dropped, dropped)
-        write_rows(self.kept, kept)
+        for part, place in ((self.dropped, dropped), (self.kept, kept)):
+            write_rows(iter_data(part) if len(part) else (), place)
         card.write_text(self.card, encoding="utf-8")
         return kept, dropped
 
 
 def filter_dataset(
-    data: str | Path | Iterable[Mapping[str, Any]],
+    data: Data,
     rates: str | Path | Mapping[str, PassRate] | Iterable[PassRate],
     rules: Rules = DEFAULT,
     prompt_column: str = "prompt",
@@ -52,7 +61,7 @@ def filter_dataset(
     """Keeps the rows whose pass rate lies in a range, both ends included; all in memory (`filter_file` streams).
 
     Args:
-        data: A path or hub name, or rows as dicts.
+        data: A path or hub name, a pandas or Polars frame, an Arrow table, a `datasets.Dataset`, or rows as dicts.
         rates: A store folder or file written by `rlguard estimate`, or pass rates.
         rules: What is kept.
         prompt_column: Column with the prompts that were estimated, `data.pick` says how to name a nested one.
@@ -70,13 +79,15 @@ def filter_dataset(
     >>> filter_dataset([{"prompt": "2+2?", "answer": 4}], [rate]).kept[0]["rlguard_pass_rate"]
     0.5
     """
-    rows = list(iter_rows(data) if isinstance(data, str | Path) else map(dict, data))
+    rows = list(iter_data(data))
     judge = RowJudge(_index_rates(rates), rules, Clashes(iter_problems(rows, prompt_column, answer_column)))
     kept: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     for row, is_kept in judge.judge_rows(iter_problems(rows, prompt_column, answer_column)):
         (kept if is_kept else dropped).append(row)
-    return Filtered(kept, dropped, _describe(judge.summarise(model), rules, data, rates, model))
+    summary = judge.summarise(model)
+    card = _describe(summary, rules, data, rates, model)
+    return Filtered(rows_like(data, kept), rows_like(data, dropped), summary.reasons, card)
 
 
 def filter_file(
@@ -101,9 +112,12 @@ def filter_file(
         model: The model to be trained.
 
     Raises:
-        InputError: As `filter_dataset`; then nothing is written.
+        InputError: As `filter_dataset`, or if an output would replace what is read; then nothing is written.
     """
     paths = _name_outputs(out)
+    for source in (data, *([rates] if isinstance(rates, str | Path) else ())):
+        if Path(source).resolve() in [path.resolve() for path in paths]:
+            raise InputError(f"out: {out} would replace {source}, which is read: choose another name")
 
     def problems() -> Iterator[Problem]:
         return iter_problems(iter_rows(data), prompt_column, answer_column)

@@ -13,6 +13,8 @@ from rlguard.types import PassRate
 
 GUESSABLE = 0.95
 """A prompt is guessable when its pass rate is above its chance rate with less than this probability."""
+MANY = 0.3
+"""Where more rollouts than this share are cut off, or hold no answer, the rates say little."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Preflight:
     """Prompts on which the model agrees with itself on another answer at least half of the time."""
     truncated: float
     """Share of all rollouts that were truncated."""
+    unanswered: float = 0.0
+    """Share of all rollouts in which no final answer was found, empty ones among them."""
 
     @property
     def verdict(self) -> str:
@@ -40,8 +44,13 @@ class Preflight:
         share = self.learnable * (1 - (0.0 if math.isnan(self.guessable) else self.guessable))
         if self.prompts == 0:
             return "no pass rate is known: nothing can be said"
-        if self.truncated > 0.3:
+        if self.truncated > MANY:
             return "not yet: many rollouts are cut off, so the rates say little; allow more tokens first"
+        if self.unanswered > MANY:
+            return (
+                f"not yet: {self.unanswered:.0%} of the rollouts are empty or hold no final answer, so the rates say "
+                "little; ask as the model was trained to be asked, an instruct model in chat messages"
+            )
         if share >= 0.5:
             return "worth starting: most prompts are learnable"
         if share >= 0.1:
@@ -96,6 +105,7 @@ def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
         guessable=_share([rate.above_chance < GUESSABLE for rate in comparable]),
         wrong_labels=_share([rate.suspects_label() for rate in known]),
         truncated=sum(rate.truncated for rate in known) / rollouts if rollouts else 0.0,
+        unanswered=sum(rate.unanswered for rate in known) / rollouts if rollouts else 0.0,
     )
 
 

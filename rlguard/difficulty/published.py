@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from rlguard.stats import binomial_interval
 from rlguard.tables.columns import ABSENT, pick
-from rlguard.tables.read import iter_problems, iter_rows
+from rlguard.tables.frames import Data, Shown, iter_data
+from rlguard.tables.read import iter_problems
 from rlguard.types import BOUNDS, InputError, PassRate, name_band
 
 logger = logging.getLogger(__name__)
 
 Scale = Literal["pass_rate", "percent_easy", "percent_hard", "fraction", "failures", "successes"]
+_ROUNDING = 1e-9
+"""How far a mean of floats may lie beside the whole number that it is."""
 _EXPECTED = {
     "pass_rate": "a pass rate in 0..1",
     "percent_easy": "a percentage solved, in 0..100",
@@ -28,7 +30,7 @@ _EXPECTED = {
 }
 
 
-class PublishedRates(dict[str, PassRate]):
+class PublishedRates(dict[str, PassRate], Shown):
     """Pass rates by prompt id, as `filter_dataset` takes them."""
 
     missing: int = 0
@@ -36,6 +38,13 @@ class PublishedRates(dict[str, PassRate]):
     prompt_column: str = ""
     answer_column: str = ""
     """Where the prompts and gold answers stand to which they belong."""
+
+    def __repr__(self) -> str:
+        return f"PublishedRates({len(self)} pass rates, {self.missing} missing)"
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """One row a pass rate."""
+        return (asdict(rate) for rate in self.values())
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ RANKS = {"open-r1/Big-Math-RL-Verified-Processed": "quintiles level_1 to level_5
 
 def read_known(
     name: str,
-    rows_or_path: str | Path | Iterable[Mapping[str, Any]] | None = None,
+    data: Data | None = None,
     column: str | None = None,
     bounds: tuple[float, float, float] = BOUNDS,
 ) -> PublishedRates:
@@ -112,7 +121,7 @@ def read_known(
 
     Args:
         name: Its hub name.
-        rows_or_path: A local copy or part of it; None loads it from the hub.
+        data: A local copy or part of it; None loads it from the hub.
         column: Which column, where there are several models; None takes the first that the data has.
         bounds: As in `name_band`.
 
@@ -130,10 +139,10 @@ def read_known(
     presets = [preset for preset in KNOWN[name] if column in (None, preset.column)]
     if not presets:
         raise InputError(f"{name}: column {column!r} is not known, expected {', '.join(p.column for p in KNOWN[name])}")
-    source = name if rows_or_path is None else rows_or_path
-    if not isinstance(source, str | Path):
+    source = name if data is None else data
+    if isinstance(source, Iterator):
         source = list(source)
-    first = next(iter(iter_rows(source) if isinstance(source, str | Path) else source), {})
+    first = next(iter_data(source))
     chosen = next((p for p in presets if pick(first, p.column, ABSENT) is not ABSENT), presets[0])
     return read_published(
         source, chosen.column, scale=chosen.scale, model=chosen.model, trials=chosen.trials, bounds=bounds,
@@ -142,7 +151,7 @@ def read_known(
 
 
 def read_published(
-    rows_or_path: str | Path | Iterable[Mapping[str, Any]],
+    data: Data,
     column: str,
     *,
     scale: Scale,
@@ -155,7 +164,7 @@ def read_published(
     """Pass rates that stand in a column of the data.
 
     Args:
-        rows_or_path: A table (`data.iter_rows`), or rows as dicts.
+        data: A path or hub name, a frame, or rows as dicts (`tables.iter_data`).
         column: Where they stand; `data.pick` says how to name a nested column.
         scale: What a value says, and in which direction. `pass_rate`: solved, 0..1. `percent_easy`: solved, 0..100.
             `percent_hard`: failed, 0..100. `fraction`: solved, such as "3/8". `failures`, `successes`: of `trials`.
@@ -184,12 +193,11 @@ def read_published(
         raise InputError(f"trials: expected at least 1, or None for unknown, got {trials}")
     if trials is None and scale in ("failures", "successes"):
         raise InputError(f"trials: expected the number of rollouts that {scale} are counted of, got none")
-    rows = iter_rows(rows_or_path) if isinstance(rows_or_path, str | Path) else rows_or_path
     rates = PublishedRates()
     rates.prompt_column, rates.answer_column = prompt_column, answer_column
     names: dict[str, None] = {}
     found = False
-    for problem in iter_problems(rows, prompt_column, answer_column):
+    for problem in iter_problems(iter_data(data), prompt_column, answer_column):
         value = pick(problem.row, column, ABSENT)
         found = found or value is not ABSENT
         names |= dict.fromkeys(problem.row)
@@ -220,6 +228,8 @@ def _read_value(value: Any, scale: str, trials: int | None, where: str) -> tuple
         if k > n or n == 0 or n != (trials or n):
             raise InputError(expected + (f" (trials: {trials})" if trials else ""))
         return k / n, k, n
+    if isinstance(value, str) and value.strip().endswith("%"):
+        value = value.strip()[:-1].strip() if scale.startswith("percent") else _to_number(value.strip()[:-1]) / 100
     number = _to_number(value)
     if scale in ("failures", "successes"):
         assert trials is not None
@@ -245,6 +255,7 @@ def _to_number(value: Any) -> float:
         return -1.0
     try:
         number = float(value)
-    except (TypeError, ValueError):
+        number = float(round(number)) if abs(number - round(number)) < _ROUNDING else number
+    except (TypeError, ValueError, OverflowError):
         return -1.0
     return number if math.isfinite(number) else -1.0

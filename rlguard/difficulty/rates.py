@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlguard.tables.frames import Shown
 from rlguard.tables.read import iter_rows
 from rlguard.tables.write import RowWriter
-from rlguard.types import InputError, PassRate, Problem
+from rlguard.types import InputError, PassRate, Problem, count_reasons
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,18 @@ RATES = "rates.parquet"
 REQUIRED = ("prompt_id", "successes", "trials", "low", "high", "band")
 _FIELDS = {field.name: field for field in dataclasses.fields(PassRate)}
 _BATCH = 8192
+
+
+class PassRates(list[PassRate], Shown):
+    """Pass rates, one a problem."""
+
+    def __repr__(self) -> str:
+        bands = ", ".join(f"{band} {count}" for band, count in count_reasons(rate.band for rate in self).items())
+        return f"PassRates({len(self)} prompts: {bands})"
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """One row a pass rate."""
+        return map(dataclasses.asdict, self)
 
 
 def write_rates(rates: Iterable[PassRate], problems: Iterable[Problem], path: str | Path) -> None:
@@ -60,7 +73,7 @@ def read_rates(source: str | Path) -> RateTable:
     return RateTable(_read_table(path), str(path))
 
 
-class RateTable(Mapping[str, PassRate]):
+class RateTable(Mapping[str, PassRate], Shown):
     """Pass rates by prompt id, a `PassRate` made at each look-up; of two rows with one id the later counts.
 
     >>> import pyarrow as pa
@@ -109,6 +122,10 @@ class RateTable(Mapping[str, PassRate]):
 
     def __repr__(self) -> str:
         return f"RateTable({len(self)} pass rates)"
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """One row a pass rate."""
+        return map(dataclasses.asdict, self.values())
 
 
 def _clean(value: Any) -> Any:

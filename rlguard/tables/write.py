@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,9 @@ from rlguard.tables.arrow import ArrowSink
 from rlguard.tables.files import name_partial, put_in_place, remove
 from rlguard.tables.read import FORMATS
 from rlguard.types import InputError
+
+_ENDING = re.compile(r"\.[A-Za-z]{1,5}")
+"""Of a file's name; `qwen2.5-7b` has none."""
 
 
 def write_rows(rows: Iterable[dict[str, Any]], path: str | Path) -> None:
@@ -49,8 +53,15 @@ class RowWriter:
         Args:
             path: What to write; an older file or data set of this name is replaced at the end.
             types: Arrow types of columns that are known, for Parquet and folders; the others are inferred.
+
+        Raises:
+            InputError: If the ending is that of another kind of file.
         """
         self.path = Path(path)
+        if _ENDING.fullmatch(self.path.suffix) and self.path.suffix not in FORMATS and not self.path.is_dir():
+            raise InputError(
+                f"{path}: expected a name ending in {', '.join(FORMATS)}, or one without an ending: a folder"
+            )
         self.rows = 0
         self._types = dict(types or {})
         self._partial = name_partial(self.path)
