@@ -134,8 +134,7 @@ def _has_template(model: str, engine: EngineName) -> bool:
         return True
     from transformers import AutoTokenizer
 
-    if not Path(model).exists():
-        check_hub_name(model, "model")
+    check_hub_name(model, "model")
     try:
         return AutoTokenizer.from_pretrained(model).chat_template is not None
     except (OSError, ValueError) as error:

@@ -1,17 +1,24 @@
 """transformers' own generation: slower than vLLM, runs wherever the model does.
 
-It can only seed a whole batch, so here a rollout repeats itself if the same requests come in the same order, but does
-depend on its company in the batch.
+It can only seed a whole batch, so the tokens are drawn here: rollout j of a prompt takes its random numbers from the
+prompt's seed + j, whatever shares its batch. Only rounding, which differs with the shape of a batch, can tell two runs
+apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rlguard.engines.origin import describe_origin
 from rlguard.engines.requests import encode_prompt, request_seed
+from rlguard.tables.hub import check_hub_name
 from rlguard.types import Generation, InputError, Request, Sampling
+
+if TYPE_CHECKING:
+    import torch
 
 AHEAD = 4
 """Batches of requests that are collected and sorted, so that prompts of similar length share a batch."""
@@ -37,6 +44,7 @@ class TransformersEngine:
             raise InputError(
                 f"the transformers engine is not installed ({error}): pip install 'rlguard[transformers]'"
             ) from error
+        check_hub_name(model, "model")
         self._torch = torch
         self.batch_size = batch_size
         try:
@@ -93,15 +101,16 @@ class TransformersEngine:
         repeated = [tokens for request, tokens in batch for _ in range(request.n)]
         ids = torch.tensor([[self._pad] * (width - len(tokens)) + tokens for tokens in repeated])
         mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in repeated])
-        torch.manual_seed(request_seed(sampling.seed, batch[0][0]))
-        drawing = {"do_sample": True, "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        longest = min(sampling.max_tokens, self._limit - width)
+        seeds = [request_seed(sampling.seed, request) + turn for request, _ in batch for turn in range(request.n)]
         with torch.inference_mode():
             output = self._model.generate(
                 input_ids=ids.to(self._model.device),
                 attention_mask=mask.to(self._model.device),
-                max_new_tokens=min(sampling.max_tokens, self._limit - width),
+                max_new_tokens=longest,
                 pad_token_id=self._pad,
-                **(drawing if sampling.temperature > 0 else {"do_sample": False}),
+                do_sample=False,  # of what the processors leave
+                logits_processor=_draw(seeds, sampling, width, longest) if sampling.temperature > 0 else [],
             )
         rows = iter(output[:, width:].tolist())
         for request, _ in batch:
@@ -112,3 +121,27 @@ class TransformersEngine:
         kept = tokens if end is None else tokens[:end]
         text = str(self._tokenizer.decode(kept, skip_special_tokens=True))
         return Generation(text, len(kept) + (end is not None), "length" if end is None else "stop")
+
+
+def _draw(seeds: list[int], sampling: Sampling, width: int, longest: int) -> list[Any]:
+    """Logits processors that draw each row's next token with the row's own random numbers, by inverting the CDF.
+
+    Args:
+        seeds: One a row of the batch.
+        sampling: Temperature and top_p.
+        width: Tokens of the padded prompts.
+        longest: Tokens that are drawn at most.
+    """
+    import torch
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+    uniform_BT = torch.tensor(np.stack([np.random.default_rng(seed).random(longest) for seed in seeds]))
+
+    def pick(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        mass = scores.softmax(-1, dtype=torch.float64).cumsum(-1)
+        at = uniform_BT[:, ids.shape[1] - width, None].to(mass.device) * mass[:, -1:]
+        token = torch.searchsorted(mass, at, right=True).clamp(max=scores.shape[1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
+
+    warpers: list[Any] = [TemperatureLogitsWarper(sampling.temperature)] if sampling.temperature != 1 else []
+    return [*warpers, *([TopPLogitsWarper(sampling.top_p)] if sampling.top_p < 1 else []), pick]

@@ -10,6 +10,7 @@ from typing import Any
 
 from rlguard.engines.origin import describe_origin
 from rlguard.engines.requests import encode_prompt, request_seed
+from rlguard.tables.hub import check_hub_name
 from rlguard.types import Generation, InputError, Request, Sampling
 
 WAITING = 4
@@ -41,6 +42,7 @@ class VLLMEngine:
                 f"the vllm engine is not installed ({error}): pip install 'rlguard[vllm]', "
                 "or on a machine without a GPU see README, Installing"
             ) from error
+        check_hub_name(model, "model")
         settings: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
         if current_platform.is_cpu():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

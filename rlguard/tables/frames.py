@@ -11,7 +11,7 @@ from rlguard.tables.read import iter_rows
 from rlguard.types import InputError
 
 Data = Any
-"""A path or hub name (`iter_rows`), a frame of pandas or Polars, an Arrow table, a `datasets.Dataset`, rows as dicts."""
+"""A path or hub name (`iter_rows`), a frame of pandas or Polars, an Arrow table, a data set, or rows as dicts."""
 SHOWN = 20
 """Rows of a result that a notebook shows."""
 

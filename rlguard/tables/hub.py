@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -17,14 +18,18 @@ _PATIENCE = 10.0
 def check_hub_name(name: str, kind: Literal["model", "dataset"]) -> None:
     """Makes sure that a name is known: on this machine, or else to the hub.
 
+    Another hub, as vLLM takes models from with `VLLM_USE_MODELSCOPE`, is not asked.
+
     Args:
-        name: What a user gave, and no file or folder here is called so.
+        name: What a user gave: a file or folder here, or a name on the hub.
         kind: What is looked for.
 
     Raises:
         InputError: If it looks like a path, or the hub does not know it or does not answer; names a near file.
     """
     path = Path(name)
+    if path.exists() or os.environ.get("VLLM_USE_MODELSCOPE"):
+        return
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, 1)
     hint = f"; is it {path.with_name(near[0])}?" if near else ""

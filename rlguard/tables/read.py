@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rlguard.tables.columns import check_columns, pick
 from rlguard.tables.files import PACKED, iter_json_lines, open_bytes
 from rlguard.tables.hub import check_hub_name
-from rlguard.types import InputError, Problem, make_prompt_id
+from rlguard.types import InputError, Messages, Problem, make_prompt_id, prompt_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 """What is read and written; .tsv, and text that is packed, is only read."""
@@ -189,6 +192,19 @@ def _iter_dataset(source: str | Path) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
+def _mend(prompt: str | Messages, number: int) -> str | Messages:
+    """A prompt without half surrogate pairs (broken emoji), which no tokenizer and no UTF-8 file takes."""
+    try:
+        prompt_text(prompt).encode()
+    except UnicodeEncodeError:
+        logger.warning("row %d: the prompt holds half a character, which is asked as '?'", number)
+        whole: str | Messages = json.loads(
+            json.dumps(prompt, ensure_ascii=False, default=str).encode("utf-8", "replace")
+        )
+        return whole
+    return prompt
+
+
 def read_problems(
     rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer"
 ) -> list[Problem]:
@@ -222,6 +238,6 @@ def iter_problems(
         is_chat = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
         if not (is_chat or (isinstance(prompt, str) and prompt.strip())):
             raise InputError(f"row {number}: {prompt_column!r} must be text or chat messages, got {prompt!r:.80}")
-        yield Problem(make_prompt_id(prompt, answer), prompt, answer, row, number)
+        yield Problem(make_prompt_id(prompt, answer), _mend(prompt, number), answer, row, number)
     if number < 0:
         raise InputError("the data set is empty")

@@ -236,7 +236,7 @@ def test_killed_runs_generate_nothing_twice_and_end_like_a_whole_one(tmp_path):
     assert max(generated.values()) == 1
     rows, engine = coins([i / 60 for i in range(60)])
     whole = estimate_pass_rates(rows, out=tmp_path / "whole", engine=engine, verifier=SlowExact(), n=6)
-    assert repr(list(read_rates(tmp_path / "killed").values())) == repr(whole)
+    assert repr(list(read_rates(tmp_path / "killed").values())) == repr(list(whole))
     keys = [(rollout.prompt_id, rollout.index) for rollout in read_rollouts(tmp_path / "killed")]
     assert sorted(keys) == sorted((problem.id, index) for problem in read_problems(rows) for index in range(6))
     assert len(set(keys)) == len(keys)

@@ -82,6 +82,21 @@ def test_transformers_repeats_itself_for_a_seed(transformers_engine):
     assert other != first
 
 
+def by_number(engine, requests, sampling):
+    found = engine.generate(requests, sampling)
+    return {(request.problem.id, request.first + i): g.text for request, gs in found for i, g in enumerate(gs)}
+
+
+def test_a_rollout_is_the_same_in_any_company(transformers_engine):
+    """However its prompt's rollouts are split over requests, and whatever shares its batch."""
+    sampling = Sampling(max_tokens=40, temperature=1.2, top_p=0.95, seed=3)
+    problems = [Problem(f"p{i}", f"{i}+{i}+1 mod 10=?\n") for i in range(6)]
+    whole = by_number(transformers_engine, [Request(problem, 5) for problem in problems], sampling)
+    split = [Request(p, 2) for p in reversed(problems)] + [Request(p, 3, 2) for p in problems]
+    assert by_number(transformers_engine, split, sampling) == whole
+    assert len(set(whole.values())) > 6
+
+
 def test_prompt_that_does_not_fit_yields_nothing(transformers_engine, caplog):
     long = Request(Problem("long", "1+" * 200, number=17), 2)
     with caplog.at_level(logging.WARNING):
