@@ -201,7 +201,7 @@ def _build(batches: Iterable[list[dict[str, Any]]], name: str = "rates") -> pa.T
             try:
                 is_text = any(isinstance(value, str) for value in values)
                 columns[column] = (pa.array(values) if is_text else pa.array(values, types[column])).cast(types[column])
-            except (pa.ArrowException, TypeError) as error:
+            except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
                 at = f"rows {number * _BATCH} to {number * _BATCH + len(rows) - 1}"
                 raise InputError(f"{name}: {at}: expected {types[column]} in {column!r}: {error}") from error
         tables.append(pa.table(columns))

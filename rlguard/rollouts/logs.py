@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlguard.rollouts.record import from_record, is_chat, parse_chat, to_prompt
+from rlguard.rollouts.record import from_record, parse_chat, to_prompt
 from rlguard.rollouts.segments import ROLLOUTS, is_store, read_rollouts
 from rlguard.rollouts.store import PROBLEMS
 from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
 from rlguard.tables.frames import Data, iter_data
-from rlguard.tables.read import iter_rows
+from rlguard.tables.read import is_chat, iter_rows
 from rlguard.types import InputError, Rollout, completion_text, make_prompt_id
 
 Row = Mapping[str, Any]

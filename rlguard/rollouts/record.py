@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rlguard.tables.read import is_chat
 from rlguard.types import InputError, Messages, Rollout
 
 FIELDS = ("prompt_id", "index", "completion", "outcome", "answer", "tokens", "finish_reason")
@@ -108,17 +109,3 @@ def parse_chat(value: Any) -> Any:
             return value
         return chat if is_chat(chat) else value
     return value
-
-
-def is_chat(value: Any) -> bool:
-    """Whether a value is chat messages, whose content is text, nothing, or typed blocks.
-
-    >>> is_chat([{"role": "user", "content": "2+2?"}]), is_chat(["2+2?"])
-    (True, False)
-    """
-    return isinstance(value, list) and all(isinstance(m, Mapping) and _is_content(m.get("content")) for m in value)
-
-
-def _is_content(value: Any) -> bool:
-    blocks = isinstance(value, list) and all(isinstance(block, Mapping) for block in value)
-    return value is None or isinstance(value, str) or blocks

@@ -235,9 +235,22 @@ def iter_problems(
             check_columns(row, {"prompt": prompt_column, "answer": answer_column})
         prompt = pick(row, prompt_column)
         answer = pick(row, answer_column)
-        is_chat = isinstance(prompt, list) and prompt and all(isinstance(m, dict) and "role" in m for m in prompt)
-        if not (is_chat or (isinstance(prompt, str) and prompt.strip())):
+        if not (prompt.strip() if isinstance(prompt, str) else prompt and is_chat(prompt)):
             raise InputError(f"row {number}: {prompt_column!r} must be text or chat messages, got {prompt!r:.80}")
         yield Problem(make_prompt_id(prompt, answer), _mend(prompt, number), answer, row, number)
     if number < 0:
         raise InputError("the data set is empty")
+
+
+def is_chat(value: Any) -> bool:
+    """Whether a value is chat messages, whose content is text, nothing, or typed blocks.
+
+    >>> is_chat([{"role": "user", "content": "2+2?"}]), is_chat(["2+2?"])
+    (True, False)
+    """
+    return isinstance(value, list) and all(isinstance(m, Mapping) and _is_content(m.get("content")) for m in value)
+
+
+def _is_content(value: Any) -> bool:
+    blocks = isinstance(value, list) and all(isinstance(block, Mapping) for block in value)
+    return value is None or isinstance(value, str) or blocks

@@ -106,7 +106,8 @@ class _TextSink:
 
     def __init__(self, path: Path, partial: Path) -> None:
         self._path, self._partial, self._number = path, partial, 0
-        self._file = partial.open("w", newline="", encoding="utf-8")
+        halves = "replace" if path.suffix == ".csv" else "strict"  # surrogates, which JSON can escape
+        self._file = partial.open("w", newline="", encoding="utf-8", errors=halves)
         self._csv: csv.DictWriter[str] | None = None
 
     def write(self, row: Mapping[str, Any]) -> None:

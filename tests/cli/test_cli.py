@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from rlguard.cli.main import COMMANDS
 from rlguard.tables.read import read_rows
 from rlguard.tables.write import write_rows
 
@@ -194,6 +195,16 @@ def test_scan_exit_codes(tmp_path):
         (["estimate", "DATA", "--model", "m", "--out", "o", "--verifier", "llm"], "verifier 'llm' is unknown"),
         (["estimate", "DATA", "--out", "o"], "--model"),
         (["estimate", "EMPTY", "--model", "m", "--out", "o"], "the data set is empty"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--column", "label"], "expected PART=NAME"),
+        (["estimate", "DATA", "--model", "m", "--out", "o", "--column", "answer=anser"], "is it 'answer'?"),
+        (["estimate", "DATA", "--model", "m", "--engine", "server", "--out", "o"], "needs the address of a server"),
+        (["estimate", "DATA", "--model", "./nodel", "--engine", "transformers", "--out", "new"], "no such file or folder"),
+        (["estimate", "DATA", "--model", "m", "--out", "DATA"], "is a file"),
+        (["filter", "DATA", "--rate-column", "answer", "--scale", "percent_easy", "--out", "DATA"], "would replace"),
+        (["filter", "DATA", "--rate-column", "answer", "--scale", "percent_easy", "--out", "k.txt"], "name ending in"),
+        (["scan", "a/b/c"], "a/b/c: no such file or folder"),
+        (["scan", "DATA", "--column", "reward=x"], "column 'x' is missing"),
+        (["scan", "DATA"], "--column completion=NAME"),
         (["scan", "no"], "no"),
         (["report", "no"], "no"),
         (["nonsense"], "nonsense"),
@@ -215,9 +226,69 @@ def test_bad_input_is_exit_code_2_with_a_reason(tmp_path, arguments, message):
 
 
 def test_help_of_every_command():
-    for command in ("estimate", "filter", "scan", "truncate", "report"):
-        assert "--" in rlguard(command, "--help").stdout
-    assert "Exit codes" in rlguard("--help").stdout
+    listed = rlguard("--help").stdout
+    assert "Exit codes" in listed
+    assert len(listed.splitlines()) <= 24  # a screen
+    places = [listed.index(f"\n  {command} ") for command in COMMANDS]
+    assert places == sorted(places)  # in the order of the work
+    for command in COMMANDS:
+        told = rlguard(command, "-h").stdout
+        assert "--" in told
+        assert "--json" in told or command == "watch"
+    assert rlguard("--version").stdout.startswith("rlguard ")
+    assert "complete" in rlguard("--show-completion", "bash").stdout
+
+
+def test_a_fault_of_our_own_is_no_finding():
+    script = "import sys, rlguard.cli; m = sys.modules['rlguard.cli.main']; m.app = lambda: [][1]; m.main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 70
+    assert "IndexError" in done.stderr
+    assert "Please open an issue" in done.stderr
+    script = "import os, sys, rlguard.cli; m = sys.modules['rlguard.cli.main']; m.app = lambda: os.mkdir('/dev/null/x'); m.main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: [Errno 20]")
+
+
+def test_whoever_stops_reading_is_no_finding(tmp_path):
+    write_rows([{"prompt": "q", "completion": "answer 7 " * 40}] * 3000, tmp_path / "a.jsonl")
+    command = f"{sys.executable} -m rlguard scan {tmp_path / 'a.jsonl'} --json | head -c 9; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", command], capture_output=True).returncode == 141
+
+
+def test_the_terminal_obeys_no_text(tmp_path):
+    looping = "\x1b[2J\x9b31m\u202e [red] answer 7 " * 40 + "\ud83d"
+    write_rows([{"prompt": "q", "completion": looping}], tmp_path / "\x1b[2J.jsonl")
+    done = rlguard("scan", tmp_path / "\x1b[2J.jsonl")
+    for text in (done.stdout, done.stderr):
+        assert not set(text) & {"\x1b", "\x9b", "\u202e"}
+    assert "[red]" in done.stdout
+    write_rows([{"prompt": "\x1b[2J"}], tmp_path / "\x1b[2J.jsonl")
+    assert "\x1b" not in rlguard("scan", tmp_path / "\x1b[2J.jsonl", code=2).stderr
+
+
+def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
+    from rlguard.cli import console
+
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    bar = console.Bar("loading", "prompts")
+    for second in range(150):
+        now[0] = float(second)
+        bar.show("sampling", second, 150, "rollouts")
+    assert capsys.readouterr().err.splitlines() == [
+        "sampling: 60 of 150 prompts rollouts", "sampling: 120 of 150 prompts rollouts",
+    ]  # fmt: skip
+
+
+def test_filter_says_it_in_json(tmp_path):
+    write_rows([{"prompt": "2+2?", "answer": "4", "r": "50%"}, {"prompt": "3+3?", "answer": "6", "r": 1}], tmp_path / "d.jsonl")
+    done = rlguard("filter", tmp_path / "d.jsonl", "--rate-column", "r", "--scale", "pass_rate", "--json",
+                   "--out", tmp_path / "k.jsonl")  # fmt: skip
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["kept"], found["dropped"]) == (2, 1, {"mastered": 1})
+    assert found["paths"]["kept"] == str(tmp_path / "k.jsonl")
 
 
 def test_missing_engine_says_how_to_install_it():

@@ -167,3 +167,17 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(InputError, match="row 0: columns successes"):
         read_rates(tmp_path / "rates.jsonl")
     assert read_rows(tmp_path / "rates.jsonl") == [{"prompt_id": "a"}]
+
+
+def test_empty_completions_and_too_many_wrong_bands_are_said(tmp_path, caplog):
+    rows = [{"prompt": f"{i}+{i}?", "answer": str(2 * i)} for i in range(12)]
+    engine = FakeEngine(lambda prompt, index: "" if index % 3 else f"answer {2 * int(prompt[: prompt.index('+')])}")
+    engine.describe = lambda: {"model": "m", "name": "fake", "chat_template": "some"}
+    rates = estimate_pass_rates(rows, out=tmp_path, engine=engine, plan=Plan(3, 6, error_rate=0.01))
+    assert {rate.unanswered / rate.trials for rate in rates} == {2 / 3}
+    assert "not yet: 67% of the rollouts are empty" in check_preflight(rates).verdict
+    assert "prompts are plain text: they are asked as they stand" in caplog.text
+    assert "expected in a wrong band, more than the 1% that were asked for" in caplog.text
+    assert repr(rates) == "PassRates(12 prompts: learnable 12)"
+    assert len(rates.to_pandas()) == 12
+    assert "<th>prompt_id</th>" in rates._repr_html_()

@@ -299,3 +299,38 @@ def test_bad_range(keep):
 def test_rates_of_other_data_are_an_error():
     with pytest.raises(InputError, match="none of the rows has a pass rate"):
         filter_dataset([{"prompt": "other", "answer": "1"}], RATES)
+
+
+def test_a_frame_comes_back_as_a_frame():
+    pandas = pytest.importorskip("pandas")
+    found = filter_dataset(pandas.DataFrame(ROWS), RATES)
+    assert list(found.kept.id) == [0]
+    assert list(found.dropped.rlguard_drop_reason)[0] == "impossible"
+    assert repr(found).startswith("Filtered(1 kept, 7 dropped, ")
+    assert len(found.to_pandas()) == 8
+    assert "<td>kept 0</td>" in found._repr_html_()
+    table = filter_dataset(pa.Table.from_pylist(ROWS), RATES)
+    assert table.kept.num_rows == 1
+    datasets = pytest.importorskip("datasets")
+    assert filter_dataset(datasets.Dataset.from_list(ROWS), RATES).kept["id"][:] == [0]
+
+
+def test_a_polars_frame_comes_back_as_one(tmp_path):
+    polars = pytest.importorskip("polars")
+    found = filter_dataset(polars.DataFrame(ROWS), RATES)
+    assert found.kept["id"].to_list() == [0]
+    found.write(tmp_path / "k.jsonl")
+    assert len(read_rows(tmp_path / "k.dropped.jsonl")) == 7
+
+
+def test_what_is_read_is_not_replaced(tmp_path):
+    write_rows(ROWS, tmp_path / "a.jsonl")
+    write_rows(ROWS, tmp_path / "b.dropped.jsonl")
+    for source, out in (("a.jsonl", "a.jsonl"), ("a.jsonl", "x/../a.jsonl"), ("b.dropped.jsonl", "b.jsonl")):
+        with pytest.raises(InputError, match="would replace .* choose another name"):
+            filter_file(tmp_path / source, RATES, tmp_path / out)
+    assert read_rows(tmp_path / "a.jsonl") == ROWS
+    with pytest.raises(InputError, match="expected a name ending in"):
+        filter_file(tmp_path / "a.jsonl", RATES, tmp_path / "k.txt")
+    assert not (tmp_path / "k.txt").exists()
+    assert filter_file(tmp_path / "a.jsonl", RATES, tmp_path / "qwen2.5-7b").kept == 1  # a folder

@@ -58,3 +58,11 @@ def test_verdicts(rates, verdict):
 def test_published_rates_without_counts():
     found = check_preflight([PassRate("p", 0, 0, 0.0, 1.0, "learnable", rate=0.5, status="published")] * 4)
     assert (found.pass_1, found.pass_k) == (0.5, pytest.approx(1 - 0.5**8))
+
+
+def test_rollouts_without_an_answer_say_nothing_of_the_model():
+    """An instruct model that is asked in plain text often ends at once: no reason to look for a stronger one."""
+    found = check_preflight([rate(0, 24, unanswered=15)] * 4 + [rate(1, 24, unanswered=15)] * 4)
+    assert found.unanswered == 15 / 24
+    assert found.verdict.startswith("not yet: 62% of the rollouts are empty or hold no final answer")
+    assert "in chat messages" in found.verdict

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from rlguard.report import write_report
 from rlguard.report.read import read_run
-from rlguard.rollouts.logs import COLUMNS, LAYOUTS, read_any_rollouts
+from rlguard.rollouts.logs import LAYOUTS, NESTED, read_any_rollouts
 from rlguard.rollouts.segments import read_rollouts
 from rlguard.rollouts.store import RolloutStore
 from rlguard.shortcuts.scan import scan_rollouts
 from rlguard.shortcuts.truncation import truncate_store
+from rlguard.tables.columns import COLUMNS
 from rlguard.tables.write import write_rows
 from rlguard.types import InputError, Rollout, make_prompt_id
 from rlguard.verify.verifiers import Exact
@@ -43,6 +44,16 @@ ROWS = {
     "lm-eval, newer": {"doc": {}, "target": "4", "arguments": {"gen_args_0": {"arg_0": "6 - 2?"}},
                        "resps": [["6 - 2 = 4"]], "exact_match": 1.0},
     "ms-swift": {"step": ["3"], "prompt": ["6 - 2?"], "completion": ["6 - 2 = 4"], "solution": ["4"], "reward": [1.0]},
+    "ms-swift, newer": {"gen_step": [3], "prompt": [ASKED], "completion": [[SAID]], "Accuracy": [1.0], "Format": [0.0],
+                        "advantages": [0.5], "solution": ["4"]},
+    "SkyRL": {"input_prompt": "6 - 2?", "output_response": "6 - 2 = 4", "score": 1.0, "stop_reason": "stop",
+              "env_extras": {"reward_spec": {"ground_truth": "4"}}},
+    "open-instruct": {"decoded_queries": ["6 - 2?"], "decoded_responses": ["6 - 2 = 4"], "ground_truths": ["4"],
+                      "scores": [1.0], "finish_reasons": ["stop"], "training_step": 3},
+    "W&B": {"columns": ["step", "prompt", "completion", "reward", "answer"],
+            "data": [[3, "6 - 2?", "6 - 2 = 4", 1.0, "4"]]},
+    "samples in a list": {"question": "6 - 2?", "gold": "4", "rollouts": [{"text": "6 - 2 = 4", "correct": True}]},
+    "nested gold": {"prompt": "6 - 2?", "response": "6 - 2 = 4", "reward_model": {"ground_truth": "4"}, "score": 1.0},
     "chats": {"messages": [*ASKED, SAID], "reward": 1},
     "one message": {"question": {"role": "user", "content": "6 - 2?"}, "completion": SAID["content"], "outcome": True},
     "rlguard": {"prompt_id": "p", "index": 0, "prompt": "6 - 2?", "completion": "6 - 2 = 4", "answer": "4",
@@ -58,7 +69,7 @@ def test_every_layout_gives_the_same_rollout(tmp_path, layout):
     assert rollout.prompt in ("6 - 2?", ASKED)
     assert rollout.outcome == 1.0
     assert rollout.index == 0
-    assert rollout.step == (3 if "step" in row else None)
+    assert rollout.step == (3 if {"step", "gen_step", "training_step", "columns"} & set(row) else None)
     known = {"rlguard": None, "one message": None, "NeMo-RL": None, "chats": None, "TRL": 4}.get(layout, "4")
     assert rollout.gold == known
     assert rollout.answer == ("4" if layout == "rlguard" else None)  # elsewhere `answer` is the gold answer
@@ -68,11 +79,72 @@ def test_every_layout_gives_the_same_rollout(tmp_path, layout):
 
 
 def test_the_kind_of_source_is_named(tmp_path):
-    names = {layout.name for layout in LAYOUTS}
+    names = {layout.name for layout in LAYOUTS} | {NESTED.name}
     for number, row in enumerate(ROWS.values()):
         write_rows([row], tmp_path / f"{number}.jsonl")
         assert read_any_rollouts(tmp_path / f"{number}.jsonl")[0] in names
     assert read_any_rollouts(tmp_path / "0.jsonl")[0] == "verl rollouts"
+
+
+def test_the_hub_layout_of_trl_is_read(tmp_path):
+    """Its commits hold the tables at the top; a training's folder holds them in `completions/`."""
+    for folder in (tmp_path / "hub", tmp_path / "out" / "completions"):
+        for step in (10, 2):
+            write_rows([ROWS["TRL"] | {"step": step}], folder / f"completions_{step:05d}.parquet")
+        (folder / "README.md").write_text("a card")
+    for folder in ("hub", "out"):
+        schema, rollouts = read_any_rollouts(tmp_path / folder)
+        assert (schema, [r.step for r in rollouts]) == ("TRL completions", [2, 10])
+
+
+def test_a_table_of_wandb_is_read_as_it_is_exported(tmp_path):
+    table = ROWS["W&B"] | {"ncols": 5, "nrows": 1}
+    (tmp_path / "c.table.json").write_text(json.dumps(table, indent=1))
+    (rollout,) = read_any_rollouts(tmp_path / "c.table.json")[1]
+    assert (rollout.completion, rollout.outcome, rollout.step) == ("6 - 2 = 4", 1.0, 3)
+    (tmp_path / "c.table.json").write_text(json.dumps(table | {"data": [[1]]}))
+    with pytest.raises(InputError, match="expected 5 cells in each row"):
+        read_any_rollouts(tmp_path / "c.table.json")
+    history = {"_step": 3, "completions": {"_type": "table-file", "path": "media/table/c.table.json"}}
+    with pytest.raises(InputError, match="W&B's reference to a table, not the table"):
+        read([history], tmp_path / "history.jsonl")
+    asked = json.dumps(ASKED)
+    (tmp_path / "c.csv").write_text(f'prompt,completion\n"{asked.replace(chr(34), chr(34) * 2)}",4\n')
+    assert next(read_any_rollouts(tmp_path / "c.csv")[1]).prompt == ASKED  # chats that a CSV holds as text
+
+
+def test_token_ids_are_no_text(tmp_path):
+    with pytest.raises(InputError, match="row 0: expected a completion as text or chat, got token ids"):
+        read([{"prompt": "q", "responses": [[1, 2, 3]]}], tmp_path / "a.jsonl")
+
+
+def test_a_user_names_the_columns(tmp_path):
+    row = {"asked": {"text": "6 - 2?"}, "said": "6 - 2 = 4", "meta": {"gold": ["4"]}, "ok": 1, "output": "no"}
+    write_rows([row], tmp_path / "a.jsonl")
+    columns = {"completion": "said", "prompt": "asked.text", "answer": "meta.gold", "reward": "ok"}
+    notes: list[str] = []
+    _, rollouts = read_any_rollouts(tmp_path / "a.jsonl", notes, columns=columns)
+    (rollout,) = rollouts
+    assert (rollout.completion, rollout.prompt, rollout.gold, rollout.outcome) == ("6 - 2 = 4", "6 - 2?", "4", 1.0)
+    assert notes == ["a completion is correct where its 'ok' is 1."]
+    assert scan_rollouts(tmp_path / "a.jsonl", columns=columns).rollouts == 1
+    assert write_report(tmp_path / "a.jsonl", tmp_path / "r.html", columns=columns)["included"]
+    with pytest.raises(InputError, match="column 'sad' is missing: is it 'said'"):
+        read_any_rollouts(tmp_path / "a.jsonl", columns={"completion": "sad"})
+    with pytest.raises(InputError, match="expected parts of completion, .* got score"):
+        read_any_rollouts(tmp_path / "a.jsonl", columns={"score": "ok"})
+
+
+def test_rows_and_frames_in_memory_are_read_like_files():
+    pandas = pytest.importorskip("pandas")
+    rows = [{"prompt": "6 - 2?", "completion": text, "answer": "4", "reward": r} for text, r in (("4", 1.0), ("5", 0.0))]
+    assert [r.outcome for r in read_any_rollouts(rows)[1]] == [1.0, 0.0]
+    for table in (pandas.DataFrame(rows), pa.Table.from_pylist(rows), iter(rows)):
+        assert [r.completion for r in read_any_rollouts(table)[1]] == ["4", "5"]
+    result = scan_rollouts(pandas.DataFrame(rows))
+    assert repr(result).startswith("ScanResult(")
+    assert len(result.to_pandas()) == len(result.findings)
+    assert "<p>ScanResult(" in result._repr_html_()
 
 
 def test_n_completions_a_row_are_n_rollouts(tmp_path):
