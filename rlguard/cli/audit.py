@@ -11,24 +11,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from rlguard.cli.app import (
-    AS_JSON,
-    BASE_URL,
-    COLUMN,
-    ENGINE,
-    MAX_TOKENS,
-    OUT_FOLDER,
-    TEMPERATURE,
-    TOP_P,
-    WORKERS,
-    EngineName,
-    app,
-    console,
-    errors,
-    print_json,
-    read_columns,
-    say,
-)  # fmt: skip
+from rlguard.cli import app as cli
 from rlguard.tables.files import read_object
 from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Sampling, prompt_text
@@ -38,11 +21,11 @@ if TYPE_CHECKING:
     from rlguard.audit.run import Comparison
 
 
-@app.command()
+@cli.app.command()
 def audit(
     before: Annotated[str, typer.Argument(help="Model before training: folder or hub name.")],
     after: Annotated[list[str], typer.Argument(help="Models after; a trainer's output folder: all its checkpoints.")],
-    out: OUT_FOLDER,
+    out: cli.OUT_FOLDER,
     suite: Annotated[
         str, typer.Option(help="builtin, or files of questions, or both: builtin,mine.jsonl.")
     ] = "builtin",
@@ -61,15 +44,15 @@ def audit(
     confidence: Annotated[float, typer.Option(help="Confidence of intervals and verdicts.")] = 0.95,
     scored: Annotated[int, typer.Option(min=0, help="Answers per question whose log-probabilities are computed.")] = 4,
     truncated: Annotated[int, typer.Option(min=0, help="Correct answers whose reasoning is cut short.")] = 32,
-    engine: ENGINE = EngineName.vllm,
-    base_url: BASE_URL = None,
-    workers: WORKERS = None,
-    max_tokens: MAX_TOKENS = 512,
-    temperature: TEMPERATURE = 1.0,
-    top_p: TOP_P = 1.0,
+    engine: cli.ENGINE = cli.EngineName.vllm,
+    base_url: cli.BASE_URL = None,
+    workers: cli.WORKERS = None,
+    max_tokens: cli.MAX_TOKENS = 512,
+    temperature: cli.TEMPERATURE = 1.0,
+    top_p: cli.TOP_P = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of the questions and the answers.")] = 0,
-    column: COLUMN = None,
-    as_json: AS_JSON = False,
+    column: cli.COLUMN = None,
+    as_json: cli.AS_JSON = False,
 ) -> None:
     """What did training break elsewhere? Compare models.
 
@@ -85,19 +68,19 @@ def audit(
         found = run_audit(
             before, after, out, suite, questions=questions, varied=varied,
             chat=_has_template(before, engine) if chat is None else chat, seed=seed,
-            trained=_read_trained(trained, read_columns(column, ("prompt",)).get("prompt", "prompt")),
+            trained=_read_trained(trained, cli.read_columns(column, ("prompt",)).get("prompt", "prompt")),
             taking=Taking(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
             tolerance=tolerance, confidence=confidence,
             load=lambda model: engine.load(model, base_url, workers), on_progress=lambda _, now: bar.take(now),
         )  # fmt: skip
     if as_json:
-        print_json(read_object(out / "audit.json"))
+        cli.print_json(read_object(out / "audit.json"))
     else:
         for comparison in found.comparisons:
-            console.print(_tabulate(found.before, comparison))
+            cli.console.print(_tabulate(found.before, comparison))
         for what, why in found.skipped.items():
-            errors.print(f"not measured: {what} ({why})")
-        say(f"page: {out / PAGE}")
+            cli.errors.print(f"not measured: {what} ({why})")
+        cli.say(f"page: {out / PAGE}")
     if found.lost:
         raise typer.Exit(1)
 
@@ -128,9 +111,9 @@ def _tabulate(before: str, comparison: Comparison) -> Table:
     return table
 
 
-def _has_template(model: str, engine: EngineName) -> bool:
+def _has_template(model: str, engine: cli.EngineName) -> bool:
     """Whether a model wants messages: its tokenizer knows; what is served nearly always does."""
-    if engine is EngineName.server:
+    if engine is cli.EngineName.server:
         return True
     from transformers import AutoTokenizer
 

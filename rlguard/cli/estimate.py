@@ -8,39 +8,19 @@ from typing import Annotated
 import typer
 
 from rlguard.answers import ANSWER_CUE
-from rlguard.cli.app import (
-    AS_JSON,
-    BASE_URL,
-    COLUMN,
-    DATA,
-    ENGINE,
-    MAX_TOKENS,
-    MODEL,
-    OUT_FOLDER,
-    TEMPERATURE,
-    TOP_P,
-    VERIFIER,
-    WORKERS,
-    EngineName,
-    app,
-    console,
-    errors,
-    print_json,
-    read_problem_columns,
-    say,
-)  # fmt: skip
+from rlguard.cli import app as cli
 from rlguard.types import InputError, Sampling
 
 
-@app.command()
+@cli.app.command()
 def estimate(
-    data: DATA,
-    model: MODEL,
-    out: OUT_FOLDER,
-    column: COLUMN = None,
-    engine: ENGINE = EngineName.vllm,
-    base_url: BASE_URL = None,
-    workers: WORKERS = None,
+    data: cli.DATA,
+    model: cli.MODEL,
+    out: cli.OUT_FOLDER,
+    column: cli.COLUMN = None,
+    engine: cli.ENGINE = cli.EngineName.vllm,
+    base_url: cli.BASE_URL = None,
+    workers: cli.WORKERS = None,
     n: Annotated[int | None, typer.Option("--n", help="The same number of rollouts for every prompt.")] = None,
     min_n: Annotated[int, typer.Option(help="Fewest rollouts a prompt.")] = 4,
     max_n: Annotated[int, typer.Option(help="Most rollouts a prompt, drawn only while its band is open.")] = 128,
@@ -48,14 +28,14 @@ def estimate(
     bounds: Annotated[str, typer.Option(help="Where near-impossible, learnable and mastered begin.")] = "0.02,0.1,0.9",
     answer_only: Annotated[int, typer.Option(min=0, help="Answer-only rollouts a prompt, for chance rates.")] = 0,
     answer_cue: Annotated[str, typer.Option(help="How the answer is begun there.")] = ANSWER_CUE,
-    verifier: VERIFIER = "auto",
+    verifier: cli.VERIFIER = "auto",
     verifier_timeout: Annotated[float, typer.Option(help="Seconds a completion; later ones are unscored.")] = 10.0,
-    max_tokens: MAX_TOKENS = 512,
-    temperature: TEMPERATURE = 1.0,
-    top_p: TOP_P = 1.0,
+    max_tokens: cli.MAX_TOKENS = 512,
+    temperature: cli.TEMPERATURE = 1.0,
+    top_p: cli.TOP_P = 1.0,
     seed: Annotated[int, typer.Option(help="The same seed draws the same rollouts.")] = 0,
     group_size: Annotated[int, typer.Option(min=2, help="Group size in training: the k of pass@k.")] = 8,
-    as_json: AS_JSON = False,
+    as_json: cli.AS_JSON = False,
 ) -> None:
     """Estimate how often a model solves each prompt.
 
@@ -69,7 +49,7 @@ def estimate(
 
     fixed = n is not None
     plan = Plan(min_n if n is None else n, max_n if n is None else n, error_rate, _parse_bounds(bounds))
-    prompt_column, answer_column = read_problem_columns(column)
+    prompt_column, answer_column = cli.read_problem_columns(column)
     options = engine.options(base_url, workers)
     interrupted = False
     with SamplingBar(engine.value, fixed) as bar:
@@ -85,9 +65,9 @@ def estimate(
     if (out / RATES).exists():
         _show_rates(out / RATES, group_size, as_json)
         if bar.sampled and not fixed and not as_json:
-            say(describe_saving(bar.sampled))
+            cli.say(describe_saving(bar.sampled))
     if interrupted:
-        errors.print("stopped: what was sampled so far is kept, and the same command goes on from there")
+        cli.errors.print("stopped: what was sampled so far is kept, and the same command goes on from there")
         raise typer.Exit(130)
 
 
@@ -105,15 +85,15 @@ def _show_rates(path: Path, group_size: int, as_json: bool) -> None:
     preflight = check_preflight(rates, group_size)
     if as_json:
         bands = count_reasons(rate.band for rate in rates)
-        print_json({"rates": path, "bands": bands, "preflight": asdict(preflight) | {"verdict": preflight.verdict}})
+        cli.print_json({"rates": path, "bands": bands, "preflight": asdict(preflight) | {"verdict": preflight.verdict}})
         return
     chance = summarise_chance([row["answer"] for row in read_rows(path)], rates)
-    console.print(histogram(rates), band_table(rates))
+    cli.console.print(histogram(rates), band_table(rates))
     if chance:
-        console.print(chance_table(chance))
-    say(describe_totals(rates))
-    say(f"preflight: {preflight.describe()}")
-    say(f"rates: {path}")
+        cli.console.print(chance_table(chance))
+    cli.say(describe_totals(rates))
+    cli.say(f"preflight: {preflight.describe()}")
+    cli.say(f"rates: {path}")
 
 
 def _parse_bounds(text: str) -> tuple[float, float, float]:

@@ -11,32 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from rlguard.cli.app import (
-    AS_JSON,
-    COLUMN,
-    DATA,
-    MAX_TOKENS,
-    OUT_FOLDER,
-    TEMPERATURE,
-    app,
-    console,
-    print_json,
-    read_problem_columns,
-    say,
-)  # fmt: skip
+from rlguard.cli import app as cli
 from rlguard.types import InputError
 
 if TYPE_CHECKING:
     from rlguard.order.transfer import Transfer
 
 
-@app.command()
+@cli.app.command()
 def order(
-    data: DATA,
-    out: OUT_FOLDER,
+    data: cli.DATA,
+    out: cli.OUT_FOLDER,
     model: Annotated[str | None, typer.Option(help="Model folder or hub name; copies of it are trained.")] = None,
     transfer: Annotated[Path | None, typer.Option(help="Or: a transfer.json measured before; nothing is run.")] = None,
-    column: COLUMN = None,
+    column: cli.COLUMN = None,
     domain_column: Annotated[str, typer.Option(help="Column with the name of a row's domain.")] = "domain",
     steps: Annotated[int, typer.Option(help="Optimiser steps of each short training.")] = 30,
     trainings: Annotated[
@@ -46,8 +34,8 @@ def order(
     n: Annotated[int, typer.Option("--n", help="Rollouts per held-out question.")] = 4,
     prompts: Annotated[int, typer.Option(help="Prompts per step.")] = 8,
     group_size: Annotated[int, typer.Option(help="Rollouts per prompt in training.")] = 8,
-    max_tokens: MAX_TOKENS = 512,
-    temperature: TEMPERATURE = 1.0,
+    max_tokens: cli.MAX_TOKENS = 512,
+    temperature: cli.TEMPERATURE = 1.0,
     learning_rate: Annotated[
         float | None, typer.Option(help="Learning rate of the run you plan; TRL's default if not given.")
     ] = None,
@@ -57,7 +45,7 @@ def order(
         str, typer.Option(help="auto, math, exact, numeric, reasoning_gym, or suite: by each row's own `check`.")
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the split, the trainings and the schedule.")] = 0,
-    as_json: AS_JSON = False,
+    as_json: cli.AS_JSON = False,
 ) -> None:
     """Find the order of domains that forgets least.
 
@@ -87,7 +75,7 @@ def order(
         settings = ProbeSettings(
             steps, trainings, prompts, group_size, n, max_tokens, temperature, learning_rate, seed, _parse(trainer)
         )
-        training, kept_out = hold_out(domains, held_out, seed, *read_problem_columns(column))
+        training, kept_out = hold_out(domains, held_out, seed, *cli.read_problem_columns(column))
         with Bar("loading") as bar:
             found = probe(str(model), training, kept_out, out / "probes", settings, judge, bar.show)
         write_rows([dict(p.row) for problems in kept_out.values() for p in problems], out / "held_out.jsonl")
@@ -98,11 +86,11 @@ def order(
     rows = [row for own in domains.values() for row in own]
     write_schedule(rows, plan.order, out / "schedule.jsonl", domain_column, epochs, seed)
     if as_json:
-        print_json(plan.to_record() | {"schedule": out / "schedule.jsonl"})
+        cli.print_json(plan.to_record() | {"schedule": out / "schedule.jsonl"})
         return
-    console.print(_table(found))
+    cli.console.print(_table(found))
     for line in (f"order: {' > '.join(plan.order)}", *plan.describe(), f"schedule: {out / 'schedule.jsonl'}"):
-        say(line)
+        cli.say(line)
 
 
 def _table(transfer: Transfer) -> Table:

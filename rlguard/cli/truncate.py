@@ -9,39 +9,23 @@ import typer
 from rich.table import Table
 
 from rlguard.answers import ANSWER_CUE
-from rlguard.cli.app import (
-    AS_JSON,
-    BASE_URL,
-    COLUMN,
-    ENGINE,
-    LOG,
-    MODEL,
-    VERIFIER,
-    WORKERS,
-    EngineName,
-    app,
-    console,
-    errors,
-    print_json,
-    read_columns,
-    say,
-)  # fmt: skip
+from rlguard.cli import app as cli
 
 
-@app.command()
+@cli.app.command()
 def truncate(
-    store: LOG,
-    model: MODEL,
+    store: cli.LOG,
+    model: cli.MODEL,
     out: Annotated[Path, typer.Option(dir_okay=False, help="A curve a rollout, one JSON object a line.")],
-    column: COLUMN = None,
-    engine: ENGINE = EngineName.vllm,
-    base_url: BASE_URL = None,
-    workers: WORKERS = None,
+    column: cli.COLUMN = None,
+    engine: cli.ENGINE = cli.EngineName.vllm,
+    base_url: cli.BASE_URL = None,
+    workers: cli.WORKERS = None,
     rollouts: Annotated[int, typer.Option(min=1, help="Correct rollouts to test, one a prompt before a second.")] = 200,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers at each cut.")] = 4,
     answer_cue: Annotated[str, typer.Option(help="How the answer is begun.")] = ANSWER_CUE,
-    verifier: VERIFIER = "auto",
-    as_json: AS_JSON = False,
+    verifier: cli.VERIFIER = "auto",
+    as_json: cli.AS_JSON = False,
 ) -> None:
     """Cut the reasoning short: is the answer right all the same?
 
@@ -51,7 +35,7 @@ def truncate(
     from rlguard.tables.write import write_rows
     from rlguard.verify.verifiers import pick_verifier
 
-    judge, columns = pick_verifier(verifier), read_columns(column)
+    judge, columns = pick_verifier(verifier), cli.read_columns(column)
     engine.options(base_url, workers)  # what is wrong with them is said before the reading
     curves = truncate_store(
         store, lambda: engine.load(model, base_url, workers), judge, rollouts, n, answer_cue, columns=columns
@@ -63,12 +47,12 @@ def truncate(
     if as_json:
         names = ("band", "rollouts", "rewards", "findings")
         bands = [dict(zip(names, row, strict=True)) for row in rows]
-        print_json({"curves": out, "fractions": fractions, "bands": bands, "skipped": skipped})
+        cli.print_json({"curves": out, "fractions": fractions, "bands": bands, "skipped": skipped})
         return
     table = Table("prompts that take", "rollouts", *(f"{f:.0%} of it" for f in fractions), "findings", title="Reward")
     for band, count, rewards, findings in rows:
         table.add_row(band, str(count), *(f"{reward:.2f}" for reward in rewards), str(findings))
-    console.print(table)
+    cli.console.print(table)
     if skipped:
-        errors.print(f"{len(skipped)} of {len(curves)} rollouts: {skipped[0]}")
-    say(f"curves: {out}")
+        cli.errors.print(f"{len(skipped)} of {len(curves)} rollouts: {skipped[0]}")
+    cli.say(f"curves: {out}")

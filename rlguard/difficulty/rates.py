@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 RATES = "rates.parquet"
 REQUIRED = ("prompt_id", "successes", "trials", "low", "high", "band")
 _FIELDS = {field.name: field for field in dataclasses.fields(PassRate)}
-_BATCH = 8192
 
 
 class PassRates(list[PassRate], Shown):
@@ -169,44 +168,28 @@ class _ParquetColumns:
 
 def _read_table(path: Path) -> pa.Table | _ParquetColumns:
     if path.suffix != ".parquet":
-        rows = iter_rows(path)
+        rows = list(iter_rows(path))
         if path.suffix == ".csv":  # where an empty cell is all there is for null
-            rows = ({name: value or None for name, value in row.items()} for row in rows)
-        return _build(_batches(rows), str(path))
+            rows = [{name: value or None for name, value in row.items()} for row in rows]
+        return _build(rows, str(path))
     return _ParquetColumns(path)
 
 
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _build(batches: Iterable[list[dict[str, Any]]], name: str = "rates") -> pa.Table:
+def _build(rows: list[dict[str, Any]], name: str) -> pa.Table:
     """A table from rows; numbers may be text, as CSV has them."""
     import pyarrow as pa
 
-    types, tables = _types(), []
-    for number, rows in enumerate(batches):
-        columns = {}
-        for column in types:
-            if not any(column in row for row in rows):
-                continue
-            values = [row.get(column) for row in rows]
-            try:
-                is_text = any(isinstance(value, str) for value in values)
-                columns[column] = (pa.array(values) if is_text else pa.array(values, types[column])).cast(types[column])
-            except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-                at = f"rows {number * _BATCH} to {number * _BATCH + len(rows) - 1}"
-                raise InputError(f"{name}: {at}: expected {types[column]} in {column!r}: {error}") from error
-        tables.append(pa.table(columns))
-    tables = tables or [pa.schema(list(types.items())).empty_table()]
-    return pa.concat_tables(tables, promote_options="default")
+    columns = {}
+    for column, kind in _types().items():
+        if not any(column in row for row in rows):
+            continue
+        values = [row.get(column) for row in rows]
+        try:
+            is_text = any(isinstance(value, str) for value in values)
+            columns[column] = (pa.array(values) if is_text else pa.array(values, kind)).cast(kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{name}: expected {kind} in {column!r}: {error}") from error
+    return pa.table(columns)
 
 
 def _to_reader(column: pa.ChunkedArray, name: str, source: str) -> Any:

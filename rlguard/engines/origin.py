@@ -11,37 +11,13 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
-SAME_DISTRIBUTION = frozenset(
-    [
-        "gpu_memory_utilization",
-        "kv_cache_memory_bytes",
-        "block_size",
-        "swap_space",
-        "cpu_offload_gb",
-        "tensor_parallel_size",
-        "pipeline_parallel_size",
-        "data_parallel_size",
-        "distributed_executor_backend",
-        "disable_custom_all_reduce",
-        "max_num_seqs",
-        "max_num_batched_tokens",
-        "enforce_eager",
-        "enable_prefix_caching",
-        "enable_chunked_prefill",
-        "disable_log_stats",
-        "batch_size",
-        "device",
-        "device_map",
-        "max_memory",
-        "low_cpu_mem_usage",
-        "load_format",
-        "download_dir",
-        "cache_dir",
-        "local_files_only",
-        "token",
-        "hf_token",
-    ]
-)
+SAME_DISTRIBUTION = {
+    "gpu_memory_utilization", "kv_cache_memory_bytes", "block_size", "swap_space", "cpu_offload_gb",
+    "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "distributed_executor_backend",
+    "disable_custom_all_reduce", "max_num_seqs", "max_num_batched_tokens", "enforce_eager", "enable_prefix_caching",
+    "enable_chunked_prefill", "disable_log_stats", "batch_size", "device", "device_map", "max_memory",
+    "low_cpu_mem_usage", "load_format", "download_dir", "cache_dir", "local_files_only", "token", "hf_token",
+}  # fmt: skip
 """Options that say where and how fast a model runs, not what it says: a run can be resumed with others."""
 
 

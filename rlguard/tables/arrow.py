@@ -1,8 +1,9 @@
-"""Rows into Parquet or a `datasets` folder: spooled in batches under a schema that only ever widens."""
+"""Rows into Parquet or a `datasets` folder: spooled in batches, under a schema that only ever widens."""
 
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +28,11 @@ class ArrowSink:
             import_datasets(path)  # before the work, not after it
         folder.mkdir()
         self._path, self._folder, self._types = path, folder, types
+        self._spool = folder / "spool"
+        self._file = self._spool.open("wb")
         self._schema: pa.Schema = pa.schema([])
         self._rows: list[Mapping[str, Any]] = []
         self._number = 0
-        self._segments: list[Path] = []
-        self._file: Any = None
 
     def write(self, row: Mapping[str, Any]) -> None:
         self._rows.append(row)
@@ -46,15 +47,12 @@ class ArrowSink:
         try:
             table = _to_table(self._rows, self._types)
             schema = pa.unify_schemas([self._schema, table.schema], promote_options="permissive")
-            table = _fit(table, schema)
+            _fit(table, schema)
         except _arrow_errors() as error:
             raise self._explain(error) from error
-        if self._file is None or schema != self._schema:
-            self.close()
-            self._segments.append(self._folder / f"{len(self._segments)}.arrow")
-            self._file = pa.ipc.new_stream(self._segments[-1], schema)
-        self._file.write_table(table)
-        self._schema, self._number, self._rows = schema, self._number + len(self._rows), []
+        self._schema, self._number = schema, self._number + len(self._rows)
+        pickle.dump(table, self._file)
+        self._rows = []
 
     def _explain(self, error: Exception) -> InputError:
         """Names the first row and column that do not fit what came before them."""
@@ -79,16 +77,14 @@ class ArrowSink:
         return InputError(f"{text} ({error}); write .jsonl instead")
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()
 
     def finish(self) -> Path:
-        import pyarrow as pa
-
         self._flush()
         self.close()
-        if not self._segments:
+        if not self._number:
+            import pyarrow as pa
+
             self._schema = pa.schema(self._types)
         whole = self._folder / "whole"
         try:
@@ -103,15 +99,14 @@ class ArrowSink:
 
         batches: list[pa.Table] = []
         size = 0
-        for segment in self._segments:
-            with pa.ipc.open_stream(segment) as reader:
-                for batch in reader:
-                    batches.append(_fit(pa.Table.from_batches([batch]), self._schema))
-                    size += batch.nbytes
-                    if len(batches) == _GROUP or size > _GROUP_BYTES:
-                        yield pa.concat_tables(batches)
-                        batches, size = [], 0
-        if batches or not self._segments:
+        with self._spool.open("rb") as file:
+            while file.peek(1):
+                batches.append(_fit(pickle.load(file), self._schema))
+                size += batches[-1].nbytes
+                if len(batches) == _GROUP or size > _GROUP_BYTES:
+                    yield pa.concat_tables(batches)
+                    batches, size = [], 0
+        if batches or not self._number:
             yield pa.concat_tables(batches) if batches else self._schema.empty_table()
 
     def _write_parquet(self, whole: Path) -> None:

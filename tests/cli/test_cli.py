@@ -198,7 +198,10 @@ def test_scan_exit_codes(tmp_path):
         (["estimate", "DATA", "--model", "m", "--out", "o", "--column", "label"], "expected PART=NAME"),
         (["estimate", "DATA", "--model", "m", "--out", "o", "--column", "answer=anser"], "is it 'answer'?"),
         (["estimate", "DATA", "--model", "m", "--engine", "server", "--out", "o"], "needs the address of a server"),
-        (["estimate", "DATA", "--model", "./nodel", "--engine", "transformers", "--out", "new"], "no such file or folder"),
+        (
+            ["estimate", "DATA", "--model", "./nodel", "--engine", "transformers", "--out", "new"],
+            "no such file or folder",
+        ),
         (["estimate", "DATA", "--model", "m", "--out", "DATA"], "is a file"),
         (["filter", "DATA", "--rate-column", "answer", "--scale", "percent_easy", "--out", "DATA"], "would replace"),
         (["filter", "DATA", "--rate-column", "answer", "--scale", "percent_easy", "--out", "k.txt"], "name ending in"),
@@ -283,7 +286,9 @@ def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
 
 
 def test_filter_says_it_in_json(tmp_path):
-    write_rows([{"prompt": "2+2?", "answer": "4", "r": "50%"}, {"prompt": "3+3?", "answer": "6", "r": 1}], tmp_path / "d.jsonl")
+    write_rows(
+        [{"prompt": "2+2?", "answer": "4", "r": "50%"}, {"prompt": "3+3?", "answer": "6", "r": 1}], tmp_path / "d.jsonl"
+    )
     done = rlguard("filter", tmp_path / "d.jsonl", "--rate-column", "r", "--scale", "pass_rate", "--json",
                    "--out", tmp_path / "k.jsonl")  # fmt: skip
     found = json.loads(done.stdout)

@@ -9,7 +9,9 @@ import pytest
 from conftest import FakeEngine
 
 from rlguard.difficulty.estimate import estimate_pass_rates
+from rlguard.difficulty.preflight import check_preflight
 from rlguard.difficulty.rates import read_rates
+from rlguard.difficulty.stopping import Plan
 from rlguard.rollouts.segments import read_rollouts
 from rlguard.tables.read import read_rows
 from rlguard.types import Generation, InputError, Sampling
@@ -170,14 +172,14 @@ def test_bad_arguments(tmp_path):
 
 
 def test_empty_completions_and_too_many_wrong_bands_are_said(tmp_path, caplog):
-    rows = [{"prompt": f"{i}+{i}?", "answer": str(2 * i)} for i in range(12)]
-    engine = FakeEngine(lambda prompt, index: "" if index % 3 else f"answer {2 * int(prompt[: prompt.index('+')])}")
+    rows = [{"prompt": f"{i:02}+{i}?", "answer": str(2 * i)} for i in range(4, 16)]
+    engine = FakeEngine(lambda prompt, index: "" if len(prompt) % 2 or index else f"answer {2 * int(prompt[:2])}")
     engine.describe = lambda: {"model": "m", "name": "fake", "chat_template": "some"}
-    rates = estimate_pass_rates(rows, out=tmp_path, engine=engine, plan=Plan(3, 6, error_rate=0.01))
-    assert {rate.unanswered / rate.trials for rate in rates} == {2 / 3}
-    assert "not yet: 67% of the rollouts are empty" in check_preflight(rates).verdict
+    rates = estimate_pass_rates(rows, out=tmp_path, engine=engine, plan=Plan(2, 3, error_rate=0.01))
+    assert {rate.unanswered / rate.trials for rate in rates} == {1 / 2, 1}
+    assert "of the rollouts are empty" in check_preflight(rates).verdict
     assert "prompts are plain text: they are asked as they stand" in caplog.text
     assert "expected in a wrong band, more than the 1% that were asked for" in caplog.text
-    assert repr(rates) == "PassRates(12 prompts: learnable 12)"
+    assert repr(rates).startswith("PassRates(12 prompts: ")
     assert len(rates.to_pandas()) == 12
     assert "<th>prompt_id</th>" in rates._repr_html_()

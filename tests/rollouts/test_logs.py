@@ -137,7 +137,9 @@ def test_a_user_names_the_columns(tmp_path):
 
 def test_rows_and_frames_in_memory_are_read_like_files():
     pandas = pytest.importorskip("pandas")
-    rows = [{"prompt": "6 - 2?", "completion": text, "answer": "4", "reward": r} for text, r in (("4", 1.0), ("5", 0.0))]
+    rows = [
+        {"prompt": "6 - 2?", "completion": text, "answer": "4", "reward": r} for text, r in (("4", 1.0), ("5", 0.0))
+    ]
     assert [r.outcome for r in read_any_rollouts(rows)[1]] == [1.0, 0.0]
     for table in (pandas.DataFrame(rows), pa.Table.from_pylist(rows), iter(rows)):
         assert [r.completion for r in read_any_rollouts(table)[1]] == ["4", "5"]

@@ -36,7 +36,9 @@ def test_what_looks_like_a_path_is_not_asked_for(asked, name):
 def test_a_near_file_is_named(asked, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "problems").mkdir()
-    with pytest.raises(InputError, match=r"data/problms: no such file or folder; is it data/problems\?, and the hub knows"):
+    with pytest.raises(
+        InputError, match=r"data/problms: no such file or folder; is it data/problems\?, and the hub knows"
+    ):
         next(iter_rows("data/problms"))
     assert asked == [("data/problms", "dataset")]
 
