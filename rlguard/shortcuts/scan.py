@@ -55,9 +55,7 @@ class ScanResult(Shown):
         ]
 
 
-def scan_rollouts(
-    source: Data, reference: Data | None = None, columns: Mapping[str, str] | None = None
-) -> ScanResult:
+def scan_rollouts(source: Data, reference: Data | None = None, columns: Mapping[str, str] | None = None) -> ScanResult:
     """Searches stored rollouts for shortcuts: each completion alone, then the batch, then lengths against a reference.
 
     Args:

@@ -305,7 +305,7 @@ def test_a_frame_comes_back_as_a_frame():
     pandas = pytest.importorskip("pandas")
     found = filter_dataset(pandas.DataFrame(ROWS), RATES)
     assert list(found.kept.id) == [0]
-    assert list(found.dropped.rlguard_drop_reason)[0] == "impossible"
+    assert next(iter(found.dropped.rlguard_drop_reason)) == "impossible"
     assert repr(found).startswith("Filtered(1 kept, 7 dropped, ")
     assert len(found.to_pandas()) == 8
     assert "<td>kept 0</td>" in found._repr_html_()
@@ -327,7 +327,7 @@ def test_what_is_read_is_not_replaced(tmp_path):
     write_rows(ROWS, tmp_path / "a.jsonl")
     write_rows(ROWS, tmp_path / "b.dropped.jsonl")
     for source, out in (("a.jsonl", "a.jsonl"), ("a.jsonl", "x/../a.jsonl"), ("b.dropped.jsonl", "b.jsonl")):
-        with pytest.raises(InputError, match="would replace .* choose another name"):
+        with pytest.raises(InputError, match=r"would replace .* choose another name"):
             filter_file(tmp_path / source, RATES, tmp_path / out)
     assert read_rows(tmp_path / "a.jsonl") == ROWS
     with pytest.raises(InputError, match="expected a name ending in"):

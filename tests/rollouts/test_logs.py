@@ -131,7 +131,7 @@ def test_a_user_names_the_columns(tmp_path):
     assert write_report(tmp_path / "a.jsonl", tmp_path / "r.html", columns=columns)["included"]
     with pytest.raises(InputError, match="column 'sad' is missing: is it 'said'"):
         read_any_rollouts(tmp_path / "a.jsonl", columns={"completion": "sad"})
-    with pytest.raises(InputError, match="expected parts of completion, .* got score"):
+    with pytest.raises(InputError, match=r"expected parts of completion, .* got score"):
         read_any_rollouts(tmp_path / "a.jsonl", columns={"score": "ok"})
 
 

@@ -28,7 +28,7 @@ def asked(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["./problems", "a/b/c", "/no/such", "~/x", "data/", "../x"])
 def test_what_looks_like_a_path_is_not_asked_for(asked, name):
-    with pytest.raises(InputError, match="no such file or folder$"):
+    with pytest.raises(InputError, match=r"no such file or folder$"):
         check_hub_name(name, "dataset")
     assert asked == []
 
