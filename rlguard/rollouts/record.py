@@ -12,7 +12,7 @@ from rlguard.types import InputError, Messages, Rollout
 
 FIELDS = ("prompt_id", "index", "completion", "outcome", "answer", "tokens", "finish_reason")
 """What a store writes of a rollout; what was asked stands once a prompt in its `problems.jsonl`."""
-REQUIRED = {"prompt_id", "completion", "index"}
+REQUIRED = ("prompt_id", "completion", "index")
 
 
 def as_record(rollout: Rollout) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def from_record(record: Mapping[str, Any], where: str) -> Rollout:
     >>> from_record({"prompt_id": "p", "index": 0, "completion": "4", "outcome": True}, "a.jsonl, line 1").outcome
     1.0
     """
-    if not record.keys() >= REQUIRED:
-        missing = ", ".join(sorted(REQUIRED - record.keys()))
-        raise InputError(f"{where}: expected the field {missing!r}, found {', '.join(record)}")
+    for name in REQUIRED:
+        if name not in record:
+            raise InputError(f"{where}: expected the field {name!r}, found {', '.join(record)}")
     completion, answer, prompt_id = record["completion"], record.get("answer"), record["prompt_id"]
     if not isinstance(completion, str):
         raise InputError(f"{where}: expected a completion as text, got {completion!r:.60}")
