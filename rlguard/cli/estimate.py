@@ -12,6 +12,7 @@ from rlguard.cli.app import (
     ANSWER,
     BASE_URL,
     DATA,
+    MEMORY,
     MODEL,
     PROMPT,
     TIMEOUT,
@@ -42,6 +43,7 @@ def estimate(
     answer_cue: Annotated[str, typer.Option(help="How the answer is begun there.")] = ANSWER_CUE,
     verifier: VERIFIER = "auto",
     verifier_timeout: TIMEOUT = 10.0,
+    verifier_memory: MEMORY = 4.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion; longer ones count as truncated.")] = 512,
     temperature: Annotated[
         float, typer.Option(min=0.0, help="Sampling temperature; use that of training, since rates depend on it.")
@@ -68,7 +70,7 @@ def estimate(
         try:
             estimate_pass_rates(
                 data, model, out=out, plan=plan, engine=engine.value, engine_options=engine.options(base_url, workers),
-                verifier=verifier, timeout_s=verifier_timeout,
+                verifier=verifier, timeout_s=verifier_timeout, memory_gb=verifier_memory,
                 sampling=Sampling(max_tokens, temperature, top_p, seed), answer_only=answer_only,
                 answer_cue=answer_cue, prompt_column=prompt_column, answer_column=answer_column, on_progress=view.show,
             )  # fmt: skip

@@ -1,11 +1,13 @@
 """The command line: `rlguard estimate | filter | scan | truncate | audit | order | report`.
 
-Exit codes: 0 done, 1 findings or alarms at or over `--fail-on` or a loss in an audit, 2 bad input, 130 interrupted.
+Exit codes: 0 done, 1 findings or alarms at or over `--fail-on` or a loss in an audit, 2 bad input, 130 interrupted
+(Ctrl-C or SIGTERM).
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 from rich.logging import RichHandler
@@ -20,6 +22,7 @@ def main() -> None:
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False)]
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what there is is counted and written
     try:
         app()
     except InputError as error:
