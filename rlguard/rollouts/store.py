@@ -15,7 +15,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,7 +32,7 @@ from rlguard.rollouts.segments import (
     to_line,
     write_lines,
 )
-from rlguard.tables.files import cut_tail, read_object, remove, replace_file
+from rlguard.tables.files import cut_tail, read_object, remove, replace_file, writing
 from rlguard.types import InputError, Rollout
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class RolloutStore:
         """
         self.folder = Path(folder)
         self.segment_bytes = segment_bytes
-        with ExitStack() as opened, self._writing():
+        with ExitStack() as opened, writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = opened.enter_context(open(self.folder / ".lock", "ab"))
             try:
@@ -95,16 +95,6 @@ class RolloutStore:
             opened.callback(lambda: self._received.close())
             self._synced = time.monotonic()
             self._opened = opened.pop_all()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A full or broken disk is the user's to mend; what was written until then can be read."""
-        try:
-            yield
-        except OSError as error:
-            raise InputError(
-                f"{self.folder}: cannot be written ({error}); what was written is kept, and the same call goes on"
-            ) from error
 
     def _check_key(self, key: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(key))
@@ -140,7 +130,7 @@ class RolloutStore:
         """Keeps rollouts that are still to be scored: a kill now costs no generation."""
         rollouts = [clean(rollout) for rollout in rollouts]
         self._waiting |= {(rollout.prompt_id, rollout.index): rollout for rollout in rollouts}
-        with self._writing():
+        with writing(self.folder):
             if self._received.tell() > self.segment_bytes:
                 self._received.close()
                 replace_file(self.folder / RECEIVED, "".join(map(to_line, self._waiting.values())))
@@ -161,7 +151,7 @@ class RolloutStore:
             if rollout.index >= tally.drawn:
                 tally.add(rollout)
                 new.append(rollout)
-        with self._writing():
+        with writing(self.folder):
             write_lines(self._log, new)
             if time.monotonic() - self._synced > 1.0:
                 os.fsync(self._log.fileno())
@@ -188,8 +178,9 @@ class RolloutStore:
 
     def close(self) -> None:
         """Ends writing and lets other processes in."""
-        with self._writing(), self._opened:
-            os.fsync(self._log.fileno())
+        with writing(self.folder), self._opened:
+            if not self._log.closed:  # as it is where sealing failed
+                os.fsync(self._log.fileno())
             if not self._waiting:
                 (self.folder / RECEIVED).unlink(missing_ok=True)
 
