@@ -95,8 +95,8 @@ def estimate_pass_rates(
         wanted = [problem for problem in problems if problem.id not in rejected]
         engine = _open_engine(engine, model, engine_options or {})
         with RolloutStore(out, _make_key(engine, sampling, verifier)) as store:
-            _keep_problems(problems, Path(out) / PROBLEMS)
             try:
+                _keep_problems(problems, Path(out) / PROBLEMS)
                 _sample(engine, wanted, plan, sampling, pool, store, on_progress)
                 if answer_only:
                     sampling = dataclasses.replace(sampling, max_tokens=min(sampling.max_tokens, GUESS_TOKENS))
@@ -169,7 +169,7 @@ def _open_engine(engine: str | Engine, model: str | None, options: Mapping[str, 
 
 def _keep_problems(problems: Sequence[Problem], path: Path) -> None:
     """Keeps the prompts beside their rollouts; those of earlier data sets sampled into the same store stay."""
-    known = {row.get("id"): row for row in read_rows(path)} if path.exists() else {}
+    known = {str(row.get("id")): row for row in read_rows(path)} if path.exists() else {}
     new = {p.id: {"id": p.id, "prompt": p.prompt, "answer": str(p.answer)} for p in problems if p.id not in known}
     if new:
         write_rows([*known.values(), *new.values()], path)
