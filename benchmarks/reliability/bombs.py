@@ -58,8 +58,9 @@ BOMBS: dict[str, Callable[[int], str]] = {
 }
 SMALL_BOMBS = {
     "tower": "9^{9^{9^{9^{9}}}}", "tower*": "9**9**9**9", "factorial": "100000000!", "double factorial": "(10000!)!",
-    "binomial": "\\binom{10^9}{5 \\cdot 10^8}", "root of a tower": "\\sqrt{9^{9^{9^9}}}", "sum": "\\sum_{i=1}^{10^{12}} i^9",
-    "product": "\\prod_{i=1}^{10^9} i", "integral": "\\int_0^1 x^{x^{x^{x^x}}} dx", "limit": "\\lim_{x\\to 0} x^{x^{x^x}}",
+    "binomial": "\\binom{10^9}{5 \\cdot 10^8}", "root of a tower": "\\sqrt{9^{9^{9^9}}}",
+    "sum": "\\sum_{i=1}^{10^{12}} i^9", "product": "\\prod_{i=1}^{10^9} i", "integral": "\\int_0^1 x^{x^{x^{x^x}}} dx",
+    "limit": "\\lim_{x\\to 0} x^{x^{x^x}}",
     "exponent": "1e999999999", "repeat": "'a'*10**10", "import": "__import__('os').system('true')",
     "modulo": "7^{10^{18}} \\mod 10^{18}", "interval": "[0, 10^{10^{10}}]", "product of sums": "(x+1)^{100000}",
     "small fraction": "1e-999999999", "percent": "9^9^9^9\\%", "degrees": "\\sin(9^{9^{9}}^\\circ)",
@@ -115,7 +116,7 @@ def bomb_readers() -> Iterator[dict[str, Any]]:
         "extract_answer": extract_answer, "normalise_answer": normalise_answer, "read_gold": read_gold,
         "read_quantity": read_quantity, "guard": guard,
         "detect_shortcuts": lambda text: detect_shortcuts([text, "answer 4"], ["What is 2 + 2?"] * 2),
-        "detect_shortcuts, as prompt": lambda text: detect_shortcuts(["so 2 + 2 = 4, answer 4"] * 2, [text, "What is 2 + 2?"]),
+        "detect_shortcuts, as prompt": lambda text: detect_shortcuts(["2 + 2 = 4, answer 4"] * 2, [text, "2 + 2?"]),
         "detect_shortcuts, as gold": lambda text: detect_shortcuts(["answer 4"] * 2, ["2+2?"] * 2, [text, "4"]),
     }  # fmt: skip
     for reader, read in readers.items():

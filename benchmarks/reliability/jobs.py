@@ -7,7 +7,6 @@ checked, and what is resumed must end as what was never interrupted.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import random
@@ -64,7 +63,7 @@ class Ended:
     """Standard output and error."""
 
 
-def start(argv: Sequence[str] | Callable[[], None], log: Path, limit: Callable[[], None] = lambda: None) -> int:
+def start(argv: Sequence[str] | Callable[[], Any], log: Path, limit: Callable[[], None] = lambda: None) -> int:
     """Forks a child that runs a command line, or a function; its process id."""
     pid = os.fork()
     if pid:
@@ -77,11 +76,9 @@ def start(argv: Sequence[str] | Callable[[], None], log: Path, limit: Callable[[
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for number in (1, 2):
             os.dup2(out, number)
-        sys.stdout, sys.stderr = (
-            io.TextIOWrapper(open(number, "wb", 0, closefd=False), write_through=True) for number in (1, 2)
-        )  # noqa: E501, SIM115
+        sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
         limit()
-        status = run_line(argv) if isinstance(argv, list | tuple) else (argv(), 0)[1]  # type: ignore[operator, func-returns-value]
+        status = argv() or 0 if callable(argv) else run_line(argv)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -152,7 +149,8 @@ def command(job: str, data: Path, out: Path) -> list[str]:
                 "--out", f"{out}/kept.jsonl"]  # fmt: skip
     if job == "audit":
         return ["audit", "before", "after", "--suite", f"{data}/suite.jsonl", "--varied", "0", "--n", "4",
-                "--scored", "0", "--truncated", "4", "--no-chat", "--engine", "transformers", "--out", str(out)]  # fmt: skip
+                "--scored", "0", "--truncated", "4", "--no-chat", "--engine", "transformers",
+                "--out", str(out)]  # fmt: skip
     how = ["--n", "8"] if job == "estimate" else ["--min-n", "4", "--max-n", "16"]
     return ["estimate", f"{data}/data.jsonl", "--model", "stub", "--engine", "transformers", "--verifier", "exact",
             *how, "--out", str(out)]  # fmt: skip

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ CODES = {
 """How an interrupted process may end; 0 where it was done before."""
 
 
-def interrupt_twice(number: int, work: Path, references: dict[str, dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """One folder: two interruptions, then the end. A record of each: whether it hit a running job, and what was wrong."""
+def interrupt_twice(number: int, work: Path, references: References, seed: int) -> list[dict[str, Any]]:
+    """One folder: two interruptions, then the end. A record of each: did it hit a running job, and what was wrong?"""
     draw = random.Random(f"{seed} {number}")
     job = draw.choices(list(JOBS), list(JOBS.values()))[0]
     kinds = [draw.choice(KINDS) for _ in range(2)]
@@ -69,7 +69,7 @@ def interrupt(
     log = work / "log.txt"
     log.unlink(missing_ok=True)
     argv, after = command(job, work, out), draw.uniform(0.1, 0.9) * seconds
-    limit = lambda: None
+    limit: Callable[[], None] = int  # which does nothing
     if kind == "full disk":
         size = int(draw.uniform(0.0, 1.0) * 400_000)
         if not resize(out.parent, size):
@@ -174,22 +174,24 @@ def results(out: Path) -> dict[str, Any]:
     return found
 
 
-def measure_references(work: Path) -> dict[str, dict[str, Any]]:
-    """Each job once without interruption: its seconds, rollouts and results."""
-    write_data(work)
-    references = {}
-    for job in JOBS:
-        out, log = work / f"reference {job}" / "out", work / "log.txt"
-        shutil.rmtree(out.parent, ignore_errors=True)
+class References(dict[str, dict[str, Any]]):
+    """Each job once without interruption, when it is first asked for: its seconds, rollouts and results."""
+
+    def __init__(self, work: Path) -> None:
+        super().__init__()
+        self.work = work
+        write_data(work)
+
+    def __missing__(self, job: str) -> dict[str, Any]:
+        out, log = self.work / f"reference {job}" / "out", self.work / "log.txt"
         log.unlink(missing_ok=True)
         out.parent.mkdir(parents=True)
-        ended = wait(start(command(job, work, out), log), log)
-        if ended.status not in (0, 1):
-            raise SystemExit(f"{job} fails without interruption: {ended.status} {ended.said}")
-        wrong: list[str] = []
-        references[job] = {"rollouts": look(out, work, wrong), "seconds": ended.seconds, "results": results(out)}
-        print(f"{job}: {ended.seconds:.1f} s, {len(references[job]['rollouts'])} rollouts {wrong}", flush=True)
-    return references
+        ended, wrong = wait(start(command(job, self.work, out), log), log), list[str]()
+        rollouts = look(out, self.work, wrong)
+        if ended.status not in (0, 1) or wrong:
+            raise SystemExit(f"{job} fails without interruption: {ended.status} {wrong} {ended.said}")
+        self[job] = {"rollouts": rollouts, "seconds": ended.seconds, "results": results(out)}
+        return self[job]
 
 
 @contextmanager

@@ -46,9 +46,10 @@ LAYOUTS: dict[str, dict[str, Any]] = {
                 "answer": "4", "outcome": 1.0, "finish_reason": "stop", "tokens": 9},
 }  # fmt: skip
 DATA: dict[str, Any] = {"prompt": "What is 6 - 2?", "answer": "4", "rate": 0.5, "level": 3, "info": {"gold": "4"}}
-RATE = {"prompt_id": make_prompt_id(DATA["prompt"], DATA["answer"]), "successes": 8, "trials": 16, "low": 0.25, "high": 0.75, "band": "learnable", "truncated": 0,
-        "unscored": 0, "rate": 0.5, "band_error": 0.1, "chance_rate": 0.1, "status": "ok", "model": "m",
-        "prompt": "What is 6 - 2?", "answer": "4", "pass_rate": 0.5}  # fmt: skip
+RATE = {"prompt_id": make_prompt_id(DATA["prompt"], DATA["answer"]), "successes": 8, "trials": 16, "low": 0.25,
+        "high": 0.75, "band": "learnable", "truncated": 0, "unscored": 0, "rate": 0.5, "band_error": 0.1,
+        "chance_rate": 0.1, "status": "ok", "model": "m", "prompt": "What is 6 - 2?", "answer": "4",
+        "pass_rate": 0.5}  # fmt: skip
 SUITE = {"prompt": "What is 6 - 2?", "answer": "4", "domain": "sums", "check": {"kind": "integer"}, "answerable": True}
 FIGURES = {"step": 1, "reward": 0.5, "entropy": 1.0, "loss": 0.1}
 EVENT = {"step": 1, "figure": "reward", "kind": "change", "severity": "warning", "value": 0.5, "text": "falls",
@@ -69,10 +70,11 @@ def hostile_value(draw: random.Random) -> Any:
     """A value that no row of these kinds has."""
     return draw.choice([
         None, True, False, 0, -1, 1.5, 1e308, 10**30, 10**400, float("nan"), float("inf"), "", " ", "x" * 3000, "nan",
-        "1e999", "-inf", "50%", "1/3", "\ud800", "\udfffx", "\0", "\x1b[31mred\x1b[0m", "\u2028", "[bold]", "../../etc",
-        "\\boxed{", "$" * 50, "(" * 500, "9^9^9^9^9", "²", "٣", "𝟒", "<answer>", [], {}, [[]], [None], [1, "a"], ["a", "b"],
-        {"a": 1}, {"role": "user"}, [{"role": "user", "content": 5}], [{"role": "user", "content": [{"type": "image"}]}],
-        [{"role": "user", "content": ["x"]}], nest(60), {"": None}, {"type": "text", "text": None}, 2**63, -(2**63) - 1,
+        "1e999", "-inf", "50%", "1/3", "\ud800", "\udfffx", "\0", "\x1b[31mred\x1b[0m", "\u2028", "[bold]", "../etc",
+        "\\boxed{", "$" * 50, "(" * 500, "9^9^9^9^9", "²", "٣", "𝟒", "<answer>", [], {}, [[]], [None], [1, "a"],
+        ["a", "b"], {"a": 1}, {"role": "user"}, [{"role": "user", "content": 5}],
+        [{"role": "user", "content": [{"type": "image"}]}], [{"role": "user", "content": ["x"]}], nest(60),
+        {"": None}, {"type": "text", "text": None}, 2**63, -(2**63) - 1,
         "2026-11-28", [[["a"]]], {"content": "x"}, [{}], "null", "NaN", b"\xff".decode("latin-1"), 1e-320, "4" * 400,
     ])  # fmt: skip
 
@@ -104,17 +106,20 @@ def change_value(rows: list[dict[str, Any]], draw: random.Random) -> None:
         at[key] = hostile_value(draw)
 
 
+LAST_LINES = (b"[", b"{}\n", b"null\n", b"[1]\n", b"\xff\xfe\n", b"[" * 5000 + b"\n", b"1" * 5000)
+
+
 def damage(content: bytes, draw: random.Random) -> bytes:
     """Exchanges bytes or lines."""
     place = draw.randrange(len(content) + 1)
     lines = content.splitlines(True)
     return draw.choice((
         lambda: content[:place],
-        lambda: content[:place] + bytes(draw.randrange(256) for _ in range(draw.randrange(1, 9))) + content[place + 4 :],
+        lambda: content[:place] + draw.randbytes(draw.randrange(1, 9)) + content[place + 4 :],
         lambda: b"\xef\xbb\xbf" + content,
         lambda: content.replace(b"\n", b"\r\n"),
         lambda: b"\n \n" + content + b"\n\n",
-        lambda: content + draw.choice((b"[", b"{}\n", b"null\n", b"[1]\n", b"\xff\xfe\n", b"[" * 5000 + b"\n", b"1" * 5000)),
+        lambda: content + draw.choice(LAST_LINES),
         lambda: b"".join(draw.sample(lines, len(lines))) + b"".join(lines[:1]),
         lambda: b"",
         lambda: content.decode("utf-8", "replace").encode("utf-16"),
@@ -197,7 +202,8 @@ def line_of(command: str, path: Path, folder: Path) -> list[str]:
     return {
         "scan": ["scan", str(path)],
         "report": ["report", str(path), "--out", str(folder / "page.html")],
-        "truncate": ["truncate", str(path), "--model", "stub", *engine, "--verifier", "exact", "--rollouts", "2", "--out", out],
+        "truncate": ["truncate", str(path), "--model", "stub", *engine, "--verifier", "exact",
+                     "--rollouts", "2", "--out", out],
         "filter": ["filter", str(path), "--rate-column", "rate", "--scale", "pass_rate", "--trials", "8", "--out", out],
         "filter by rates": ["filter", str(folder / "good.jsonl"), "--rates", str(path), "--out", out],
         "estimate": ["estimate", str(path), "--model", "stub", *engine, "--verifier", "exact", "--n", "2",

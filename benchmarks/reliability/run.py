@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-KILLS, TRAININGS, ROWS = 190, 10, 10_000
 BATCH = 250
 """Malformed inputs that one process reads."""
 
@@ -28,6 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/reliability"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=190, help="Interruptions of commands that hit a running one.")
+    parser.add_argument("--trainings", type=int, default=10, help="Trainings that are killed and resumed.")
+    parser.add_argument("--rows", type=int, default=10_000, help="Malformed inputs.")
     parser.add_argument("--only", choices=("kills", "trainings", "malformed", "bombs"))
     parser.add_argument("--table", action="store_true", help="Only print what the records say.")
     args = parser.parse_args()
@@ -37,7 +39,7 @@ def main() -> None:
         for name, part in parts.items():
             if args.only in (None, name):
                 begin = time.monotonic()
-                part(args.out, args.seed)
+                part(args)
                 print(f"{name}: {time.monotonic() - begin:.0f} s", flush=True)
     for line in tabulate(args.out):
         print(line)
@@ -62,7 +64,7 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def run_kills(out: Path, seed: int) -> None:
+def run_kills(args: argparse.Namespace) -> None:
     import duckdb  # noqa: F401 - here, so that the children that are forked need not load it
     import pyarrow.parquet  # noqa: F401
 
@@ -73,42 +75,46 @@ def run_kills(out: Path, seed: int) -> None:
     import rlguard.difficulty.published  # noqa: F401
     from benchmarks.reliability import kills
 
-    records = Records(out / f"kills-{seed}.jsonl")
+    records = Records(args.out / f"kills-{args.seed}.jsonl")
     hits, number = sum(row["hit"] for row in records.rows), 0
     with tempfile.TemporaryDirectory() as folder:
-        references = kills.measure_references(Path(folder)) if hits < KILLS else {}
-        while hits < KILLS:
+        references = kills.References(Path(folder))
+        while hits < args.kills:
             if number not in records.done:
-                found = kills.interrupt_twice(number, Path(folder), references, seed)
+                found = kills.interrupt_twice(number, Path(folder), references, args.seed)
                 records.add(found)
                 hits += sum(row["hit"] for row in found)
             number += 1
 
 
-def run_trainings(out: Path, seed: int) -> None:
+def run_trainings(args: argparse.Namespace) -> None:
     from benchmarks.reliability import trainings
 
-    records = Records(out / f"trainings-{seed}.jsonl")
-    todo = [number for number in range(TRAININGS) if number not in records.done]
+    records = Records(args.out / f"trainings-{args.seed}.jsonl")
+    todo = [number for number in range(args.trainings) if number not in records.done]
     with tempfile.TemporaryDirectory() as folder:
         reference = trainings.measure_reference(Path(folder)) if todo else {}
         for number in todo:
-            records.add([trainings.interrupt_training(number, Path(folder), reference, seed)])
+            records.add([trainings.interrupt_training(number, Path(folder), reference, args.seed)])
 
 
-def run_malformed(out: Path, seed: int) -> None:
+def run_malformed(args: argparse.Namespace) -> None:
     from benchmarks.reliability import malformed
 
-    records = Records(out / f"malformed-{seed}.jsonl")
+    records = Records(args.out / f"malformed-{args.seed}.jsonl")
     with tempfile.TemporaryDirectory() as folder:
-        for first in range(0, ROWS, BATCH):
-            numbers = range(first, min(first + BATCH, ROWS))
+        for first in range(0, args.rows, BATCH):
+            numbers = range(first, min(first + BATCH, args.rows))
             if any(number not in records.done for number in numbers):
                 found: list[dict[str, Any]] = []
-                fork(lambda n=numbers: _read_batch(malformed, n, seed, Path(folder) / "here", out / "batch.json"))  # type: ignore[misc]
-                found = read(out / "batch.json")
+                fork(
+                    lambda n=numbers: _read_batch(
+                        malformed, n, args.seed, Path(folder) / "here", args.out / "batch.json"
+                    )
+                )  # type: ignore[misc]
+                found = read(args.out / "batch.json")
                 records.add(found)
-    (out / "batch.json").unlink(missing_ok=True)
+    (args.out / "batch.json").unlink(missing_ok=True)
 
 
 def _read_batch(malformed: Any, numbers: range, seed: int, folder: Path, to: Path) -> None:
@@ -132,51 +138,58 @@ def fork(work: Callable[[], None]) -> None:
         raise SystemExit("the campaign's own process failed")
 
 
-def run_bombs(out: Path, seed: int) -> None:
+def run_bombs(args: argparse.Namespace) -> None:
     from benchmarks.reliability import bombs
 
-    records = Records(out / f"bombs-{seed}.jsonl")
+    records = Records(args.out / f"bombs-{args.seed}.jsonl")
     if not records.rows:
         records.add([*bombs.bomb_readers(), *bombs.bomb_verifiers()])
 
 
 def tabulate(out: Path) -> list[str]:
     """The counts, as RESULTS.md has them."""
+    hits = [row for name in ("kills", "trainings") for row in read_all(out, name) if row["hit"]]
     lines = ["| interrupted | how | times | lost | twice | traceback | other |", "|---|---|---|---|---|---|---|"]
-    rows = [
-        row for name in ("kills", "trainings") for path in sorted(out.glob(f"{name}-*.jsonl")) for row in read(path)
-    ]
-    for job, kind in sorted({(row["job"], row["kind"]) for row in rows}):
-        own = [row for row in rows if (row["job"], row["kind"]) == (job, kind)]
+    for job, kind in sorted({(row["job"], row["kind"]) for row in hits}):
+        own = [row for row in hits if (row["job"], row["kind"]) == (job, kind)]
         counts = Counter(_sort_fault(" ".join(row["wrong"])) for row in own)
-        lines.append(f"| {job} | {kind} | {len(own)} | " + " | ".join(
-            str(counts[fault]) for fault in ("lost", "twice", "traceback", "other")) + " |")  # fmt: skip
-    lines.append(f"\n{len(rows)} interruptions, {sum(bool(row['wrong']) for row in rows)} with a fault; largest process "
-                 f"{max((row.get('peak MB', 0) for row in rows), default=0):.0f} MB.\n")  # fmt: skip
+        faults = " | ".join(str(counts[fault]) for fault in ("lost", "twice", "traceback", "other"))
+        lines.append(f"| {job} | {kind} | {len(own)} | {faults} |")
+    late = sum(len(read_all(out, name)) for name in ("kills", "trainings")) - len(hits)
+    faults = sum(bool(row["wrong"]) for row in hits)
+    lines += ["", f"{len(hits)} interruptions, {faults} with a fault ({late} more came "
+              f"after the job was done); largest process {peak(hits)} MB.", ""]  # fmt: skip
+
+    rows = read_all(out, "malformed")
     lines += ["| command | inputs | 0 | 1 | 2 | fault | 2 without the file's name |", "|---|---|---|---|---|---|---|"]
-    rows = [row for path in sorted(out.glob("malformed-*.jsonl")) for row in read(path)]
     for command in sorted({row["command"] for row in rows}):
         own = [row for row in rows if row["command"] == command]
-        counts = Counter(row["status"] for row in own if not row["wrong"])
-        lines.append(f"| {command} | {len(own)} | {counts[0]} | {counts[1]} | {counts[2]} | "
-                     f"{sum(bool(row['wrong']) for row in own)} | {sum(not row['names it'] for row in own)} |")  # fmt: skip
-    lines.append(f"\n{len({row['number'] for row in rows})} inputs, {len(rows)} readings, largest process "
-                 f"{max((row.get('peak MB', 0) for row in rows), default=0):.0f} MB.\n")  # fmt: skip
-    faults = Counter((row["command"], row["wrong"]) for row in rows if row["wrong"])
-    lines += [f"- {count} {command}: {wrong}" for (command, wrong), count in faults.most_common()]
+        statuses = Counter(row["status"] for row in own if not row["wrong"])
+        counted = [len(own), statuses[0], statuses[1], statuses[2], sum(bool(row["wrong"]) for row in own),
+                   sum(not row["names it"] for row in own)]  # fmt: skip
+        lines.append(f"| {command} | " + " | ".join(map(str, counted)) + " |")
+    inputs = len({row["number"] for row in rows})
+    lines += ["", f"{inputs} inputs, {len(rows)} readings; largest process {peak(rows)} MB.", ""]
+    sites = Counter((row["command"], row["wrong"]) for row in rows if row["wrong"])
+    lines += [f"- {count} {command}: {wrong}" for (command, wrong), count in sites.most_common()]
+
+    rows = read_all(out, "bombs")
     lines += ["", "| under a bomb | bombs | slowest, s | unscored | fault |", "|---|---|---|---|---|"]
-    rows = [row for path in sorted(out.glob("bombs-*.jsonl")) for row in read(path)]
     for what in dict.fromkeys(row["what"] for row in rows):
         own = [row for row in rows if row["what"] == what and "seconds" in row]
-        unscored = sum(row.get("outcome", 0) is None for row in own)
-        faults_here = [row for row in rows if row["what"] == what and row["wrong"]]
-        lines.append(f"| {what} | {len(own)} | {max(row['seconds'] for row in own):.1f} | "
-                     f"{unscored if what.startswith('verifier') else ''} | {len(faults_here)} |")  # fmt: skip
-    lines += [
-        "",
-        *(f"- {row['what']}, {row['bomb']} {row.get('ending', '')}: {row['wrong']}" for row in rows if row["wrong"]),
-    ]
-    return lines
+        unscored = str(sum(row["outcome"] is None for row in own)) if "outcome" in own[0] else "–"
+        wrong = sum(bool(row["wrong"]) for row in rows if row["what"] == what)
+        lines.append(f"| {what} | {len(own)} | {max(row['seconds'] for row in own):.1f} | {unscored} | {wrong} |")
+    wrong = [row for row in rows if row["wrong"]]
+    return [*lines, "", *(f"- {row['what']}, {row['bomb']} {row.get('ending', '')}: {row['wrong']}" for row in wrong)]
+
+
+def read_all(out: Path, name: str) -> list[dict[str, Any]]:
+    return [row for path in sorted(out.glob(f"{name}-*.jsonl")) for row in read(path)]
+
+
+def peak(rows: list[dict[str, Any]]) -> int:
+    return round(max((row.get("peak MB", 0) for row in rows), default=0))
 
 
 def _sort_fault(wrong: str) -> str:

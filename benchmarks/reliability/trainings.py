@@ -1,6 +1,6 @@
-"""Guarded trainings with TRL that are killed and resumed: ten real ones of the tiny model that the repository carries.
+"""Guarded trainings with TRL that are killed and resumed: real ones of the tiny model that the repository carries.
 
-Each is killed once at a random moment (SIGKILL, SIGTERM), or its guard's state is cut off after a kill, and then runs to
+Each is killed once at a random moment (SIGKILL, SIGTERM), or its guard's state is cut off after a kill, and runs on to
 its end. It must end with as many steps and rollouts as one that was left alone, and, where the last checkpoint was
 whole, with the same guard and the same weights.
 """
@@ -110,5 +110,7 @@ def interrupt_training(number: int, work: Path, reference: dict[str, Any], seed:
         same = ("steps",) if kind == "torn state" or (whole is not None and not kept) else ("steps", "weights", "guard")
         wrong += [f"{name} differ from those without interruption" for name in same if found[name] != reference[name]]
     shutil.rmtree(out, ignore_errors=True)
-    return {"number": number, "job": "guarded training", "kind": kind, "wrong": wrong, "status": [killed.status], "peak MB": ended.peak_mb,
-            "resumed at": whole and whole.name, "with its guard": kept}  # fmt: skip
+    return {
+        "number": number, "job": "guarded training", "kind": kind, "hit": killed.status != 0, "wrong": wrong,
+        "status": [killed.status], "peak MB": ended.peak_mb, "resumed at": whole and whole.name, "with its guard": kept,
+    }  # fmt: skip

@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import json
 import math
+import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlguard.difficulty.stopping import Plan, read_plans
 from rlguard.rollouts.segments import ROLLOUTS, Tally, group_rollouts, is_store, read_rollouts, to_line
@@ -259,6 +265,63 @@ def test_the_plans_of_all_runs_are_kept(tmp_path):
     (tmp_path / "design.json").write_text('[{"nonsense": 1}]')
     with pytest.raises(InputError, match="not a sampling design"):
         read_plans(tmp_path)
+
+
+STEPS = st.lists(
+    st.sampled_from(["draw", "score", "close", "kill", "tear", "line twice", "segment twice"]), max_size=25
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=STEPS, segment_bytes=st.sampled_from([1, 400, 1 << 20]), seed=st.integers(0, 99))
+def test_whatever_happens_to_a_store_each_rollout_counts_once(steps, segment_bytes, seed):
+    """Against a model of two dicts: what was drawn and what was scored. Only a torn line may be missing."""
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder, drawn, scored = Path(name), {}, {}
+        store = RolloutStore(folder, KEY, segment_bytes)
+        for step in [*steps, "close"]:
+            if step == "draw":
+                prompt = draw.choice("ab")
+                first = max([index + 1 for at, index in [*drawn, *scored] if at == prompt], default=0)
+                new = [
+                    rollout(prompt, first + i, f"{prompt}{first + i}", math.nan) for i in range(draw.randrange(1, 4))
+                ]
+                store.receive(new)
+                drawn |= {(r.prompt_id, r.index): r for r in new}
+            elif step == "score" and drawn:
+                prompt = next(iter(drawn))[0]
+                new = [replace(r, outcome=float(r.index % 2)) for (at, _), r in drawn.items() if at == prompt]
+                store.append(new)
+                for r in new:
+                    scored[r.prompt_id, r.index] = drawn.pop((r.prompt_id, r.index))
+            else:
+                store._opened.close() if step == "kill" else store.close()
+                logs = [path for path in folder.glob("r*.jsonl") if path.stat().st_size]
+                if step == "tear" and logs:
+                    path = draw.choice(logs)
+                    last = path.read_bytes().splitlines(True)[-1]
+                    path.write_bytes(path.read_bytes()[: -draw.randrange(1, len(last))])
+                    torn = json.loads(last)["prompt_id"], json.loads(last)["index"]
+                    if path.name == "rollouts.jsonl":
+                        scored.pop(torn)
+                        drawn = {key: r for key, r in drawn.items() if key[0] != torn[0] or key < torn}
+                    else:
+                        drawn.pop(torn, None)
+                sealed = sorted(folder.glob("*.parquet"))
+                if step == "segment twice" and sealed:
+                    shutil.copy(draw.choice(sealed), folder / f"rollouts-{len(sealed):05d}.parquet")
+                log = folder / "rollouts.jsonl"
+                if step == "line twice" and log.stat().st_size:
+                    log.write_bytes(log.read_bytes() + draw.choice(log.read_bytes().splitlines(True)))
+                store = RolloutStore(folder, KEY, segment_bytes)
+                assert {(r.prompt_id, r.index) for r in store.received} == set(drawn)
+                assert {r.completion for r in read_rollouts(folder)} == {f"{at}{index}" for at, index in scored}
+                assert {at: (t.trials, t.successes) for at, t in store.tallies.items()} == {
+                    at: (sum(key[0] == at for key in scored), sum(key[0] == at and key[1] % 2 for key in scored))
+                    for at in {key[0] for key in scored}
+                }
+        store.close()
 
 
 KILLED = """
