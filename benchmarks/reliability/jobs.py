@@ -45,8 +45,8 @@ class Stub:
 
 
 def say(prompt: str, gold: str, number: int) -> str:
-    digest = hashlib.sha256(f"{prompt} {number}".encode()).hexdigest()
-    easy = hashlib.sha256(prompt.encode()).digest()[0] / 255
+    digest = hashlib.sha256(f"{prompt} {number}".encode("utf-8", "surrogatepass")).hexdigest()
+    easy = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).digest()[0] / 255
     right = int(digest[:8], 16) / 0xFFFFFFFF < easy
     return f"Attempt {number}: {digest * 8}\nThe answer is {gold if right else '-7'}."
 

@@ -70,7 +70,7 @@ def hostile_value(draw: random.Random) -> Any:
     """A value that no row of these kinds has."""
     return draw.choice([
         None, True, False, 0, -1, 1.5, 1e308, 10**30, 10**400, float("nan"), float("inf"), "", " ", "x" * 3000, "nan",
-        "1e999", "-inf", "50%", "1/3", "\ud800", "\udfffx", "\0", "\x1b[31mred\x1b[0m", "\u2028", "[bold]", "../etc",
+        "1e999", "-inf", "50%", "1/3", "\ud800", "\udfffx", "\0", "\x1b[31mred\x1b[0m", "\u2028", "[bold]", "../../etc",
         "\\boxed{", "$" * 50, "(" * 500, "9^9^9^9^9", "²", "٣", "𝟒", "<answer>", [], {}, [[]], [None], [1, "a"],
         ["a", "b"], {"a": 1}, {"role": "user"}, [{"role": "user", "content": 5}],
         [{"role": "user", "content": [{"type": "image"}]}], [{"role": "user", "content": ["x"]}], nest(60),
@@ -109,13 +109,17 @@ def change_value(rows: list[dict[str, Any]], draw: random.Random) -> None:
 LAST_LINES = (b"[", b"{}\n", b"null\n", b"[1]\n", b"\xff\xfe\n", b"[" * 5000 + b"\n", b"1" * 5000)
 
 
+def junk(draw: random.Random) -> bytes:
+    return bytes(draw.randrange(256) for _ in range(draw.randrange(1, 9)))
+
+
 def damage(content: bytes, draw: random.Random) -> bytes:
     """Exchanges bytes or lines."""
     place = draw.randrange(len(content) + 1)
     lines = content.splitlines(True)
     return draw.choice((
         lambda: content[:place],
-        lambda: content[:place] + draw.randbytes(draw.randrange(1, 9)) + content[place + 4 :],
+        lambda: content[:place] + junk(draw) + content[place + 4 :],
         lambda: b"\xef\xbb\xbf" + content,
         lambda: content.replace(b"\n", b"\r\n"),
         lambda: b"\n \n" + content + b"\n\n",

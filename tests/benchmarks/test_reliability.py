@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,9 +26,8 @@ def test_interrupted_commands_lose_and_double_nothing(tmp_path):
     assert run(tmp_path, "--only", "kills", "--kills", "4", "--seed", "5")[0] == rows  # it goes on where it was
 
 
-@pytest.mark.parametrize("seed", ["11"])
-def test_malformed_inputs_end_in_words(tmp_path, seed):
-    rows, _ = run(tmp_path, "--only", "malformed", "--rows", "60", "--seed", seed)
+def test_malformed_inputs_end_in_words(tmp_path):
+    rows, _ = run(tmp_path, "--only", "malformed", "--rows", "60", "--seed", "13")
     assert {row["number"] for row in rows} == set(range(60))
     assert [(row["number"], row["command"], row["wrong"]) for row in rows if row["wrong"]] == []
     statuses = {row["status"] for row in rows}
