@@ -26,7 +26,6 @@ BASE_URL = Annotated[list[str] | None, typer.Option(help="Of a server; give seve
 WORKERS = Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engine ray; one a GPU.")]
 VERIFIER = Annotated[str, typer.Option(help="auto, math, exact, numeric or reasoning_gym.")]
 TIMEOUT = Annotated[float, typer.Option(help="Seconds a completion; later ones are unscored.")]
-MEMORY = Annotated[float, typer.Option(help="GB that a verifier process may take; what needs more is unscored.")]
 
 
 class EngineName(StrEnum):

@@ -12,7 +12,6 @@ from rlguard.cli.app import (
     ANSWER,
     BASE_URL,
     DATA,
-    MEMORY,
     MODEL,
     PROMPT,
     TIMEOUT,
@@ -43,7 +42,7 @@ def estimate(
     answer_cue: Annotated[str, typer.Option(help="How the answer is begun there.")] = ANSWER_CUE,
     verifier: VERIFIER = "auto",
     verifier_timeout: TIMEOUT = 10.0,
-    verifier_memory: MEMORY = 4.0,
+    verifier_memory: Annotated[float, typer.Option(help="GB a verifier process; what takes more is unscored.")] = 4.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest completion; longer ones count as truncated.")] = 512,
     temperature: Annotated[
         float, typer.Option(min=0.0, help="Sampling temperature; use that of training, since rates depend on it.")
