@@ -2,7 +2,8 @@
 
 Each is killed once at a random moment (SIGKILL, SIGTERM), or its guard's state is cut off after a kill, and runs on to
 its end. It must end with as many steps and rollouts as one that was left alone, and, where the last checkpoint was
-whole, with the same guard and the same weights.
+whole, with the same guard and the same weights. All steps are of one epoch: after the first, the order
+of TRL's own prompts does not survive a resume.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def train(out: Path) -> None:
-    """Trains, from the last whole checkpoint if there is one, and writes what came of it to `ended.json`."""
+    """Trains, from the last whole checkpoint if there is one; writes what came of it to `ended.json`."""
     import torch
     from datasets import Dataset
     from tiny_reasoner.tasks import make_problems
     from tiny_reasoner.training import correctness_reward, grpo_config
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from rlguard.integrations.trl import STATE_FILE, GuardedGRPOTrainer
+    from rlguard.integrations.trl import GuardedGRPOTrainer
 
     model = ROOT / "recipes" / "tiny_reasoner" / "model"
     settings = {"max_steps": STEPS, "per_device_train_batch_size": 32, "num_generations": 4, "logging_steps": 1}
@@ -41,16 +42,15 @@ def train(out: Path) -> None:
         args=grpo_config(str(out), SEED, **settings, save_strategy="steps", save_steps=1),
         processing_class=AutoTokenizer.from_pretrained(model),
         reward_funcs=correctness_reward,
-        train_dataset=Dataset.from_list(make_problems({"add": 1, "unlearnable": 1}, 16, 5)),
+        train_dataset=Dataset.from_list(make_problems({"add": 1, "unlearnable": 1}, 8 * STEPS, 5)),
     )
     whole = find_checkpoint(out)
     print("training", flush=True)
     trainer.train(resume_from_checkpoint=None if whole is None else str(whole))
     weights = torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).numpy().tobytes()
-    last = out / f"checkpoint-{STEPS}" / STATE_FILE
     (out / "ended.json").write_text(json.dumps({
         "steps": trainer.state.global_step, "weights": hashlib.sha256(weights).hexdigest(),
-        "guard": json.loads(last.read_text()),
+        "guard": trainer.guard.state_dict(),
     }))  # fmt: skip
 
 
@@ -91,7 +91,10 @@ def interrupt_training(number: int, work: Path, reference: dict[str, Any], seed:
     out, log, wrong = work / f"training {number}", work / "training.log", list[str]()
     log.unlink(missing_ok=True)
     pid = start(lambda: train(out), log)
-    time.sleep(draw.uniform(0.2, 1.0) * reference["seconds"])
+    checkpoints, begun = draw.randrange(STEPS), time.monotonic()
+    while len(list(out.glob("checkpoint-*"))) < checkpoints and time.monotonic() - begun < 120:
+        time.sleep(0.01)
+    time.sleep(draw.uniform(0.0, 1.0) * reference["seconds"] / STEPS)
     os.kill(pid, signal.SIGTERM if kind == "SIGTERM" else signal.SIGKILL)
     killed = wait(pid, log)
     whole = find_checkpoint(out)
