@@ -11,6 +11,8 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,22 +122,16 @@ def group_rollouts(folder: str | Path, memory: str = "1GB") -> Iterator[Group]:
 
 
 def _by_prompt(rows: Any) -> Iterator[Group]:
-    current: str | None = None
-    tally: Tally = Tally()
-    answers: dict[str | None, tuple[int, int]] = {}
-    while batch := rows.fetchmany(10_000):
-        for prompt_id, answer, successes, trials, drawn, count, truncated in batch:
-            if prompt_id != current:
-                if current is not None:
-                    yield current, tally, answers
-                current, tally, answers = prompt_id, Tally(), {}
+    batches = iter(lambda: rows.fetchmany(10_000), [])
+    for prompt_id, group in groupby(chain.from_iterable(batches), itemgetter(0)):
+        tally, answers = Tally(), {}
+        for _, answer, successes, trials, drawn, count, truncated in group:
             tally.successes += successes or 0
             tally.trials += trials
             tally.drawn = max(tally.drawn, drawn)
             tally.truncated += truncated
-            answers[answer] = (count, successes or 0)
-    if current is not None:
-        yield current, tally, answers
+            answers[answer] = count, successes or 0
+        yield prompt_id, tally, answers
 
 
 def list_sealed(folder: Path) -> list[Path]:

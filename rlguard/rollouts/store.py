@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,8 +33,6 @@ from rlguard.rollouts.segments import (
 )
 from rlguard.tables.files import cut_tail, read_object, remove, replace_file, writing
 from rlguard.types import InputError, Rollout
-
-logger = logging.getLogger(__name__)
 
 META = "meta.json"
 PROBLEMS = "problems.jsonl"
@@ -79,10 +76,7 @@ class RolloutStore:
             self._check_key(key)
             for partial in self.folder.glob(".rollouts-*.partial"):  # killed while it sealed
                 remove(partial)
-            sealed = list_sealed(self.folder)
-            if sealed and number_of(sealed[-1]) >= len(sealed):
-                logger.warning("%s: a sealed segment is missing; what it held of other prompts is unscored", folder)
-            for path in sealed:
+            for path in list_sealed(self.folder):
                 if path.suffix == ".jsonl":  # the same, or the disk was full
                     seal(path)
             cut_tail(self.folder / ROLLOUTS)

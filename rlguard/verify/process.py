@@ -37,8 +37,6 @@ Message = tuple[str | None, float, str | None, str]
 
 START_S = 300.0
 """Least limit for a process to start and load the verifier."""
-SEND_S = 30.0
-"""Limit for a process that waits for a job to take it."""
 LONGEST_MESSAGE = 8 << 20
 """Bytes."""
 
@@ -88,7 +86,6 @@ class Worker:
 
     def begin(self, job: Job) -> None:
         """Hands over a job, or what is left of it. Raises OSError if the process is dead or stands still."""
-        self.socket.settimeout(SEND_S)
         self.socket.sendall(pickle.dumps((len(job.results), job.row)) + job.blob)
         self.job, self.since = job, time.monotonic()
 
@@ -112,8 +109,8 @@ class Worker:
 
     def is_dead(self) -> bool:
         """Whether the process has ended or stands still, even if a child of its own keeps the socket open."""
-        how = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self.process.pid, how) is not None
+        ends = os.WEXITED | os.WSTOPPED
+        return os.waitid(os.P_PID, self.process.pid, ends | os.WNOHANG | os.WNOWAIT) is not None
 
     def end(self) -> int | None:
         """Kills the process and its children; the exit status."""
@@ -179,9 +176,8 @@ def _limit_memory(more: int | None) -> None:
         return
     with open("/proc/self/statm") as file:
         held = int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = held + more if most == resource.RLIM_INFINITY else min(held + more, most)
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted, most))
+    with suppress(ValueError):  # there is a lower one already
+        resource.setrlimit(resource.RLIMIT_DATA, (held + more, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _judge(verifier: Verifier, completion: str, problem: Problem) -> Message:

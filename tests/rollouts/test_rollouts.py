@@ -303,11 +303,16 @@ def test_whatever_happens_to_a_store_each_rollout_counts_once(steps, segment_byt
                     last = path.read_bytes().splitlines(True)[-1]
                     path.write_bytes(path.read_bytes()[: -draw.randrange(1, len(last))])
                     torn = json.loads(last)["prompt_id"], json.loads(last)["index"]
-                    if path.name == "rollouts.jsonl":
-                        scored.pop(torn)
-                        drawn = {key: r for key, r in drawn.items() if key[0] != torn[0] or key < torn}
-                    else:
+                    if path.name == "received.jsonl":
                         drawn.pop(torn, None)
+                    elif torn not in {(r.prompt_id, r.index) for r in read_rollouts(folder)}:  # it stood there once
+                        lost = scored.pop(torn)
+                        waiting = folder / "received.jsonl"  # from which it comes back
+                        if (
+                            waiting.exists()
+                            and f'"index": {torn[1]}, "completion": "{lost.completion}"' in waiting.read_text()
+                        ):
+                            drawn[torn] = replace(lost, outcome=math.nan)
                 sealed = sorted(folder.glob("*.parquet"))
                 if step == "segment twice" and sealed:
                     shutil.copy(draw.choice(sealed), folder / f"rollouts-{len(sealed):05d}.parquet")
