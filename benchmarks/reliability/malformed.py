@@ -27,7 +27,7 @@ from typing import Any
 from benchmarks.reliability.jobs import Stub, run_line
 from rlguard.types import make_prompt_id
 
-LIMIT_S = 20
+LIMIT_S = 60
 ASKED = [{"role": "user", "content": "What is 6 - 2?"}]
 SAID = {"role": "assistant", "content": "6 - 2 = 4\nThe answer is 4."}
 TEXT = SAID["content"]

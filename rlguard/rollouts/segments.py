@@ -119,6 +119,10 @@ def group_rollouts(folder: str | Path, memory: str = "1GB") -> Iterator[Group]:
             for path in sealed:  # which one is it?
                 deque(_read_sealed(Path(path)), maxlen=0)
             raise InputError(f"{folder}: its segments cannot be read ({error})") from error
+        except RuntimeError as error:
+            if "interrupted" in str(error):  # by a signal, of which DuckDB makes this
+                raise KeyboardInterrupt from error
+            raise
 
 
 def _by_prompt(rows: Any) -> Iterator[Group]:

@@ -137,6 +137,20 @@ def test_any_name_of_a_folder_will_do(tmp_path, name):
     assert len(list(read_rollouts(tmp_path / name))) == 10
 
 
+def test_a_signal_while_duckdb_works_is_a_signal(tmp_path, monkeypatch):
+    """DuckDB makes a RuntimeError of it; Ctrl-C and SIGTERM must end a run as such wherever they come."""
+    from rlguard.rollouts import segments
+
+    def interrupt(rows):
+        raise RuntimeError("Query interrupted")
+
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append([rollout("a", 0)])
+    monkeypatch.setattr(segments, "_by_prompt", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(group_rollouts(tmp_path))
+
+
 FULL = """
 import resource, sys
 from rlguard.rollouts.store import RolloutStore
