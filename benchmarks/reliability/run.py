@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reliability.jobs import TRACEBACK
+
 BATCH = 250
 """Malformed inputs that one process reads."""
 
@@ -193,7 +195,7 @@ def peak(rows: list[dict[str, Any]]) -> int:
 
 
 def _sort_fault(wrong: str) -> str:
-    if "Traceback" in wrong:
+    if "Traceback" in wrong or f"ended with {TRACEBACK}" in wrong:
         return "traceback"
     return next((fault for fault in ("lost", "twice") if fault in wrong), "other" if wrong else "")
 
