@@ -21,8 +21,9 @@ def run(out, *options):
 def test_interrupted_commands_lose_and_double_nothing(tmp_path):
     rows, table = run(tmp_path, "--only", "kills", "--kills", "4", "--seed", "5")
     assert [(row["job"], row["kind"], row["wrong"]) for row in rows if row["wrong"]] == []
-    assert sum(row["hit"] for row in rows) >= 4
-    assert f"{len(rows)} interruptions" in table
+    hits = sum(row["hit"] for row in rows)
+    assert hits >= 4
+    assert f"{hits} interruptions" in table
     assert run(tmp_path, "--only", "kills", "--kills", "4", "--seed", "5")[0] == rows  # it goes on where it was
 
 
