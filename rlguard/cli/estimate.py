@@ -30,6 +30,7 @@ def estimate(
     answer_cue: Annotated[str, typer.Option(help="How the answer is begun there.")] = ANSWER_CUE,
     verifier: cli.VERIFIER = "auto",
     verifier_timeout: Annotated[float, typer.Option(help="Seconds a completion; later ones are unscored.")] = 10.0,
+    verifier_memory: Annotated[float, typer.Option(help="GB a verifier process; what takes more is unscored.")] = 4.0,
     max_tokens: cli.MAX_TOKENS = 512,
     temperature: cli.TEMPERATURE = 1.0,
     top_p: cli.TOP_P = 1.0,
@@ -56,7 +57,7 @@ def estimate(
         try:
             estimate_pass_rates(
                 data, model, out=out, plan=plan, engine=engine.value, engine_options=options,
-                verifier=verifier, timeout_s=verifier_timeout,
+                verifier=verifier, timeout_s=verifier_timeout, memory_gb=verifier_memory,
                 sampling=Sampling(max_tokens, temperature, top_p, seed), answer_only=answer_only,
                 answer_cue=answer_cue, prompt_column=prompt_column, answer_column=answer_column, on_progress=bar.take,
             )  # fmt: skip

@@ -45,6 +45,7 @@ def estimate_pass_rates(
     engine_options: Mapping[str, Any] | None = None,
     verifier: str | Verifier = "auto",
     timeout_s: float | None = 10.0,
+    memory_gb: float | None = 4.0,
     sampling: Sampling | None = None,
     answer_only: int = 0,
     answer_cue: str = ANSWER_CUE,
@@ -69,6 +70,7 @@ def estimate_pass_rates(
         verifier: A name in `verifiers.VERIFIERS`, or a verifier of your own.
         timeout_s: Seconds that the verifier may take for one completion, None for no limit; past it the rollout is
             unscored.
+        memory_gb: GB that a verifier process may take (`VerifierPool`), None for no limit.
         sampling: How to draw; None takes the defaults of `Sampling`.
         answer_only: Rollouts a problem in which the model may only guess; they give its chance rate.
         answer_cue: How the answer is begun there.
@@ -88,7 +90,7 @@ def estimate_pass_rates(
         raise InputError(f"temperature 0 draws the same completion {plan.max_n} times: set n to 1, or a temperature")
     problems = _distinct(read_problems(iter_data(data), prompt_column, answer_column))
     verifier = pick_verifier(verifier) if isinstance(verifier, str) else verifier
-    with VerifierPool(verifier, timeout_s=timeout_s) as pool:
+    with VerifierPool(verifier, timeout_s=timeout_s, memory_gb=memory_gb) as pool:
         rejected = _reject_gold(problems, verifier, pool)
         unscored = pool.counts
         wanted = [problem for problem in problems if problem.id not in rejected]
@@ -96,8 +98,8 @@ def estimate_pass_rates(
         if engine.describe().get("chat_template") and any(isinstance(problem.prompt, str) for problem in wanted):
             logger.warning("the model has a chat template, but prompts are plain text: they are asked as they stand")
         with RolloutStore(out, _make_key(engine, sampling, verifier)) as store:
-            _keep_problems(problems, Path(out) / PROBLEMS)
             try:
+                _keep_problems(problems, Path(out) / PROBLEMS)
                 _sample(engine, wanted, plan, sampling, pool, store, on_progress)
                 if answer_only:
                     sampling = dataclasses.replace(sampling, max_tokens=min(sampling.max_tokens, GUESS_TOKENS))
@@ -182,7 +184,7 @@ def _open_engine(engine: str | Engine, model: str | None, options: Mapping[str, 
 
 def _keep_problems(problems: Sequence[Problem], path: Path) -> None:
     """Keeps the prompts beside their rollouts; those of earlier data sets sampled into the same store stay."""
-    known = {row["id"]: row for row in read_rows(path)} if path.exists() else {}
+    known = {str(row.get("id")): row for row in read_rows(path)} if path.exists() else {}
     new = {p.id: {"id": p.id, "prompt": p.prompt, "answer": str(p.answer)} for p in problems if p.id not in known}
     if new:
         write_rows([*known.values(), *new.values()], path)

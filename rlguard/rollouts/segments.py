@@ -8,15 +8,21 @@ import math
 import os
 import re
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlguard.rollouts.record import FIELDS, as_record, from_record
 from rlguard.tables.files import iter_json_lines, replacing
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError, Rollout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROLLOUTS = "rollouts.jsonl"
 _SEALED = re.compile(r"rollouts-(\d{5})\.(parquet|jsonl)")
@@ -41,6 +47,18 @@ class Tally:
             self.successes += int(rollout.outcome)
 
 
+_PARQUET = "read_parquet(?, filename = true, file_row_number = true)"
+_ROWS = """
+    SELECT prompt_id, index, {{'log': {log}, 'file': filename, 'row': {row}, 'answer': answer, 'outcome': outcome,
+        'reason': finish_reason}} AS one
+    FROM {source}"""
+_GROUP = """
+    SELECT prompt_id, one.answer, sum(one.outcome)::BIGINT, count(one.outcome), max(index) + 1, count(*),
+        count(*) FILTER (one.reason = 'length')
+    FROM (SELECT prompt_id, index, min(one) AS one FROM ({}) GROUP BY prompt_id, index)
+    GROUP BY prompt_id, one.answer ORDER BY prompt_id"""
+"""A rollout that stands there twice counts once: `min` takes the one that was written first."""
+
 Group = tuple[str, Tally, dict[str | None, tuple[int, int]]]
 
 
@@ -59,7 +77,7 @@ def read_rollouts(folder: str | Path, torn: list[int] | None = None) -> Iterator
         torn: The number of such a line goes here.
 
     Raises:
-        InputError: If a line cannot be read; names file and line.
+        InputError: If a line or a segment cannot be read; names file and line.
     """
     folder = Path(folder)
     if not is_store(folder):
@@ -76,49 +94,48 @@ def group_rollouts(folder: str | Path, memory: str = "1GB") -> Iterator[Group]:
         memory: What DuckDB may take.
 
     Yields:
-        (prompt id, tally, final answer -> how often it was given and how often it was right), ordered by prompt id.
+        (prompt id, tally, final answer -> how often it was given and how often it was right), ordered by prompt id. A
+        rollout that is there twice counts once.
+
+    Raises:
+        InputError: As `read_rollouts`.
     """
     import duckdb
-    import pyarrow as pa
 
-    folder = Path(folder)
-    sealed = [path for path in list_sealed(folder) if path.suffix == ".parquet"]
-    logs = [path for path in [*list_sealed(folder), folder / ROLLOUTS] if path.suffix == ".jsonl" and path.exists()]
-    columns = "prompt_id, answer, outcome, index, finish_reason"
-    log = pa.Table.from_pylist([as_record(r) for path in logs for r in read_log(path)], _schema())
-    sources = [f"SELECT {columns} FROM log"]
+    files = [*list_sealed(Path(folder)), Path(folder) / ROLLOUTS]
+    sealed = [str(path) for path in files if path.suffix == ".parquet"]
+    logs = [as_record(rollout) for path in files if path.suffix == ".jsonl" for rollout in read_log(path)]
+    sources = [_ROWS.format(log=True, row="row", source="(SELECT '' AS filename, * FROM log)")]
     if sealed:
-        sources.append(f"SELECT {columns} FROM read_parquet({[str(path) for path in sealed]})")
-    with tempfile.TemporaryDirectory() as spill:
-        base = duckdb.connect(config={"memory_limit": memory, "temp_directory": spill, "threads": os.cpu_count() or 1})
+        sources.append(_ROWS.format(log=False, row="file_row_number", source=_PARQUET))
+    limits: dict[str, Any] = {"memory_limit": memory, "threads": os.cpu_count() or 1}
+    with tempfile.TemporaryDirectory() as spill, duckdb.connect(config=limits | {"temp_directory": spill}) as base:
         base.execute("SET enable_progress_bar = false")  # it goes to stdout
-        base.register("log", log)
-        rows = base.execute(
-            "SELECT prompt_id, answer, sum(outcome)::BIGINT, count(outcome), max(index) + 1, count(*), "
-            f"count(*) FILTER (finish_reason = 'length') FROM ({' UNION ALL '.join(sources)}) "
-            "GROUP BY prompt_id, answer ORDER BY prompt_id"
-        )
-        yield from _by_prompt(rows)
-        base.close()
+        log = _to_table(logs, Path(folder) / ROLLOUTS)
+        base.register("log", log.append_column("row", [list(range(len(log)))]))
+        try:
+            yield from _by_prompt(base.execute(_GROUP.format(" UNION ALL ".join(sources)), [sealed] if sealed else []))
+        except duckdb.Error as error:
+            for path in sealed:  # which one is it?
+                deque(_read_sealed(Path(path)), maxlen=0)
+            raise InputError(f"{folder}: its segments cannot be read ({error})") from error
+        except RuntimeError as error:
+            if "interrupted" in str(error):  # by a signal, of which DuckDB makes this
+                raise KeyboardInterrupt from error
+            raise
 
 
 def _by_prompt(rows: Any) -> Iterator[Group]:
-    current: str | None = None
-    tally: Tally = Tally()
-    answers: dict[str | None, tuple[int, int]] = {}
-    while batch := rows.fetchmany(10_000):
-        for prompt_id, answer, successes, trials, drawn, count, truncated in batch:
-            if prompt_id != current:
-                if current is not None:
-                    yield current, tally, answers
-                current, tally, answers = prompt_id, Tally(), {}
+    batches = iter(lambda: rows.fetchmany(10_000), [])
+    for prompt_id, group in groupby(chain.from_iterable(batches), itemgetter(0)):
+        tally, answers = Tally(), {}
+        for _, answer, successes, trials, drawn, count, truncated in group:
             tally.successes += successes or 0
             tally.trials += trials
             tally.drawn = max(tally.drawn, drawn)
             tally.truncated += truncated
-            answers[answer] = (count, successes or 0)
-    if current is not None:
-        yield current, tally, answers
+            answers[answer] = count, successes or 0
+        yield prompt_id, tally, answers
 
 
 def list_sealed(folder: Path) -> list[Path]:
@@ -131,27 +148,37 @@ def list_sealed(folder: Path) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
-def _schema() -> Any:
+def number_of(segment: Path) -> int:
+    return int(segment.stem.rpartition("-")[2])
+
+
+def _to_table(records: list[dict[str, Any]], source: Path) -> pa.Table:
     import pyarrow as pa
 
     types = [pa.string(), pa.int32(), pa.string(), pa.float32(), pa.string(), pa.int32(), pa.string()]
-    return pa.schema(list(zip(FIELDS, types, strict=True)))
+    try:
+        return pa.Table.from_pylist(records, pa.schema(list(zip(FIELDS, types, strict=True))))
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
+        raise InputError(f"{source}: a number or text that no rollout has ({error})") from error
 
 
 def seal(log: Path) -> None:
     """Turns a full log into Parquet; whatever the instant of a kill, one of the two is whole."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with replacing(log.with_suffix(".parquet")) as partial:
-        records = [as_record(rollout) for rollout in read_log(log)]
-        pq.write_table(pa.Table.from_pylist(records, _schema()), partial, compression="zstd")
+        table = _to_table([as_record(rollout) for rollout in read_log(log)], log)
+        pq.write_table(table, partial, compression="zstd")
     log.unlink()
 
 
 def _read_sealed(path: Path) -> Iterator[Rollout]:
-    for number, record in enumerate(iter_rows(path)):
-        yield from_record(record, f"{path}: row {number}")
+    """The rollouts of a segment; the error for a damaged one says how to go on without it."""
+    try:
+        for number, record in enumerate(iter_rows(path)):
+            yield from_record(record, f"{path}: row {number}")
+    except (InputError, OSError) as error:
+        raise InputError(f"{path}: damaged ({error}); move that file away to go on without its rollouts") from error
 
 
 def read_log(path: Path, torn: list[int] | None = None) -> Iterator[Rollout]:

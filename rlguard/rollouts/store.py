@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,12 +25,13 @@ from rlguard.rollouts.segments import (
     clean,
     group_rollouts,
     list_sealed,
+    number_of,
     read_log,
     seal,
     to_line,
     write_lines,
 )
-from rlguard.tables.files import cut_tail, read_object, replace_file
+from rlguard.tables.files import cut_tail, read_object, remove, replace_file, writing
 from rlguard.types import InputError, Rollout
 
 META = "meta.json"
@@ -59,36 +61,44 @@ class RolloutStore:
             segment_bytes: Size at which the log is sealed.
 
         Raises:
-            InputError: If the folder holds rollouts of another key (names what differs), or another process writes.
+            InputError: If the folder holds rollouts of another key (names what differs) or of one that is lost, cannot
+                be written, or another process writes to it.
         """
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.segment_bytes = segment_bytes
-        self._lock = open(self.folder / ".lock", "ab")  # noqa: SIM115 - closed by close()
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._lock.close()
-            raise InputError(f"{self.folder}: another process is writing to this store") from error
-        try:
+        with ExitStack() as opened, writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = opened.enter_context(open(self.folder / ".lock", "ab"))
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"{self.folder}: another process is writing to this store") from error
             self._check_key(key)
+            for partial in self.folder.glob(".rollouts-*.partial"):  # killed while it sealed
+                remove(partial)
             for path in list_sealed(self.folder):
-                if path.suffix == ".jsonl":  # a run was killed while it sealed
+                if path.suffix == ".jsonl":  # the same, or the disk was full
                     seal(path)
             cut_tail(self.folder / ROLLOUTS)
             cut_tail(self.folder / RECEIVED)
-            self._log = open(self.folder / ROLLOUTS, "ab")  # noqa: SIM115
+            self._log = open(self.folder / ROLLOUTS, "ab")  # noqa: SIM115 - it and the next: closed by close()
+            opened.callback(lambda: self._log.close())
             self.tallies = {prompt_id: tally for prompt_id, tally, _ in group_rollouts(self.folder)}
             self._waiting = self._read_received()
             self._received = open(self.folder / RECEIVED, "ab")  # noqa: SIM115
+            opened.callback(lambda: self._received.close())
             self._synced = time.monotonic()
-        except BaseException:
-            self._lock.close()
-            raise
+            self._opened = opened.pop_all()
 
     def _check_key(self, key: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(key))
         if not (self.folder / META).exists():
+            logs = (self.folder / ROLLOUTS, self.folder / RECEIVED)
+            if list_sealed(self.folder) or any(path.exists() and path.stat().st_size for path in logs):
+                raise InputError(
+                    f"{self.folder} holds rollouts, but {META}, which says how they were drawn, is missing. Put it "
+                    "back, or choose another --out."
+                )
             replace_file(self.folder / META, json.dumps(wanted, indent=2, ensure_ascii=False))
             return
         differing = list(_differences(read_meta(self.folder), wanted))
@@ -114,12 +124,13 @@ class RolloutStore:
         """Keeps rollouts that are still to be scored: a kill now costs no generation."""
         rollouts = [clean(rollout) for rollout in rollouts]
         self._waiting |= {(rollout.prompt_id, rollout.index): rollout for rollout in rollouts}
-        if self._received.tell() > self.segment_bytes:
-            self._received.close()
-            replace_file(self.folder / RECEIVED, "".join(map(to_line, self._waiting.values())))
-            self._received = open(self.folder / RECEIVED, "ab")  # noqa: SIM115
-        else:
-            write_lines(self._received, rollouts)
+        with writing(self.folder):
+            if self._received.tell() > self.segment_bytes:
+                self._received.close()
+                replace_file(self.folder / RECEIVED, "".join(map(to_line, self._waiting.values())))
+                self._received = open(self.folder / RECEIVED, "ab")  # noqa: SIM115
+            else:
+                write_lines(self._received, rollouts)
 
     def append(self, rollouts: Iterable[Rollout]) -> None:
         """Writes scored rollouts; one that is there already is left out.
@@ -134,17 +145,19 @@ class RolloutStore:
             if rollout.index >= tally.drawn:
                 tally.add(rollout)
                 new.append(rollout)
-        write_lines(self._log, new)
-        if time.monotonic() - self._synced > 1.0:
-            os.fsync(self._log.fileno())
-            self._synced = time.monotonic()
-        if self._log.tell() > self.segment_bytes:
-            self._seal_log()
+        with writing(self.folder):
+            write_lines(self._log, new)
+            if time.monotonic() - self._synced > 1.0:
+                os.fsync(self._log.fileno())
+                self._synced = time.monotonic()
+            if self._log.tell() > self.segment_bytes:
+                self._seal_log()
 
     def _seal_log(self) -> None:
         os.fsync(self._log.fileno())
         self._log.close()
-        full = self.folder / f"rollouts-{len(list_sealed(self.folder)):05d}.jsonl"
+        sealed = list_sealed(self.folder)
+        full = self.folder / f"rollouts-{number_of(sealed[-1]) + 1 if sealed else 0:05d}.jsonl"
         os.replace(self.folder / ROLLOUTS, full)
         self._log = open(self.folder / ROLLOUTS, "ab")  # noqa: SIM115
         seal(full)
@@ -159,12 +172,11 @@ class RolloutStore:
 
     def close(self) -> None:
         """Ends writing and lets other processes in."""
-        os.fsync(self._log.fileno())
-        self._log.close()
-        self._received.close()
-        if not self._waiting:
-            (self.folder / RECEIVED).unlink(missing_ok=True)
-        self._lock.close()
+        with writing(self.folder), self._opened:
+            if not self._log.closed:  # as it is where sealing failed
+                os.fsync(self._log.fileno())
+            if not self._waiting:
+                (self.folder / RECEIVED).unlink(missing_ok=True)
 
     def __enter__(self) -> RolloutStore:
         return self
@@ -193,7 +205,7 @@ def read_design(folder: str | Path) -> list[dict[str, Any]]:
     path = Path(folder) / DESIGN
     try:
         plans = json.loads(path.read_text()) if path.exists() else []
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from error
     if not (isinstance(plans, list) and all(isinstance(plan, dict) for plan in plans)):
         raise InputError(f"{path}: not a sampling design by rlguard: expected a list of objects")

@@ -153,16 +153,28 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))  # a link stays a link
     partial = name_partial(target)
+    with writing(path):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            put_in_place(partial, target)
+        finally:
+            remove(partial)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Within the block an OSError that speaks of `path`, its folder or no file at all is the user's to mend.
+
+    Raises:
+        InputError: In its place, a full disk among them; says why.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        put_in_place(partial, target)
+        yield
     except OSError as error:
-        if error.filename is not None and not str(error.filename).startswith(str(target.parent)):
+        if error.filename is not None and not str(error.filename).startswith(os.path.dirname(os.path.realpath(path))):
             raise  # of something else that the block works with
         raise InputError(f"{path}: expected a path that can be written ({error})") from error
-    finally:
-        remove(partial)
 
 
 def name_partial(path: Path) -> Path:

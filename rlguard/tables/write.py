@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from rlguard.tables.arrow import ArrowSink
-from rlguard.tables.files import name_partial, put_in_place, remove
+from rlguard.tables.files import name_partial, put_in_place, remove, writing
 from rlguard.tables.read import FORMATS
 from rlguard.types import InputError
 
@@ -69,12 +69,13 @@ class RowWriter:
     def __enter__(self) -> RowWriter:
         if self.path.is_dir() and (self.path.suffix in FORMATS or not _is_replaceable(self.path)):
             raise InputError(f"{self.path}: expected a new name or an old table, got a folder of other things")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        remove(self._partial)
-        if self.path.suffix == ".parquet" or self.path.suffix not in FORMATS:
-            self._sink: _TextSink | ArrowSink = ArrowSink(self.path, self._partial, self._types)
-        else:
-            self._sink = _TextSink(self.path, self._partial)
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            remove(self._partial)
+            if self.path.suffix == ".parquet" or self.path.suffix not in FORMATS:
+                self._sink: _TextSink | ArrowSink = ArrowSink(self.path, self._partial, self._types)
+            else:
+                self._sink = _TextSink(self.path, self._partial)
         return self
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -84,17 +85,19 @@ class RowWriter:
             InputError: If the row does not fit the rows before it; names row and column. Parquet and folders notice
                 it up to a batch later, or when the block ends.
         """
-        self._sink.write(row)
+        with writing(self.path):
+            self._sink.write(row)
         self.rows += 1
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is not None:
-                self._sink.close()
-                return
-            put_in_place(self._sink.finish(), self.path)
-        finally:
-            remove(self._partial)
+        with writing(self.path):
+            try:
+                if kind is not None:
+                    self._sink.close()
+                    return
+                put_in_place(self._sink.finish(), self.path)
+            finally:
+                remove(self._partial)
 
 
 def _is_replaceable(folder: Path) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 import cloudpickle
 
 from rlguard.types import InputError, Problem, Verifier
-from rlguard.verify.process import Job, Message, Results, Worker, explain, pickle_verifier
+from rlguard.verify.process import START_S, Job, Message, Results, Worker, explain, pickle_verifier
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,6 @@ CAUSES = ("timeout", "raised", "junk", "died", "nan")
 FIRST_S = 60.0
 """Least limit for the first completion of all, which may import a lot. Processes that start later get the limit and
 twice what a first completion took."""
-START_S = 300.0
-"""Least limit for a process to start and load the verifier."""
 TICK_S = 1.0
 """How often the pool looks at its processes when none of them says anything."""
 
@@ -47,13 +45,22 @@ class VerifierPool:
     [('job', [(1.0, '4'), (0.0, '5')])]
     """
 
-    def __init__(self, verifier: Verifier, workers: int | None = None, timeout_s: float | None = 10.0) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        workers: int | None = None,
+        timeout_s: float | None = 10.0,
+        memory_gb: float | None = 4.0,
+    ) -> None:
         """
         Args:
             verifier: Anything with `score` and `extract` that cloudpickle can send; each process has its own copy. A
                 method `prepare`, if it has one, is called there before the clock runs: the place for slow imports.
             workers: Most processes at once, None for one per CPU and at most 4. They start when there are jobs.
             timeout_s: Limit per completion in seconds, None for none.
+            memory_gb: What a process may take, in GB, beyond what it has once the verifier is loaded; None for no
+                limit. It is the system's (RLIMIT_DATA): an allocation over it fails with MemoryError or ends the
+                process, and a child has the same limit for itself. Linux only.
 
         Raises:
             InputError: If the verifier cannot be pickled, or a limit is not positive.
@@ -63,7 +70,10 @@ class VerifierPool:
             raise InputError(f"workers: expected at least 1, got {workers}")
         if timeout_s is not None and not timeout_s > 0:
             raise InputError(f"timeout_s: expected seconds above 0, or None for no limit, got {timeout_s}")
+        if memory_gb is not None and not memory_gb > 0:
+            raise InputError(f"memory_gb: expected GB above 0, or None for no limit, got {memory_gb}")
         self.workers, self.timeout_s = workers, timeout_s
+        self._memory_bytes = None if memory_gb is None else int(memory_gb * 1e9)
         self._name = str(getattr(verifier, "name", type(verifier).__name__))
         self._blob = pickle_verifier(verifier, self._name)
         self._changed = threading.Condition()  # guards what the caller and the thread share, down to `_closed`
@@ -179,7 +189,7 @@ class VerifierPool:
                 self._end(worker)
         starting = sum(not worker.ready for worker in self._staff)
         for _ in range(min(self.workers - len(self._staff), len(self._waiting) - starting)):
-            self._staff.append(Worker(self._blob))
+            self._staff.append(Worker(self._blob, self._memory_bytes))
 
     def _watch(self) -> None:
         """Waits for messages and ends who is overdue; a result that has come meanwhile is in time."""
@@ -193,9 +203,13 @@ class VerifierPool:
             if worker.socket in ready or (overdue and wait([worker.socket], 0)):
                 messages, alive = worker.read()
                 for message in messages:
+                    if message[0] == "forged":
+                        self._lose(worker, "junk", message[3])
+                        break
                     self._take(worker, message)
-                if not alive:
-                    self._lose(worker, "died")
+                else:
+                    if not alive:
+                        self._lose(worker, "died")
             elif (overdue or not ready) and worker.is_dead():
                 self._lose(worker, "died")
             elif overdue:
@@ -245,7 +259,7 @@ class VerifierPool:
             self._changed.notify_all()
 
     def _lose(self, worker: Worker, cause: str, detail: str = "") -> None:
-        """Ends a process that hangs or is dead: the completion at hand is unscored, the rest of its job waits again."""
+        """Ends a process that hangs, lies or is dead: the completion at hand is unscored, the rest of its job waits."""
         status = self._end(worker)
         detail = detail or f"the process ended with status {status}"
         if not worker.ready:

@@ -13,6 +13,8 @@ import json
 import math
 import os
 import pickle
+import resource
+import secrets
 import signal
 import socket
 import subprocess
@@ -31,7 +33,12 @@ BOOT = "import sys; sys.path[:] = sys.argv[2:]; from rlguard.verify.process impo
 
 Message = tuple[str | None, float, str | None, str]
 """What a worker says: a cause (None: scored; `raised`, `junk` and `nan`: unscored; `ready`: the verifier is loaded;
-`input`: the user's to fix), the outcome, the extracted answer, and words about the cause."""
+`input`: the user's to fix; `forged`: not said by `serve`), the outcome, the extracted answer, and why."""
+
+START_S = 300.0
+"""Least limit for a process to start and load the verifier."""
+LONGEST_MESSAGE = 8 << 20
+"""Bytes."""
 
 
 Results = list[tuple[float, str | None]]
@@ -53,10 +60,12 @@ class Job:
 class Worker:
     """The parent's end of a verifier process, and what the process is doing since when."""
 
-    def __init__(self, verifier_blob: bytes) -> None:
-        """Starts the process and hands it the pickled verifier."""
+    def __init__(self, verifier_blob: bytes, memory_bytes: int | None = None) -> None:
+        """Starts the process and hands it the pickled verifier; `VerifierPool` says what `memory_bytes` is."""
         self.socket, theirs = socket.socketpair()
+        self.socket.settimeout(START_S)  # for sending: a process that stands still reads nothing
         self._unread = b""
+        self._sign = secrets.token_hex(8)  # of this process's own messages; a verifier can write to its socket too
         self.since = time.monotonic()
         self.job: Job | None = None
         self.ready = False
@@ -69,14 +78,14 @@ class Worker:
                 process_group=0,  # Ctrl-C is for the parent alone, and `end` takes the process's own children along
             )
         with suppress(OSError):  # it died at once, which `read` will tell
-            self.socket.sendall(verifier_blob)
+            self.socket.sendall(pickle.dumps((self._sign, memory_bytes)) + verifier_blob)
 
     @property
     def busy(self) -> bool:
         return self.job is not None or not self.ready
 
     def begin(self, job: Job) -> None:
-        """Hands over a job, or what is left of it. Raises OSError if the process is dead."""
+        """Hands over a job, or what is left of it. Raises OSError if the process is dead or stands still."""
         self.socket.sendall(pickle.dumps((len(job.results), job.row)) + job.blob)
         self.job, self.since = job, time.monotonic()
 
@@ -87,11 +96,21 @@ class Worker:
         except OSError:
             said = b""
         *lines, self._unread = (self._unread + said).split(b"\n")
-        return [json.loads(line) for line in lines], bool(said)
+        if len(self._unread) > LONGEST_MESSAGE:
+            lines.append(self._unread)
+        return [self._check(line) for line in lines], bool(said)
+
+    def _check(self, line: bytes) -> Message:
+        with suppress(ValueError, RecursionError, TypeError):
+            sign, *message = json.loads(line)
+            if sign == self._sign:
+                return message[0], message[1], message[2], message[3]
+        return "forged", math.nan, None, f"the verifier wrote {line!r:.60} to the pool"
 
     def is_dead(self) -> bool:
-        """Whether the process has ended, even if a child of its own keeps the socket open."""
-        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        """Whether the process has ended or stands still, even if a child of its own keeps the socket open."""
+        ends = os.WEXITED | os.WSTOPPED
+        return os.waitid(os.P_PID, self.process.pid, ends | os.WNOHANG | os.WNOWAIT) is not None
 
     def end(self) -> int | None:
         """Kills the process and its children; the exit status."""
@@ -129,14 +148,17 @@ def serve(fd: int) -> None:
 
 
 def _do_jobs(connection: socket.socket, jobs: IO[bytes]) -> None:
+    sign, memory_bytes = pickle.load(jobs)
+
     def say(message: Message) -> None:
-        connection.sendall(json.dumps(message).encode() + b"\n")
+        connection.sendall(json.dumps((sign, *message)).encode() + b"\n")
 
     try:
         verifier = pickle.load(jobs)
         getattr(verifier, "prepare", lambda: None)()
     except BaseException as error:
         return say(("input", 0.0, None, f"the verifier does not load in a process of its own ({explain(error)})"))
+    _limit_memory(memory_bytes)
     say(("ready", 0.0, None, ""))
     while True:
         first, row = pickle.load(jobs)
@@ -146,6 +168,16 @@ def _do_jobs(connection: socket.socket, jobs: IO[bytes]) -> None:
             return say(("input", 0.0, None, f"row {row}: does not load in a verifier process ({explain(error)})"))
         for completion in completions[first:]:
             say(_judge(verifier, completion, problem))
+
+
+def _limit_memory(more: int | None) -> None:
+    """Lets the process and its children take so many bytes more than it has; what is only reserved does not count."""
+    if more is None or sys.platform != "linux":
+        return
+    with open("/proc/self/statm") as file:
+        held = int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    with suppress(ValueError):  # there is a lower one already
+        resource.setrlimit(resource.RLIMIT_DATA, (held + more, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _judge(verifier: Verifier, completion: str, problem: Problem) -> Message:

@@ -74,7 +74,8 @@ def test_adaptive_estimate_with_guesses_says_whether_rl_is_worth_starting(tmp_pa
     assert all(row["chance_rate"] is not None for row in rates)
 
 
-def test_ctrl_c_stops_cleanly_with_what_was_decided(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_cleanly_with_what_was_decided(tmp_path, how):
     from conftest import TINY
 
     sums = [{"prompt": f"{a}+{b}+1 mod 10=?\n", "answer": "1"} for a in range(9) for b in range(9)]
@@ -92,7 +93,7 @@ def test_ctrl_c_stops_cleanly_with_what_was_decided(tmp_path):
         if log.exists() and log.stat().st_size > 0:
             break
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "the same command goes on from there" in one_line(err)

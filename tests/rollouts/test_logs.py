@@ -300,6 +300,7 @@ def test_a_store_of_an_earlier_version_is_read(tmp_path):
     (tmp_path / "rollouts.jsonl").write_text(json.dumps(row) + "\n")
     (rollout,) = read_rollouts(tmp_path)
     assert (rollout.truncated, rollout.prompt, rollout.gold, rollout.step) == (True, "", None, None)
+    (tmp_path / "meta.json").write_text("{}")
     with RolloutStore(tmp_path, {}, segment_bytes=1) as store:
         store.append([Rollout("p", 1, "5", 1.0, prompt="asked", gold="5", step=3)])
     assert (tmp_path / "rollouts-00000.parquet").exists()

@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import json
 import math
+import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlguard.difficulty.stopping import Plan, read_plans
 from rlguard.rollouts.segments import ROLLOUTS, Tally, group_rollouts, is_store, read_rollouts, to_line
@@ -61,6 +67,122 @@ def test_another_key_is_refused_by_name(tmp_path):
 def test_two_writers_are_refused(tmp_path):
     with RolloutStore(tmp_path, KEY), pytest.raises(InputError, match="another process is writing"):
         RolloutStore(tmp_path, KEY)
+
+
+@pytest.mark.parametrize("name", ["rollouts.jsonl", "received.jsonl", "rollouts-00000.parquet"])
+def test_rollouts_without_their_key_are_refused(tmp_path, name):
+    store = RolloutStore(tmp_path, KEY, segment_bytes=1 if name.endswith("parquet") else 1 << 20)
+    store.receive([rollout("a", 0)])
+    if name != "received.jsonl":
+        store.append([rollout("a", 0)])
+        store.close()
+    store._lock.close()
+    assert (tmp_path / name).exists()
+    meta = (tmp_path / "meta.json").rename(tmp_path / "kept")
+    for key in (KEY, {"model": "other"}):
+        with pytest.raises(InputError, match=r"holds rollouts, but meta\.json, .* is missing\. Put it back"):
+            RolloutStore(tmp_path, key)
+    assert not (tmp_path / "meta.json").exists()
+    meta.rename(tmp_path / "meta.json")
+    with RolloutStore(tmp_path, KEY):
+        pass
+
+
+@pytest.mark.parametrize("segment_bytes", [1, 1 << 20], ids=["sealed", "log"])
+def test_what_stands_there_twice_counts_once_and_the_first_counts(tmp_path, segment_bytes):
+    with RolloutStore(tmp_path, KEY, segment_bytes) as store:
+        store.append([rollout("a", index, outcome=float(index == 0)) for index in range(4)])
+    if segment_bytes == 1:
+        copy = (tmp_path / "rollouts-00000.parquet").read_bytes()
+        (tmp_path / "rollouts-00001.parquet").write_bytes(copy)
+    else:
+        log = (tmp_path / ROLLOUTS).read_text()
+        (tmp_path / ROLLOUTS).write_text(log + log.splitlines(True)[0])
+    with (tmp_path / ROLLOUTS).open("a") as file:
+        file.write(to_line(Rollout("a", 1, "x", 1.0, "8", 3, "length")))
+    once = [("a", Tally(successes=1, trials=4, drawn=4, truncated=0), {"x": (4, 1)})]
+    assert list(group_rollouts(tmp_path)) == once
+    with RolloutStore(tmp_path, KEY) as store:
+        assert store.tallies == {"a": once[0][1]}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b"", lambda b: b[:-50], lambda b: b[: len(b) // 2], lambda b: b[:4] + b"\xff" * (len(b) - 12) + b[-8:]],
+    ids=["empty", "end", "half", "pages"],
+)
+def test_a_damaged_segment_is_named_and_the_others_go_on_without_it(tmp_path, damage):
+    written = [rollout("a", index, f"text {index}") for index in range(30)]
+    with RolloutStore(tmp_path, KEY, segment_bytes=1) as store:
+        for start in (0, 10, 20):
+            store.append(written[start : start + 10])
+    path = tmp_path / "rollouts-00001.parquet"
+    path.write_bytes(damage(path.read_bytes()))
+    for read in (lambda: RolloutStore(tmp_path, KEY), lambda: list(read_rollouts(tmp_path))):
+        with pytest.raises(InputError, match=r"(?s)rollouts-00001\.parquet.*; move that file away"):
+            read()
+    path.unlink()
+    with RolloutStore(tmp_path, KEY, segment_bytes=1) as store:
+        assert store.tallies["a"] == Tally(successes=20, trials=20, drawn=30, truncated=0)
+        store.append([rollout("a", 30)])
+    assert [r.index for r in read_rollouts(tmp_path)] == [*range(10), *range(20, 31)]
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a'b", 'a"b', "a[x]", "a*?", "a\nb", "%20", "é\u2028"])
+def test_any_name_of_a_folder_will_do(tmp_path, name):
+    for first in (0, 5):
+        with RolloutStore(tmp_path / name, KEY, segment_bytes=1) as store:
+            store.append([rollout("a", first + index) for index in range(5)])
+    assert [tally.drawn for _, tally, _ in group_rollouts(tmp_path / name)] == [10]
+    assert len(list(read_rollouts(tmp_path / name))) == 10
+
+
+def test_a_signal_while_duckdb_works_is_a_signal(tmp_path, monkeypatch):
+    """DuckDB makes a RuntimeError of it; Ctrl-C and SIGTERM must end a run as such wherever they come."""
+    from rlguard.rollouts import segments
+
+    def interrupt(rows):
+        raise RuntimeError("Query interrupted")
+
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append([rollout("a", 0)])
+    monkeypatch.setattr(segments, "_by_prompt", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(group_rollouts(tmp_path))
+
+
+FULL = """
+import resource, sys
+from rlguard.rollouts.store import RolloutStore
+from rlguard.types import InputError, Rollout
+try:
+    with RolloutStore(sys.argv[1], {"model": "m"}, segment_bytes=int(sys.argv[2])) as store:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        for index in range(100):
+            store.receive([Rollout("a", index, "text " * 100)])
+            store.append([Rollout("a", index, "text " * 100, 1.0)])
+            print(index, flush=True)
+except InputError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.mark.parametrize("segment_bytes", [5_000, 1 << 20])
+def test_a_full_disk_is_said_and_what_was_written_is_kept(tmp_path, segment_bytes):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), str(segment_bytes)], capture_output=True, text=True
+    )
+    kept = len(done.stdout.splitlines())
+    if segment_bytes > 20_000:
+        assert done.returncode == 1
+        assert "expected a path that can be written" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert [r.index for r in read_rollouts(tmp_path)][:kept] == list(range(kept))
+    with RolloutStore(tmp_path, {"model": "m"}) as store:
+        assert store.tallies["a"].drawn >= kept > 20
+        store.append([rollout("a", store.tallies["a"].drawn)])
+    found = [r.index for r in read_rollouts(tmp_path)]
+    assert found == list(range(len(found)))
 
 
 def test_duplicates_count_once(tmp_path):
@@ -157,6 +279,68 @@ def test_the_plans_of_all_runs_are_kept(tmp_path):
     (tmp_path / "design.json").write_text('[{"nonsense": 1}]')
     with pytest.raises(InputError, match="not a sampling design"):
         read_plans(tmp_path)
+
+
+STEPS = st.lists(
+    st.sampled_from(["draw", "score", "close", "kill", "tear", "line twice", "segment twice"]), max_size=25
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps=STEPS, segment_bytes=st.sampled_from([1, 400, 1 << 20]), seed=st.integers(0, 99))
+def test_whatever_happens_to_a_store_each_rollout_counts_once(steps, segment_bytes, seed):
+    """Against a model of two dicts: what was drawn and what was scored. Only a torn line may be missing."""
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder, drawn, scored = Path(name), {}, {}
+        store = RolloutStore(folder, KEY, segment_bytes)
+        for step in [*steps, "close"]:
+            if step == "draw":
+                prompt = draw.choice("ab")
+                first = max([index + 1 for at, index in [*drawn, *scored] if at == prompt], default=0)
+                new = [
+                    rollout(prompt, first + i, f"{prompt}{first + i}", math.nan) for i in range(draw.randrange(1, 4))
+                ]
+                store.receive(new)
+                drawn |= {(r.prompt_id, r.index): r for r in new}
+            elif step == "score" and drawn:
+                prompt = next(iter(drawn))[0]
+                new = [replace(r, outcome=float(r.index % 2)) for (at, _), r in drawn.items() if at == prompt]
+                store.append(new)
+                for r in new:
+                    scored[r.prompt_id, r.index] = drawn.pop((r.prompt_id, r.index))
+            else:
+                store._opened.close() if step == "kill" else store.close()
+                logs = [path for path in folder.glob("r*.jsonl") if path.stat().st_size]
+                if step == "tear" and logs:
+                    path = draw.choice(logs)
+                    last = path.read_bytes().splitlines(True)[-1]
+                    path.write_bytes(path.read_bytes()[: -draw.randrange(1, len(last))])
+                    torn = json.loads(last)["prompt_id"], json.loads(last)["index"]
+                    if path.name == "received.jsonl":
+                        drawn.pop(torn, None)
+                    elif torn not in {(r.prompt_id, r.index) for r in read_rollouts(folder)}:  # it stood there once
+                        lost = scored.pop(torn)
+                        waiting = folder / "received.jsonl"  # from which it comes back
+                        if (
+                            waiting.exists()
+                            and f'"index": {torn[1]}, "completion": "{lost.completion}"' in waiting.read_text()
+                        ):
+                            drawn[torn] = replace(lost, outcome=math.nan)
+                sealed = sorted(folder.glob("*.parquet"))
+                if step == "segment twice" and sealed:
+                    shutil.copy(draw.choice(sealed), folder / f"rollouts-{len(sealed):05d}.parquet")
+                log = folder / "rollouts.jsonl"
+                if step == "line twice" and log.stat().st_size:
+                    log.write_bytes(log.read_bytes() + draw.choice(log.read_bytes().splitlines(True)))
+                store = RolloutStore(folder, KEY, segment_bytes)
+                assert {(r.prompt_id, r.index) for r in store.received} == set(drawn)
+                assert {r.completion for r in read_rollouts(folder)} == {f"{at}{index}" for at, index in scored}
+                assert {at: (t.trials, t.successes) for at, t in store.tallies.items()} == {
+                    at: (sum(key[0] == at for key in scored), sum(key[0] == at and key[1] % 2 for key in scored))
+                    for at in {key[0] for key in scored}
+                }
+        store.close()
 
 
 KILLED = """

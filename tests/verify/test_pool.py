@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -55,6 +56,16 @@ class Wild(Exact):
             case ["print"]:
                 print("noise", flush=True)
                 os.write(1, b"noise\n" * 1000)
+            case ["forge", message]:  # to whatever is open, its socket among that
+                for fd in range(3, 64):
+                    with suppress(OSError):
+                        os.write(fd, message.encode() + b"\n")
+            case ["memory"]:
+                bytearray(3 << 30)
+            case ["hoard"]:  # as native code that checks nothing
+                ctypes.memset(ctypes.CDLL(None).malloc(3 << 30), 1, 3 << 30)
+            case ["stop"]:
+                os.kill(os.getpid(), signal.SIGSTOP)
             case ["input"]:
                 raise InputError(f"row {problem.number}: expected a better column")
         return super().score(completion, problem)
@@ -91,6 +102,7 @@ def same(results, outcomes):
         ("exit", "died"),
         ("segfault", "died"),
         ("child", "died"),
+        ("stop", "died"),
     ],
 )
 def test_what_cannot_be_judged_is_unscored_and_the_rest_goes_on(said, cause, caplog):
@@ -109,6 +121,65 @@ def test_no_limit_is_no_limit_and_an_extract_that_raises_gives_no_answer():
     assert results[:2] == [(1.0, "4")] * 2
     assert results[2][1] is None
     assert counts == {"raised": 1}  # Exact's score extracts as well
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '[null, 1.0, "4", ""]',
+        '["ready", 0.0, null, ""]',
+        '["input", 0.0, null, "your run ends here"]',
+        "null",
+        "[[]]",
+        "[" * 100_000,
+        '{"a"',
+        "\\ud800",
+    ],
+)
+def test_a_forged_message_ends_neither_the_pool_nor_the_run(message):
+    completions = ["answer 4", "forge:" + message.replace(":", ""), "answer 5"]
+    results, counts = judge(Wild(), completions, timeout_s=None)
+    assert same(results, [1, NAN, 0])
+    assert counts == {"junk": 1}
+
+
+class Endless(Exact):
+    """Writes a message without an end."""
+
+    def score(self, completion, problem):
+        for fd in range(3, 64):
+            with suppress(OSError):
+                while True:
+                    os.write(fd, b"x" * (1 << 20))
+        return 1.0
+
+
+def test_a_message_without_an_end_takes_no_memory():
+    assert judge(Endless(), ["answer 4"], timeout_s=None)[1] == {"junk": 1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_what_takes_too_much_memory_is_unscored():
+    said = ["answer 4", "memory", "hoard", "answer 5"]
+    results, counts = judge(Wild(), said, timeout_s=20.0, memory_gb=1.0)
+    assert same(results, [1, NAN, NAN, 0])
+    assert counts == {"raised": 1, "died": 1}
+    assert same(judge(Wild(), ["answer 4"], memory_gb=None)[0], [1])
+
+
+def test_a_process_that_is_stopped_while_it_waits_is_replaced():
+    with VerifierPool(Wild(), workers=1, timeout_s=None) as pool:
+        for token in (0, 1):
+            pool.submit(token, ["answer 4"] * 2, PROBLEM)
+            assert pool.collect(block=True) == [(token, [(1.0, "4")] * 2)]
+            if token == 0:
+                first = pool._staff[0].process.pid
+                os.kill(first, signal.SIGSTOP)
+                deadline = time.monotonic() + 20
+                while pool._staff and time.monotonic() < deadline:
+                    time.sleep(0.05)
+        assert not alive(first)
+        assert sum(pool.counts.values()) == 0
 
 
 def test_the_limit_is_for_one_completion_not_for_the_job():
@@ -257,7 +328,7 @@ def test_what_cannot_be_sent_says_so():
         pool.submit(0, ["x"], Problem("p", "?", "4", {"lock": threading.Lock()}, number=7))
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"timeout_s": 0.0}, {"timeout_s": NAN}])
+@pytest.mark.parametrize("options", [{"workers": 0}, {"timeout_s": 0.0}, {"timeout_s": NAN}, {"memory_gb": 0.0}])
 def test_limits_that_are_none(options):
     with pytest.raises(InputError, match="expected"):
         VerifierPool(Exact(), **options)
