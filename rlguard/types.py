@@ -76,7 +76,7 @@ def make_prompt_id(prompt: str | Messages, answer: Any = None) -> str:
 
 
 def _describe_content(value: Any) -> Any:
-    """Something JSON can hold that differs where the contents of two values differ, and is the same in every process."""
+    """What JSON holds in the place of a value: the same where the content is, in every process."""
     if hasattr(value, "detach"):  # a tensor, on any device and of any type
         value = value.detach().cpu()
         value = value.double().numpy() if value.is_floating_point() else value.numpy()

@@ -182,7 +182,7 @@ class Guard:
         Args:
             row: One of its rows, or the names of its columns.
         """
-        columns = row if isinstance(row, Mapping) else dict.fromkeys(row, {"ground_truth": ""})
+        columns = row if isinstance(row, Mapping) else {name: {"ground_truth": ""} for name in row}
         wanted = self.config.answer_column
         near = [name for name in GOLD_COLUMNS if name != wanted and find_column(columns, name) is not None]
         if near and wanted.partition(".")[0] not in columns:
