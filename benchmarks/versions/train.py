@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
@@ -21,6 +22,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
 import torch  # noqa: E402
 import transformers  # noqa: E402
 import trl  # noqa: E402
+
+import_module("trl.import_utils").is_vllm_available = lambda *_, **__: (
+    False
+)  # the vLLM here need not be one that this TRL can import
+
 from datasets import Dataset  # noqa: E402
 from tiny_reasoner.tasks import make_problems  # noqa: E402
 from tiny_reasoner.training import correctness_reward, grpo_config  # noqa: E402

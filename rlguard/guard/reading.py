@@ -54,7 +54,7 @@ class EvidenceReader:
             workers: Processes; 0 reads in this one, None takes up to four for batches of long completions.
         """
         self._options = answer_column, detectors
-        self._columns = (answer_column, "rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
+        self.columns = (answer_column, "rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
         self._workers = min(4, max(1, (os.cpu_count() or 2) // 2)) if workers is None else workers
         self._eager = workers is not None
         self._threads: ThreadPoolExecutor | None = None
@@ -84,7 +84,7 @@ class EvidenceReader:
         Raises:
             ValueError: If lengths differ.
         """
-        found = [{name: find_column(row, name) for name in self._columns} for row in rows_B]
+        found = [{name: find_column(row, name) for name in self.columns} for row in rows_B]
         columns = [{name: value for name, value in row.items() if value is not None} for row in found]
         rows = list(zip(prompts_B, completions_B, columns, strict=True))
         if not self._workers or not (self._eager or sum(map(_length, completions_B)) > MANY_CHARACTERS):

@@ -46,9 +46,9 @@ def refuse_unsloth(trainer_class: type) -> None:
     """Raises RuntimeError when `import unsloth` has put its own trainer into the place of TRL's."""
     if any("unsloth" in f"{base.__module__}.{base.__name__}".lower() for base in trainer_class.__mro__):
         raise RuntimeError(
-            "rlguard does not guard Unsloth's GRPO: `import unsloth` replaces TRL's GRPOTrainer by source of its own, in "
-            "which rlguard does not know how advantages reach the loss. Train with TRL's trainer, or call rlguard.Guard "
-            "where you compute advantages"
+            "rlguard does not guard Unsloth's GRPO: `import unsloth` replaces TRL's GRPOTrainer by source of its own, "
+            "in which rlguard does not know how advantages reach the loss. Train with TRL's trainer, or call "
+            "rlguard.Guard where you compute advantages"
         )
 
 
