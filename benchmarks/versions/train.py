@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import tempfile
+import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -23,9 +24,8 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 import trl  # noqa: E402
 
-import_module("trl.import_utils").is_vllm_available = lambda *_, **__: (
-    False
-)  # the vLLM here need not be one that this TRL can import
+# The vLLM of this environment need not be one that this TRL can import.
+import_module("trl.import_utils").is_vllm_available = lambda *_, **__: False
 
 from datasets import Dataset  # noqa: E402
 from tiny_reasoner.tasks import make_problems  # noqa: E402
@@ -103,7 +103,7 @@ def check_async() -> str:
 
         check_signatures()
     except (ImportError, RuntimeError) as error:
-        return str(error)
+        return str(error).split(" (/")[0]  # without the path of a module
     return "yes"
 
 
@@ -124,6 +124,7 @@ def main() -> None:
         row["result"] = "passed"
     except Exception as error:
         row["result"] = f"failed: {type(error).__name__}: {error}"
+        traceback.print_exc()
     print(json.dumps(row | {"async": check_async()}))
 
 
