@@ -28,8 +28,10 @@ from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward, need
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 
-with needing("TRL's asynchronous GRPO", ": pip install 'rlguard[trl]' aiohttp"):
+KNOWN = "pip install 'trl>=1.10,<1.17' aiohttp"
+with needing("TRL's asynchronous GRPO", f": {KNOWN}"):
     import torch
+    import trl
     from trl.experimental.async_grpo import AsyncGRPOTrainer
     from trl.experimental.async_grpo.async_grpo_trainer import DataCollatorForRollout
     from trl.experimental.async_grpo.async_rollout_worker import (
@@ -41,9 +43,10 @@ with needing("TRL's asynchronous GRPO", ": pip install 'rlguard[trl]' aiohttp"):
     )
 
     from rlguard.integrations.hf_trainer import StepScaler, warn_of_other_model
-    from rlguard.integrations.trl import ADVICE
 
 logger = logging.getLogger(__name__)
+
+ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: {KNOWN}"
 
 WRAPPED = {
     (_AsyncRolloutLoop, "_score_group"): ["self", "group"],
