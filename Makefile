@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check docs format gpu-plan clean
+.PHONY: demo test check docs format gpu-plan versions clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -30,6 +30,9 @@ format: $(READY)  ## put the code into shape
 
 gpu-plan: $(READY)  ## what a GPU would run, in which order, how long it takes and what it answers
 	$(BIN)/python benchmarks/gpu/plan.py --list
+
+versions: $(READY)  ## two guarded steps with the oldest and the newest TRL and transformers; WHICH=all: with all
+	$(BIN)/python benchmarks/versions/run.py $(WHICH)
 
 $(READY): pyproject.toml .ci/install.py
 	$(PYTHON) .ci/install.py $(VENV)

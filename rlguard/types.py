@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -29,34 +30,62 @@ def prompt_text(prompt: str | Messages) -> str:
     """
     if isinstance(prompt, str):
         return prompt
-    parts = []
-    for message in prompt:
-        content = message.get("content") or ""
-        if not isinstance(content, str):  # multimodal content: a list of typed blocks
-            content = " ".join(str(block.get("text", "")) for block in content)
-        parts.append(content)
-    return "\n".join(parts)
+    return "\n".join(_content_text(message.get("content")) for message in prompt)
+
+
+def _content_text(content: Any) -> str:
+    if isinstance(content, list | tuple):  # multimodal content: typed blocks, of which pictures have no words
+        return " ".join(str(block.get("text") or "") if isinstance(block, Mapping) else str(block) for block in content)
+    return "" if content is None else str(content)
 
 
 def completion_text(completion: str | Messages) -> str:
-    """The model's own words: a string as it is, of chat messages what the assistant says.
+    """The model's own words: a string as it is, of chat messages what the assistant says and which tools it calls.
+
+    What tools, environments and users answer is left out.
 
     >>> completion_text([{"role": "assistant", "content": "4"}, {"role": "user", "content": "Right!"}])
     '4'
+    >>> call = {"function": {"name": "add", "arguments": {"a": 2, "b": 2}}}
+    >>> completion_text([{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "content": "4"}])
+    '<tool_call>{"name": "add", "arguments": {"a": 2, "b": 2}}</tool_call>'
     """
     if isinstance(completion, str):
         return completion
-    return prompt_text([message for message in completion if message.get("role", "assistant") == "assistant"])
+    parts = []
+    for message in completion:
+        if message.get("role", "assistant") == "assistant":
+            said = _content_text(message.get("content"))
+            calls = message.get("tool_calls") or ()
+            made = [json.dumps(call.get("function", call), default=str, ensure_ascii=False) for call in calls]
+            parts += [said] * bool(said or not made) + [f"<tool_call>{call}</tool_call>" for call in made]
+    return "\n".join(parts)
 
 
 def make_prompt_id(prompt: str | Messages, answer: Any = None) -> str:
     """A 16-character content hash of a prompt and its gold answer: the same problem has the same id everywhere.
 
+    A prompt may hold pictures, arrays, tensors and bytes, which count by their content.
+
     >>> make_prompt_id("2+2?", 4) == make_prompt_id("2+2?", "4")
     True
     """
-    canonical = json.dumps([prompt, None if answer is None else str(answer)], sort_keys=True)
+    asked = [prompt, None if answer is None else str(answer)]
+    canonical = json.dumps(asked, sort_keys=True, default=_describe_content)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _describe_content(value: Any) -> Any:
+    """What JSON holds in the place of a value: the same where the content is, in every process."""
+    if hasattr(value, "detach"):  # a tensor, on any device and of any type
+        value = value.detach().cpu()
+        value = value.double().numpy() if value.is_floating_point() else value.numpy()
+    shape = [str(getattr(value, name, "")) for name in ("mode", "size", "shape", "dtype")]  # of pictures and arrays
+    try:
+        content = value.tobytes() if hasattr(value, "tobytes") else pickle.dumps(value)
+    except Exception:  # a handle, say: its kind is all that can be told
+        content = type(value).__name__.encode()
+    return [*shape, hashlib.sha256(content).hexdigest()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.guard.reading import EvidenceReader
+from rlguard.guard.reading import EvidenceReader, find_column, leave_unread
 from rlguard.guard.rewrite import (
     as_array,
     as_float,
@@ -31,6 +30,7 @@ from rlguard.luck.chance import ChanceRates, estimate_luck, fading
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.genuine import genuine_given_text
 from rlguard.luck.tracker import PassRateTracker
+from rlguard.tables.files import replace_file
 from rlguard.types import Messages
 
 __all__ = ["Guard", "GuardConfig", "Judged"]
@@ -39,6 +39,10 @@ logger = logging.getLogger(__name__)
 
 CLEAN_FAILURES = 1.0, 20.0
 """Prior pseudo-counts: failed rollouts whose text speaks for success, and all failed rollouts."""
+GOLD_COLUMNS = ("answer", "solution", "ground_truth", "reward_model.ground_truth", "label", "gold", "target", "gt")
+"""Where data sets keep their gold answers."""
+BARREN = 10
+"""Batches in which no reward passes the threshold before that is said."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
 
@@ -65,8 +69,8 @@ class Judged:
 class Guard:
     """Remembers what training has shown of its prompts; judges and rewrites one batch at a time.
 
-    The guard never ends a training run: a fault is logged once and counted in `rlguard/faults`, and the trainer goes on
-    with its own advantages.
+    The guard never ends a training run, unless `GuardConfig.on_fault` says so: a fault is logged once and counted in
+    `rlguard/faults`, and the trainer goes on with its own advantages.
     """
 
     def __init__(
@@ -75,17 +79,14 @@ class Guard:
         *,
         scales_steps: bool = True,
         state_file: str | Path | None = None,
-        resume: bool = True,
+        resume: bool | str | Path = True,
     ) -> None:
         """
         Args:
             config: Settings; None takes the defaults.
             scales_steps: Whether the trainer multiplies its learning rate with `Judged.step_scale`.
             state_file: Where to write the state after each batch, for a trainer whose checkpoints cannot hold it.
-            resume: Read `state_file` first, if it exists.
-
-        Raises:
-            ValueError: If `state_file` holds no guard's state.
+            resume: Read `state_file` first, if it exists; or another file.
         """
         self.config = config or GuardConfig()
         self.scales_steps = scales_steps and self.config.scale_steps
@@ -99,9 +100,13 @@ class Guard:
         self._failures = np.zeros(2)  # failed rollouts, faded: with a text that speaks for success, and all
         self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
+        self._barren = 0  # batches without a success so far; -1 once there was one
+        self.outcome_name = f"outcome_reward {self.config.outcome_reward!r}"
         self._state_file = None if state_file is None else Path(state_file)
         self._next_save = -math.inf
-        if resume and self._state_file is not None and self._state_file.exists():
+        if isinstance(resume, str | Path):
+            self.load(resume)
+        elif resume and self._state_file is not None and self._state_file.exists():
             self.load(self._state_file)
 
     def apply(
@@ -135,12 +140,57 @@ class Guard:
         """
         try:
             rows = [{}] * len(prompts_B) if rows_B is None else rows_B
+            _check_rows(
+                len(advantages_B), advantages_B=advantages_B, rewards_B=rewards_B, prompts_B=prompts_B,
+                completions_B=completions_B, rows_B=rows, outcomes_B=outcomes_B, group_ids_B=group_ids_B,
+                total_rewards_B=total_rewards_B, speaker_B=speaker_B,
+            )  # fmt: skip
             evidence = self.reader.read(prompts_B, completions_B, rows)
+            if rows and not any(item.gold for item in evidence):
+                self.check_columns(rows[0])
             outcomes = self.read_outcomes(rewards_B) if outcomes_B is None else outcomes_B
             groups = [item.prompt_id for item in evidence] if group_ids_B is None else group_ids_B
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._give_back(advantages_B, error)
         return self.judge(evidence, advantages_B, rewards_B, outcomes, groups, scale_B, total_rewards_B, speaker_B)
+
+    def begin(
+        self,
+        prompts_B: Sequence[str | Messages],
+        completions_B: Sequence[str | Messages | None],
+        rows_B: Sequence[Mapping[str, Any]],
+    ) -> Callable[[], list[Evidence]]:
+        """Begins to read a batch for `judge`, and returns at once where other processes do the work.
+
+        Returns:
+            What to call for the evidence. It does not raise: what failed stays unread.
+        """
+
+        def attempt(step: Callable[[], Any]) -> Any:
+            try:
+                return step()
+            except (Exception, SystemExit) as error:
+                logger.debug("reading failed", exc_info=True)
+                return [leave_unread(prompt, error) for prompt in prompts_B]
+
+        collect = attempt(lambda: self.reader.begin(prompts_B, completions_B, rows_B))
+        return (lambda: attempt(collect)) if callable(collect) else lambda: collect
+
+    def check_columns(self, row: Mapping[str, Any] | Iterable[str]) -> None:
+        """Says once where a data set seems to keep its gold answers, when it is not in `answer_column`.
+
+        Args:
+            row: One of its rows, or the names of its columns.
+        """
+        columns = row if isinstance(row, Mapping) else {name: {"ground_truth": ""} for name in row}
+        wanted = self.config.answer_column
+        near = [name for name in GOLD_COLUMNS if name != wanted and find_column(columns, name) is not None]
+        if near and wanted.partition(".")[0] not in columns:
+            self._say(
+                "gold",
+                "the data has no column %r, so that chance rates are not known from gold answers; it has %r: "
+                "GuardConfig(answer_column=%r)", wanted, near[0], near[0],
+            )  # fmt: skip
 
     def read_outcomes(self, rewards_B: Any) -> np.ndarray:
         """Outcomes of rewards by `success_threshold`, (B,): 1.0, 0.0, or NaN for rewards that are not finite."""
@@ -177,7 +227,7 @@ class Guard:
                 chosen = rows >= 0
                 judged = self._judge(*(take_rows(values, rows[chosen]) for values in columns))
                 judged = _spread_rows(judged, advantages_B, np.where(speaker >= 0, place - (~chosen).sum(), -1))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return self._give_back(advantages_B, error)
         self._save_state_file()
         if judged.metrics:
@@ -197,6 +247,7 @@ class Guard:
         if not len(evidence_B):
             return _leave(advantages_B, {})
         outcomes = as_float(outcomes_B)
+        self._watch_outcomes(outcomes, rewards_B)
         groups, first_P = number_groups(group_ids_B)
         genuine, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
         success = outcomes > 0
@@ -278,7 +329,23 @@ class Guard:
         share_P = (others_P[0] + CLEAN_FAILURES[0]) / (others_P[1] + CLEAN_FAILURES[1])
         return np.minimum(ratios, np.maximum(1 / share_P[groups], 1.0))
 
+    def _watch_outcomes(self, outcomes_B: np.ndarray, rewards_B: Any) -> None:
+        """Says so when nothing ever counts as a success: it may be the wrong reward, or the wrong threshold."""
+        if self._barren >= 0:
+            scored = ~np.isnan(outcomes_B)
+            self._barren = -1 if (outcomes_B > 0).any() else self._barren + bool(scored.any())
+        if self._barren == BARREN:
+            rewards = as_float(rewards_B)[scored]
+            self._say(
+                "barren",
+                "no rollout of %d batches counts as a success: %s lies in [%g, %g], and a success is above "
+                "success_threshold %g. Set that, or outcome_reward if another reward tells correctness",
+                BARREN, self.outcome_name, rewards.min(), rewards.max(), self.config.success_threshold,
+            )  # fmt: skip
+
     def _count_faults(self, faults: list[str], rewards_B: Any) -> int:
+        if faults and self.config.on_fault == "raise":
+            raise RuntimeError(f"a completion could not be read: {faults[0]}")
         if faults:
             self._say("detector", "a completion could not be read and is left to the trainer as it is: %s", faults[0])
         infinite = int(np.isinf(as_float(rewards_B)).sum())
@@ -286,8 +353,10 @@ class Guard:
             self._say("infinite", "a reward is infinite: its rollout is not trained on and does not vote")
         return len(faults) + infinite
 
-    def _give_back(self, advantages_B: Any, error: Exception) -> Judged:
+    def _give_back(self, advantages_B: Any, error: BaseException) -> Judged:
         """The host's advantages, after a fault."""
+        if self.config.on_fault == "raise":
+            raise error
         self._say("guard", "the guard failed, the trainer's own advantages are used: %r", error, trace=True)
         return _leave(advantages_B, {"rlguard/faults": float(len(advantages_B))})
 
@@ -306,49 +375,49 @@ class Guard:
         """Restores what `state_dict` gave, also of earlier versions.
 
         Raises:
-            ValueError: If it is no guard's state.
+            ValueError: If it is no guard's state; this guard stays as it was.
         """
+        known = self.state_dict()
         try:
             self.tracker.load_state_dict(state["tracker"])
             self.chance.load_state_dict(state["chance"])
             self._failures = np.array(state.get("failures", [0.0, 0.0]), float).reshape(2)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"expected what Guard.state_dict gives, came to grief at {error!r}") from error
+            self.tracker.load_state_dict(known["tracker"])
+            self.chance.load_state_dict(known["chance"])
+            raise ValueError(f"expected what Guard.state_dict gives, got another state ({error!r})") from error
 
     def save(self, path: str | Path) -> None:
-        """Writes the state as one JSON file, whole or not at all."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        partial.write_text(json.dumps(self.state_dict()))
-        partial.replace(path)
+        """Writes the state as one JSON file, whole or not at all; where it cannot be written, that is said once."""
+        try:
+            replace_file(path, json.dumps(self.state_dict()))
+        except (OSError, ValueError) as error:
+            self._say("save", "the guard's state could not be written: %s", error)
 
     def load(self, path: str | Path) -> None:
-        """Restores what `save` wrote; a missing file is logged, and the guard starts anew.
-
-        Raises:
-            ValueError: If the file holds no guard's state; the message names it.
-        """
-        path = Path(path)
-        if not path.exists():
-            logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", path)
-            return
+        """Restores what `save` wrote; where that is missing or damaged, it is logged, and the guard starts anew."""
         try:
-            self.load_state_dict(json.loads(path.read_text()))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+            self.load_state_dict(json.loads(Path(path).read_bytes()))
+        except FileNotFoundError:
+            logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", path)
+        except (OSError, ValueError, RecursionError) as error:
+            logger.warning("%s: %s: the guard resumes knowing nothing of the earlier steps", path, error)
 
     def _save_state_file(self) -> None:
         """Writes `state_file` after a batch, unless the last write was so slow that it has to wait."""
         start = time.monotonic()
         if self._state_file is None or start < self._next_save:
             return
-        try:
-            self.save(self._state_file)
-        except OSError as error:
-            self._say("save", "the guard's state could not be written: %r", error)
+        self.save(self._state_file)
         end = time.monotonic()
         self._next_save = end + SAVE_REST * (end - start)
+
+
+def _check_rows(rows: int, **columns: Any) -> None:
+    """ValueError for a column that does not hold one entry for each rollout; None is no column."""
+    for name, values in columns.items():
+        if values is not None and (shape := tuple(getattr(values, "shape", (len(values),)))) != (rows,):
+            raise ValueError(f"{name} has shape {shape}, expected ({rows},): one entry for each of the advantages")
 
 
 def _leave(advantages_B: Any, metrics: dict[str, float]) -> Judged:

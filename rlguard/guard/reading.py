@@ -14,6 +14,8 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +27,7 @@ from rlguard.answers import extract_answer, read_gold
 from rlguard.luck.evidence import Evidence
 from rlguard.shortcuts.judge import judge_completion
 from rlguard.shortcuts.wording import is_bare
-from rlguard.types import Messages, make_prompt_id, prompt_text
+from rlguard.types import Messages, completion_text, make_prompt_id, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ MANY_CHARACTERS = 200_000
 """A batch with more of them, a tenth of a second's reading, is read in other processes unless told otherwise."""
 CHUNK = 32
 """Rollouts handed over at once."""
+PATIENCE = 60.0
+"""Seconds that a process may take for them: some ten times what the longest texts need."""
 BOOT = "import sys; sys.path[:] = sys.argv[1:]; from rlguard.guard.reading import serve; serve()"
 
 Rows = list[tuple[Any, Any, dict[str, Any]]]
@@ -50,30 +54,16 @@ class EvidenceReader:
             workers: Processes; 0 reads in this one, None takes up to four for batches of long completions.
         """
         self._options = answer_column, detectors
-        self._columns = (answer_column, "rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
+        self.columns = (answer_column, "rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
         self._workers = min(4, max(1, (os.cpu_count() or 2) // 2)) if workers is None else workers
         self._eager = workers is not None
         self._threads: ThreadPoolExecutor | None = None
         self._said = False
         self._idle: SimpleQueue[subprocess.Popen] = SimpleQueue()
 
-    def read(
-        self,
-        prompts_B: Sequence[str | Messages],
-        completions_B: Sequence[str | Messages | None],
-        rows_B: Sequence[Mapping[str, Any]],
-    ) -> list[Evidence]:
-        """The evidence of each rollout.
-
-        Args:
-            prompts_B: Text or chat messages.
-            completions_B: The same; None where there is none.
-            rows_B: The data set's rows.
-
-        Raises:
-            ValueError: If lengths differ.
-        """
-        return self.begin(prompts_B, completions_B, rows_B)()
+    def read(self, *columns_B: Any) -> list[Evidence]:
+        """The evidence of each rollout; arguments and errors as for `begin`."""
+        return self.begin(*columns_B)()
 
     def begin(
         self,
@@ -81,8 +71,21 @@ class EvidenceReader:
         completions_B: Sequence[str | Messages | None],
         rows_B: Sequence[Mapping[str, Any]],
     ) -> Callable[[], list[Evidence]]:
-        """As `read`, but returns at once where other processes do the work; call what it returns for the evidence."""
-        columns = [{name: row[name] for name in self._columns if row.get(name) is not None} for row in rows_B]
+        """Begins to read B rollouts, and returns at once where other processes do the work.
+
+        Args:
+            prompts_B: Text or chat messages.
+            completions_B: The same; None where there is none.
+            rows_B: The data set's rows.
+
+        Returns:
+            What to call for the evidence.
+
+        Raises:
+            ValueError: If lengths differ.
+        """
+        found = [{name: find_column(row, name) for name in self.columns} for row in rows_B]
+        columns = [{name: value for name, value in row.items() if value is not None} for row in found]
         rows = list(zip(prompts_B, completions_B, columns, strict=True))
         if not self._workers or not (self._eager or sum(map(_length, completions_B)) > MANY_CHARACTERS):
             evidence = _read_rows(rows, self._options)
@@ -94,12 +97,18 @@ class EvidenceReader:
         return lambda: [evidence for future in futures for evidence in future.result()]
 
     def _ask(self, rows: Rows) -> list[Evidence]:
-        """Has one chunk read by a process; should that die, or not start, reads it here."""
-        process = None
+        """Has one chunk read by a process; should that die, or not start, reads it here. One that does not answer is
+        ended, and what it was to read stays unread: the texts themselves may be why."""
+        process, start = None, time.monotonic()
         try:
             process = self._take_process()
-            _send(process.stdin, (rows, self._options))
-            evidence: list[Evidence] = pickle.load(process.stdout)  # type: ignore[arg-type]
+            ending = threading.Timer(PATIENCE, process.kill)
+            ending.start()
+            try:
+                _send(process.stdin, (rows, self._options))
+                evidence: list[Evidence] = pickle.load(process.stdout)  # type: ignore[arg-type]
+            finally:
+                ending.cancel()
         except Exception as error:
             if not self._said:
                 self._said = True
@@ -107,6 +116,8 @@ class EvidenceReader:
             if process is not None:
                 process.kill()
                 process.wait()
+            if time.monotonic() - start >= PATIENCE:
+                return [leave_unread(prompt, TimeoutError(f"no answer in {PATIENCE:g} s")) for prompt, *_ in rows]
             return _read_rows(rows, self._options)
         self._idle.put(process)
         return evidence
@@ -145,14 +156,25 @@ def _read_rows(rows: Rows, options: tuple[str, bool]) -> list[Evidence]:
 def _read_row(prompt: Any, completion: Any, row: dict[str, Any], options: tuple[str, bool]) -> Evidence:
     try:
         return read_evidence(prompt, completion, row, *options)
-    except Exception as error:  # a column that holds no number, say: it must not end a training run
-        return Evidence(prompt_id=f"unread {prompt!r:.200}", fault=f"{type(error).__name__}: {error!s:.200}")
+    except (Exception, SystemExit) as error:  # a column that holds no number, say: it must not end a training run
+        return leave_unread(prompt, error)
+
+
+def leave_unread(prompt: Any, error: BaseException) -> Evidence:
+    """The evidence of a rollout that could not be read: the guard leaves it to the trainer."""
+    return Evidence(prompt_id=f"unread {prompt!r:.200}", fault=f"{type(error).__name__}: {error!s:.200}")
+
+
+def find_column(row: Mapping[str, Any], name: str) -> Any:
+    """A column, or a field within one: `reward_model.ground_truth`. None where there is none."""
+    if name in row or "." not in name:
+        return row.get(name)
+    outer, _, inner = name.partition(".")
+    return find_column(row[outer], inner) if isinstance(row.get(outer), Mapping) else None
 
 
 def _length(completion: str | Messages | None) -> int:
-    if completion is None or isinstance(completion, str):
-        return len(completion or "")
-    return sum(len(message.get("content") or "") for message in completion)
+    return len(completion_text(completion or ""))
 
 
 def read_evidence(
@@ -174,26 +196,28 @@ def read_evidence(
     Raises:
         TypeError, ValueError: If a `rlguard_*` column holds no number. A detector's fault is not raised but noted.
     """
-    written = row.get(answer_column)
+    written = find_column(row, answer_column)
     gold = read_gold(written)
     answer: str | None = None
     ratio, bare, offered, fault = 1.0, False, False, ""
     kinds: tuple[str, ...] = ()
     if completion is not None:
         try:
-            asked, said = prompt_text(prompt), prompt_text(completion)
+            asked, said = prompt_text(prompt), completion_text(completion)
             read = _judge_text if detectors else _read_text
             answer, ratio, kinds, bare, offered = read(said, asked, gold)
-        except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
+        except (Exception, SystemExit) as error:  # must not end a training run; the guard logs and counts it
             fault = f"{type(error).__name__}: {error!s:.200}"
+    successes, trials = (_number(row.get(f"rlguard_{name}")) for name in ("successes", "trials"))
+    possible = 0 <= successes <= trials < math.inf  # counts that cannot be are none
     return Evidence(
         prompt_id=str(row.get("rlguard_id") or _prompt_id(prompt, None if written is None else str(written))),
         gold=gold,
         answer=answer,
         likelihood_ratio=ratio,
         kinds=kinds,
-        offline_successes=_number(row.get("rlguard_successes")),
-        offline_trials=_number(row.get("rlguard_trials")),
+        offline_successes=successes if possible else math.nan,
+        offline_trials=trials if possible else math.nan,
         chance_rate=_number(row.get("rlguard_chance_rate")),
         bare=bare,
         offered=offered,

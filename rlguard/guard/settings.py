@@ -24,7 +24,8 @@ class GuardConfig:
     success_threshold: float = 0.5
     """A reward of that function above this is a success."""
     answer_column: str = "answer"
-    """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
+    """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`. A field
+    within a column is named `reward_model.ground_truth`."""
     detectors: bool = True
     """Read the completions for shortcuts; if false, only pass rates and chance rates count."""
     min_weight: float | None = None
@@ -43,6 +44,9 @@ class GuardConfig:
     scale_steps: bool = True
     """Shrink a step's learning rate by what the rewrite took out of its advantages. Otherwise Adam rescales what is
     left, and a few groups move the policy like a full batch."""
+    on_fault: Literal["warn", "raise"] = "warn"
+    """When the guard fails, or cannot read a completion: `warn` says so once and goes on with the trainer's own
+    advantages; `raise` ends the run, for a first try."""
 
     def __post_init__(self) -> None:
         if self.mode == "drop":
@@ -52,6 +56,8 @@ class GuardConfig:
             )
         if self.mode not in MODES:
             raise ValueError(f"GuardConfig.mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
+        if self.on_fault not in ("warn", "raise"):
+            raise ValueError(f"GuardConfig.on_fault: expected warn or raise, got {self.on_fault!r}")
         for name in ("min_weight", "chance_floor", "decay"):
             value = getattr(self, name)
             if not (value is None and name == "min_weight") and not 0 <= value <= 1:

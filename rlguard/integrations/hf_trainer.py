@@ -63,6 +63,7 @@ class TrainerGuard:
     add_callback: Any
     _get_output_dir: Any
     _metrics: Any
+    train_dataset: Any = None
 
     def _start_guard(self, config: GuardConfig | None) -> None:
         """
@@ -71,6 +72,8 @@ class TrainerGuard:
         """
         self.guard = Guard(config)
         self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
+        self.guard.outcome_name = f"the reward {self.reward_func_names[self._guard_outcome]!r}"
+        self.guard.check_columns(getattr(self.train_dataset, "column_names", None) or ())
         self._guard_steps = StepScaler()
         self.add_callback(self._guard_steps)
 
@@ -103,7 +106,7 @@ def warn_of_other_model(dataset: Any, model: Any) -> None:
     trained = getattr(model.config, "_name_or_path", "")
     if not trained or "rlguard_model" not in (getattr(dataset, "column_names", None) or ()):
         return
-    rated = next((row["rlguard_model"] for row in dataset if row["rlguard_model"]), None)
+    rated = next((str(row["rlguard_model"]) for row in dataset if row["rlguard_model"]), None)
     if rated and not is_same_model(rated, trained):
         logger.warning(
             "the data set's pass rates (rlguard_*) are those of %r, and a rate does not carry over to %r: "

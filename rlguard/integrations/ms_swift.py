@@ -16,7 +16,6 @@ from typing import Any
 
 from rlguard.guard import GuardConfig
 from rlguard.integrations.seams import check_seams, needing
-from rlguard.luck.evidence import Evidence
 
 INSTALL = "pip install 'ms-swift>=4.6,<4.7'"
 with needing("ms-swift", f": {INSTALL}"):
@@ -52,12 +51,15 @@ class GuardedGRPOTrainer(TrainerGuard, GRPOTrainer):
         host = super()._compute_advantages(samples, rewards_per_func, batch_encoded_inputs)
         if not self.model.training:
             return host
+        asked = [[{**m, "content": self._text(m["content"])} for m in sample.messages] for sample in samples]
+        rows = [sample.extra for sample in samples]
+        evidence = self.guard.begin([chat[:-1] for chat in asked], [chat[-1:] for chat in asked], rows)()
         ids = [(row // self.num_generations, row) for row in range(len(host))]
         if self.dynamic_num_samples:
             ids = gather_object([(sample.prompt_id, sample.request_id) for sample in samples])
         last = {request: row for row, (_, request) in enumerate(ids)}  # a rollout cut into several samples counts once
         judged = self.guard.judge(
-            gather_object(self._read_evidence(samples)),
+            gather_object(evidence),
             host,
             *self._read_outcome(rewards_per_func),
             group_ids_B=[group for group, _ in ids],
@@ -67,18 +69,11 @@ class GuardedGRPOTrainer(TrainerGuard, GRPOTrainer):
         self._note_judged(judged)
         return judged.advantages_B
 
-    def _read_evidence(self, samples: list) -> list[Evidence]:
-        chats = [[{**m, "content": self._text(m["content"])} for m in sample.messages] for sample in samples]
-        rows = [sample.extra for sample in samples]
-        return self.guard.reader.read([chat[:-1] for chat in chats], [chat[-1:] for chat in chats], rows)
-
     def _text(self, content: Any) -> Any:
         """By now the trainer has put token ids in the place of what the model said."""
-        if isinstance(content, dict):
-            content = content["token_ids"]
-        if isinstance(content, list) and content and isinstance(content[0], int):
-            return self.processing_class.decode(content, skip_special_tokens=True)
-        return content
+        content = content["token_ids"] if isinstance(content, dict) else content
+        tokens = isinstance(content, list) and content and isinstance(content[0], int)
+        return self.processing_class.decode(content, skip_special_tokens=True) if tokens else content
 
 
 def register(config: GuardConfig | None = None) -> None:

@@ -15,13 +15,14 @@ are never seen.
 from __future__ import annotations
 
 import functools
-import hashlib
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.integrations.seams import check_seam, needing
+from rlguard.types import completion_text, prompt_text
 
 with needing("NeMo-RL", ", which is installed from its repository"):
     import torch
@@ -77,18 +78,16 @@ def _read_texts(batch: Mapping[str, Any], config: GuardConfig) -> dict[str, list
     read: dict[str, list] = {"prompts_B": [], "completions_B": [], "rows_B": []}
     infos = batch.get("extra_env_info") or [{}] * len(batch["message_log"])
     for messages, length, info in zip(batch["message_log"], batch["length"], infos, strict=True):
-        row = info if isinstance(info, Mapping) else {}
-        starts = [sum(len(message["token_ids"]) for message in messages[:place]) for place in range(len(messages))]
+        starts = itertools.accumulate((len(message["token_ids"]) for message in messages), initial=0)
         asked = sum(start < int(length) for start in starts)  # `length` counts the prompt's tokens
-        said = [message["content"] for message in messages[asked:] if message["role"] == "assistant"]
-        read["prompts_B"].append("\n".join(message["content"] for message in messages[:asked]))
-        read["completions_B"].append("\n".join(said))
+        read["prompts_B"].append(prompt_text(messages[:asked]))
+        read["completions_B"].append(completion_text(messages[asked:]))
+        row = info if isinstance(info, Mapping) else {}
         read["rows_B"].append({config.answer_column: row.get("ground_truth"), **row})
     return read
 
 
 def _read_ids(prompt_ids: Any, pad_token_id: int | None) -> dict[str, list]:
-    """Where there are no texts: a hash of the prompt's tokens, and no completions."""
-    kept = [[token for token in tokens if token != pad_token_id] for tokens in prompt_ids.tolist()]
-    names = ["tokens " + hashlib.sha256(repr(tokens).encode()).hexdigest() for tokens in kept]
+    """Where there are no texts: the prompt's tokens by which it is known again, and no completions."""
+    names = [f"tokens {[token for token in tokens if token != pad_token_id]}" for tokens in prompt_ids.tolist()]
     return {"prompts_B": names, "completions_B": [None] * len(names)}

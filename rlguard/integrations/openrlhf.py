@@ -50,10 +50,13 @@ class GuardMixin:
         several = "--rollout.n_samples_per_prompt above 1", self.args.rollout.n_samples_per_prompt > 1
         check_estimator("--algo.advantage.estimator", ESTIMATORS, self.args.algo.advantage.estimator, *several)
         checkpoints, state = self.args.ckpt, Path(self.args.ckpt.path) / STATE_FILE
-        saved = state if 0 < checkpoints.save_steps < float("inf") else None
-        self.guard = Guard(self.guard_config, scales_steps=False, state_file=saved, resume=False)
-        if checkpoints.load_enable:
-            self.guard.load(state)
+        saves = 0 < checkpoints.save_steps < float("inf")
+        self.guard = Guard(
+            self.guard_config,
+            scales_steps=False,
+            state_file=state if saves else None,
+            resume=state if checkpoints.load_enable else False,
+        )
 
     @torch.no_grad()
     def compute_advantages_and_returns(self, experiences: list) -> list:

@@ -12,6 +12,7 @@ have no place for an algorithm's state: pass `state_file`. Groups come one by on
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,29 +75,28 @@ def _judge(guard: Guard, traces_B: Sequence[Any]) -> None:
     host_B = np.array([next((n.advantages[0] for n in trace.nodes if n.advantages), 0.0) for trace in traces_B], float)
     total_B = np.array([trace.reward for trace in traces_B], float)
     named_B = [trace.rewards.get(str(guard.config.outcome_reward)) for trace in traces_B]
-    named = any(reward is not None for reward in named_B)
+    paid_B, score_B = ([reward and getattr(reward, name) for reward in named_B] for name in ("value", "score"))
     judged = guard.apply(
         host_B,
-        [reward and reward.value for reward in named_B] if named else total_B,
+        paid_B if any(named_B) else total_B,
         prompts_B=[_read_prompt(trace) for trace in traces_B],
         completions_B=[_read_completion(trace) for trace in traces_B],
         rows_B=[trace.task.data.model_dump() for trace in traces_B],
-        outcomes_B=guard.read_outcomes([reward and reward.score for reward in named_B] if named else total_B),
+        outcomes_B=guard.read_outcomes(score_B if any(named_B) else total_B),
         group_ids_B=np.zeros(len(traces_B), int),
         total_rewards_B=total_B,
     )
+    metrics = {name.replace("/", "_"): value for name, value in judged.metrics.items()}
     for trace, host, advantage, weight in zip(traces_B, host_B, judged.advantages_B, judged.weights_B, strict=True):
         if advantage != host:
             assign_advantages(trace, float(advantage))
-        trace.metrics["rlguard_weight"] = float(weight)
-        trace.metrics.update({name.replace("/", "_"): value for name, value in judged.metrics.items()})
+        trace.metrics.update(metrics, rlguard_weight=float(weight))
 
 
 def _read_prompt(trace: Any) -> str:
-    if isinstance(trace.task.data.prompt, str):
-        return trace.task.data.prompt
-    first = next((place for place, node in enumerate(trace.nodes) if node.sampled), len(trace.nodes))
-    return "\n".join(str(node.message.content or "") for node in trace.nodes[:first])
+    asked = itertools.takewhile(lambda node: not node.sampled, trace.nodes)
+    prompt = trace.task.data.prompt
+    return prompt if isinstance(prompt, str) else "\n".join(str(node.message.content or "") for node in asked)
 
 
 def _read_completion(trace: Any) -> str:

@@ -1,4 +1,4 @@
-"""What the adapters share: the check of a host's version, the outcome's reward function, advantages on tokens."""
+"""What the adapters share: checks of a host's version and settings, the outcome's reward, advantages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+
+from rlguard.guard.rewrite import as_float
 
 STATE_FILE = "rlguard_state.json"
 """Name of the guard's state beside a trainer's checkpoint."""
@@ -57,16 +61,17 @@ def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", f
         flag: The host's option for its estimator.
         known: Its values that rlguard guards.
         got: What it is.
-        also: What else has to be so, for the message.
-        fits: Whether that is so.
+        also: Another setting that is needed, for the message.
+        fits: Whether it is set so.
 
     Raises:
-        RuntimeError: If it is none of them.
+        RuntimeError: If something is not as it has to be; says what to set.
     """
-    if got not in known or not fits:
+    wrong = [] if got in known else [f"set {flag} to one of {', '.join(known)} (it is {got!r})"]
+    wrong += [] if fits else [f"set {also}"]
+    if wrong:
         raise RuntimeError(
-            "rlguard guards advantages that are relative to a prompt's other rollouts: expected "
-            f"{flag} {', '.join(known)}{also and ' with '}{also}, got {got!r}{'' if fits else ' without'}"
+            "rlguard needs advantages that compare a rollout with the other rollouts of its prompt: " + "; ".join(wrong)
         )
 
 
@@ -107,3 +112,15 @@ def decode_rollouts(tokenizer: Any, tokens_BT: Any, mask_BT: Any) -> list[str]:
     """(B,) the text of each rollout's trained tokens."""
     rows = zip(tokens_BT, mask_BT.bool(), strict=True)
     return [tokenizer.decode(tokens[mask].tolist(), skip_special_tokens=True) for tokens, mask in rows]
+
+
+def center_groups(rewards_B: Any, group_ids_B: Any, divide: bool = False) -> np.ndarray:
+    """(B,) rewards less their group's mean, over its standard deviation if asked; NaN rewards do not vote and get 0."""
+    rewards, groups = as_float(rewards_B), np.unique(group_ids_B, return_inverse=True)[1]
+    advantages = np.zeros(len(rewards))
+    for group in range(groups.max(initial=-1) + 1):
+        rows = np.flatnonzero((groups == group) & ~np.isnan(rewards))
+        if len(rows):
+            centered = rewards[rows] - rewards[rows].mean()
+            advantages[rows] = centered / (centered.std(ddof=min(1, len(rows) - 1)) + 1e-6) if divide else centered
+    return advantages

@@ -1,4 +1,4 @@
-"""SkyRL 0.3: one more option on its command line, and the run is guarded.
+"""SkyRL 0.3 and 0.4: one more option on its command line, and the run is guarded.
 
     python -m skyrl.train.entrypoints.main_base trainer.override_entrypoint=rlguard.integrations.skyrl ...
 
@@ -26,7 +26,7 @@ from typing import Any
 from rlguard.guard import Guard, GuardConfig
 from rlguard.integrations import seams
 
-with seams.needing("SkyRL", ": pip install 'skyrl[fsdp]==0.3.*'"):
+with seams.needing("SkyRL", ": pip install 'skyrl[fsdp]>=0.3,<0.5'"):
     import yaml
     from skyrl.train.trainer import RayPPOTrainer
 
@@ -57,7 +57,7 @@ class GuardMixin:
         Raises:
             RuntimeError: If SkyRL is not a version that rlguard knows, or has no one advantage per rollout.
         """
-        seams.check_seams(RayPPOTrainer, WRAPPED, "It knows skyrl 0.3.")
+        seams.check_seams(RayPPOTrainer, WRAPPED, "It knows skyrl 0.3 and 0.4.")
         super().__init__(*args, **kwargs)
         estimator = str(self.cfg.trainer.algorithm.advantage_estimator)
         if self.cfg.generator.step_wise_trajectories or estimator in ("gae", "reinforce++"):
@@ -70,23 +70,22 @@ class GuardMixin:
 
     def compute_advantages_and_returns(self, data: Any) -> Any:
         data = super().compute_advantages_and_returns(data)  # type: ignore[misc]
-        rollouts = len(data["rewards"]) - data.metadata.get("pad_size", 0)
-        uids_B = data.metadata["uids"][:rollouts]
-        host_BT, mask_BT = (data[name][:rollouts] for name in ("advantages", "response_mask"))
+        rollouts = slice(len(data["rewards"]) - data.metadata.get("pad_size", 0))
+        uids_B = data.metadata["uids"][rollouts]
+        host_BT, mask_BT = (data[name][rollouts] for name in ("advantages", "response_mask"))
         rows = {uid: self._read_row(uid) for uid in set(uids_B)}
         host_B = seams.read_advantages(host_BT, mask_BT)
+        said_BT = data["sequences"][rollouts, -mask_BT.shape[1] :]
         judged = self.guard.apply(
             host_B,
-            data["rewards"][:rollouts].sum(dim=1),
+            data["rewards"][rollouts].sum(dim=1),
             prompts_B=[rows[uid].get("prompt") or f"SkyRL data row {uid}" for uid in uids_B],
-            completions_B=seams.decode_rollouts(
-                self.tokenizer, data["sequences"][:rollouts, -mask_BT.shape[1] :], mask_BT
-            ),
+            completions_B=seams.decode_rollouts(self.tokenizer, said_BT, mask_BT),
             rows_B=[rows[uid] for uid in uids_B],
             group_ids_B=uids_B,
         )
         data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
-        data["advantages"][:rollouts] = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
+        data["advantages"][rollouts] = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
         self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)
         return data
@@ -101,10 +100,9 @@ class GuardMixin:
         return {self.guard.config.answer_column: gold, **extras, "prompt": messages}
 
     def _execute_training_step(self, model: str, data: Any) -> Any:
-        if model != "policy" or self._step_scale == 1:
-            return super()._execute_training_step(model, data)  # type: ignore[misc]
         host = self.dispatch
-        self.dispatch = ScaledDispatch(host, self._step_scale)
+        if model == "policy" and self._step_scale != 1:
+            self.dispatch = ScaledDispatch(host, self._step_scale)
         try:
             return super()._execute_training_step(model, data)  # type: ignore[misc]
         finally:
@@ -120,9 +118,8 @@ class GuardMixin:
 
     def load_checkpoints(self) -> Any:
         loaded = super().load_checkpoints()  # type: ignore[misc]
-        folder = loaded[1]
-        if folder:
-            self.guard.load(Path(folder) / seams.STATE_FILE)
+        if loaded[1]:
+            self.guard.load(Path(loaded[1]) / seams.STATE_FILE)
         return loaded
 
 
@@ -163,25 +160,16 @@ def main() -> None:
     from skyrl.train.utils.utils import initialize_ray
 
     options, rest = _split_options(sys.argv[1:])
-
-    class ConfiguredTrainer(GuardedPPOTrainer):
-        guard_config = GuardConfig.from_options(options)
-
-    class GuardedExp(BasePPOExp):
-        def get_trainer(self, **kwargs: Any) -> RayPPOTrainer:
-            return ConfiguredTrainer(**kwargs)
-
+    trainer = type("ConfiguredTrainer", (GuardedPPOTrainer,), {"guard_config": GuardConfig.from_options(options)})
+    experiment = type("GuardedExp", (BasePPOExp,), {"get_trainer": lambda self, **kwargs: trainer(**kwargs)})
     cfg = SkyRLTrainConfig.from_cli_overrides(rest)
     validate_cfg(cfg)
     initialize_ray(cfg)
-    ray.get(ray.remote(num_cpus=1)(lambda: GuardedExp(cfg).run()).remote())
+    ray.get(ray.remote(num_cpus=1)(lambda: experiment(cfg).run()).remote())
 
 
 def _split_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     """The guard's settings among the options of a command line, and what SkyRL's own parser is to read."""
-    options = {}
-    for argument in arguments:
-        if argument.startswith(OWN):
-            name, _, value = argument.removeprefix(OWN).partition("=")
-            options[name] = yaml.safe_load(value)
-    return options, [argument for argument in arguments if not argument.startswith((OWN, OVERRIDE))]
+    own = [argument.removeprefix(OWN).partition("=") for argument in arguments if argument.startswith(OWN)]
+    rest = [argument for argument in arguments if not argument.startswith((OWN, OVERRIDE))]
+    return {name: yaml.safe_load(value) for name, _, value in own}, rest

@@ -15,26 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rlguard.guard import Guard, GuardConfig
-from rlguard.guard.rewrite import as_float
-from rlguard.integrations.seams import STATE_FILE, check_estimator
+from rlguard.integrations.seams import STATE_FILE, center_groups, check_estimator
 
 DIVIDED = ("grpo", "gspo", "cispo")
 CENTRED = (*DIVIDED, "reinforce_plus_plus_baseline")
-
-
-def group_advantages(rewards_B: np.ndarray, groups_B: np.ndarray, divide: bool) -> np.ndarray:
-    """The rewards minus their group's mean, over its standard deviation if asked; NaN rewards do not vote and get 0."""
-    advantages = np.zeros(len(rewards_B))
-    for group in np.unique(groups_B):
-        rows = np.flatnonzero((groups_B == group) & ~np.isnan(rewards_B))
-        if len(rows):
-            centred = rewards_B[rows] - rewards_B[rows].mean()
-            spread = centred.std(ddof=1) if len(rows) > 1 else 0.0
-            advantages[rows] = centred / (spread + 1e-6) if divide else centred
-    return advantages
 
 
 class PostProcessRewards:
@@ -57,20 +42,18 @@ class PostProcessRewards:
         """
         guard = self.guard = self.guard or _start(args)
         raw = [sample.get_reward_value(args) for sample in samples]
-        groups_B = np.arange(len(samples)) // args.n_samples_per_prompt
-        if all(sample.group_index is not None for sample in samples):
-            groups_B = np.array([sample.group_index for sample in samples])
-        divide = args.advantage_estimator in DIVIDED and args.grpo_std_normalization
+        size = args.n_samples_per_prompt
+        groups = [row // size if s.group_index is None else s.group_index for row, s in enumerate(samples)]
         name = guard.config.outcome_reward
         correct = [(sample.reward or {}).get(name) for sample in samples] if isinstance(name, str) else raw
         judged = guard.apply(
-            group_advantages(as_float(raw), groups_B, divide),
+            center_groups(raw, groups, args.advantage_estimator in DIVIDED and args.grpo_std_normalization),
             raw,
             prompts_B=[sample.prompt for sample in samples],
             completions_B=[sample.response for sample in samples],
             rows_B=[{**(sample.metadata or {}), guard.config.answer_column: sample.label} for sample in samples],
             outcomes_B=guard.read_outcomes(correct),
-            group_ids_B=groups_B,
+            group_ids_B=groups,
         )
         if getattr(args, "use_wandb", False):
             import wandb  # slime has started the run; it draws everything under rollout/ by its own step
@@ -83,12 +66,8 @@ post_process_rewards = PostProcessRewards()
 
 
 def _start(args: Any) -> Guard:
-    normalised = "reward normalisation", args.rewards_normalization
+    normalised = "the reward normalisation on", args.rewards_normalization
     check_estimator("--advantage-estimator", CENTRED, args.advantage_estimator, *normalised)
-    save, load = getattr(args, "save", None), getattr(args, "load", None)
-    state = Path(save) / STATE_FILE if save else None
+    save, load = (folder and Path(folder) / STATE_FILE for folder in (args.save, args.load))
     config = GuardConfig.from_options(getattr(args, "rlguard", None))
-    guard = Guard(config, scales_steps=False, state_file=state, resume=False)
-    if load:
-        guard.load(Path(load) / STATE_FILE)
-    return guard
+    return Guard(config, scales_steps=False, state_file=save, resume=load or False)

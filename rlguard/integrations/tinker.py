@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig, Judged
-from rlguard.integrations.seams import check_seam, needing
+from rlguard.integrations.seams import center_groups, check_seam, needing
 
 with needing("the cookbook", ": pip install 'tinker-cookbook>=0.6,<0.7'"):
     import torch
@@ -80,9 +80,7 @@ class GuardedTraining:
         self._step_scale = 1.0
 
     async def prepare_minibatch(self, builders_P: Any, groups_P: Any, tokenizer: Any, *args: Any, **kwargs: Any) -> Any:
-        host_P = [
-            _without_nan(*pair) for pair in zip(groups_P, self._host["compute_advantages"](groups_P), strict=True)
-        ]
+        host_P = self._host["compute_advantages"](groups_P)
         judged = self._judge(torch.cat(host_P), builders_P, groups_P, tokenizer)
         self._groups_P, self._step_scale = groups_P, judged.step_scale
         self._advantages_P = list(judged.advantages_B.split([len(host_G) for host_G in host_P]))
@@ -97,9 +95,8 @@ class GuardedTraining:
     async def train_step(
         self, data_D: Any, training_client: Any, learning_rate: float, *args: Any, **kwargs: Any
     ) -> Any:
-        return await self._host["train_step"](
-            data_D, training_client, learning_rate * self._step_scale, *args, **kwargs
-        )
+        scaled = learning_rate * self._step_scale
+        return await self._host["train_step"](data_D, training_client, scaled, *args, **kwargs)
 
     def _judge(self, host_B: torch.Tensor, builders_P: Any, groups_P: Any, tokenizer: Any) -> Judged:
         aligned = len(builders_P) == len(groups_P)
@@ -108,14 +105,12 @@ class GuardedTraining:
         rollouts_B = [rollout for group in groups_P for rollout in group.trajectories_G]
         rewards_B = np.array([reward for group in groups_P for reward in group.get_total_rewards()], float)
         rows_B = [rows_P[group] for group in group_ids_B]
-        prompts_B = [
-            row.get("prompt") or _decode(tokenizer, rollout.transitions[:1], "ob")
-            for row, rollout in zip(rows_B, rollouts_B, strict=True)
-        ]
+        seen = [_decode(tokenizer, rollout.transitions[:1], "ob") for rollout in rollouts_B]
         return self.guard.apply(
-            host_B,
+            # One NaN among the rewards makes the cookbook's advantages of its group all NaN.
+            host_B.where(host_B.isfinite(), host_B.new_tensor(center_groups(rewards_B, group_ids_B))),
             rewards_B,
-            prompts_B=prompts_B,
+            prompts_B=[row.get("prompt") or prompt for row, prompt in zip(rows_B, seen, strict=True)],
             completions_B=[_decode(tokenizer, rollout.transitions, "ac") for rollout in rollouts_B],
             rows_B=rows_B,
             outcomes_B=self._read_outcomes(rollouts_B, rewards_B),
@@ -124,19 +119,11 @@ class GuardedTraining:
         )
 
     def _read_outcomes(self, rollouts_B: Sequence[Any], rewards_B: np.ndarray) -> np.ndarray:
-        config = self.guard.config
-        metric = config.outcome_reward if isinstance(config.outcome_reward, str) else "correct"
-        scores_B = rewards_B.copy()
-        for row, rollout in enumerate(rollouts_B):
-            if rollout.transitions and metric in rollout.transitions[-1].metrics:
-                scores_B[row] = rollout.transitions[-1].metrics[metric]
-        return self.guard.read_outcomes(scores_B)
-
-
-def _without_nan(group: Any, host_G: torch.Tensor) -> torch.Tensor:
-    """The cookbook's advantages; one NaN among the rewards makes them all NaN, and is left out of the mean."""
-    rewards_G = torch.tensor(group.get_total_rewards())
-    return host_G if host_G.isfinite().all() else torch.nan_to_num(rewards_G - rewards_G.nanmean())
+        named = self.guard.config.outcome_reward
+        metric = named if isinstance(named, str) else "correct"
+        last_B = [rollout.transitions[-1].metrics if rollout.transitions else {} for rollout in rollouts_B]
+        scores = [last.get(metric, reward) for last, reward in zip(last_B, rewards_B, strict=True)]
+        return self.guard.read_outcomes(scores)
 
 
 def _decode(tokenizer: Any, transitions: Sequence[Any], part: str) -> str:

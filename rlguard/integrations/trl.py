@@ -4,8 +4,9 @@
 
 `GuardMixin` does the same for a trainer class of your own; put it in front: `class Mine(GuardMixin, MyGRPOTrainer)`.
 
-It wraps two methods of TRL 1.16 through `super()` and copies none: `_calculate_rewards`, which returns the gathered
-rewards, and `_generate_and_score_completions`, whose advantages it rewrites before TRL shuffles the batch.
+It wraps two methods of TRL 1.8 to 1.16 through `super()` and copies none: `_calculate_rewards`, which returns the
+gathered rewards, and `_generate_and_score_completions`, whose advantages it rewrites before TRL shuffles the batch. A
+TRL that has `_transform_advantages` (its pull request 7298) is given them there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.guard import GuardConfig
+from rlguard.guard import GuardConfig, Judged
 from rlguard.integrations.seams import STATE_FILE, check_seams, needing
 
 with needing("TRL", ": pip install 'rlguard[trl]'"):
@@ -33,12 +34,22 @@ WRAPPED = {
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
 }
-ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: pip install 'trl>=1.16,<1.17'"
+ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: pip install 'trl>=1.8,<1.17'"
 
 
 def check_signatures(trainer_class: type) -> None:
     """Raises RuntimeError when the trainer's private methods are not those that this adapter was written for."""
     check_seams(trainer_class, WRAPPED, ADVICE)
+
+
+def refuse_unsloth(trainer_class: type) -> None:
+    """Raises RuntimeError when `import unsloth` has put its own trainer into the place of TRL's."""
+    if any("unsloth" in f"{base.__module__}.{base.__name__}".lower() for base in trainer_class.__mro__):
+        raise RuntimeError(
+            "rlguard does not guard Unsloth's GRPO: `import unsloth` replaces TRL's GRPOTrainer by source of its own, "
+            "in which rlguard does not know how advantages reach the loss. Train with TRL's trainer, or call "
+            "rlguard.Guard where you compute advantages"
+        )
 
 
 class GuardMixin(TrainerGuard):
@@ -52,6 +63,7 @@ class GuardMixin(TrainerGuard):
     train_dataset: Any
     _logs: Any
     _guard_seen: tuple[list | None, torch.Tensor]
+    _guard_judged: Judged | None
 
     def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
         """
@@ -61,35 +73,47 @@ class GuardMixin(TrainerGuard):
             **kwargs: As for the trainer.
 
         Raises:
-            RuntimeError: If the installed TRL is not one whose methods rlguard knows.
+            RuntimeError: If the installed TRL is not one whose methods rlguard knows, or Unsloth's.
             ValueError: If `guard.outcome_reward` names no reward function of the trainer.
         """
+        refuse_unsloth(type(self))
         check_signatures(GRPOTrainer)
         super().__init__(*args, **kwargs)
         self._start_guard(guard)
         warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
-        training = self.model.training
-        read = self.guard.reader.begin(prompts, completions, inputs) if training else None
+        read = self.guard.begin(prompts, completions, inputs) if self.model.training else None
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
         self._guard_seen = gather_object(read()) if read else None, rewards_per_func
         return self.guard.clean_rewards(rewards_per_func)
 
+    def _transform_advantages(self, advantages: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Called by TRL, where it has this hook, with the gathered advantages: before it logs and slices them."""
+        host = super()._transform_advantages(advantages, *args, **kwargs)  # type: ignore[misc]
+        evidence, rewards_per_func = self._guard_seen
+        if evidence is None:
+            return host
+        self._guard_judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
+        return self._guard_judged.advantages_B
+
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
+        self._guard_judged = None
         output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         evidence, rewards_per_func = self._guard_seen
         if evidence is None:  # evaluation: no gradient, but the completions table wants a cell in every row
             count = len(rewards_per_func)
             self._log_columns([float("nan")] * count, [""] * count)
             return output
-        host = self.accelerator.gather(output["advantages"])
-        judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
+        judged = self._guard_judged
+        if judged is None:
+            host = self.accelerator.gather(output["advantages"])
+            judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
+            first = self.accelerator.process_index * len(inputs)
+            output["advantages"] = judged.advantages_B[first : first + len(inputs)]
         self._note_judged(judged)
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
-        first = self.accelerator.process_index * len(inputs)
-        output["advantages"] = judged.advantages_B[first : first + len(inputs)]
-        logged = list(self._logs["advantages"])[: -len(host)]
+        logged = list(self._logs["advantages"])[: -len(evidence)]
         self._logs["advantages"].clear()
         self._logs["advantages"].extend([*logged, *(judged.advantages_B * judged.step_scale).tolist()])  # what acts
         return output

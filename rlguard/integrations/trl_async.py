@@ -16,7 +16,6 @@ import asyncio
 import functools
 import logging
 import math
-import shutil
 import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
@@ -26,9 +25,13 @@ import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward, needing
+from rlguard.tables.files import replace_file
+from rlguard.types import InputError
 
-with needing("TRL's asynchronous GRPO", ": pip install 'rlguard[trl]' aiohttp"):
+KNOWN = "pip install 'trl>=1.10,<1.17' aiohttp"
+with needing("TRL's asynchronous GRPO", f": {KNOWN}"):
     import torch
+    import trl
     from trl.experimental.async_grpo import AsyncGRPOTrainer
     from trl.experimental.async_grpo.async_grpo_trainer import DataCollatorForRollout
     from trl.experimental.async_grpo.async_rollout_worker import (
@@ -40,9 +43,10 @@ with needing("TRL's asynchronous GRPO", ": pip install 'rlguard[trl]' aiohttp"):
     )
 
     from rlguard.integrations.hf_trainer import StepScaler, warn_of_other_model
-    from rlguard.integrations.trl import ADVICE
 
 logger = logging.getLogger(__name__)
+
+ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: {KNOWN}"
 
 WRAPPED = {
     (_AsyncRolloutLoop, "_score_group"): ["self", "group"],
@@ -241,17 +245,20 @@ class GuardAsyncMixin:
         super()._save_checkpoint(model, trial)  # type: ignore[misc]
         if self.accelerator.is_main_process and self._guard_state.exists():
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
-            shutil.copyfile(self._guard_state, folder / STATE_FILE)
+            copy_state(self._guard_state, folder / STATE_FILE)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
-        if checkpoint is None or not self.accelerator.is_main_process:
-            return
-        saved = Path(checkpoint) / STATE_FILE
-        if saved.exists():
-            shutil.copyfile(saved, self._guard_state)  # TRL starts the worker, which reads it, after this
-        else:
-            logger.warning("%s is missing: the guard resumes knowing nothing of the earlier steps", saved)
+        if checkpoint is not None and self.accelerator.is_main_process:  # TRL starts the worker, which reads it, later
+            copy_state(Path(checkpoint) / STATE_FILE, self._guard_state)
+
+
+def copy_state(source: Path, target: Path) -> None:
+    """Copies the guard's state; where that cannot be, it is logged, and training goes on."""
+    try:
+        replace_file(target, source.read_bytes())
+    except (OSError, InputError) as error:
+        logger.warning("the guard's state was not copied to %s, it resumes knowing nothing: %s", target, error)
 
 
 class GuardedAsyncGRPOTrainer(GuardAsyncMixin, AsyncGRPOTrainer):

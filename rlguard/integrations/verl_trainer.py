@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.guard.rewrite import as_float
 from rlguard.integrations.seams import STATE_FILE, check_seams, read_advantages, spread_advantages
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ NAME = "rlguard"
 TOKEN_BASELINES = ["optimal_token_baseline", "tir_optimal_token_baseline"]
 OTHER_KINDS = ["gae", "gdpo", "grpo_passk", "reinforce_plus_plus", *TOKEN_BASELINES]
 """Estimators whose advantages are not, within a group, the reward less a baseline, divided by a scale."""
-COLUMNS = ["rlguard_id", "rlguard_successes", "rlguard_trials", "rlguard_chance_rate"]
+HOST_COLUMNS = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields"]
 WRAPPED = {
     "_compute_advantage": ["self", "batch", "metrics"],
     "_update_actor": ["self", "batch", "metrics"],
@@ -44,11 +43,8 @@ def check_signatures(trainer_class: type) -> None:
     """Raises RuntimeError when the trainer's private methods are not those that this adapter was written for."""
     import verl
 
-    advice = (
-        f"This is verl {verl.__version__}; install one that rlguard knows (pip install 'verl>=0.9.1,<0.10') or train "
-        "unguarded: algorithm.adv_estimator=grpo"
-    )
-    check_seams(trainer_class, WRAPPED, advice)
+    install = "install one that rlguard knows (pip install 'verl>=0.9.1,<0.10') or train unguarded"
+    check_seams(trainer_class, WRAPPED, f"This is verl {verl.__version__}; {install}: algorithm.adv_estimator=grpo")
 
 
 def read_options(algorithm: Any) -> tuple[str, GuardConfig]:
@@ -109,12 +105,24 @@ class GuardMixin:
         from verl.workers.utils.padding import response_to_nested
 
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
+        name = str(guard.config.outcome_reward or "acc")
+        columns = [*HOST_COLUMNS, *guard.reader.columns, name]
         tensors = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
-        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*tensors, *_columns(guard.config)])))
-        host_BT, mask_BT = (data[name].to_padded_tensor(0) for name in ("advantages", "response_mask"))
+        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*tensors, *columns])))
+        host_BT, mask_BT = (data[tensor].to_padded_tensor(0) for tensor in ("advantages", "response_mask"))
         host_B = read_advantages(host_BT, mask_BT)
-        known = _read_rollouts(data, self.tokenizer, guard.config)
-        judged = guard.apply(host_B, **known, speaker_B=_find_speakers(batch.keys, mask_BT.any(1).tolist()))
+        rows = _read_rows(data, columns, guard.config.answer_column)
+        paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows a KL penalty
+        judged = guard.apply(
+            host_B,
+            data[paid].to_padded_tensor(0).sum(-1),
+            prompts_B=[row["raw_prompt"] for row in rows],
+            completions_B=[self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
+            rows_B=rows,
+            outcomes_B=guard.read_outcomes(_read_scores(data, rows, name, bool(guard.config.outcome_reward))),
+            group_ids_B=[row["uid"] for row in rows],
+            speaker_B=_find_speakers(batch.keys, mask_BT.any(1).tolist()),
+        )
         self._guard_scale = judged.step_scale
         metrics.update(judged.metrics)
         new_BT = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
@@ -156,45 +164,28 @@ def scale_rate(worker: Any, scale: float) -> Any:
     return DataProto()  # verl puts together what its workers return
 
 
-def _columns(config: GuardConfig) -> list[str]:
-    """What to read of each rollout beside tensors, where it is there."""
-    host = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields", str(config.outcome_reward or "acc")]
-    return [*host, *COLUMNS, config.answer_column]
-
-
-def _read_rollouts(data: Any, tokenizer: Any, config: GuardConfig) -> dict[str, Any]:
-    """Arguments of `Guard.apply`, one entry a row, from the fields that verl's agent loop and trainer wrote."""
-    columns = {name: list(data[name]) for name in _columns(config) if name in data}
+def _read_rows(data: Any, columns: Sequence[str], answer_column: str) -> list[dict[str, Any]]:
+    """The data row of each rollout and what verl knows of it, the gold answer under `answer_column`."""
+    there = {name: list(data[name]) for name in columns if name in data}
     rows = []
-    for values in zip(*columns.values(), strict=True):
-        row = {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+    for values in zip(*there.values(), strict=True):
+        row = {name: value for name, value in zip(there, values, strict=True) if value is not None}
         gold = row.get("reward_model", {}).get("ground_truth")
-        rows.append(row.get("extra_info", {}) | row | ({} if gold is None else {config.answer_column: gold}))
-    paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows the KL penalty
-    return {
-        "rewards_B": data[paid].to_padded_tensor(0).sum(-1),
-        "outcomes_B": _read_outcomes(data, rows, config),
-        "group_ids_B": columns["uid"],
-        "prompts_B": columns["raw_prompt"],
-        "completions_B": [tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
-        "rows_B": rows,
-    }
+        rows.append(row.get("extra_info", {}) | row | ({} if gold is None else {answer_column: gold}))
+    return rows
 
 
-def _read_outcomes(data: Any, rows: Sequence[dict[str, Any]], config: GuardConfig) -> np.ndarray:
-    """(B,) 1 correct, 0 wrong, NaN not known."""
-    name = str(config.outcome_reward or "acc")
-    reported = [row.get("extra_fields", {}).get("reward_extra_info") or {} for row in rows]
+def _read_scores(data: Any, rows: Sequence[dict[str, Any]], name: str, wanted: bool) -> Any:
+    """(B,) what tells correctness: a column, else what the reward function reports under that name, else the score."""
     if name in data:
-        values = as_float(list(data[name]))
-    elif any(name in told for told in reported):
-        values = as_float([told.get(name) for told in reported])
-    elif config.outcome_reward:
+        return list(data[name])
+    reported = [row.get("extra_fields", {}).get("reward_extra_info") or {} for row in rows]
+    if any(name in told for told in reported):
+        return [told.get(name) for told in reported]
+    if wanted:
         known = sorted({key for told in reported for key in told})
         raise ValueError(f"algorithm.rlguard.outcome_reward: expected one of {known} (reported), got {name!r}")
-    else:
-        values = as_float(data["rm_scores"].to_padded_tensor(0).sum(-1))
-    return np.where(np.isnan(values), np.nan, values > config.success_threshold)
+    return data["rm_scores"].to_padded_tensor(0).sum(-1)
 
 
 def _find_speakers(keys: Sequence[str], trained: Sequence[bool]) -> np.ndarray:
@@ -203,7 +194,5 @@ def _find_speakers(keys: Sequence[str], trained: Sequence[bool]) -> np.ndarray:
     verl's keys are `{uid}_{session}_{number}`.
     """
     parts = [key.rpartition("_") for key in keys]
-    last: dict[str, int] = {}
-    for row in sorted(range(len(keys)), key=lambda row: int(parts[row][2])):
-        last[parts[row][0]] = row
+    last = {parts[row][0]: row for row in sorted(range(len(keys)), key=lambda row: int(parts[row][2]))}
     return np.array([last[session] if trained[last[session]] else -1 for session, _, _ in parts])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -151,4 +152,5 @@ class PassRateTracker:
         self._seen = {
             prompt_id: (float(k), float(n), float(chance), float(*correlation or (0.0,)))
             for prompt_id, (k, n, chance, *correlation) in state["seen"].items()  # before 0.2 there was no correlation
+            if math.isfinite(k + n + chance)  # nor was a row with an infinite count kept out
         }

@@ -14,7 +14,7 @@ from rlguard.shortcuts.computation import judge_steps
 from rlguard.shortcuts.prompts import read_prompt
 from rlguard.shortcuts.ratios import combine_ratios
 from rlguard.shortcuts.repetition import find_repetition
-from rlguard.types import Finding, InputError, Messages, prompt_text
+from rlguard.types import Finding, InputError, Messages, completion_text, prompt_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,8 +140,7 @@ def _completion_text(row: Any, number: int) -> str:
     if isinstance(row, str):
         return row
     if isinstance(row, list) and all(isinstance(message, dict) for message in row):
-        spoken = [message for message in row if message.get("role", "assistant") == "assistant"]
-        return prompt_text(spoken)
+        return completion_text(row)
     raise InputError(f"completion in row {number}: expected text or chat messages, given {_name(row)}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -238,13 +240,13 @@ def test_a_slow_disk_is_written_to_rarely_and_a_full_one_is_said(tmp_path, monke
     now, written = [100.0], []
     monkeypatch.setattr("rlguard.guard.guard.time.monotonic", lambda: now[0])
 
-    def save(_):
+    def write(*_):
         written.append(now[0])
         now[0] += 1.0  # a write takes a second
         if len(written) > 3:
             raise OSError("no space left")
 
-    monkeypatch.setattr(guard, "save", save)
+    monkeypatch.setattr("rlguard.guard.guard.replace_file", write)
     for _ in range(100):
         assert guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS).metrics["rlguard/faults"] == 0
         now[0] += 1.0
@@ -252,7 +254,7 @@ def test_a_slow_disk_is_written_to_rarely_and_a_full_one_is_said(tmp_path, monke
     assert caplog.text.count("no space left") == 1
 
 
-def test_states_of_earlier_versions_are_read_and_others_refused_by_name(tmp_path):
+def test_states_of_earlier_versions_are_read_and_damaged_ones_named_and_left(tmp_path, caplog):
     guard, *_ = seasoned()
     state = guard.state_dict()
     old = {
@@ -261,10 +263,36 @@ def test_states_of_earlier_versions_are_read_and_others_refused_by_name(tmp_path
     }
     old["tracker"] = {"seen": {prompt: seen[:3] for prompt, seen in state["tracker"]["seen"].items()}}
     Guard().load_state_dict(json.loads(json.dumps(old)))
-    for text in ("[]", "{}", '{"tracker": {}, "chance": {}}', "not JSON", '{"tracker": {"seen": {"a": [1]}}}'):
-        (tmp_path / "state.json").write_text(text)
-        with pytest.raises(ValueError, match=r"state\.json: "):
-            Guard().load(tmp_path / "state.json")
+    half = b'{"tracker": {"seen": {"a": [1, 8, 0.1]}}, "chance": {"totals": {}}}'
+    torn, short = b'{"tracker": {"seen": {"a": [1', b'{"tracker": {"seen": {"a": [1]}}}'
+    damaged = (b"", b"[]", b"{}", b"\xff\xfe", torn, short, half)
+    for content in damaged:
+        (tmp_path / "state.json").write_bytes(content)
+        caplog.clear()
+        resumed = Guard(state_file=tmp_path / "state.json")
+        assert "state.json: " in caplog.text
+        assert "resumes knowing nothing" in caplog.text
+        assert resumed.state_dict() == Guard().state_dict()
+        with pytest.raises(ValueError, match=r"expected what Guard\.state_dict gives"):
+            guard.load_state_dict({"tracker": state["tracker"]})
+        assert guard.state_dict() == state
+    Guard().load(tmp_path)  # a folder
+
+
+def test_a_state_that_cannot_be_written_is_said_and_training_goes_on(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    guard, evidence, outcomes = seasoned()
+    for _ in range(2):
+        guard.save(tmp_path / "file" / "state.json")
+        assert guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS).metrics["rlguard/faults"] == 0
+    assert caplog.text.count("state could not be written") == 1
+
+
+def test_a_run_resumes_from_another_file_than_it_writes(tmp_path):
+    guard, *_ = seasoned()
+    guard.save(tmp_path / "old.json")
+    assert Guard(state_file=tmp_path / "new.json", resume=tmp_path / "old.json").state_dict() == guard.state_dict()
+    assert not (tmp_path / "new.json").exists()
 
 
 # --- training that must not die -------------------------------------------------------------------------------------
@@ -311,11 +339,161 @@ def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplo
     assert "Traceback" in caplog.text
 
 
-def test_input_of_the_wrong_length_does_not_end_training_either(caplog):
-    advantages = [1.5, -0.5, -0.5, -0.5]
-    judged = Guard().apply(advantages, [1, 0, 0, 0], prompts_B=["a"] * 4, completions_B=["x"] * 3)
-    assert judged.advantages_B is advantages
-    assert "the guard failed" in caplog.text
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"completions_B": ["x"] * 3}, r"completions_B has shape \(3,\), expected \(4,\)"),
+        ({"rewards_B": np.zeros((4, 7))}, r"rewards_B has shape \(4, 7\), expected \(4,\)"),
+        ({"advantages_B": np.zeros((4, 7))}, r"advantages_B has shape \(4, 7\), expected \(4,\)"),
+        ({"rows_B": [{}]}, r"rows_B has shape \(1,\)"),
+        ({"group_ids_B": [0]}, r"group_ids_B has shape \(1,\)"),
+        ({"outcomes_B": np.zeros((4, 1))}, r"outcomes_B has shape \(4, 1\)"),
+    ],
+)
+def test_input_of_the_wrong_shape_is_named_and_ends_training_only_on_request(changes, message, caplog):
+    given = {
+        "advantages_B": [1.5, -0.5, -0.5, -0.5], "rewards_B": [1, 0, 0, 0],
+        "prompts_B": ["a"] * 4, "completions_B": ["x"] * 4,
+    } | changes  # fmt: skip
+    assert Guard().apply(**given).advantages_B is given["advantages_B"]
+    assert re.search(message, caplog.text)
+    with pytest.raises(ValueError, match=message):
+        Guard(GuardConfig(on_fault="raise")).apply(**given)
+
+
+def test_a_first_integration_may_ask_for_errors(monkeypatch):
+    strict = Guard(GuardConfig(on_fault="raise"))
+    known = {"prompts_B": ["a", "a"], "completions_B": ["x", "y"]}
+    with pytest.raises(RuntimeError, match="could not be read: ValueError"):
+        strict.apply([1.0, -1.0], [1, 0], rows_B=[{"rlguard_trials": "many"}] * 2, **known)
+    monkeypatch.setattr(strict.tracker, "judge", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        strict.apply([1.0, -1.0], [1, 0], **known)
+    with pytest.raises(ValueError, match="on_fault: expected warn or raise"):
+        GuardConfig(on_fault="die")
+
+
+def test_what_fails_while_reading_is_a_fault_of_its_rollouts(monkeypatch):
+    guard = Guard()
+    monkeypatch.setattr(guard.reader, "begin", lambda *_: lambda: 1 / 0)
+    late = guard.begin(["a", "b"], ["x", "y"], [{}, {}])()
+    monkeypatch.setattr(guard.reader, "begin", lambda *_: 1 / 0)
+    early = guard.begin(["a", "b"], ["x", "y"], [{}, {}])()
+    assert {item.fault for item in late + early} == {"ZeroDivisionError: division by zero"}
+    assert len(late) == len(early) == 2
+
+
+def test_a_detector_that_ends_the_process_does_not_end_training(monkeypatch):
+    monkeypatch.setattr("rlguard.guard.reading.judge_completion", lambda *_: sys.exit(1))
+    assert read_evidence("a", "its text is new", {}).fault == "SystemExit: 1"
+    guard = Guard()
+    monkeypatch.setattr(guard.tracker, "judge", lambda *_: sys.exit(1))
+    advantages = [1.0, -1.0]
+    assert guard.apply(advantages, [1, 0], prompts_B=["a"] * 2, completions_B=["x"] * 2).advantages_B is advantages
+
+
+@pytest.mark.parametrize("bad", [math.inf, -1, 9, "nan"])
+def test_a_row_with_impossible_counts_costs_that_row_only(bad):
+    guard, twin = Guard(), Guard()
+    for step in range(3):
+        known = {
+            "prompts_B": [f"{step}{row // 4}" for row in range(8)],
+            "completions_B": [f"answer {row % 4}" for row in range(8)],
+        }
+        counts = [{"rlguard_successes": bad, "rlguard_trials": 8}] * 4 + [{}] * 4
+        for each, rows in ((guard, counts), (twin, [{}] * 8)):
+            judged = each.apply([1.0, -1, -1, 1] * 2, [1, 0, 0, 1] * 2, rows_B=rows, **known)
+            assert judged.metrics["rlguard/faults"] == 0
+    assert guard.state_dict() == twin.state_dict()
+    poisoned = guard.state_dict()
+    poisoned["tracker"]["seen"]["bad"] = [math.inf, 8.0, 0.1, 0.0]
+    twin.load_state_dict(json.loads(json.dumps(poisoned)))
+    assert "bad" not in twin.tracker.state_dict()["seen"]
+
+
+# --- mistakes that are said ---
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "near"),
+    [
+        ({"solution": "7"}, "answer", "solution"),
+        ({"reward_model": {"ground_truth": "7", "style": "rule"}}, "answer", "reward_model.ground_truth"),
+        ({"answer": "7"}, "anwser", "answer"),
+        ({"answer": "7"}, "answer", None),
+        ({"reward_model": {"ground_truth": "7"}}, "reward_model.ground_truth", None),
+        ({"reward_model": {"ground_truth": "7"}}, "reward_model", None),
+        ({"level": 3}, "answer", None),
+    ],
+)
+def test_a_gold_answer_in_another_column_is_named_once(row, column, near, caplog):
+    guard = Guard(GuardConfig(answer_column=column))
+    for _ in range(2):
+        guard.apply([1.0, -1.0], [1, 0], prompts_B=["a"] * 2, completions_B=["x"] * 2, rows_B=[row] * 2)
+    assert caplog.text.count(f"it has {near!r}: GuardConfig(answer_column={near!r})") == (near is not None)
+    caplog.clear()
+    Guard(GuardConfig(answer_column=column)).check_columns(list(row))  # names alone
+    assert ("it has" in caplog.text) == (near is not None)
+
+
+@pytest.mark.parametrize(("paid", "said"), [([0, -1], True), ([0.1, 0], True), ([0, 0], True), ([1, 0], False)])
+def test_rewards_that_never_pass_the_threshold_are_said_by_name(paid, said, caplog):
+    guard = Guard(GuardConfig(outcome_reward="format"))
+    for step in range(25):
+        guard.apply([0.5, -0.5], paid, prompts_B=[str(step)] * 2, completions_B=["x"] * 2)
+    message = f"outcome_reward 'format' lies in [{min(paid):g}, {max(paid):g}]"
+    assert caplog.text.count(message) == said
+    assert caplog.text.count("no rollout of 10 batches counts as a success") == said
+
+
+# --- what completions hold ---
+
+
+def test_tools_and_environments_are_read_as_what_they_are():
+    call = {"type": "function", "function": {"name": "calc", "arguments": {"expression": "731*24+7"}}}
+    turns = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "name": "calc", "content": "17551"},
+        {"role": "user", "content": "Well? I say 5 + 5 = 11."},
+        {"role": "assistant", "content": "The result is 17551."},
+    ]
+    prompt = [{"role": "user", "content": "What is 731 times 24 plus 7?"}]
+    found = read_evidence(prompt, turns, {"answer": "17551"})
+    assert (found.answer, found.kinds, found.fault) == ("17551", (), "")
+    bare = read_evidence(prompt, turns[3:], {"answer": "17551"})
+    assert bare.likelihood_ratio < found.likelihood_ratio
+    assert bare.prompt_id == found.prompt_id
+
+
+def make_pictures():
+    pil = pytest.importorskip("PIL.Image")
+    torch = pytest.importorskip("torch")
+    black, red = (pil.new("RGB", (2, 2), colour) for colour in ("black", "red"))
+    yield black, black.copy(), red
+    yield b"black", b"black", b"red"
+    yield {"bytes": b"black", "path": None}, {"bytes": b"black", "path": None}, {"bytes": b"red", "path": None}
+    yield np.zeros((2, 2)), np.zeros((2, 2)), np.ones((2, 2))
+    yield torch.zeros(2, dtype=torch.bfloat16), torch.zeros(2, dtype=torch.bfloat16), torch.ones(2)
+    yield "black.png", "black.png", "red.png"
+
+
+def test_a_prompt_with_a_picture_is_known_again_by_what_it_shows():
+    for black, same, red in make_pictures():
+        prompts = [
+            [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": "How many?"}]}]
+            for picture in (black, same, red)
+        ]
+        guard = Guard(GuardConfig(on_fault="raise"))
+        guard.apply([1.0, -1.0, 0.0], [1, 0, 0], prompts_B=prompts, completions_B=["answer 3"] * 3)
+        assert len(guard.tracker) == 2, type(black)
+
+
+def test_a_prompt_that_nothing_is_known_of_is_no_fault():
+    prompts = [[{"role": "user", "content": 5}], [{"role": "user", "content": [lambda: 1]}], [{"role": "user"}]]
+    guard = Guard(GuardConfig(on_fault="raise"))
+    completions = [[{"role": "assistant", "content": 5}], [{"role": "assistant", "content": None}], []]
+    guard.apply([1.0, -1.0, 0.0], [1, 0, 0], prompts_B=prompts, completions_B=completions)
+    assert len(guard.tracker) == 3
 
 
 def test_a_verifier_that_judges_nothing(caplog):

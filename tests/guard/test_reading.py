@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -48,6 +49,18 @@ def test_a_process_that_dies_is_replaced_and_nothing_is_lost(caplog):
     assert repr(reader.read(PROMPTS, COMPLETIONS, DATA)) == repr(read_here())
     assert "a reading process failed" in caplog.text
     assert repr(reader.read(PROMPTS, COMPLETIONS, DATA)) == repr(read_here())
+
+
+def test_a_process_that_stands_still_is_waited_for_with_a_limit(monkeypatch):
+    reader = EvidenceReader(workers=1)
+    reader.read(PROMPTS[:1], COMPLETIONS[:1], DATA[:1])
+    process = reader._idle.get_nowait()
+    process.send_signal(signal.SIGSTOP)
+    monkeypatch.setattr("rlguard.guard.reading.PATIENCE", 5.0)
+    reader._idle.put(process)
+    found = reader.read(PROMPTS, COMPLETIONS, DATA)
+    assert [bool(item.fault) for item in found] == [True] * CHUNK + [False] * (ROWS - CHUNK)
+    assert found[0].fault == "TimeoutError: no answer in 5 s"
 
 
 def test_processes_that_do_not_start_are_said_once_and_nothing_is_lost(caplog, monkeypatch):

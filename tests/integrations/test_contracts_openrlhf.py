@@ -231,9 +231,11 @@ def test_the_state_is_saved_beside_the_checkpoints_and_comes_back(host, tmp_path
 
 def test_refuses_what_has_no_group(host):
     maker_class = guarded(host.experience_maker.RemoteExperienceMaker)
-    with pytest.raises(RuntimeError, match="got 'gae'"):
+    with pytest.raises(
+        RuntimeError, match=r"its prompt: set --algo\.advantage\.estimator to one of .* \(it is 'gae'\)"
+    ):
         make_maker(maker_class, estimator="gae")
-    with pytest.raises(RuntimeError, match="above 1, got 'flash_reinforce' without"):
+    with pytest.raises(RuntimeError, match=r"of its prompt: set --rollout\.n_samples_per_prompt above 1"):
         make_maker(maker_class, estimator="flash_reinforce", rollout={"n_samples_per_prompt": 1})
 
 

@@ -20,7 +20,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rlguard.integrations.slime import STATE_FILE, PostProcessRewards, group_advantages, post_process_rewards
+from rlguard.integrations.seams import center_groups
+from rlguard.integrations.slime import STATE_FILE, PostProcessRewards, post_process_rewards
 
 SOURCE = Path(os.environ.get("RLGUARD_CONTRACTS", Path(__file__).parents[2] / ".venv" / "contracts")) / "slime"
 SAMPLE = {"group_index": None, "prompt": "", "response": "", "label": None, "reward": None}
@@ -79,7 +80,7 @@ def lucky_batch(sample=StandIn, reward=lambda right: float(right)):
 @pytest.mark.parametrize("divide", [True, False])
 def test_normalises_by_group_wherever_the_rows_stand(divide):
     rewards, groups = np.array([1.0, 5.0, 0.0, 2.0, 3.0]), np.array([0, 1, 0, 1, 1])
-    found = group_advantages(rewards, groups, divide)
+    found = center_groups(rewards, groups, divide)
     for group in (0, 1):
         own = rewards[groups == group]
         expected = (own - own.mean()) / (own.std(ddof=1) + 1e-6 if divide else 1)
@@ -87,7 +88,7 @@ def test_normalises_by_group_wherever_the_rows_stand(divide):
 
 
 def test_an_unscored_reward_does_not_vote_and_a_lone_one_earns_nothing():
-    found = group_advantages(np.array([1.0, 0.0, np.nan, 1.0, np.nan]), np.array([0, 0, 0, 1, 2]), False)
+    found = center_groups(np.array([1.0, 0.0, np.nan, 1.0, np.nan]), np.array([0, 0, 0, 1, 2]), False)
     assert found.tolist() == [0.5, -0.5, 0, 0, 0]
 
 
@@ -102,7 +103,7 @@ def test_observe_changes_nothing():
     samples = [lucky_batch()[row] for row in (0, 4, 5, 1, 2, 6, 7, 3)]
     raw, advantages = PostProcessRewards()(make_args(rlguard={"mode": "observe"}), samples)
     groups = np.array([sample.group_index for sample in samples])
-    np.testing.assert_allclose(advantages, group_advantages(np.array(raw), groups, True))
+    np.testing.assert_allclose(advantages, center_groups(np.array(raw), groups, True))
 
 
 def test_the_data_sets_columns_are_read_from_the_metadata():
@@ -138,7 +139,7 @@ def test_the_state_is_saved_where_slime_saves_and_loaded_whence_it_resumes(tmp_p
 
 @pytest.mark.parametrize("changes", [{"advantage_estimator": "ppo"}, {"rewards_normalization": False}])
 def test_refuses_rewards_that_slime_would_not_normalise_by_group(changes):
-    with pytest.raises(RuntimeError, match="relative to a prompt's other rollouts"):
+    with pytest.raises(RuntimeError, match="compare a rollout with the other rollouts of its prompt: set"):
         PostProcessRewards()(make_args(**changes), lucky_batch())
 
 

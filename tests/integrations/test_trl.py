@@ -251,8 +251,91 @@ def test_a_trl_that_changed_is_refused_with_advice():
             return None
 
     check_signatures(GRPOTrainer)
-    with pytest.raises(RuntimeError, match=r"_calculate_rewards.*pip install 'trl>=1.16,<1.17'"):
+    with pytest.raises(RuntimeError, match=r"_calculate_rewards.*pip install 'trl>=1.8,<1.17'"):
         check_signatures(Changed)
+
+
+class Transforming(Watching, GRPOTrainer):
+    """TRL as its pull request 7298 plans it: a hook on the gathered advantages, before they are logged and sliced."""
+
+    calls = 0
+
+    def _transform_advantages(self, advantages):
+        return advantages
+
+    def _generate_and_score_completions(self, inputs):
+        output = super()._generate_and_score_completions(inputs)
+        if self.model.training:
+            output["advantages"] = self._transform_advantages(output["advantages"])
+            self.calls += 1
+        return output
+
+
+@pytest.mark.parametrize("mode", ["rewrite", "observe"])
+def test_a_hook_of_trls_own_is_used_once(tmp_path, mode):
+    """Advantages, state and weights are those that the wrapped method gives."""
+    guard = GuardConfig(mode=mode)
+    trainers = [build(Watched, tmp_path, guard=guard)]
+    trainers[0].train()  # before the other is built: building a trainer seeds torch
+    trainers.append(build(type("Hooked", (GuardMixin, Transforming), {}), tmp_path, guard=guard))
+    trainers[1].train()
+    assert trainers[1].calls == 2
+    assert trainers[0].guard.state_dict() == trainers[1].guard.state_dict()
+    assert torch.equal(*map(weights_of, trainers))
+    assert list(trainers[0]._logs["advantages"]) == list(trainers[1]._logs["advantages"])
+
+
+def test_unsloth_is_refused_by_name(tmp_path):
+    """`import unsloth` puts a class of its own in the place of TRL's, of a module that it writes."""
+    body = {"__module__": "UnslothGRPOTrainer"}
+    inner = type("_UnslothGRPOTrainer", (GRPOTrainer,), body)
+    fake = type("UnslothGRPOTrainer", (inner,), body)
+    with pytest.raises(RuntimeError, match="does not guard Unsloth's GRPO: `import unsloth` replaces"):
+        build(type("Mine", (GuardMixin, fake), {}), tmp_path)
+
+
+def test_a_gold_column_of_another_name_is_said_at_construction(tmp_path, caplog):
+    rows = [{"prompt": row["prompt"], "solution": row["answer"]} for row in PROBLEMS]
+    build(GuardedGRPOTrainer, tmp_path, rows=rows)
+    assert "no column 'answer'" in caplog.text
+    assert "GuardConfig(answer_column='solution')" in caplog.text
+    caplog.clear()
+    build(GuardedGRPOTrainer, tmp_path, rows=rows, guard=GuardConfig(answer_column="solution"))
+    assert "answer_column" not in caplog.text
+
+
+@pytest.mark.parametrize("shift", [-1.0, -0.9])
+def test_a_reward_that_never_passes_the_threshold_is_said_by_name(tmp_path, monkeypatch, caplog, shift):
+    monkeypatch.setattr("rlguard.guard.guard.BARREN", 2)
+
+    def shifted(completions, answer, **_):
+        return [reward + shift for reward in correctness_reward(completions, answer)]
+
+    build(GuardedGRPOTrainer, tmp_path, rewards=shifted).train()
+    message = f"the reward 'shifted' lies in [{shift:g}, {1 + shift:g}], and a success is above success_threshold 0.5"
+    assert caplog.text.count(message) == 1
+
+
+def test_what_fails_in_reading_or_saving_does_not_end_training(tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("rlguard.guard.reading.EvidenceReader.begin", lambda *_: 1 / 0)
+    monkeypatch.setattr("rlguard.guard.guard.replace_file", full)
+    trainer = build(GuardedGRPOTrainer, tmp_path, config={"save_strategy": "steps", "save_steps": 1})
+    trainer.train()
+    assert trainer.state.log_history[0]["rlguard/faults"] == 32
+    assert caplog.text.count("no space left on device") == 1
+
+
+def test_a_damaged_state_does_not_end_a_resume(tmp_path, caplog):
+    config = {"save_strategy": "steps", "save_steps": 1, "max_steps": 2}
+    build(GuardedGRPOTrainer, tmp_path, config=config).train()
+    (tmp_path / "checkpoint-1" / STATE_FILE).write_bytes(b'{"tracker": {"seen": {"a": [1')
+    trainer = build(GuardedGRPOTrainer, tmp_path, config=config)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert trainer.state.global_step == 2
+    assert f"checkpoint-1/{STATE_FILE}" in caplog.text
 
 
 def test_unknown_outcome_reward_lists_those_there_are(tmp_path):
@@ -269,7 +352,7 @@ def test_bad_settings_are_named(option, value):
         GuardConfig(**{option: value})
 
 
-@pytest.mark.parametrize(("rated", "warns"), [("org/other-7B", True), (str(TINY), False), (None, False)])
+@pytest.mark.parametrize(("rated", "warns"), [("org/other-7B", True), (3, True), (str(TINY), False), (None, False)])
 def test_pass_rates_of_another_model_are_pointed_out(tmp_path, caplog, rated, warns):
     rows = [row | {"rlguard_successes": 1, "rlguard_trials": 8, "rlguard_model": rated} for row in PROBLEMS]
     build(GuardedGRPOTrainer, tmp_path, rows=rows)

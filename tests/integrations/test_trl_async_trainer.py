@@ -292,7 +292,7 @@ def test_a_worker_of_another_kind_is_refused_with_advice(tmp_path, server):
 def test_a_trl_that_changed_is_refused_with_advice(monkeypatch, owner, name, says):
     check_signatures()
     monkeypatch.setattr(owner, name, lambda self, other: None)
-    with pytest.raises(RuntimeError, match=rf"{says}.*pip install 'trl>=1\.16,<1\.17'"):
+    with pytest.raises(RuntimeError, match=rf"{says}.*pip install 'trl>=1\.10,<1\.17'"):
         check_signatures()
 
 
