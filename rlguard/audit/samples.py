@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,9 +79,7 @@ def select(samples: Iterable[Sample], variant: str = PLAIN, answerable: bool | N
     return [s for s in samples if s.item.variant == variant and answerable in (None, s.item.answerable)]
 
 
-def by_domain(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
-    """The samples of each domain, domains in the order in which they come."""
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        found.setdefault(sample.item.domain, []).append(sample)
-    return found
+def split_trained(samples: Sequence[Sample], trained: Collection[str]) -> list[list[Sample]]:
+    """The samples of the domains that were trained on and those of the others; empty where there are not both."""
+    parts = [[sample for sample in samples if (sample.item.domain in trained) == inside] for inside in (True, False)]
+    return parts if all(parts) else []

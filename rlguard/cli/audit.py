@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rlguard.cli.app import BASE_URL, WORKERS, EngineName, app, console, errors
-from rlguard.types import Engine, InputError, Sampling, prompt_text
+from rlguard.types import Engine, InputError, Sampling, prompt_text, without_nan
 
 if TYPE_CHECKING:
     from rlguard.audit.compare import Verdict
@@ -60,8 +60,7 @@ def audit(
 
     Exit code 1 when something is lost beyond --tolerance, for sure.
     """
-    from rlguard.audit.run import PAGE, run_audit
-    from rlguard.audit.taking import Taking
+    from rlguard.audit.run import PAGE, Taking, run_audit
     from rlguard.cli.console import SamplingView
     from rlguard.engines import load_engine
 
@@ -87,7 +86,6 @@ def audit(
 
 def _tabulate(before: str, comparison: Comparison) -> Table:
     """A table with a line per figure, narrow enough for a terminal, and the number of figures by verdict."""
-    from rlguard.audit.taking import without_nan
     from rlguard.report.audits import name_figure, write_number
 
     styles: dict[Verdict, str] = {

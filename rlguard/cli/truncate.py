@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rlguard.answers import ANSWER_CUE
 from rlguard.cli.app import (
     BASE_URL,
     MODEL,
@@ -32,7 +31,9 @@ def truncate(
     workers: WORKERS = None,
     rollouts: Annotated[int, typer.Option(min=1, help="Correct rollouts to test, one a prompt before a second.")] = 200,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers at each cut.")] = 4,
-    answer_cue: Annotated[str, typer.Option(help="How the answer is begun.")] = ANSWER_CUE,
+    answer_cue: Annotated[
+        str | None, typer.Option(help="How the answer is begun; by default as each completion itself begins it.")
+    ] = None,
     verifier: VERIFIER = "auto",
 ) -> None:
     """Cut the reasoning of correct rollouts short and force an answer: is it right all the same?

@@ -78,7 +78,7 @@ class AuditCallback(TrainerCallback):
                 loss in the model, and the optimiser's moments forgotten, which carry the harm.
             sampling: How to draw; None takes the defaults of `Sampling`.
             confidence: That a run without a loss is left alone.
-            verifier: Judges the answers; None takes `rlguard.audit.suite.SuiteVerifier`.
+            verifier: Judges the answers; None takes `rlguard.audit.marking.SuiteVerifier`.
             folder: Where `restore` keeps the last good weights; None keeps them in the main process's memory.
             batch_size: Completions generated at once.
 
@@ -98,7 +98,7 @@ class AuditCallback(TrainerCallback):
 
             suite = read_suite(str(suite))
         if verifier is None:
-            from rlguard.audit.suite import SuiteVerifier
+            from rlguard.audit.marking import SuiteVerifier
 
             verifier = SuiteVerifier()
         self.every, self.tolerance, self.on_loss, self.confidence = every, tolerance, on_loss, confidence

@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 
 import rlguard.cli.audit
 import rlguard.cli.main
-from rlguard.audit.run import AUDIT, PAGE, ask_in_variants, expand_checkpoints, run_audit
+from rlguard.audit.run import AUDIT, PAGE, Taking, ask_in_variants, expand_checkpoints, run_audit
 from rlguard.audit.suite import make_item, read_suite
-from rlguard.audit.taking import Taking
 from rlguard.cli.main import app
 from rlguard.types import Generation, InputError
 
