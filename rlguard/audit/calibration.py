@@ -127,7 +127,7 @@ def gather(samples: Sequence[Sample], confidences: Sequence[Sequence[float]]) ->
     rows = [
         (number, confidence, outcome)
         for number, (sample, row) in enumerate(zip(samples, confidences, strict=True))
-        for confidence, outcome in zip(row, sample.outcomes_N.tolist(), strict=True)
+        for confidence, outcome in zip(row, sample.outcomes, strict=True)
         if math.isfinite(confidence) and math.isfinite(outcome)
     ]
     question_B, confidence_B, outcome_B = np.array(rows, float).reshape(-1, 3).T

@@ -45,12 +45,14 @@ class Questions:
         """The plain answerable questions of a suite, each once.
 
         Raises:
-            InputError: If there is none, n is below 1, or greedy sampling would draw the same completion n times.
+            InputError: If there are fewer than 2, n is below 1, or greedy sampling would draw one completion n times.
         """
         sampling = sampling or Sampling()
         items = {item.id: item for item in suite if item.variant == PLAIN and item.answerable}
-        if not items:
-            raise InputError(f"suite: expected plain answerable questions, got none among {len(suite)} items")
+        if len(items) < 2:
+            raise InputError(
+                f"suite: expected 2 or more plain answerable questions, got {len(items)} in {len(suite)} items"
+            )
         if n < 1:
             raise InputError(f"n: expected at least one rollout a question, got {n}")
         if sampling.temperature == 0 and n > 1:

@@ -153,6 +153,8 @@ def run_audit(
     """
     out, taking, verifier = Path(out), taking or Taking(), verifier or SuiteVerifier()
     items = ask_in_variants(read_suite(suite, questions, seed), varied, chat) if isinstance(suite, str) else list(suite)
+    if (plain := sum(item.variant == PLAIN and item.answerable for item in items)) < 2:
+        raise InputError(f"suite: expected 2 or more answerable questions, to tell a change from chance, got {plain}")
     _keep_suite(items, out / SUITE)
     models = name_models([before, *expand_checkpoints(after)])
     taken: dict[str, Taken] = {}
@@ -213,12 +215,12 @@ def take(
 
 
 def read_samples(items: Sequence[Item], folder: Path) -> list[Sample]:
-    """The items with their rollouts from a store, in the order of the items."""
-    by_id: dict[str, list[Rollout]] = {item.id: [] for item in items}
+    """The items with their rollouts from a store, in the order of the items; one that a kill left twice counts once."""
+    by_id: dict[str, dict[int, Rollout]] = {item.id: {} for item in items}
     for rollout in read_rollouts(folder):
         if rollout.prompt_id in by_id:
-            by_id[rollout.prompt_id].append(rollout)
-    return [Sample(item, sorted(by_id[item.id], key=lambda rollout: rollout.index)) for item in items]
+            by_id[rollout.prompt_id].setdefault(rollout.index, rollout)
+    return [Sample(item, [own for _, own in sorted(by_id[item.id].items())]) for item in items]
 
 
 def _truncate(
@@ -228,7 +230,7 @@ def _truncate(
     correct = [
         (sample.item, next(rollout for rollout in sample.rollouts if rollout.outcome == 1.0))
         for sample in select(samples)
-        if not sample.item.open_ended and (sample.outcomes_N == 1.0).any()
+        if not sample.item.open_ended and sample.counts[0]
     ][:most]
     if not correct:
         return []
@@ -319,7 +321,7 @@ def _compare(
         None if distances is None else fit_cliff(rows, distances),
         coverage.find_crossing(one, other, most_k),
         coverage.newly_solved(one, other),
-        coverage.lost(one, other),
+        coverage.newly_solved(other, one),
     )
 
 

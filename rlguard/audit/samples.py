@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from rlguard.types import Messages, Rollout
 
 ALL = "all"
@@ -62,16 +60,20 @@ class Sample:
     """One a rollout, None where it was not measured; empty where none was."""
 
     @property
-    def outcomes_N(self) -> np.ndarray:
-        """Outcome of each rollout: 1, 0 or NaN, (N,)."""
-        return np.array([rollout.outcome for rollout in self.rollouts], float)
+    def outcomes(self) -> list[float]:
+        """Outcome of each rollout: 1, 0 or NaN."""
+        return [rollout.outcome for rollout in self.rollouts]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Correct and scored rollouts."""
+        return sum(outcome == 1 for outcome in self.outcomes), sum(not math.isnan(one) for one in self.outcomes)
 
     @property
     def pass_rate(self) -> float:
         """Share of the scored rollouts that are correct; NaN where none is scored."""
-        outcomes = self.outcomes_N
-        scored = outcomes[~np.isnan(outcomes)]
-        return float(scored.mean()) if len(scored) else math.nan
+        correct, scored = self.counts
+        return correct / scored if scored else math.nan
 
 
 def select(samples: Iterable[Sample], variant: str = PLAIN, answerable: bool | None = True) -> list[Sample]:

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rlguard.audit.in_training import Questions, describe_losses, read_baseline, to_metrics, to_record
+from rlguard.audit.marking import SuiteVerifier
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
+from rlguard.audit.suite import read_suite
 from rlguard.tables.files import cut_tail, replacing
 from rlguard.types import InputError, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
@@ -94,19 +96,13 @@ class AuditCallback(TrainerCallback):
         if on_loss not in get_args(OnLoss):
             raise InputError(f"on_loss: expected one of {', '.join(get_args(OnLoss))}, got {on_loss!r}")
         if isinstance(suite, str | Path):
-            from rlguard.audit.suite import read_suite
-
             suite = read_suite(str(suite))
-        if verifier is None:
-            from rlguard.audit.marking import SuiteVerifier
-
-            verifier = SuiteVerifier()
         self.every, self.tolerance, self.on_loss, self.confidence = every, tolerance, on_loss, confidence
         self.questions = Questions.choose(suite, n, sampling)
         self.history: list[dict[str, Any]] = []
         """A look each, as `in_training.to_record` gives it, and its `seconds`."""
         self.faults = 0
-        self._verifier, self._batch_size = verifier, batch_size
+        self._verifier, self._batch_size = verifier or SuiteVerifier(), batch_size
         self._kept = None if folder is None else Path(folder) / GOOD
         self._trainer: Trainer | None = None
         self._pool: VerifierPool | None = None

@@ -85,12 +85,12 @@ def slow_macro(value):
 def test_figures_agree_with_plain_loops(seed):
     samples = random_samples(seed)
     found = by_key(retention.figures(samples))
-    check_against(found["accuracy", "all"], samples, slow_macro(lambda s: mean(s.outcomes_N)))
+    check_against(found["accuracy", "all"], samples, slow_macro(lambda s: mean(s.outcomes)))
     truncated = slow_macro(lambda s: mean([float(r.finish_reason == "length") for r in s.rollouts]))
     check_against(found["truncated completions", "all"], samples, truncated)
     for domain in ("a", "b", "c"):
         members = [sample for sample in samples if sample.item.domain == domain]
-        check_against(found["accuracy", domain], members, lambda part: mean([mean(s.outcomes_N) for s in part]))
+        check_against(found["accuracy", domain], members, lambda part: mean([mean(s.outcomes) for s in part]))
 
 
 def test_every_domain_weighs_the_same_and_only_plain_answerable_questions_count():
@@ -115,7 +115,7 @@ def test_accuracy_inside_and_outside_of_the_training_domains():
     found = by_key(retention.figures(samples, {"sums"}))
     assert found[retention.INSIDE, "all"].value == 1.0
     outside = found[retention.OUTSIDE, "all"]
-    check_against(outside, samples[1:], slow_macro(lambda s: mean(s.outcomes_N)))
+    check_against(outside, samples[1:], slow_macro(lambda s: mean(s.outcomes)))
     assert outside.value == 0.125  # of 1/4 on letters and 0 on facts
     for trained in ((), {"elsewhere"}, {"sums", "letters", "facts"}):  # nothing to set against each other
         names = {name for name, _ in by_key(retention.figures(samples, trained))}

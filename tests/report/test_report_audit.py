@@ -155,7 +155,7 @@ def test_a_record_of_the_measures_themselves_makes_a_page(tmp_path):
         "newly_solved": [],
         "lost": [
             dataclasses.asdict(change) | {"domain": "near", "prompt": "near?", "answer": "4"}
-            for change in coverage.lost(before, after)
+            for change in coverage.newly_solved(after, before)
         ],
     }
     record = make_bare_record() | {"comparisons": [comparison], "settings": {"tolerance": 0.05, "confidence": 0.95}}
