@@ -240,7 +240,7 @@ def _truncate(
         curves = truncation_test([rollout for _, rollout in correct], problems, engine, verifier)
         return [asdict(curve) | {"finding": None} for curve in curves]
 
-    kept = _take_once(path, [[rollout.prompt_id, rollout.index] for _, rollout in correct], test)
+    kept = _take_once(path, ["own words", [[rollout.prompt_id, rollout.index] for _, rollout in correct]], test)
     return [TruncationCurve(**_with_tuples(record)) for record in kept]
 
 

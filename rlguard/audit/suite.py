@@ -91,24 +91,34 @@ def make_item(row: Mapping[str, Any], where: str = "the row") -> Item:
     '4'
     """
     row = {name: value for name, value in row.items() if value is not None and value != ""}
-    answerable = _read_truth(row.get("answerable", True), where)
+    truth = row.get("answerable", True)
+    answerable = truth if isinstance(truth, bool) else TRUTH.get(str(truth).strip().lower())
+    _expect(answerable is not None, where, "answerable", "true or false", truth)
     if not answerable:
         row.setdefault("answer", UNKNOWN)
     missing = [name for name in COLUMNS if name not in row]
     if missing:
         raise InputError(f"{where}: expected the columns {', '.join(COLUMNS)}, got nothing in {', '.join(missing)}")
-    prompt, answer, domain = _read_prompt(row["prompt"], where), str(row["answer"]), str(row["domain"])
+    prompt, answer, domain = row["prompt"], str(row["answer"]), str(row["domain"])
+    prompt = unfolded if _is_chat(unfolded := _unfold(prompt)) else prompt
+    fine = _is_chat(prompt) or (isinstance(prompt, str) and prompt.strip())
+    _expect(fine, where, "prompt", "text or chat messages", prompt)
     if domain == ALL:
         raise InputError(f"{where}: 'domain' must be another name than {ALL!r}, which stands for all domains together")
-    variant = _read_variant(row.get("variant", PLAIN), where)
+    variant = str(row.get("variant", PLAIN))
     form = find_form(variant)
+    fine = form is not None or not variant.startswith("answer:")
+    _expect(fine, where, "variant", f"answer: and one of {', '.join(FORMS)}", variant)
     if form is not None and form.read(answer) is None:
         answer = form.write(answer)
     id = make_prompt_id(prompt, answer)
     base = id if variant == PLAIN else str(row.get("base", id))
-    row |= {name: _read_dict(row[name], name, where) for name in ("check", "metadata") if name in row}
+    for name in {"check", "metadata"} & row.keys():
+        row[name] = _unfold(row[name])
+        _expect(isinstance(row[name], dict), where, name, "an object with named values", row[name])
     row |= {"prompt": prompt, "answer": answer, "domain": domain, "variant": variant, "base": base}
-    item = Item(id, prompt, answer, domain, variant, base, answerable, "check" in row, row | {"answerable": answerable})
+    row |= {"answerable": answerable}
+    item = Item(id, prompt, answer, domain, variant, base, bool(answerable), "check" in row, row)
     _check_gold(item, answer if form is None else str(form.read(answer)), where)
     return item
 
@@ -124,44 +134,21 @@ def _check_gold(item: Item, gold: str, where: str) -> None:
         raise InputError(f"{where}: 'answer' must be one that passes {item.row['check']!r:.120}, got {gold!r:.80}")
 
 
-def _read_prompt(value: Any, where: str) -> str | Messages:
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = None
-        value = parsed if _is_chat(parsed) else value
-    if not (_is_chat(value) or (isinstance(value, str) and value.strip())):
-        raise InputError(f"{where}: 'prompt' must be text or chat messages, got {value!r:.80}")
-    return value
+def _expect(fine: Any, where: str, name: str, wanted: str, value: Any) -> None:
+    if not fine:
+        raise InputError(f"{where}: {name!r} must be {wanted}, got {value!r:.80}")
 
 
 def _is_chat(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and "role" in m for m in value)
 
 
-def _read_variant(value: Any, where: str) -> str:
-    variant = str(value)
-    if variant.startswith("answer:") and find_form(variant) is None:
-        raise InputError(f"{where}: 'variant' must be answer: and one of {', '.join(FORMS)}, got {variant!r:.80}")
-    return variant
-
-
-def _read_truth(value: Any, where: str) -> bool:
-    found = value if isinstance(value, bool) else TRUTH.get(str(value).strip().lower())
-    if found is None:
-        raise InputError(f"{where}: 'answerable' must be true or false, got {value!r:.80}")
-    return found
-
-
-def _read_dict(value: Any, name: str, where: str) -> dict[str, Any]:
+def _unfold(value: Any) -> Any:
+    """What a cell holds, of which CSV and Parquet keep the JSON."""
     try:
-        found = json.loads(value) if isinstance(value, str) else value
+        return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ("[", "{") else value
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{where}: {name!r} must be an object with named values, got {value!r:.80}")
-    return found
+        return value
 
 
 def _flat(value: Any) -> Any:
