@@ -186,16 +186,7 @@ def take(
     verifier: Verifier,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Taken:
-    """Asks a model every item, or goes on where an earlier call stopped.
-
-    Args:
-        model: Folder or hub name.
-        items: The suite.
-        folder: The model's rollout store.
-        taking: How much.
-        load: Makes an engine for a model.
-        verifier: Judges the answers.
-        on_progress: Called after each change of the sampling.
+    """Asks a model every item, or goes on where an earlier call stopped; `folder` is its rollout store.
 
     Raises:
         InputError: If the folder holds rollouts drawn in another way, or the model cannot be loaded.

@@ -277,14 +277,7 @@ def train(
 ) -> None:
     """Trains with the guarded GRPOTrainer; writes `folder/model`, with `entropy.json` in it, whole or not at all.
 
-    Args:
-        model: Folder or hub name.
-        problems: What to train on.
-        folder: Where.
-        settings: How.
-        seed: Of the training.
-        verifier: The reward.
-        on_step: Called with the number of steps done.
+    The verifier is the reward; `on_step` is called with the number of steps done.
 
     Raises:
         InputError: If TRL is not installed, or does not take the settings.
