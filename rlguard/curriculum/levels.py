@@ -134,6 +134,11 @@ class LevelCurriculum:
                 self._trials_L * self.decay + np.bincount(levels, minlength=count),
             )
 
+    @property
+    def shares(self) -> np.ndarray:
+        """Share of the next prompts that each level gets, (L,); they sum to 1. Another rule overrides it."""
+        return self._shares_L
+
     def _set_counts(self, successes_L: np.ndarray, trials_L: np.ndarray) -> None:
         """Takes the counts, and works out what they say. Logarithms, for thousands of rollouts."""
         self._successes_L, self._trials_L = successes_L, trials_L
@@ -148,8 +153,7 @@ class LevelCurriculum:
         if len(easier):
             shares_L *= 1 - self.rehearse
             shares_L[easier] += self.rehearse / len(easier)
-        self.shares = shares_L
-        """Share of the next prompts that each level gets, (L,); they sum to 1."""
+        self._shares_L = shares_L
         self.skill_rates = np.exp(log_posterior_LS) @ SKILL_GRID
         """Expected skill rate of each level, (L,): how often it passes beyond guessing."""
 
