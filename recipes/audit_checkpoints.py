@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tiny_reasoner.tasks import MAX_COMPLETION, SKILLS, make_problems
 
 from rlguard import Sampling, run_audit
-from rlguard.audit.taking import Taking
+from rlguard.audit.run import Taking
 from rlguard.engines import load_engine
 from rlguard.tables import write_rows
 

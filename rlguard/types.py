@@ -88,6 +88,19 @@ def _describe_content(value: Any) -> Any:
     return [*shape, hashlib.sha256(content).hexdigest()]
 
 
+def without_nan(value: Any) -> Any:
+    """The same dicts, lists and values as JSON can hold them: null for NaN and infinity.
+
+    >>> without_nan({"rates": (0.5, math.nan)})
+    {'rates': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {key: without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A prompt with its gold answer, and the data row it came from."""

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 
-from rlguard.audit import retention
+from rlguard.audit import distance
 from rlguard.audit.compare import Row
 
 HOSTILE = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">${data} 😀"
@@ -74,7 +74,7 @@ def make_comparison(name: str, share: float = 1.0, seed: int = 0) -> dict:
     return {
         "name": name,
         "rows": rows,
-        "cliff": dataclasses.asdict(retention.cliff(known, DISTANCES)),
+        "cliff": dataclasses.asdict(distance.fit_cliff(known, DISTANCES)),
         "crossing": {"k": 8, "probability": 0.93},
         "newly_solved": [make_change(i, prompts[i], rng) for i in range(14)],
         "lost": [make_change(i, prompts[i], rng) for i in range(14, 40)],

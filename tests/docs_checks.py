@@ -70,7 +70,7 @@ def give_trainer(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     from rlguard.tables.write import write_rows
 
     given = give_training(monkeypatch)
-    write_rows([{"prompt": "7+8 mod 10=?\n", "answer": "5", "domain": "sums"}], "mine.jsonl")
+    write_rows([{"prompt": f"7+{a} mod 10=?\n", "answer": f"{a - 3}", "domain": "sums"} for a in (7, 8)], "mine.jsonl")
     trainer = GuardedGRPOTrainer(
         model=given["model"],
         args=grpo_config("out", seed=0),

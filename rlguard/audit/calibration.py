@@ -12,7 +12,7 @@ import numpy as np
 from rlguard.answers import normalise_answer
 from rlguard.audit.compare import Figure, Statistic, ratio_statistic
 from rlguard.audit.marking import is_abstention, read_confidence
-from rlguard.audit.samples import Sample, select
+from rlguard.audit.samples import Sample, select, split_trained
 
 GROUP = "calibration"
 BINS = 10
@@ -84,11 +84,7 @@ def _confidence_figures(source: str, samples: Sequence[Sample], confidences: Seq
 
 
 def _domain_figures(closed: Sequence[Sample], trained: Collection[str]) -> Iterator[Figure]:
-    parts = {
-        name: [sample for sample in closed if (sample.item.domain in trained) == inside]
-        for name, inside in (("trained", True), ("other", False))
-    }
-    for name, part in parts.items() if all(parts.values()) else ():
+    for name, part in zip(("trained", "other"), split_trained(closed, trained), strict=False):
         statistic = calibration_error(gather(part, [_agreement(sample) for sample in part]))
         yield Figure(GROUP, "calibration error, agreement", name, len(part), statistic, better=-1)
 
@@ -131,7 +127,7 @@ def gather(samples: Sequence[Sample], confidences: Sequence[Sequence[float]]) ->
     rows = [
         (number, confidence, outcome)
         for number, (sample, row) in enumerate(zip(samples, confidences, strict=True))
-        for confidence, outcome in zip(row, sample.outcomes_N.tolist(), strict=True)
+        for confidence, outcome in zip(row, sample.outcomes, strict=True)
         if math.isfinite(confidence) and math.isfinite(outcome)
     ]
     question_B, confidence_B, outcome_B = np.array(rows, float).reshape(-1, 3).T

@@ -95,6 +95,24 @@ def ratio_statistic(numerators_P: Any, denominators_P: Any) -> Statistic:
     return statistic
 
 
+def macro_statistic(values_P: Sequence[float], domains_P: Sequence[str]) -> Statistic:
+    """The mean over domains of a domain's mean; a domain without a value, or not drawn, does not vote.
+
+    >>> macro_statistic([1.0, 1.0, 1.0, 0.0], ["a", "a", "a", "b"])(np.ones((1, 4))).tolist()
+    [0.5]
+    """
+    values, domains = np.asarray(values_P, float), np.asarray(domains_P, object)
+    means = [mean_statistic(np.where(domains == domain, values, np.nan)) for domain in dict.fromkeys(domains_P)]
+
+    def statistic(weights_RP: np.ndarray) -> np.ndarray:
+        found_DR = np.array([mean(weights_RP) for mean in means])
+        votes_R = np.isfinite(found_DR).sum(axis=0)
+        total_R = np.nansum(found_DR, axis=0)
+        return np.divide(total_R, votes_R, out=np.full(len(weights_RP), np.nan), where=votes_R > 0)
+
+    return statistic
+
+
 def compare(
     before: Sequence[Figure],
     after: Sequence[Figure],

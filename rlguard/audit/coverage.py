@@ -39,7 +39,7 @@ def largest_k(*models: Sequence[Sample]) -> int:
         models: The samples of each model. A question of which no rollout was scored has no figure at any k, and does
             not count; 0 where that is true of all.
     """
-    trials = [_count(sample)[1] for samples in models for sample in select(samples)]
+    trials = [sample.counts[1] for samples in models for sample in select(samples)]
     return min(MOST, min((n for n in trials if n), default=0))
 
 
@@ -50,19 +50,13 @@ def figures(samples: Sequence[Sample], most: int) -> list[Figure]:
         samples: Of one model; plain answerable questions are used. Those with fewer than k scored rollouts do not vote.
         most: Largest k, the same for both models: `largest_k(before, after)`.
     """
-    counts = [_count(sample) for sample in select(samples)]
+    counts = [sample.counts for sample in select(samples)]
     if not counts:
         return []
     return [
         Figure(GROUP, f"pass@{k}", "all", len(counts), mean_statistic([pass_at_k(c, n, k) for c, n in counts]))
         for k in _ladder(most)
     ]
-
-
-def _count(sample: Sample) -> tuple[int, int]:
-    """Correct and scored rollouts."""
-    outcomes = sample.outcomes_N
-    return int((outcomes == 1).sum()), int((~np.isnan(outcomes)).sum())
 
 
 def _ladder(most: int) -> list[int]:
@@ -129,27 +123,16 @@ class Change:
 def newly_solved(before: Sequence[Sample], after: Sequence[Sample]) -> list[Change]:
     """The questions that no rollout before training solved, and one or more after did; the surest first.
 
-    Raises:
-        InputError: If the questions are not the same; names the first that differs.
-    """
-    return _find_changes(_pair(before, after))
-
-
-def lost(before: Sequence[Sample], after: Sequence[Sample]) -> list[Change]:
-    """The questions that one rollout or more before training solved, and none after did; the surest first.
+    With the models the other way round, the questions that are lost.
 
     Raises:
         InputError: If the questions are not the same; names the first that differs.
     """
-    return _find_changes([(other, one) for one, other in _pair(before, after)])
-
-
-def _find_changes(pairs: Sequence[tuple[Sample, Sample]]) -> list[Change]:
     from scipy.special import betainc
 
     found = []
-    for never, ever in pairs:
-        (none, failures), (successes, trials) = _count(never), _count(ever)
+    for never, ever in _pair(before, after):
+        (none, failures), (successes, trials) = never.counts, ever.counts
         if failures and not none and successes:
             bound = binomial_interval(0, failures)[1]
             probability = float(betainc(successes, trials - successes + 1, bound))  # upper tail of the binomial

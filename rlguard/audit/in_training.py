@@ -16,13 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rlguard.audit.compare import Figure, Row, compare, mean_statistic
-from rlguard.audit.retention import ACCURACY, GROUP, macro_statistic
+from rlguard.audit.compare import Figure, Row, compare, macro_statistic
+from rlguard.audit.retention import ACCURACY, GROUP, accuracy_by_domain
 from rlguard.audit.samples import ALL, PLAIN, Item
 from rlguard.tables.files import iter_json_lines
-from rlguard.types import Engine, InputError, Problem, Request, Sampling
+from rlguard.types import Engine, InputError, Problem, Request, Sampling, without_nan
 from rlguard.verify.pool import VerifierPool
 
 logger = logging.getLogger(__name__)
@@ -47,12 +45,14 @@ class Questions:
         """The plain answerable questions of a suite, each once.
 
         Raises:
-            InputError: If there is none, n is below 1, or greedy sampling would draw the same completion n times.
+            InputError: If there are fewer than 2, n is below 1, or greedy sampling would draw one completion n times.
         """
         sampling = sampling or Sampling()
         items = {item.id: item for item in suite if item.variant == PLAIN and item.answerable}
-        if not items:
-            raise InputError(f"suite: expected plain answerable questions, got none among {len(suite)} items")
+        if len(items) < 2:
+            raise InputError(
+                f"suite: expected 2 or more plain answerable questions, got {len(items)} in {len(suite)} items"
+            )
         if n < 1:
             raise InputError(f"n: expected at least one rollout a question, got {n}")
         if sampling.temperature == 0 and n > 1:
@@ -99,15 +99,10 @@ class Questions:
         return compare(one, other, tolerance, confidence, resamples, comparisons=looks)
 
     def _figures(self, rates: Mapping[str, float]) -> list[Figure]:
-        domains = [item.domain for item in self.items]
-        values = np.array([rates[item.id] for item in self.items])
-        found = {
-            domain: values[[number for number, other in enumerate(domains) if other == domain]]
-            for domain in dict.fromkeys(domains)
-        }
-        figures = [Figure(GROUP, ACCURACY, name, len(own), mean_statistic(own)) for name, own in found.items()]
-        if len(found) > 1:
-            figures.append(Figure(GROUP, ACCURACY, ALL, len(values), macro_statistic(values.tolist(), domains)))
+        domains, values = [item.domain for item in self.items], [rates[item.id] for item in self.items]
+        figures = accuracy_by_domain(domains, values)
+        if len(figures) > 1:
+            figures.append(Figure(GROUP, ACCURACY, ALL, len(values), macro_statistic(values, domains)))
         return figures
 
 
@@ -119,26 +114,21 @@ def to_record(step: int, key: str, rates: Mapping[str, float], rows: Sequence[Ro
         bounds, verdict and questions; `suite`, the questions' key; `rates` by question.
     """
     domains = {
-        row.domain: {
-            "accuracy": _known(row.after),
-            "before": _known(row.before),
-            "change": _known(row.change),
-            "low": _known(row.low),
-            "high": _known(row.high),
-            "verdict": row.verdict,
-            "questions": row.questions,
-        }
+        row.domain: {"accuracy": row.after}
+        | {name: getattr(row, name) for name in ("before", "change", "low", "high", "verdict", "questions")}
         for row in rows
     }
     changes = [row.change for row in rows if math.isfinite(row.change)]
-    return {
-        "step": step,
-        "lost": [row.domain for row in rows if row.verdict == "lost"],
-        "worst_change": min(changes, default=None),
-        "domains": domains,
-        "suite": key,
-        "rates": {name: _known(rate) for name, rate in rates.items()},
-    }
+    return without_nan(
+        {
+            "step": step,
+            "lost": [row.domain for row in rows if row.verdict == "lost"],
+            "worst_change": min(changes, default=None),
+            "domains": domains,
+            "suite": key,
+            "rates": rates,
+        }
+    )
 
 
 def to_metrics(record: Mapping[str, Any]) -> dict[str, float]:
@@ -178,7 +168,3 @@ def read_baseline(path: Path, key: str) -> dict[str, float] | None:
         if record.get("step") == 0 and record.get("suite") == key:
             found = {name: math.nan if rate is None else rate for name, rate in record["rates"].items()}
     return found
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,20 +1,20 @@
-"""Does the reasoning lead to the answer: what its steps add, what supports it, and what is left when it is cut?"""
+"""Does the reasoning lead to the answer, and how varied are reasoning and answers?"""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from statistics import mean, stdev
 
+from rlguard.answers import normalise_answer
 from rlguard.audit.compare import Figure, mean_statistic, ratio_statistic
 from rlguard.audit.samples import Sample, select
 from rlguard.shortcuts.judge import judge_completion
-from rlguard.types import prompt_text
+from rlguard.shortcuts.truncation import TruncationCurve
+from rlguard.types import Rollout, prompt_text
 
-if TYPE_CHECKING:
-    from rlguard.shortcuts.truncation import TruncationCurve
-
-GROUP = "reasoning"
+GROUP, DIVERSITY = "reasoning", "diversity"
 REPETITION = frozenset({"answer_repetition", "text_loop"})
 UNSUPPORTED = frozenset(
     {"skipped_computation", "unsupported_answer", "answer_first", "placeholder", "copied_answer", "false_step"}
@@ -55,6 +55,33 @@ def _information_gain(gold_logprobs: Sequence[float]) -> tuple[float, int]:
     """Nats that all steps add, and how many steps there are; NaN where there is none."""
     steps = len(gold_logprobs) - 1
     return (gold_logprobs[-1] - gold_logprobs[0] if steps > 0 else math.nan), steps
+
+
+def doubt_gain(samples: Sequence[Sample]) -> str | None:
+    """Why a model's information gain says nothing of its reasoning; None where it may.
+
+    A right rollout was drawn by way of its steps, so that on average they cannot have made its answer less likely. If
+    they seem to, by two standard errors, the answer was scored behind words that are not the model's own.
+
+    Args:
+        samples: Of one model, scored.
+    """
+    closed = [sample for sample in select(samples) if not sample.item.open_ended]
+    pairs = [
+        (rollout.outcome, score.gold_logprobs)
+        for sample in closed
+        for rollout, score in zip(sample.rollouts, sample.scores, strict=bool(sample.scores))
+        if score is not None
+    ]
+    if not any(gold for _, gold in pairs):
+        return "no completion states its final answer behind words of its own" if pairs else None
+    if all(len(gold) < 2 for _, gold in pairs):
+        return "no completion has a step before its final answer"
+    right = [gain for outcome, gold in pairs if outcome == 1 and math.isfinite(gain := _information_gain(gold)[0])]
+    if len(right) > 1 and mean(right) + 2 * stdev(right) / math.sqrt(len(right)) < 0:
+        found = f"{mean(right):+.2f} nats in {len(right)} rollouts"
+        return f"not even right reasoning makes the gold answer likelier ({found}): it was scored in words not its own"
+    return None
 
 
 def _sign_figures(plain: Sequence[Sample]) -> list[Figure]:
@@ -100,3 +127,60 @@ def truncation_figures(samples: Sequence[Sample], curves: Sequence[TruncationCur
         return []
     half = mean_statistic([sum(row) / len(row) if row else math.nan for row in found])
     return [Figure(GROUP, "right with half of the reasoning", "all", len(plain), half, better=0)]
+
+
+def diversity_figures(samples: Sequence[Sample]) -> list[Figure]:
+    """Entropy of tokens, entropy and number of final answers, and for open-ended questions the number of right ones.
+
+    A model that learns the right answer varies less for that: only the number of right answers is better the more.
+    How many answers are distinct depends on how many rollouts there are: the same number for both models.
+
+    Args:
+        samples: Of one model; plain answerable questions are used.
+    """
+    plain, found = select(samples), []
+    if any(score is not None for sample in plain for score in sample.scores):
+        known = [[s.entropy for s in sample.scores if s is not None and math.isfinite(s.entropy)] for sample in plain]
+        mean = ratio_statistic([sum(row) for row in known], [len(row) for row in known])
+        found.append(Figure(DIVERSITY, "token entropy", "all", len(plain), mean, better=0, relative=True))
+    if any(len(sample.rollouts) > 1 for sample in plain):
+        entropies = mean_statistic([entropy(_answers(sample.rollouts)) for sample in plain])
+        shares = mean_statistic([_distinct(sample.rollouts, len(sample.rollouts)) for sample in plain])
+        found.append(Figure(DIVERSITY, "answer entropy", "all", len(plain), entropies, better=0, relative=True))
+        found.append(Figure(DIVERSITY, "distinct answers", "all", len(plain), shares, better=0))
+    open_ended = [sample for sample in plain if sample.item.open_ended]
+    if any(len(sample.rollouts) > 1 for sample in open_ended):
+        rights = mean_statistic([_distinct_right(sample) for sample in open_ended])
+        found.append(Figure(DIVERSITY, "distinct right answers", "open-ended", len(open_ended), rights))
+    return found
+
+
+def entropy(answers: Sequence[str]) -> float:
+    """Entropy in nats of where answers come from, estimated by that of their shares and Miller's (1955) correction.
+
+    The shares of n answers of which k differ have (k − 1) / 2n too little entropy, to first order.
+
+    Returns:
+        NaN for fewer than two answers.
+
+    >>> round(entropy(["1", "1", "2", "2"]), 3) == round(math.log(2) + 1 / 8, 3)
+    True
+    """
+    counts, n = Counter(answers).values(), len(answers)
+    if n < 2:
+        return math.nan
+    return -sum(count / n * math.log(count / n) for count in counts) + (len(counts) - 1) / (2 * n)
+
+
+def _answers(rollouts: Sequence[Rollout]) -> list[str]:
+    return [normalise_answer(rollout.answer) for rollout in rollouts if rollout.answer is not None]
+
+
+def _distinct(rollouts: Sequence[Rollout], of: int) -> float:
+    """Distinct final answers a rollout; NaN for fewer than two rollouts."""
+    return len(set(_answers(rollouts))) / of if of > 1 else math.nan
+
+
+def _distinct_right(sample: Sample) -> float:
+    right = [rollout for rollout in sample.rollouts if rollout.outcome == 1]
+    return _distinct(right, sum(not math.isnan(rollout.outcome) for rollout in sample.rollouts))

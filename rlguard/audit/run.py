@@ -7,36 +7,65 @@ audit.json, report.html         what was found
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlguard.audit import calibration, coverage, diversity, formats, reasoning, retention
+from rlguard.audit import calibration, coverage, reasoning, retention
 from rlguard.audit.compare import Figure, Row, compare
-from rlguard.audit.distance import domain_distances
-from rlguard.audit.samples import PLAIN, Item, select
-from rlguard.audit.suite import SuiteVerifier, as_chat, read_suite, vary, write_suite
-from rlguard.audit.taking import Taken, Taking, take, without_nan
-from rlguard.audit.variants import PER_DOMAIN
+from rlguard.audit.distance import Cliff, domain_distances, fit_cliff
+from rlguard.audit.marking import SuiteVerifier
+from rlguard.audit.samples import PLAIN, Item, Sample, Score, select
+from rlguard.audit.suite import PER_DOMAIN, as_chat, read_suite, vary, write_suite
+from rlguard.difficulty.estimate import estimate_pass_rates
 from rlguard.difficulty.sampling import Progress
 from rlguard.report import write_report
+from rlguard.rollouts.segments import read_rollouts
 from rlguard.rollouts.store import read_meta
-from rlguard.tables.files import replace_file
-from rlguard.types import Engine, InputError, Verifier, prompt_text
+from rlguard.shortcuts.truncation import TruncationCurve, truncation_test
+from rlguard.tables.files import read_object, replace_file
+from rlguard.types import Engine, InputError, Problem, Rollout, Sampling, Verifier, prompt_text, without_nan
 from rlguard.version import __version__
 
 SUITE, AUDIT, PAGE = "suite.jsonl", "audit.json", "report.html"
+SCORES, TRUNCATION = "scores.jsonl", "truncation.jsonl"
 
 
 @dataclass(frozen=True)
+class Taking:
+    """How much is asked of each model."""
+
+    n: int = 16
+    """Rollouts a question; pass@k goes as far as this, at most to 256."""
+    scored: int = 4
+    """Rollouts a question whose log-probabilities are taken, with transformers; 0 for none."""
+    truncated: int = 32
+    """Correct rollouts whose reasoning is cut (the truncation test), one a question; 0 for none."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How completions are drawn."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one model answered."""
+
+    samples: list[Sample]
+    curves: list[TruncationCurve]
+    skipped: dict[str, str]
+    """Measures that could not be taken, and why."""
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """One model against the first."""
 
     name: str
     rows: list[Row]
-    cliff: retention.Cliff | None
+    cliff: Cliff | None
     """None where it is not known what was trained on."""
     crossing: coverage.Crossing
     newly_solved: list[coverage.Change]
@@ -47,8 +76,11 @@ class Comparison:
         """Rows whose loss is surely beyond the tolerance."""
         return [row for row in self.rows if row.verdict == "lost"]
 
+    def __repr__(self) -> str:
+        return f"<{self.name}: {len(self.losses)} of {len(self.rows)} figures lost>"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Audit:
     """What an audit found."""
 
@@ -62,6 +94,18 @@ class Audit:
     def lost(self) -> bool:
         """Whether any model surely lost something beyond the tolerance."""
         return any(comparison.losses for comparison in self.comparisons)
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a line a figure: `model` and what `compare.Row` holds."""
+        import pandas
+
+        return pandas.DataFrame([{"model": one.name} | asdict(row) for one in self.comparisons for row in one.rows])
+
+    def __repr__(self) -> str:
+        return f"Audit against {self.before}: {', '.join(map(repr, self.comparisons))}"
+
+    def _repr_html_(self) -> str:
+        return self.to_pandas()._repr_html_()
 
 
 def run_audit(
@@ -109,6 +153,8 @@ def run_audit(
     """
     out, taking, verifier = Path(out), taking or Taking(), verifier or SuiteVerifier()
     items = ask_in_variants(read_suite(suite, questions, seed), varied, chat) if isinstance(suite, str) else list(suite)
+    if (plain := sum(item.variant == PLAIN and item.answerable for item in items)) < 2:
+        raise InputError(f"suite: expected 2 or more answerable questions, to tell a change from chance, got {plain}")
     _keep_suite(items, out / SUITE)
     models = name_models([before, *expand_checkpoints(after)])
     taken: dict[str, Taken] = {}
@@ -122,16 +168,112 @@ def run_audit(
     skipped = {f"{name}: {what}": why for name, one in taken.items() for what, why in one.skipped.items()}
     audit = Audit(first, comparisons, out, skipped)
     settings = {
-        "questions": questions,
-        "varied": varied,
-        "seed": seed,
-        "trained": list(trained)[:20],
-        "tolerance": tolerance,
-    }
-    record = to_record(audit, models, items, settings | {"confidence": confidence, "chat": chat} | asdict(taking))
+        "questions": questions, "varied": varied, "seed": seed, "trained": list(trained)[:20], "tolerance": tolerance,
+        "confidence": confidence, "chat": chat,
+    }  # fmt: skip
+    record = to_record(audit, models, items, settings | asdict(taking))
     replace_file(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
     write_report(out, out / PAGE)
     return audit
+
+
+def take(
+    model: str,
+    items: Sequence[Item],
+    folder: Path,
+    taking: Taking,
+    load: Callable[[str], Engine],
+    verifier: Verifier,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Taken:
+    """Asks a model every item, or goes on where an earlier call stopped; `folder` is its rollout store.
+
+    Raises:
+        InputError: If the folder holds rollouts drawn in another way, or the model cannot be loaded.
+    """
+    engine = load(model)
+    rows = [item.row | {"prompt": item.prompt, "answer": item.answer} for item in items]
+    estimate_pass_rates(
+        rows, model, out=folder, n=taking.n, engine=engine, verifier=verifier, sampling=taking.sampling,
+        on_progress=on_progress,
+    )  # fmt: skip
+    samples = read_samples(items, folder)
+    curves = _truncate(samples, folder / TRUNCATION, engine, verifier, taking.truncated)
+    del engine  # its memory is wanted for the scores
+    gc.collect()
+    samples, skipped = _score(model, samples, folder / SCORES, taking.scored)
+    return Taken(samples, curves, skipped)
+
+
+def read_samples(items: Sequence[Item], folder: Path) -> list[Sample]:
+    """The items with their rollouts from a store, in the order of the items; one that a kill left twice counts once."""
+    by_id: dict[str, dict[int, Rollout]] = {item.id: {} for item in items}
+    for rollout in read_rollouts(folder):
+        if rollout.prompt_id in by_id:
+            by_id[rollout.prompt_id].setdefault(rollout.index, rollout)
+    return [Sample(item, [own for _, own in sorted(by_id[item.id].items())]) for item in items]
+
+
+def _truncate(
+    samples: Sequence[Sample], path: Path, engine: Engine, verifier: Verifier, most: int
+) -> list[TruncationCurve]:
+    """The truncation test of the first correct rollout of up to `most` plain questions."""
+    correct = [
+        (sample.item, next(rollout for rollout in sample.rollouts if rollout.outcome == 1.0))
+        for sample in select(samples)
+        if not sample.item.open_ended and sample.counts[0]
+    ][:most]
+    if not correct:
+        return []
+
+    def test() -> list[dict[str, Any]]:
+        problems = [Problem(item.id, item.prompt, item.answer, item.row) for item, _ in correct]
+        curves = truncation_test([rollout for _, rollout in correct], problems, engine, verifier)
+        return [asdict(curve) | {"finding": None} for curve in curves]
+
+    kept = _take_once(path, ["own words", [[rollout.prompt_id, rollout.index] for _, rollout in correct]], test)
+    return [TruncationCurve(**_with_tuples(record)) for record in kept]
+
+
+def _score(model: str, samples: list[Sample], path: Path, most: int) -> tuple[list[Sample], dict[str, str]]:
+    """The samples with the scores of their first `most` rollouts, and what could not be measured and why."""
+    if not most:
+        return samples, {"scores": "not asked for"}
+
+    def score() -> list[list[Any]]:
+        from rlguard.audit.scoring import Scorer
+
+        scored = Scorer(model).score_samples(samples, most)
+        return [[score and asdict(score) for score in sample.scores] for sample in scored]
+
+    wanted = [most, "own words", [[sample.item.id, len(sample.rollouts)] for sample in samples]]
+    try:
+        kept = _take_once(path, wanted, score)
+    except InputError as error:  # a model behind a server has no weights here
+        return samples, {"scores": str(error)}
+    scored = [
+        dataclasses.replace(sample, scores=[score and Score(**_with_tuples(score)) for score in scores])
+        for sample, scores in zip(samples, kept, strict=True)
+    ]
+    why = reasoning.doubt_gain(scored)
+    if why is None:
+        return scored, {}
+    bare = [[score and dataclasses.replace(score, gold_logprobs=()) for score in sample.scores] for sample in scored]
+    scored = [dataclasses.replace(sample, scores=scores) for sample, scores in zip(scored, bare, strict=True)]
+    return scored, {"information gain": why}
+
+
+def _take_once(path: Path, of: Any, take: Callable[[], Any]) -> Any:
+    """What was written there for just this; otherwise it is taken, and written whole or not at all."""
+    if path.exists() and (known := read_object(path))["of"] == of:
+        return known["kept"]
+    kept = take()
+    replace_file(path, json.dumps({"of": of, "kept": kept}))
+    return kept
+
+
+def _with_tuples(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
 
 
 def ask_in_variants(items: Sequence[Item], varied: int, chat: bool) -> list[Item]:
@@ -150,8 +292,8 @@ def measure(taken: Taken, most_k: int, trained: Sequence[str] = ()) -> list[Figu
         *coverage.figures(plain, most_k),
         *reasoning.figures(plain),
         *reasoning.truncation_figures(plain, taken.curves),
-        *formats.figures(taken.samples),
-        *diversity.figures(plain),
+        *retention.format_figures(taken.samples),
+        *reasoning.diversity_figures(plain),
     ]
 
 
@@ -167,10 +309,10 @@ def _compare(
     return Comparison(
         name,
         rows,
-        None if distances is None else retention.cliff(rows, distances),
+        None if distances is None else fit_cliff(rows, distances),
         coverage.find_crossing(one, other, most_k),
         coverage.newly_solved(one, other),
-        coverage.lost(one, other),
+        coverage.newly_solved(other, one),
     )
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from rlguard.types import Messages, Rollout
 
@@ -62,16 +60,20 @@ class Sample:
     """One a rollout, None where it was not measured; empty where none was."""
 
     @property
-    def outcomes_N(self) -> np.ndarray:
-        """Outcome of each rollout: 1, 0 or NaN, (N,)."""
-        return np.array([rollout.outcome for rollout in self.rollouts], float)
+    def outcomes(self) -> list[float]:
+        """Outcome of each rollout: 1, 0 or NaN."""
+        return [rollout.outcome for rollout in self.rollouts]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Correct and scored rollouts."""
+        return sum(outcome == 1 for outcome in self.outcomes), sum(not math.isnan(one) for one in self.outcomes)
 
     @property
     def pass_rate(self) -> float:
         """Share of the scored rollouts that are correct; NaN where none is scored."""
-        outcomes = self.outcomes_N
-        scored = outcomes[~np.isnan(outcomes)]
-        return float(scored.mean()) if len(scored) else math.nan
+        correct, scored = self.counts
+        return correct / scored if scored else math.nan
 
 
 def select(samples: Iterable[Sample], variant: str = PLAIN, answerable: bool | None = True) -> list[Sample]:
@@ -79,9 +81,7 @@ def select(samples: Iterable[Sample], variant: str = PLAIN, answerable: bool | N
     return [s for s in samples if s.item.variant == variant and answerable in (None, s.item.answerable)]
 
 
-def by_domain(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
-    """The samples of each domain, domains in the order in which they come."""
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        found.setdefault(sample.item.domain, []).append(sample)
-    return found
+def split_trained(samples: Sequence[Sample], trained: Collection[str]) -> list[list[Sample]]:
+    """The samples of the domains that were trained on and those of the others; empty where there are not both."""
+    parts = [[sample for sample in samples if (sample.item.domain in trained) == inside] for inside in (True, False)]
+    return parts if all(parts) else []

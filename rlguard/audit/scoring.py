@@ -4,6 +4,9 @@ Steps that lead to the answer make the gold answer likelier one by one. Publishe
 takes the perplexity of all tokens, and its sum telescopes, so that more steps alone shrink its mean. Here only the gold
 answer's tokens count, the same ones after every step, and the whole curve is kept: a measure can tell a gain from a
 split into more steps.
+
+The answer is scored behind the words with which the model itself begins it. Behind a phrase that the model never writes
+the tiny reasoner, which solves 80% by written steps, seems to lose 0.8 nats by them; behind its own it gains 1.8.
 """
 
 from __future__ import annotations
@@ -11,18 +14,18 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from rlguard.answers import ANSWER_CUE
 from rlguard.audit.samples import PLAIN, Sample, Score
 from rlguard.engines.origin import describe_origin
 from rlguard.engines.requests import encode_prompt
 from rlguard.engines.transformers import TransformersEngine
-from rlguard.shortcuts.cutting import find_reasoning_end
-from rlguard.types import InputError, Messages, Problem, Request, Rollout
+from rlguard.shortcuts.cutting import find_cue, find_reasoning_end
+from rlguard.types import InputError, Problem, Request, Rollout
 
 BATCH_TOKENS = 1 << 14
 LOGITS = 1 << 28
@@ -35,8 +38,8 @@ LONG_LINE = 200
 WINDOW = 32
 """Questions whose texts are encoded and sorted by length together."""
 
-_LINE = re.compile(r"[^\n]*\S[^\n]*")
-_SENTENCE_END = re.compile(r"[.!?](?=\s)|;")
+_LINE = re.compile(r"[^\n]*\S[^\n]*\s*")
+_SENTENCE_END = re.compile(r"(?:[.!?](?=\s)|;)\s*")
 
 Text = tuple[list[int], list[int]]
 """Tokens that are given, and tokens that are scored."""
@@ -45,8 +48,8 @@ Text = tuple[list[int], list[int]]
 def split_steps(completion: str, most: int = MAX_STEPS) -> list[int]:
     r"""Where the steps of a completion end: lines; sentences where a line is long or the only one.
 
-    The line or sentence in which the final answer is first stated is no step, nor is what follows it: the answer itself
-    would stand before the question for it. A completion without a final answer is all steps.
+    The words that first state the final answer are no step, nor is what follows them: the answer would stand before the
+    question for it. A completion without a final answer is all steps.
 
     Args:
         completion: Text of the model.
@@ -57,25 +60,27 @@ def split_steps(completion: str, most: int = MAX_STEPS) -> list[int]:
 
     >>> text = "7+8=15\n15+5=20\nSo the answer is 20."
     >>> [text[:end] for end in split_steps(text)]
-    ['7+8=15', '7+8=15\n15+5=20']
+    ['7+8=15\n', '7+8=15\n15+5=20\n']
     >>> split_steps("First 2+2=4; then 4+1=5; answer 5")
-    [12, 24]
+    [13, 25]
     """
-    said = find_reasoning_end(completion)
-    ends = [end for end in _segment_ends(completion) if said is None or end <= said]
+    reasoning, ends = completion[: find_reasoning_end(completion)], list[int]()
+    lines = list(_LINE.finditer(reasoning))
+    for line in lines:
+        if len(lines) == 1 or len(line[0]) > LONG_LINE:
+            ends += [match.end() for match in _SENTENCE_END.finditer(reasoning, line.start(), line.end())]
+        if not ends or ends[-1] < line.end():
+            ends.append(line.end())
     if len(ends) > most:
         ends = [ends[(turn + 1) * len(ends) // most - 1] for turn in range(most)]
     return ends
 
 
-def _segment_ends(text: str) -> list[int]:
-    lines, ends = list(_LINE.finditer(text)), list[int]()
-    for line in lines:
-        if len(lines) == 1 or len(line[0]) > LONG_LINE:
-            ends += [match.end() for match in _SENTENCE_END.finditer(text, line.start(), line.end())]
-        if not ends or text[ends[-1] : line.end()].strip():
-            ends.append(line.end())
-    return ends
+def usual_cue(samples: Sequence[Sample]) -> str | None:
+    """The words with which most completions begin their final answer (`find_cue`); None where none has any."""
+    cues = (find_cue(rollout.completion) for sample in samples for rollout in sample.rollouts)
+    ranked = Counter(cue[0] for cue in cues if cue).most_common(1)
+    return ranked[0][0] if ranked else None
 
 
 @contextmanager
@@ -106,8 +111,6 @@ class Scorer(TransformersEngine):
 
     batch_tokens = BATCH_TOKENS
     """Tokens, padding included, that are scored at once."""
-    cue = f"\n{ANSWER_CUE}"
-    """What stands between the steps and the gold answer. For a model that thinks between tags, with the closing tag."""
 
     @classmethod
     def from_loaded(cls, model: Any, tokenizer: Any, batch_size: int = 64) -> Scorer:
@@ -126,90 +129,57 @@ class Scorer(TransformersEngine):
         self._limit = getattr(model.config, "max_position_embeddings", None) or 10**9
         return self
 
-    def score(
-        self, prompt: str | Messages, completions: Sequence[str], gold: str | None = None, stopped: bool = True
-    ) -> list[Score | None]:
-        """Scores completions of one prompt.
+    def score_samples(self, samples: Sequence[Sample], most: int = 4, cue: str | None = None) -> list[Sample]:
+        """Scores the first rollouts of many questions.
+
+        Of plain answerable questions with one answer, the gold answer is scored too, after each step of the first
+        rollout (`split_steps`): in the spelling of a right rollout, and behind the rollout's own words (`find_cue`).
+        A rollout without any takes those of most of the model's rollouts (`usual_cue`).
 
         Args:
-            prompt: Text or chat messages.
-            completions: Any number; an empty one counts its end only.
-            gold: Gold answer whose log-probability is taken after each step (`split_steps`); None for none.
-            stopped: Whether they ended by themselves.
+            samples: Of the same model.
+            most: Rollouts a question that are scored.
+            cue: Words that stand before every gold answer instead.
 
         Returns:
-            A score each. None where prompt and completion are longer than the model takes; `gold_logprobs` is empty
-            where they are with the cue and the answer. The entropy of no token is NaN.
+            The samples with a score or None for each rollout, in the order given. None where prompt and completion are
+            longer than the model takes; `gold_logprobs` is empty where they are with the cue and the answer, or there
+            is no cue. The entropy of no token is NaN.
 
         Raises:
             InputError: If the model's chat template does not take the messages, or a batch does not fit into memory.
         """
-        reason = "stop" if stopped else "length"
-        rollouts = [Rollout("", number, text, finish_reason=reason) for number, text in enumerate(completions)]
-        return self._score([(Problem("", prompt), rollouts, [gold] * len(rollouts))])[0]
-
-    def score_samples(
-        self,
-        samples: Sequence[Sample],
-        most: int = 4,
-        gold_most: int = 1,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> list[Sample]:
-        """Scores the rollouts of many questions.
-
-        Args:
-            samples: Of the same model.
-            most: Rollouts a question that are scored, the first ones.
-            gold_most: Those of them for which the gold answer is too, of plain answerable questions with one answer.
-            on_progress: Called with the questions done, and how many there are.
-
-        Returns:
-            The samples with a score or None for each rollout, in the order given.
-
-        Raises:
-            InputError: As for `score`.
-        """
-        done: list[Sample] = []
+        usual, done = usual_cue(samples) if cue is None else None, list[Sample]()
         for start in range(0, len(samples), WINDOW):
-            window = samples[start : start + WINDOW]
-            cases = []
+            window, wanted = samples[start : start + WINDOW], list[list[Text]]()
             for number, sample in enumerate(window, start):
-                item, chosen = sample.item, list(sample.rollouts[:most])
-                asked = item.variant == PLAIN and item.answerable and not item.open_ended
-                golds = [item.answer if asked and place < gold_most else None for place in range(len(chosen))]
-                cases.append((Problem(item.id, item.prompt, number=number), chosen, golds))
-            for sample, scores in zip(window, self._score(cases), strict=True):
-                done.append(replace(sample, scores=[*scores, *[None] * (len(sample.rollouts) - len(scores))]))
-            if on_progress:
-                on_progress(len(done), len(samples))
+                problem = Problem(sample.item.id, sample.item.prompt, number=number)
+                prompt = encode_prompt(self._tokenizer, Request(problem, 1), self._limit)
+                wanted += [self._list_texts(prompt, sample, i, cue, usual) for i in range(len(sample.rollouts[:most]))]
+            with evaluating(self._model):
+                measured = iter(self._measure([text for texts in wanted for text in texts]))
+            scores = iter([_to_score(texts, [next(measured) for _ in texts]) for texts in wanted])
+            for sample in window:
+                known = [next(scores) for _ in sample.rollouts[:most]]
+                done.append(replace(sample, scores=known + [None] * (len(sample.rollouts) - len(known))))
         return done
 
-    def _score(
-        self, cases: Sequence[tuple[Problem, Sequence[Rollout], Sequence[str | None]]]
-    ) -> list[list[Score | None]]:
-        """Scores of the rollouts of each problem, with the gold answers given for them."""
-        spoken: list[Text | None] = []
-        curves: list[list[Text]] = []
-        for problem, rollouts, golds in cases:
-            prompt = encode_prompt(self._tokenizer, Request(problem, 1), self._limit)
-            for rollout, gold in zip(rollouts, golds, strict=True):
-                text = None if not prompt else (prompt, self._encode_completion(rollout))
-                spoken.append(text if text and self._fits(text) else None)
-                curve = self._encode_curve(prompt, rollout.completion, gold) if prompt and gold else []
-                curves.append(curve if spoken[-1] and all(map(self._fits, curve)) else [])
-        with evaluating(self._model):
-            measured = iter(self._measure([text for text in spoken if text]))
-            likely = iter(self._measure([text for curve in curves for text in curve]))
-        found: list[Score | None] = []
-        for text, curve in zip(spoken, curves, strict=True):
-            golds_known = tuple(next(likely)[0] for _ in curve)
-            if text is None:
-                found.append(None)
-                continue
-            (logprob, entropy), tokens = next(measured), len(text[1])
-            found.append(Score(logprob, tokens, entropy / tokens if tokens else math.nan, golds_known))
-        rest = iter(found)
-        return [[next(rest) for _ in rollouts] for _, rollouts, _ in cases]
+    def _list_texts(
+        self, prompt: list[int] | None, sample: Sample, place: int, cue: str | None, usual: str | None
+    ) -> list[Text]:
+        """A rollout of a sample, then the gold answer after 0, 1, … all of its steps; none where it does not fit."""
+        item, rollout = sample.item, sample.rollouts[place]
+        spoken = prompt or [], self._encode_completion(rollout)
+        if not prompt or not self._fits(spoken):
+            return []
+        curve: list[Text] = []
+        if place == 0 and item.variant == PLAIN and item.answerable and not item.open_ended:
+            own, answer = find_cue(rollout.completion) or (usual, item.answer)
+            if (words := own if cue is None else cue) is not None:
+                curve = self._encode_curve(
+                    prompt, rollout.completion, words, answer if rollout.outcome == 1 else item.answer
+                )
+        return [spoken, *(curve if all(map(self._fits, curve)) else ())]
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
@@ -219,16 +189,17 @@ class Scorer(TransformersEngine):
         end = own if own in self._eos else min(self._eos)
         return self._encode(rollout.completion) + ([end] if rollout.finish_reason == "stop" and end is not None else [])
 
-    def _encode_curve(self, prompt: list[int], completion: str, gold: str) -> list[Text]:
+    def _encode_curve(self, prompt: list[int], completion: str, cue: str, gold: str) -> list[Text]:
         """The gold answer after 0, 1, … all steps.
 
         Cue and answer are encoded together, so that the space between them belongs where the tokenizer puts it, and
         apart from the steps: what is compared differs in the steps alone, not in a token of the answer.
         """
-        begun, whole = self._encode(self.cue), self._encode(f"{self.cue} {gold}")
+        begun, whole = self._encode(cue), self._encode(cue + gold)
         same = next((i for i, (a, b) in enumerate(zip(begun, whole, strict=False)) if a != b), len(begun))
-        steps = [self._encode(completion[:end]) for end in (0, *split_steps(completion))]
-        return [(prompt + shown + whole[:same], whole[same:]) for shown in steps]
+        steps = [completion[:end] for end in (0, *split_steps(completion))]
+        shown = [self._encode(text + " " * (text[-1:] not in "\n ;")) for text in steps]
+        return [(prompt + tokens + whole[:same], whole[same:]) for tokens in shown]
 
     def _fits(self, text: Text) -> bool:
         return len(text[0]) + len(text[1]) <= self._limit
@@ -289,3 +260,10 @@ class Scorer(TransformersEngine):
             logprob += float(known.gather(1, wanted[:, None]).double().sum())
             entropy += float(torch.special.entr(known.exp()).sum(dim=-1).double().sum())
         return logprob, entropy
+
+
+def _to_score(texts: Sequence[Text], sums: Sequence[tuple[float, float]]) -> Score | None:
+    if not texts:
+        return None
+    (logprob, entropy), tokens = sums[0], len(texts[0][1])
+    return Score(logprob, tokens, entropy / tokens if tokens else math.nan, tuple(gold for gold, _ in sums[1:]))

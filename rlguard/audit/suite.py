@@ -1,35 +1,30 @@
-"""The questions of an audit: the built-in suite, files of one's own, and both as rows of a table.
+"""The questions of an audit: the built-in suite, files of one's own, both as rows of a table, and in other forms.
 
 A suite is a table with the columns `prompt` (text or chat messages), `answer` and `domain`, and where they are wanted:
 
 instruction     what the prompt ends with, on how to answer; variants put it elsewhere, or another one in its place
-check           how an answer is judged where many are right (`open_answers`); `answer` is then one of them
+check           how an answer is judged where many are right (`marking.CHECKS`); `answer` is then one of them
 metadata        reasoning-gym's, whose own rule then judges
 answerable      false where no answer can be known from what is asked
-variant, base   which variant of which question it is (`variants`); in an `answer:NAME`, `answer` is put into the form
+variant, base   which variant of which question it is (`vary`); in an `answer:NAME`, `answer` is put into the form
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rlguard.audit.builtin import make_rows
-from rlguard.audit.marking import FORMS, UNKNOWN, SuiteVerifier, find_form, is_abstention, read_answer, read_confidence
-from rlguard.audit.open_answers import is_right
+from rlguard.audit.marking import FORMS, UNKNOWN, find_form, is_abstention, is_right
 from rlguard.audit.samples import ALL, PLAIN, Item
-from rlguard.audit.variants import KINDS, as_chat, vary
 from rlguard.tables.read import read_rows
 from rlguard.tables.write import write_rows
 from rlguard.types import InputError, Messages, make_prompt_id
-
-__all__ = [
-    "BUILTIN", "KINDS", "SuiteVerifier", "as_chat", "is_abstention", "make_item", "read_answer", "read_confidence",
-    "read_suite", "vary", "write_suite",
-]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -96,24 +91,34 @@ def make_item(row: Mapping[str, Any], where: str = "the row") -> Item:
     '4'
     """
     row = {name: value for name, value in row.items() if value is not None and value != ""}
-    answerable = _read_truth(row.get("answerable", True), where)
+    truth = row.get("answerable", True)
+    answerable = truth if isinstance(truth, bool) else TRUTH.get(str(truth).strip().lower())
+    _expect(answerable is not None, where, "answerable", "true or false", truth)
     if not answerable:
         row.setdefault("answer", UNKNOWN)
     missing = [name for name in COLUMNS if name not in row]
     if missing:
         raise InputError(f"{where}: expected the columns {', '.join(COLUMNS)}, got nothing in {', '.join(missing)}")
-    prompt, answer, domain = _read_prompt(row["prompt"], where), str(row["answer"]), str(row["domain"])
+    prompt, answer, domain = row["prompt"], str(row["answer"]), str(row["domain"])
+    prompt = unfolded if _is_chat(unfolded := _unfold(prompt)) else prompt
+    fine = _is_chat(prompt) or (isinstance(prompt, str) and prompt.strip())
+    _expect(fine, where, "prompt", "text or chat messages", prompt)
     if domain == ALL:
         raise InputError(f"{where}: 'domain' must be another name than {ALL!r}, which stands for all domains together")
-    variant = _read_variant(row.get("variant", PLAIN), where)
+    variant = str(row.get("variant", PLAIN))
     form = find_form(variant)
+    fine = form is not None or not variant.startswith("answer:")
+    _expect(fine, where, "variant", f"answer: and one of {', '.join(FORMS)}", variant)
     if form is not None and form.read(answer) is None:
         answer = form.write(answer)
     id = make_prompt_id(prompt, answer)
     base = id if variant == PLAIN else str(row.get("base", id))
-    row |= {name: _read_dict(row[name], name, where) for name in ("check", "metadata") if name in row}
+    for name in {"check", "metadata"} & row.keys():
+        row[name] = _unfold(row[name])
+        _expect(isinstance(row[name], dict), where, name, "an object with named values", row[name])
     row |= {"prompt": prompt, "answer": answer, "domain": domain, "variant": variant, "base": base}
-    item = Item(id, prompt, answer, domain, variant, base, answerable, "check" in row, row | {"answerable": answerable})
+    row |= {"answerable": answerable}
+    item = Item(id, prompt, answer, domain, variant, base, bool(answerable), "check" in row, row)
     _check_gold(item, answer if form is None else str(form.read(answer)), where)
     return item
 
@@ -129,45 +134,120 @@ def _check_gold(item: Item, gold: str, where: str) -> None:
         raise InputError(f"{where}: 'answer' must be one that passes {item.row['check']!r:.120}, got {gold!r:.80}")
 
 
-def _read_prompt(value: Any, where: str) -> str | Messages:
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = None
-        value = parsed if _is_chat(parsed) else value
-    if not (_is_chat(value) or (isinstance(value, str) and value.strip())):
-        raise InputError(f"{where}: 'prompt' must be text or chat messages, got {value!r:.80}")
-    return value
+def _expect(fine: Any, where: str, name: str, wanted: str, value: Any) -> None:
+    if not fine:
+        raise InputError(f"{where}: {name!r} must be {wanted}, got {value!r:.80}")
 
 
 def _is_chat(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(m, dict) and "role" in m for m in value)
 
 
-def _read_variant(value: Any, where: str) -> str:
-    variant = str(value)
-    if variant.startswith("answer:") and find_form(variant) is None:
-        raise InputError(f"{where}: 'variant' must be answer: and one of {', '.join(FORMS)}, got {variant!r:.80}")
-    return variant
-
-
-def _read_truth(value: Any, where: str) -> bool:
-    found = value if isinstance(value, bool) else TRUTH.get(str(value).strip().lower())
-    if found is None:
-        raise InputError(f"{where}: 'answerable' must be true or false, got {value!r:.80}")
-    return found
-
-
-def _read_dict(value: Any, name: str, where: str) -> dict[str, Any]:
+def _unfold(value: Any) -> Any:
+    """What a cell holds, of which CSV and Parquet keep the JSON."""
     try:
-        found = json.loads(value) if isinstance(value, str) else value
+        return json.loads(value) if isinstance(value, str) and value.lstrip()[:1] in ("[", "{") else value
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{where}: {name!r} must be an object with named values, got {value!r:.80}")
-    return found
+        return value
 
 
 def _flat(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+PER_DOMAIN = 4
+"""Questions of a domain that are varied."""
+TEMPLATES = {
+    "confidence": '{question}\n{instruction}\nAfter the answer, write a last line that begins with "Confidence:" and '
+    "says how sure you are that it is right, from 0% to 100%.",
+    "abstain": "{question}\n{instruction}\nIf you do not know the answer, or it cannot be known from what is given, "
+    f'say "{UNKNOWN}" instead.',
+    "prompt:q_and_a": "{instruction}\nQ: {question}\nA:",
+    "prompt:task": "Solve the task below.\n{instruction}\nTask: {question}",
+    "prompt:exam": "Exam. Question 7, five points.\n{question}\n{instruction}",
+    "prompt:greeting": "Hello! I hope that you are well; it has rained here all week.\n{question}\n{instruction}\n"
+    "Thank you, and goodbye!",
+    "prompt:indirect": 'A friend of mine has to answer this and has asked me for help:\n"{question}"\nCould you?\n'
+    "{instruction}",
+    **{f"answer:{name}": f"{{question}}\n{form.instruction}" for name, form in FORMS.items()},
+}
+"""Every variant's prompt, from the question and its instruction on how to answer; a line left empty is left out."""
+KINDS = tuple(TEMPLATES)
+"""All variants."""
+
+
+def vary(items: Iterable[Item], kinds: Sequence[str] = KINDS, per_domain: int = PER_DOMAIN) -> list[Item]:
+    """Variants of plain questions: of the first ones of each domain that can be answered and have one right answer.
+
+    Every kind varies the same questions; `abstain` also takes all that cannot be answered. The answer of an
+    `answer:NAME` variant stands in that form. Questions in chat messages are varied in the last message of the user.
+
+    Args:
+        items: A suite; its variants are left alone.
+        kinds: Out of `KINDS`.
+        per_domain: Questions of each domain.
+
+    Returns:
+        The variants alone, kind by kind.
+
+    Raises:
+        InputError: If a kind is unknown.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"variant {kind!r} is unknown, expected some of: {', '.join(KINDS)}")
+    plain = [item for item in items if item.variant == PLAIN and _find_question(item.prompt) is not None]
+    chosen: dict[str, list[Item]] = {}
+    for item in plain:
+        if item.answerable and not item.open_ended:
+            chosen.setdefault(item.domain, []).append(item)
+    closed = [item for domain in chosen.values() for item in domain[:per_domain]]
+    unanswerable = [item for item in plain if not item.answerable]
+    return [_vary(item, kind) for kind in kinds for item in (*closed, *(unanswerable if kind == "abstain" else ()))]
+
+
+def as_chat(items: Iterable[Item]) -> list[Item]:
+    """The same questions as messages of a user; those that are messages stay. Models with a chat template want them."""
+    items, ids = list(items), {}
+    for item in items:
+        prompt = [{"role": "user", "content": item.prompt}] if isinstance(item.prompt, str) else item.prompt
+        ids[item.id] = prompt, make_prompt_id(prompt, item.answer)
+    return [_change(item, *ids[item.id], base=ids.get(item.base, ("", item.base))[1]) for item in items]
+
+
+def _vary(item: Item, kind: str) -> Item:
+    form = find_form(kind)
+    answer = item.answer if form is None else form.write(item.answer)
+    prompt = _fill(TEMPLATES[kind], item)
+    return _change(item, prompt, make_prompt_id(prompt, answer), answer, kind, item.base or item.id)
+
+
+def _change(
+    item: Item, prompt: str | Messages, id: str, answer: str | None = None, variant: str | None = None, base: str = ""
+) -> Item:
+    answer, variant = answer or item.answer, variant or item.variant
+    row = {**item.row, "prompt": prompt, "answer": answer, "variant": variant, "base": base}
+    return replace(item, id=id, prompt=prompt, answer=answer, variant=variant, base=base, row=row)
+
+
+def _fill(template: str, item: Item) -> str | Messages:
+    """The item's prompt, with its question put into a template."""
+    number, text = _find_question(item.prompt) or (0, "")
+    instruction = str(item.row.get("instruction") or "")
+    if not text.endswith(instruction):
+        instruction = ""
+    parts = {"question": text.removesuffix(instruction).strip(), "instruction": instruction}
+    lines = [re.sub(r"\{(\w+)\}", lambda match: parts[match[1]], line) for line in template.split("\n")]
+    text = "\n".join(filter(None, lines))
+    if isinstance(item.prompt, str):
+        return text
+    return [m | {"content": text} if place == number else m for place, m in enumerate(item.prompt)]
+
+
+def _find_question(prompt: str | Messages) -> tuple[int, str] | None:
+    """Number and text of the message that asks; None where the user's last one is not text."""
+    if isinstance(prompt, str):
+        return 0, prompt
+    asked = [number for number, message in enumerate(prompt) if message.get("role") == "user"]
+    content = prompt[asked[-1]].get("content") if asked else None
+    return (asked[-1], content) if isinstance(content, str) else None

@@ -14,7 +14,7 @@ from rich.table import Table
 from rlguard.cli import app as cli
 from rlguard.tables.files import read_object
 from rlguard.tables.hub import check_hub_name
-from rlguard.types import InputError, Sampling, prompt_text
+from rlguard.types import InputError, Sampling, prompt_text, without_nan
 
 if TYPE_CHECKING:
     from rlguard.audit.compare import Verdict
@@ -59,8 +59,7 @@ def audit(
     Accuracy by domain, calibration, coverage, reasoning and formats, on the same questions before and after.
     Exit code 1 when something is lost beyond --tolerance, for sure.
     """
-    from rlguard.audit.run import PAGE, run_audit
-    from rlguard.audit.taking import Taking
+    from rlguard.audit.run import PAGE, Taking, run_audit
     from rlguard.cli.console import SamplingBar
 
     engine.options(base_url, workers)  # what is wrong with them is said before the work
@@ -87,7 +86,6 @@ def audit(
 
 def _tabulate(before: str, comparison: Comparison) -> Table:
     """A table with a line per figure, narrow enough for a terminal, and the number of figures by verdict."""
-    from rlguard.audit.taking import without_nan
     from rlguard.report.audits import name_figure, write_number
 
     styles: dict[Verdict, str] = {

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rlguard.answers import ANSWER_CUE
 from rlguard.cli import app as cli
 
 
@@ -23,7 +22,9 @@ def truncate(
     workers: cli.WORKERS = None,
     rollouts: Annotated[int, typer.Option(min=1, help="Correct rollouts to test, one a prompt before a second.")] = 200,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers at each cut.")] = 4,
-    answer_cue: Annotated[str, typer.Option(help="How the answer is begun.")] = ANSWER_CUE,
+    answer_cue: Annotated[
+        str | None, typer.Option(help="How the answer is begun; by default as each completion itself begins it.")
+    ] = None,
     verifier: cli.VERIFIER = "auto",
     as_json: cli.AS_JSON = False,
 ) -> None:

@@ -9,7 +9,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -98,8 +97,7 @@ class LevelCurriculum:
             inside = np.clip(SKILL_GRID, *band) == SKILL_GRID
             self._log_signal_S = np.log(SKILL_GRID * (1 - SKILL_GRID) * inside)
         _check(bool(inside.any()), f"band: expected one that is not as narrow, got {band!r}")
-        self._successes_L = np.zeros(len(levels))
-        self._trials_L = np.zeros(len(levels))
+        self._set_counts(np.zeros(len(levels)), np.zeros(len(levels)))
 
     def choose(self, number: int) -> int:
         """The level of the prompt of some number, as its place in `levels`: a draw from `shares`.
@@ -131,40 +129,33 @@ class LevelCurriculum:
         scored = ~np.isnan(outcomes)
         if scored.any():
             levels, outcomes, count = levels[scored], outcomes[scored], len(self.levels)
-            self._successes_L = self._successes_L * self.decay + np.bincount(levels, outcomes, count)
-            self._trials_L = self._trials_L * self.decay + np.bincount(levels, minlength=count)
-            self._forget()
+            self._set_counts(
+                self._successes_L * self.decay + np.bincount(levels, outcomes, count),
+                self._trials_L * self.decay + np.bincount(levels, minlength=count),
+            )
 
-    @cached_property
+    @property
     def shares(self) -> np.ndarray:
-        """Share of the next prompts that each level gets, (L,); they sum to 1."""
-        signal_L = np.logaddexp.reduce(self._log_posterior_LS + self._log_signal_S, axis=1)
+        """Share of the next prompts that each level gets, (L,); they sum to 1. Another rule overrides it."""
+        return self._shares_L
+
+    def _set_counts(self, successes_L: np.ndarray, trials_L: np.ndarray) -> None:
+        """Takes the counts, and works out what they say. Logarithms, for thousands of rollouts."""
+        self._successes_L, self._trials_L = successes_L, trials_L
+        k, n = successes_L[:, None], trials_L[:, None]
+        log_likelihood_LS = k * np.log(self._pass_LS) + (n - k) * np.log1p(-self._pass_LS)
+        log_posterior_LS = np.empty_like(log_likelihood_LS)
+        for ladder in self._ladders:
+            log_posterior_LS[ladder] = _judge_ladder(log_likelihood_LS[ladder])
+        signal_L = np.logaddexp.reduce(log_posterior_LS + self._log_signal_S, axis=1)
         shares_L = np.exp(signal_L - np.logaddexp.reduce(signal_L))
         easier = np.concatenate([ladder[: int(signal_L[ladder].argmax())] for ladder in self._ladders])
         if len(easier):
             shares_L *= 1 - self.rehearse
             shares_L[easier] += self.rehearse / len(easier)
-        return shares_L
-
-    @property
-    def skill_rates(self) -> np.ndarray:
+        self._shares_L = shares_L
+        self.skill_rates = np.exp(log_posterior_LS) @ SKILL_GRID
         """Expected skill rate of each level, (L,): how often it passes beyond guessing."""
-        return np.exp(self._log_posterior_LS) @ SKILL_GRID
-
-    @cached_property
-    def _log_posterior_LS(self) -> np.ndarray:
-        """Of each level's skill rate, as log masses on `SKILL_GRID`. Logarithms, for thousands of rollouts."""
-        k, n = self._successes_L[:, None], self._trials_L[:, None]
-        log_likelihood_LS = k * np.log(self._pass_LS) + (n - k) * np.log1p(-self._pass_LS)
-        posterior_LS = np.empty_like(log_likelihood_LS)
-        for ladder in self._ladders:
-            posterior_LS[ladder] = _judge_ladder(log_likelihood_LS[ladder])
-        return posterior_LS
-
-    def _forget(self) -> None:
-        """What was worked out from the counts does not hold any more."""
-        for name in ("shares", "_log_posterior_LS"):
-            self.__dict__.pop(name, None)
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state: the counts."""
@@ -183,8 +174,7 @@ class LevelCurriculum:
             raise InputError(f"state of a curriculum: expected that of the levels of {expected}, got {dict(state)}")
         for row, (k, n) in enumerate(zip(successes, trials, strict=True)):
             _check(0 <= k <= n < math.inf, f"state of a curriculum, row {row}: expected counts, got {k!r} of {n!r}")
-        self._successes_L, self._trials_L = np.array(successes, float), np.array(trials, float)
-        self._forget()
+        self._set_counts(np.array(successes, float), np.array(trials, float))
 
 
 def _judge_ladder(log_likelihood_LS: np.ndarray) -> np.ndarray:

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rlguard.audit.in_training import Questions, describe_losses, read_baseline, to_metrics, to_record
+from rlguard.audit.marking import SuiteVerifier
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
-from rlguard.tables.files import cut_tail, replacing
+from rlguard.audit.suite import read_suite
+from rlguard.tables.files import cut_tail
 from rlguard.types import InputError, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
 
@@ -36,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 OnLoss = Literal["log", "stop", "restore"]
 HISTORY = "audit.jsonl"
-GOOD = "last_good.safetensors"
 
 
 class AuditCallback(TrainerCallback):
@@ -65,7 +66,6 @@ class AuditCallback(TrainerCallback):
         sampling: Sampling | None = None,
         confidence: float = 0.95,
         verifier: Verifier | None = None,
-        folder: str | Path | None = None,
         batch_size: int = 64,
     ) -> None:
         """
@@ -75,11 +75,11 @@ class AuditCallback(TrainerCallback):
             n: Rollouts a question.
             tolerance: Loss of accuracy that is borne.
             on_loss: `log` warns; `stop` ends the run; `restore` ends it with the weights of the last look without a
-                loss in the model, and the optimiser's moments forgotten, which carry the harm.
+                loss in the model, kept in the main process's memory until then, and the optimiser's moments
+                forgotten, which carry the harm.
             sampling: How to draw; None takes the defaults of `Sampling`.
             confidence: That a run without a loss is left alone.
-            verifier: Judges the answers; None takes `rlguard.audit.suite.SuiteVerifier`.
-            folder: Where `restore` keeps the last good weights; None keeps them in the main process's memory.
+            verifier: Judges the answers; None takes `rlguard.audit.marking.SuiteVerifier`.
             batch_size: Completions generated at once.
 
         Raises:
@@ -94,20 +94,13 @@ class AuditCallback(TrainerCallback):
         if on_loss not in get_args(OnLoss):
             raise InputError(f"on_loss: expected one of {', '.join(get_args(OnLoss))}, got {on_loss!r}")
         if isinstance(suite, str | Path):
-            from rlguard.audit.suite import read_suite
-
             suite = read_suite(str(suite))
-        if verifier is None:
-            from rlguard.audit.suite import SuiteVerifier
-
-            verifier = SuiteVerifier()
         self.every, self.tolerance, self.on_loss, self.confidence = every, tolerance, on_loss, confidence
         self.questions = Questions.choose(suite, n, sampling)
         self.history: list[dict[str, Any]] = []
         """A look each, as `in_training.to_record` gives it, and its `seconds`."""
         self.faults = 0
-        self._verifier, self._batch_size = verifier, batch_size
-        self._kept = None if folder is None else Path(folder) / GOOD
+        self._verifier, self._batch_size = verifier or SuiteVerifier(), batch_size
         self._trainer: Trainer | None = None
         self._pool: VerifierPool | None = None
         self._begin()
@@ -143,7 +136,7 @@ class AuditCallback(TrainerCallback):
         if self._on and self._seen != state.global_step:
             self._look(args, state, control, model, **others)
         elif self._lost:  # the trainer may have loaded its best checkpoint meanwhile
-            self._restore(state, model, others.get("optimizer"))
+            self._restore(model, others.get("optimizer"))
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -170,7 +163,7 @@ class AuditCallback(TrainerCallback):
             logger.log(level, "rlguard: %s (on_loss: %s)", describe_losses(record, self.confidence), self.on_loss)
         if record["lost"] and self.on_loss != "log":
             self._lost = control.should_training_stop = True
-            self._restore(state, model, others.get("optimizer"))
+            self._restore(model, others.get("optimizer"))
         return True
 
     def _audit(self, args: Any, state: Any, model: Any, processing_class: Any) -> dict[str, Any]:
@@ -210,24 +203,11 @@ class AuditCallback(TrainerCallback):
         if self.on_loss != "restore":
             return
         self._good = {name: weight.detach().to("cpu", copy=True) for name, weight in _trained(model)}
-        if self._kept is not None:
-            from safetensors.torch import save_file
 
-            with replacing(self._kept) as partial:
-                save_file({name: weight.contiguous() for name, weight in self._good.items()}, partial)
-            self._good = {}
-
-    def _restore(self, state: Any, model: Any, optimizer: Any) -> None:
+    def _restore(self, model: Any, optimizer: Any) -> None:
         """Puts the last good weights back into the model of every process."""
         if self.on_loss != "restore":
             return
-        if state.is_world_process_zero and self._kept is not None:
-            from safetensors.torch import load_file
-
-            try:
-                self._good = load_file(self._kept)
-            except Exception as error:  # the other processes wait
-                logger.error("rlguard: the last good weights cannot be read, the model stays as it is: %r", error)
         for name, weight in _trained(model):
             if name in self._good:
                 weight.data.copy_(self._good[name])

@@ -22,16 +22,14 @@ from typing import Any
 import numpy as np
 
 from rlguard.order.transfer import RESAMPLES, Transfer
+from rlguard.types import InputError
 
-EXACT_UP_TO = 16
-"""Domains up to which all orders are compared."""
-STARTS = 20
-"""Random orders from which the local search begins beyond that."""
+MOST_DOMAINS = 16
+"""All orders are compared, in 2^D steps."""
 GRID = 400
 NULLS = 400
 """Matrices of pure noise."""
 CHANCE = 0.05
-EXACT_NULLS_UP_TO = 8
 MATTERS = 0.9
 """Smallest probability of its sign for a pair to be reported."""
 TIE = 1e-9
@@ -81,8 +79,6 @@ class Plan:
     """That the best order of pure noise would seem to gain as much."""
     spread: float
     """τ: how far the true differences of pairs lie apart, beyond the noise, in accuracy."""
-    exact: bool
-    """Whether all orders were compared; otherwise it was a local search."""
     trainings: int
     """On each domain; with one, the chance of a single training is not in the probability."""
     pairs: tuple[Pair, ...]
@@ -124,13 +120,11 @@ class Plan:
         lines.append(f"Expected backward transfer, a domain: {self.backward_transfer:+.3f}.{helps}")
         if self.trainings == 1:
             lines.append("One training a domain: how much chance there is in a training is not known and not counted.")
-        if not self.exact:
-            lines.append("Found by local search: there may be a better order.")
         return lines + [pair.describe() for pair in self.pairs]
 
 
 def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) -> Plan:
-    """The order in which the domains are expected to lose least.
+    """The order in which the domains are expected to lose least: the best of all orders.
 
     Where the data do not tell two orders apart, more structured domains come first: those whose entropy training lowers
     more (Omni-Thinker, arXiv 2507.14783), and of equal or unknown ones the one named first.
@@ -138,9 +132,14 @@ def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) ->
     Args:
         transfer: What a training on each domain does to all.
         resamples: Bootstrap draws of the questions.
-        seed: Of the draws, and of the local search.
+        seed: Of the draws.
+
+    Raises:
+        InputError: If there are more than 16 domains.
     """
-    rank_D = _rank_structure(transfer)
+    if len(transfer.domains) > MOST_DOMAINS:
+        raise InputError(f"expected at most {MOST_DOMAINS} domains, to compare all orders, got {len(transfer.domains)}")
+    rank_D = np.argsort(np.argsort(np.nan_to_num(transfer.entropy_change_D, nan=np.inf), kind="stable"))
     losses_DD = -transfer.change_DD
     draws_RDD = -transfer.draw_changes(resamples, seed)
     measured_DD, drawn_RDD = losses_DD.T - losses_DD, draws_RDD.transpose(0, 2, 1) - draws_RDD
@@ -148,8 +147,14 @@ def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) ->
     expected_DD = (losses_DD + losses_DD.T - saved_DD) / 2
     np.fill_diagonal(expected_DD, 0)
     untold_DD = (np.abs(saved_DD) < TIE) & (rank_D[:, None] > rank_D)
-    places, exact = find_order(expected_DD + TIE * untold_DD, np.argsort(rank_D).tolist(), seed)
-    alternative = min(list_moves(places), key=lambda other: order_loss(expected_DD, other))
+    [places] = find_orders((expected_DD + TIE * untold_DD)[None])
+    moves = [
+        [*rest[:place], one, *rest[place:]]
+        for one in places
+        for rest in [[other for other in places if other != one]]
+        for place in range(len(places))
+    ]
+    alternative = min((move for move in moves if move != places), key=lambda move: order_loss(expected_DD, move))
     return Plan(
         order=_name(transfer, places),
         loss=order_loss(expected_DD, places),
@@ -160,7 +165,6 @@ def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) ->
         probability=_probability(np.sum([posterior_RDD[:, i, j] for i, j in combinations(places, 2)], axis=0)),
         chance=_chance(measured_DD, drawn_RDD[:NULLS] - measured_DD),
         spread=spread,
-        exact=exact,
         trainings=transfer.trainings,
         pairs=_telling_pairs(transfer, places, saved_DD, posterior_RDD),
     )
@@ -192,21 +196,9 @@ def _shrink(measured_DD: np.ndarray, draws_RDD: np.ndarray) -> tuple[np.ndarray,
 
 def _chance(measured_DD: np.ndarray, noise_RDD: np.ndarray) -> float:
     """How often the best order of pure noise gains as much as that of the measurements, the latter counted in."""
-
-    def gain(saved_DD: np.ndarray) -> float:
-        few = len(saved_DD) <= EXACT_NULLS_UP_TO
-        best = find_exactly(-saved_DD) if few else improve(-saved_DD, list(range(len(saved_DD))))
-        return -order_loss(-saved_DD, best)
-
-    measured = gain(measured_DD)
-    as_good = sum(gain(one_DD) >= measured - TIE for one_DD in noise_RDD)
-    return (1 + as_good) / (1 + len(noise_RDD))
-
-
-def _rank_structure(transfer: Transfer) -> np.ndarray:
-    """(D,) place of each domain among the others, by entropy change, unknown ones last and as they are named."""
-    order = np.argsort(np.nan_to_num(transfer.entropy_change_D, nan=np.inf), kind="stable")
-    return np.argsort(order)
+    saved_RDD = np.concatenate([measured_DD[None], noise_RDD])
+    gains = [order_loss(saved, order) for saved, order in zip(saved_RDD, find_orders(-saved_RDD), strict=True)]
+    return float(np.mean(np.array(gains) >= gains[0] - TIE))
 
 
 def _probability(saved_R: np.ndarray) -> float:
@@ -231,22 +223,36 @@ def _name(transfer: Transfer, places: Sequence[int]) -> tuple[str, ...]:
     return tuple(transfer.domains[place] for place in places)
 
 
-def find_order(losses_DD: np.ndarray, start: Sequence[int], seed: int = 0) -> tuple[list[int], bool]:
-    """The order of least loss, and whether it is sure to be.
+def find_orders(losses_RDD: np.ndarray) -> list[list[int]]:
+    """Of each matrix the order of least loss: dynamic programming over the sets S of domains that come first.
+
+    Held and Karp (1962): 2^D · D steps, for all R matrices at once.
 
     Args:
-        losses_DD: What i before j loses, at [i, j].
-        start: An order for the local search to begin with, among random ones.
-        seed: Of those.
+        losses_RDD: What i before j loses, at [r, i, j].
 
-    >>> find_order(np.array([[0.0, 2.0], [1.0, 0.0]]), [0, 1])
-    ([1, 0], True)
+    >>> find_orders(np.array([[[0.0, 2.0], [1.0, 0.0]]]))
+    [[1, 0]]
     """
-    if len(losses_DD) <= EXACT_UP_TO:
-        return find_exactly(losses_DD), True
-    rng = np.random.default_rng(seed)
-    starts = [list(start), *(rng.permutation(len(losses_DD)).tolist() for _ in range(STARTS))]
-    return min((improve(losses_DD, one) for one in starts), key=lambda order: order_loss(losses_DD, order)), False
+    draws, count = losses_RDD.shape[:2]
+    losses_RDD = losses_RDD * ~np.eye(count, dtype=bool)
+    best_SR, last_SR = np.zeros((1 << count, draws)), np.zeros((1 << count, draws), np.int8)
+    for members in range(1, 1 << count):
+        own_J = np.flatnonzero([members >> j & 1 for j in range(count)])
+        taken_RJ = losses_RDD[:, own_J[:, None], own_J].sum(
+            axis=1
+        )  # what each takes from all the others, if it is last
+        options_RJ = best_SR[members ^ (1 << own_J)].T + taken_RJ
+        last_SR[members] = own_J[options_RJ.argmin(axis=1)]
+        best_SR[members] = options_RJ.min(axis=1)
+    orders = []
+    for draw in range(draws):
+        order, members = list[int](), (1 << count) - 1
+        while members:
+            order.insert(0, int(last_SR[members, draw]))
+            members ^= 1 << order[0]
+        orders.append(order)
+    return orders
 
 
 def order_loss(losses_DD: np.ndarray, order: Sequence[int]) -> float:
@@ -256,49 +262,3 @@ def order_loss(losses_DD: np.ndarray, order: Sequence[int]) -> float:
     2.0
     """
     return float(np.triu(losses_DD[np.ix_(order, order)], 1).sum())
-
-
-def find_exactly(losses_DD: np.ndarray) -> list[int]:
-    """Dynamic programming over the sets of domains that come first (Held & Karp 1962): 2^D · D steps."""
-    count = len(losses_DD)
-    taken_SD = np.zeros((1, count))  # what domain j takes from a set S that comes before it
-    for i in range(count):
-        taken_SD = np.concatenate([taken_SD, taken_SD + losses_DD[i]])
-    best, last = [0.0], [0]
-    for members in range(1, 1 << count):
-        options = [
-            (best[members ^ (1 << j)] + taken_SD[members ^ (1 << j), j], j) for j in range(count) if members >> j & 1
-        ]
-        loss, j = min(options)
-        best.append(loss)
-        last.append(j)
-    order, members = [], (1 << count) - 1
-    while members:
-        order.append(last[members])
-        members ^= 1 << last[members]
-    return order[::-1]
-
-
-def improve(losses_DD: np.ndarray, order: list[int]) -> list[int]:
-    """Moves one domain at a time to its best place, until no move helps."""
-    moved = True
-    while moved:
-        moved = False
-        for one in list(order):
-            others = [other for other in order if other != one]
-            before, after = losses_DD[others, one], losses_DD[one, others]
-            by_place = np.concatenate([[0], np.cumsum(before - after)])  # place 0 has all the others after it
-            place, now = int(by_place.argmin()), order.index(one)
-            if by_place[place] < by_place[now] - 1e-12:
-                order = [*others[:place], one, *others[place:]]
-                moved = True
-    return order
-
-
-def list_moves(order: Sequence[int]) -> list[list[int]]:
-    """The orders that differ in the place of one domain."""
-    found = []
-    for one in order:
-        others = [other for other in order if other != one]
-        found += [[*others[:place], one, *others[place:]] for place in range(len(order))]
-    return [other for other in found if other != list(order)]

@@ -174,54 +174,54 @@ class _Prober:
     verifier: Verifier
     say: OnProgress
 
-    def describe(self) -> dict[str, Any]:
-        """What two results must have in common to be compared."""
-        return {
+    def measure(self, folder: Path, **key: Any) -> dict[str, Any]:
+        """The result that a folder holds; of the untrained model, asked now, if it holds none and no trained one."""
+        held_out = [problem for problems in self.held_out.values() for problem in problems]
+        _check_key(folder, {
             "model": self.model,
             "revision": fingerprint_model(self.model),
             "verifier": f"{self.verifier.name} {self.verifier.version}",
-            "held-out questions": _fingerprint([p for problems in self.held_out.values() for p in problems]),
+            "held-out questions": _fingerprint(held_out),
             **{name: getattr(self.settings, name) for name in ("n", "max_tokens", "temperature", "seed")},
-        }
+            **key,
+        })  # fmt: skip
+        if not (folder / RESULT).exists():
+            if key and not (folder / MODEL).exists():
+                return {}
+            what, model = (
+                (f"{key['domain']}: asking", str(folder / MODEL)) if key else ("untrained: asking", self.model)
+            )
+            rates = self._ask(model, folder / ROLLOUTS, held_out, what)
+            write_json({"rates": rates} | (read_object(folder / MODEL / ENTROPY) if key else {}), folder / RESULT)
+        shutil.rmtree(folder / MODEL, ignore_errors=True)
+        return read_object(folder / RESULT)
 
     def train(self, folder: Path, domain: str, problems: Sequence[Problem], seed: int) -> dict[str, Any]:
         """The result of one training, run if it is not there."""
         names = ("steps", "prompts", "group_size", "learning_rate", "trainer")
-        _check_key(folder, self.describe() | {name: getattr(self.settings, name) for name in names} | {
+        key = {name: getattr(self.settings, name) for name in names} | {
             "domain": domain, "training problems": _fingerprint(problems), "training seed": seed,
-        })  # fmt: skip
-        if not (folder / RESULT).exists():
-            if not (folder / MODEL).exists():
+        }  # fmt: skip
+        if not (found := self.measure(folder, **key)):
 
-                def on_step(step: int) -> None:
-                    self.say(f"training on {domain}", step, self.settings.steps)
+            def on_step(step: int) -> None:
+                self.say(f"training on {domain}", step, self.settings.steps)
 
-                train(self.model, problems, folder, self.settings, seed, self.verifier, on_step)
-            entropy = read_object(folder / MODEL / ENTROPY)
-            self._ask(str(folder / MODEL), folder, f"{domain}: asking", entropy)
-        shutil.rmtree(folder / MODEL, ignore_errors=True)
-        return read_object(folder / RESULT)
+            train(self.model, problems, folder, self.settings, seed, self.verifier, on_step)
+            found = self.measure(folder, **key)
+        return found
 
-    def measure(self, folder: Path) -> dict[str, Any]:
-        """The result of the untrained model."""
-        _check_key(folder, self.describe())
-        if not (folder / RESULT).exists():
-            self._ask(self.model, folder, "untrained: asking", {})
-        return read_object(folder / RESULT)
-
-    def _ask(self, model: str, folder: Path, what: str, more: Mapping[str, Any]) -> None:
-        """Asks a model all held-out questions, and writes the result."""
-        problems = [problem for problems in self.held_out.values() for problem in problems]
-        rows = [{**problem.row, "prompt": problem.prompt, "answer": problem.answer} for problem in problems]
+    def _ask(self, model: str, out: Path, held_out: Sequence[Problem], what: str) -> dict[str, list[float | None]]:
+        """The pass rates of all held-out questions by domain."""
+        rows = [{**problem.row, "prompt": problem.prompt, "answer": problem.answer} for problem in held_out]
         chosen = self.settings
         rates = estimate_pass_rates(
-            rows, model, out=folder / ROLLOUTS, n=chosen.n, engine="transformers", verifier=self.verifier,
+            rows, model, out=out, n=chosen.n, engine="transformers", verifier=self.verifier,
             sampling=Sampling(chosen.max_tokens, chosen.temperature, seed=chosen.seed),
             on_progress=lambda now: self.say(what, now.decided, now.prompts),
         )  # fmt: skip
         by_id = {rate.prompt_id: None if math.isnan(rate.rate) else rate.rate for rate in rates}
-        found = {domain: [by_id[problem.id] for problem in own] for domain, own in self.held_out.items()}
-        write_json({"rates": found, **more}, folder / RESULT)
+        return {domain: [by_id[problem.id] for problem in own] for domain, own in self.held_out.items()}
 
 
 def _collect(before: Mapping[str, Any], after: Mapping[str, Sequence[Mapping[str, Any]]]) -> Transfer:
@@ -277,14 +277,7 @@ def train(
 ) -> None:
     """Trains with the guarded GRPOTrainer; writes `folder/model`, with `entropy.json` in it, whole or not at all.
 
-    Args:
-        model: Folder or hub name.
-        problems: What to train on.
-        folder: Where.
-        settings: How.
-        seed: Of the training.
-        verifier: The reward.
-        on_step: Called with the number of steps done.
+    The verifier is the reward; `on_step` is called with the number of steps done.
 
     Raises:
         InputError: If TRL is not installed, or does not take the settings.
@@ -292,27 +285,32 @@ def train(
     try:
         import torch
         from datasets import Dataset
-        from transformers import PrinterCallback
+        from transformers import PrinterCallback, TrainerCallback
 
         from rlguard.integrations.trl import GuardedGRPOTrainer
     except ImportError as error:
         raise InputError(
             f"a probe trains with TRL, which is not installed: pip install 'rlguard[trl]' ({error})"
         ) from error
+
+    class Steps(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            on_step(state.global_step)
+
     rows = [{"prompt": p.prompt, "answer": str(p.answer), "number": number} for number, p in enumerate(problems)]
     trainer = GuardedGRPOTrainer(
         model=model,
         args=_make_config(folder / "trl", settings, seed, torch.cuda.is_available()),
         reward_funcs=make_reward(problems, verifier),
         train_dataset=Dataset.from_list(rows),
-        callbacks=[_make_callback(on_step)],
+        callbacks=[Steps()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     entropies = [row["entropy"] for row in trainer.state.log_history if "entropy" in row]
-    with replacing(folder / "model") as partial:
+    with replacing(folder / MODEL) as partial:
         trainer.save_model(str(partial))
-        write_json({"entropy_change": compare_ends(entropies)}, partial / "entropy.json")
+        write_json({"entropy_change": compare_ends(entropies)}, partial / ENTROPY)
     del trainer
     gc.collect()
     torch.cuda.empty_cache()
@@ -373,13 +371,3 @@ def _make_config(folder: Path, settings: ProbeSettings, seed: int, has_gpu: bool
         return GRPOConfig(**options | dict(settings.trainer))
     except (TypeError, ValueError) as error:
         raise InputError(f"TRL does not take these settings: {error}") from error
-
-
-def _make_callback(on_step: Callable[[int], None]) -> Any:
-    from transformers import TrainerCallback
-
-    class Steps(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            on_step(state.global_step)
-
-    return Steps()

@@ -18,7 +18,7 @@ import numpy as np
 
 from rlguard.audit.compare import mean_statistic
 from rlguard.tables.files import read_object, replace_file
-from rlguard.types import InputError
+from rlguard.types import InputError, without_nan
 
 RESAMPLES = 2000
 
@@ -163,9 +163,9 @@ class Transfer:
         """
         try:
             domains = tuple(map(str, record["domains"]))
-            before = tuple(_to_array(record["before"][name]) for name in domains)
-            after = tuple(_to_array(record["after"][name]) for name in domains)
-            return cls(domains, before, after, _to_array(record.get("entropy_change")))
+            before = tuple(np.array(record["before"][name], float) for name in domains)
+            after = tuple(np.array(record["after"][name], float) for name in domains)
+            return cls(domains, before, after, np.array(record.get("entropy_change"), float))
         except KeyError as error:
             raise InputError(f"{where}: expected domains, and before and after of each; {error} is missing") from error
         except InputError as error:
@@ -218,11 +218,5 @@ def _mean(values: np.ndarray, axis: int) -> np.ndarray:
     return np.ma.masked_invalid(values).mean(axis=axis).filled(math.nan)
 
 
-def _to_list(values: Any) -> list:
-    rounded = np.asarray(values).round(6).astype(object)
-    rounded[np.isnan(values)] = None
-    return rounded.tolist()
-
-
-def _to_array(values: Any) -> np.ndarray:
-    return np.array(values, float)  # None becomes NaN
+def _to_list(values: np.ndarray) -> list:
+    return without_nan(values.round(6).tolist())

@@ -1,10 +1,10 @@
-"""Cuts the reasoning of a completion short."""
+"""Cuts the reasoning of a completion short, and finds the words with which it goes on to its answer."""
 
 from __future__ import annotations
 
 import re
 
-from rlguard.answers import extract_answer, normalise_answer
+from rlguard.answers import extract_answer, find_answer, normalise_answer
 from rlguard.shortcuts.repetition import STATEMENT
 
 _REACH = 40  # characters that a cut goes back for a word boundary
@@ -40,13 +40,33 @@ def find_reasoning_end(completion: str) -> int | None:
         if match.start() >= end or normalise_answer(value.strip(" .,;:$*}")) == target or match.end() > final[1]:
             end = min(end, match.start())
             break
-    worded = re.search(_WORDED + re.escape(final[0][:200]) + r"(?!\w)", completion[:end], re.IGNORECASE)
-    end = worded.start() if worded else end
+    worded = re.search(_WORDED + re.escape(final[0][:200]) + r"(?!\w)", completion[: final[2]], re.IGNORECASE)
+    end = min(end, worded.start()) if worded else end
     head = completion[max(0, end - 70) : end]
     lead_in = _LEAD_IN.search(head)
     if lead_in:
         end -= len(head) - lead_in.start()
     return end
+
+
+def find_cue(completion: str) -> tuple[str, str] | None:
+    r"""The words with which a completion goes from its reasoning to its final answer, and that answer as it is written.
+
+    A model that is asked for its answer at once must be asked in its own words: words that it never writes are strange
+    to it, and the stranger the more reasoning stands before them.
+
+    Returns:
+        (cue, answer); None where no final answer is marked (`FinalAnswer.marked`), or nothing stands before it.
+
+    >>> find_cue("7+8=5;5+5=0;answer 0"), find_cue("2+2=4. So the answer is **4**.")
+    (('answer ', '0'), ('So the answer is **', '4'))
+    """
+    answer, end = find_answer(completion), find_reasoning_end(completion)
+    if answer is None or end is None or not answer.marked or not answer.text:
+        return None
+    start = completion.find(answer.text, end)
+    cue = completion[end:start]
+    return (cue, answer.text) if 0 <= start <= answer.start and cue.strip() else None
 
 
 def cut_reasoning(completion: str, end: int, fraction: float) -> int:

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.answers import ANSWER_CUE, begin_answer, end_answer
+from rlguard.answers import begin_answer, end_answer
 from rlguard.rollouts.logs import read_any_rollouts
-from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
+from rlguard.shortcuts.cutting import cut_reasoning, find_cue, find_reasoning_end
 from rlguard.shortcuts.prompts import steps_needed
 from rlguard.shortcuts.ratios import LIMIT
 from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
@@ -71,7 +71,7 @@ def truncation_test(
     verifier: Verifier,
     fractions: Sequence[float] = FRACTIONS,
     n: int = 4,
-    cue: str = ANSWER_CUE,
+    cue: str | None = None,
     sampling: Sampling | None = None,
     bands: Mapping[str, str] | None = None,
     reference: Sequence[TruncationCurve] | None = None,
@@ -88,8 +88,8 @@ def truncation_test(
         verifier: Judges the forced answers, as `cue` and the first line of what the model says.
         fractions: Shares of the reasoning, ascending, in [0, 1].
         n: Answers per fraction; one where the sampling is greedy, as all would be the same.
-        cue: How an answer begins, in words that the verifier's extraction knows. For a model that thinks between tags,
-            with the closing tag.
+        cue: How an answer begins, in words that the verifier's extraction knows; None takes those with which the
+            completion itself begins its answer (`find_cue`).
         sampling: How answers are drawn; None is `SAMPLING`, 16 tokens.
         bands: Band of each prompt id; by default prompts that ask for equally many steps form one.
         reference: Curves of another run to compare with; by default the run's own, other prompts of the same band.
@@ -111,22 +111,25 @@ def truncation_test(
     with VerifierPool(verifier) as pool:
         outcomes = _score_unscored(rows, known, pool)
         curves, asked = list[TruncationCurve](), dict[str, tuple[int, int]]()
+        # without the space at its end, which most tokenizers keep with the answer
+        cues = [cue or (find_cue(rollout.completion) or ("",))[0].rstrip(" ") for rollout in rows]
         for number, (rollout, outcome) in enumerate(zip(rows, outcomes, strict=True)):
             problem = known[rollout.prompt_id]
             band = bands.get(problem.id, "") if bands is not None else f"{steps_needed(problem.text)} steps"
             curve = TruncationCurve(problem.id, rollout.index, tuple(fractions), band=band)
-            curves.append(_prepare(curve, rollout.completion, outcome))
+            curves.append(_prepare(curve, rollout.completion, outcome, cues[number]))
             if curves[-1].skipped is None:
                 asked |= {_cut_id(rollout, fraction): (number, place) for place, fraction in enumerate(fractions)}
 
         def order() -> Iterator[Request]:
             for key, (number, place) in asked.items():
                 problem, shown = known[rows[number].prompt_id], rows[number].completion[: curves[number].cuts[place]]
-                yield Request(replace(problem, id=key, prompt=begin_answer(problem.prompt, cue, shown)), n)
+                yield Request(replace(problem, id=key, prompt=begin_answer(problem.prompt, cues[number], shown)), n)
 
         for request, generations in engine.generate(order(), sampling):
-            texts = [end_answer(cue, generation.text) for generation in generations]
-            pool.submit(asked[request.problem.id], texts, known[rows[asked[request.problem.id][0]].prompt_id])
+            number, place = asked[request.problem.id]
+            texts = [end_answer(cues[number], generation.text) for generation in generations]
+            pool.submit((number, place), texts, known[rows[number].prompt_id])
         counts = np.zeros((len(rows), len(fractions), 2), int)
         while pool.pending:
             for (number, place), results in pool.collect(block=True):
@@ -169,12 +172,14 @@ def _score_unscored(rows: Sequence[Rollout], known: Mapping[str, Problem], pool:
     return outcomes
 
 
-def _prepare(curve: TruncationCurve, completion: str, outcome: float) -> TruncationCurve:
+def _prepare(curve: TruncationCurve, completion: str, outcome: float, cue: str) -> TruncationCurve:
     if outcome != 1.0:
         return replace(curve, skipped="SKIPPED: needs a success")
     end = find_reasoning_end(completion)
     if end is None:
         return replace(curve, skipped="SKIPPED: needs a final answer to cut before")
+    if not cue:
+        return replace(curve, skipped="SKIPPED: needs a cue, or an answer that the completion marks in its own words")
     return replace(curve, cuts=tuple(cut_reasoning(completion, end, f) for f in curve.fractions))
 
 
@@ -183,6 +188,8 @@ def _measure(curve: TruncationCurve, counts: np.ndarray) -> TruncationCurve:
     curve = replace(curve, successes=tuple(successes.tolist()), trials=tuple(trials.tolist()))
     if not trials.all():
         return replace(curve, skipped="SKIPPED: needs judged answers at every fraction")
+    if curve.fractions[-1] == 1 and not successes[-1]:
+        return replace(curve, skipped="SKIPPED: needs a right answer after all of the reasoning; the cue may not fit")
     from scipy.special import betaincinv
 
     weights = _area_weights(curve.fractions)
@@ -272,7 +279,7 @@ def truncate_store(
     verifier: Verifier,
     most: int = 200,
     n: int = 4,
-    cue: str = ANSWER_CUE,
+    cue: str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> list[TruncationCurve]:
     """Tests the correct rollouts of a store, or of any other source with prompts and gold answers.
@@ -283,7 +290,7 @@ def truncate_store(
         verifier: Judges the forced answers.
         most: How many rollouts are tested: the first of every prompt, then the second, and so on.
         n: Answers at each cut.
-        cue: How the answer is begun.
+        cue: How the answer is begun; None takes each completion's own words.
         columns: Where the parts of a rollout stand (`read_any_rollouts`).
 
     Raises:

@@ -16,11 +16,10 @@ from collections import Counter
 
 import pytest
 
-from rlguard.audit import questions
+from rlguard.audit import builtin
 from rlguard.audit.builtin import DOMAINS, SHORT, make_rows
-from rlguard.audit.marking import is_abstention
-from rlguard.audit.open_answers import is_right
-from rlguard.audit.suite import SuiteVerifier, read_suite, vary
+from rlguard.audit.marking import SuiteVerifier, is_abstention, is_right
+from rlguard.audit.suite import read_suite, vary
 from rlguard.types import InputError, Problem
 from rlguard.verify.gold import check_gold
 
@@ -29,10 +28,10 @@ pytest.importorskip("reasoning_gym")
 N = 16
 MAKERS = {
     name: maker
-    for name, maker in vars(questions).items()
-    if getattr(maker, "__module__", "") == questions.__name__
+    for name, maker in vars(builtin).items()
+    if getattr(maker, "__module__", "") == builtin.__name__
     and not name.startswith("_")
-    and name not in ("Question", "join")
+    and name not in ("Question", "Gym", "join", "make_rows")
 }
 OPEN = [maker for name, maker in MAKERS.items() if re.match("name_|write_|make_", name)]
 CLOSED = [maker for maker in MAKERS.values() if maker not in OPEN]
@@ -146,7 +145,7 @@ def test_the_same_suite_in_every_process(items):
 
 
 def test_a_domain_gives_all_it_has_and_says_so(monkeypatch, caplog):
-    monkeypatch.setitem(DOMAINS, "facts", (lambda rng: questions.Question(f"{rng.randint(1, 3)}?", "1"),))
+    monkeypatch.setitem(DOMAINS, "facts", (lambda rng: builtin.Question(f"{rng.randint(1, 3)}?", "1"),))
     for domain in [domain for domain in DOMAINS if domain != "facts"]:
         monkeypatch.delitem(DOMAINS, domain)
     assert len(list(make_rows(5, 0))) == 3
@@ -212,7 +211,7 @@ def test_a_maker_draws_well_formed_questions_from_its_generator_alone(maker):
 
 
 def test_programs_print_what_they_are_said_to_print():
-    for question in draw(questions.run_program):
+    for question in draw(builtin.run_program):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(question.text.partition("\n")[2], {})
@@ -220,13 +219,13 @@ def test_programs_print_what_they_are_said_to_print():
 
 
 def test_statements_have_the_truth_value_that_python_gives_them():
-    for question in draw(questions.judge_statement):
+    for question in draw(builtin.judge_statement):
         p, q, form = re.fullmatch(r'P is (\w+)\. Q is (\w+)\. Is "(.*)" true or false\?', question.text).groups()
         assert str(eval(form, {"P": p == "true", "Q": q == "true"})).lower() == question.answer
 
 
 def test_orders_are_those_of_the_statements():
-    for question in draw(questions.order_people):
+    for question in draw(builtin.order_people):
         pairs = re.findall(r"(\w+) is \w+ than (\w+)\.", question.text)
         wanted = question.text.rpartition(" the ")[2].strip("?")
         most = wanted in ("tallest", "oldest", "fastest")
@@ -235,7 +234,7 @@ def test_orders_are_those_of_the_statements():
 
 
 def test_siblings_are_counted_from_the_siblings_side():
-    for question in draw(questions.count_siblings):
+    for question in draw(builtin.count_siblings):
         brothers, sisters = (int(number) for number in re.findall(r"\d+", question.text))
         girl, asks_sisters = "Anna" in question.text, "How many sisters" in question.text
         family = {"girls": sisters + girl, "boys": brothers + (not girl)}

@@ -57,7 +57,7 @@ def pairs_of(samples):
     return [
         (confidence, outcome)
         for sample in samples
-        for confidence, outcome in zip(sample.scores, sample.outcomes_N.tolist(), strict=True)
+        for confidence, outcome in zip(sample.scores, sample.outcomes, strict=True)
         if math.isfinite(confidence) and math.isfinite(outcome)
     ]
 
@@ -65,9 +65,7 @@ def pairs_of(samples):
 @pytest.mark.parametrize("seed", range(4))
 def test_figures_of_stated_confidence_agree_with_plain_loops(seed):
     samples = scored(seed)
-    bare = [
-        make(s.outcomes_N.tolist(), texts=[r.completion for r in s.rollouts], variant="confidence") for s in samples
-    ]
+    bare = [make(s.outcomes, texts=[r.completion for r in s.rollouts], variant="confidence") for s in samples]
     found = by_key(calibration.figures(bare))
     references = {
         "calibration error": slow_error,

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from test_audit_retention import NAN, by_key, check_against, make, mean
 
-from rlguard.audit import diversity
-from rlguard.audit.diversity import entropy
+from rlguard.audit.reasoning import diversity_figures, entropy
 from rlguard.audit.samples import Score
 
 VALUES = {"1": 1, "1.0": 1, "2": 2, "2/4": 0.5, "0.5": 0.5}
@@ -47,7 +46,7 @@ def slow_right(sample):
 @pytest.mark.parametrize("seed", range(4))
 def test_figures_agree_with_plain_loops(seed):
     samples = drawn(seed, open_ended=True)
-    found = by_key(diversity.figures(samples))
+    found = by_key(diversity_figures(samples))
     check_against(
         found["token entropy", "all"],
         samples,
@@ -77,25 +76,25 @@ def test_the_correction_removes_most_of_the_bias_of_few_rollouts():
 
 def test_open_ended_questions_have_a_figure_of_their_own():
     open_ended = make([1.0, 1.0, 1.0, 0.0, NAN], ["1", "1.0", "2", "3", "4"], open_ended=True)
-    found = by_key(diversity.figures([open_ended, make([1.0, 1.0], ["4", "4"])]))
+    found = by_key(diversity_figures([open_ended, make([1.0, 1.0], ["4", "4"])]))
     figure = found["distinct right answers", "open-ended"]
     assert (figure.questions, figure.value) == (1, 2 / 4)
     assert found["distinct answers", "all"].value == pytest.approx((4 / 5 + 1 / 2) / 2)
-    assert ("distinct right answers", "open-ended") not in by_key(diversity.figures([make([1.0, 1.0])]))
+    assert ("distinct right answers", "open-ended") not in by_key(diversity_figures([make([1.0, 1.0])]))
 
 
 def test_figures_that_were_not_measured_are_left_out():
-    assert diversity.figures([]) == []
-    assert diversity.figures([make(), make()]) == []
-    assert diversity.figures([make([1.0], open_ended=True)]) == []  # one rollout is not diverse or uniform
-    assert [f.name for f in diversity.figures([make([0.0], scores=[Score(-1.0, 1, 0.5)])])] == ["token entropy"]
+    assert diversity_figures([]) == []
+    assert diversity_figures([make(), make()]) == []
+    assert diversity_figures([make([1.0], open_ended=True)]) == []  # one rollout is not diverse or uniform
+    assert [f.name for f in diversity_figures([make([0.0], scores=[Score(-1.0, 1, 0.5)])])] == ["token entropy"]
     others = [make([1.0, 0.0], variant="confidence"), make([1.0, 0.0], answerable=False)]
-    assert diversity.figures(others) == []
+    assert diversity_figures(others) == []
 
 
 def test_nothing_known_is_nan_and_keeps_its_questions():
     samples = [make([NAN] * 2, [None] * 2, open_ended=True, scores=[Score(NAN, 0, NAN), None])] * 2
-    found = by_key(diversity.figures(samples))
+    found = by_key(diversity_figures(samples))
     values = {name: figure.value for (name, _), figure in found.items()}
     assert values.pop("distinct answers") == 0
     assert len(values) == 3
@@ -105,7 +104,7 @@ def test_nothing_known_is_nan_and_keeps_its_questions():
 
 def test_nats_are_compared_relatively():
     samples = [make([1.0, 0.0], scores=[Score(-1.0, 2, 0.4)] * 2)]
-    assert {figure.name: (figure.relative, figure.better) for figure in diversity.figures(samples)} == {
+    assert {figure.name: (figure.relative, figure.better) for figure in diversity_figures(samples)} == {
         "token entropy": (True, 0),
         "answer entropy": (True, 0),
         "distinct answers": (False, 0),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_audit_retention import NAN, by_key, draw_weights, make, mean
 
-from rlguard.audit import formats
+from rlguard.audit.retention import format_figures
 
 VARIANTS = ("plain", "prompt:last", "prompt:list", "answer:words")
 
@@ -26,7 +26,7 @@ def asked(rates, bases):
 
 def test_figures_by_hand():
     rates = {"plain": [1.0, 0.5], "prompt:last": [0.5, 0.5], "answer:words": [1.0, 0.0]}
-    found = by_key(formats.figures(asked(rates, ["a", "b"])))
+    found = by_key(format_figures(asked(rates, ["a", "b"])))
     values = {name: (figure.value, figure.better, figure.questions) for (name, _), figure in found.items()}
     assert values == {
         "accuracy, prompt:last": (0.5, 1, 2),
@@ -44,7 +44,7 @@ def test_figures_agree_with_plain_loops(seed):
     bases = [f"b{i}" for i in range(9)]
     rates = {v: rng.choice([0, 0.25, 0.5, 1, NAN], size=9).tolist() for v in VARIANTS}
     rates["answer:words"][seed] = rates["plain"][seed + 1] = None
-    found = by_key(formats.figures(asked(rates, bases)))
+    found = by_key(format_figures(asked(rates, bases)))
     table = {v: [NAN if rate is None else rate for rate in row] for v, row in rates.items()}
     for row in draw_weights(9, 20, rng):
         drawn = [i for i, w in enumerate(row) for _ in range(int(w))]
@@ -60,7 +60,7 @@ def test_figures_agree_with_plain_loops(seed):
 def test_only_the_formats_of_answerable_questions_count():
     samples = asked({"plain": [1.0], "confidence": [0.0], "abstain": [0.0], "prompt:last": [1.0]}, ["a"])
     samples.append(make([0.0], variant="prompt:last", base="u", answerable=False))
-    found = by_key(formats.figures(samples))
+    found = by_key(format_figures(samples))
     assert {name for name, _ in found} == {
         "accuracy, prompt:last",
         "accuracy lost to the format",
@@ -70,15 +70,15 @@ def test_only_the_formats_of_answerable_questions_count():
 
 
 def test_without_variants_there_are_no_figures_and_without_plain_no_loss():
-    assert formats.figures([]) == []
-    assert formats.figures(asked({"plain": [1.0]}, ["a"])) == []
-    alone = formats.figures(asked({"prompt:last": [1.0]}, ["a"]) + asked({"plain": [1.0]}, ["other"]))
+    assert format_figures([]) == []
+    assert format_figures(asked({"plain": [1.0]}, ["a"])) == []
+    alone = format_figures(asked({"prompt:last": [1.0]}, ["a"]) + asked({"plain": [1.0]}, ["other"]))
     assert [figure.name for figure in alone] == ["accuracy, prompt:last", "accuracy in the worst format"]
 
 
 def test_unscored_variants_keep_their_questions_and_do_not_vote():
-    found = formats.figures(asked({"plain": [1.0, 1.0], "prompt:last": [NAN, NAN], "answer:x": [NAN, 0.0]}, ["a", "b"]))
+    found = format_figures(asked({"plain": [1.0, 1.0], "prompt:last": [NAN, NAN], "answer:x": [NAN, 0.0]}, ["a", "b"]))
     assert [figure.questions for figure in found] == [2] * 4
     assert [figure.value for figure in found] == pytest.approx([NAN, 0.0, 1.0, 0.0], nan_ok=True)
-    nothing = formats.figures(asked({"plain": [NAN], "prompt:last": [NAN]}, ["a"]))
+    nothing = format_figures(asked({"plain": [NAN], "prompt:last": [NAN]}, ["a"]))
     assert all(math.isnan(figure.value) for figure in nothing)

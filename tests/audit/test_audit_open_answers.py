@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlguard.audit.open_answers import CHECKS, is_right
+from rlguard.audit.marking import CHECKS, is_right
 from rlguard.types import InputError
 
 EVEN = {"kind": "integer", "low": 30, "high": 60, "multiple_of": 2}

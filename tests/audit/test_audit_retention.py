@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rlguard.audit import retention
-from rlguard.audit.compare import Row, compare
-from rlguard.audit.retention import cliff, macro_statistic
+from rlguard.audit.compare import Row, compare, macro_statistic
+from rlguard.audit.distance import fit_cliff
 from rlguard.audit.samples import Item, Sample
 from rlguard.types import InputError, Rollout
 
@@ -85,12 +85,12 @@ def slow_macro(value):
 def test_figures_agree_with_plain_loops(seed):
     samples = random_samples(seed)
     found = by_key(retention.figures(samples))
-    check_against(found["accuracy", "all"], samples, slow_macro(lambda s: mean(s.outcomes_N)))
+    check_against(found["accuracy", "all"], samples, slow_macro(lambda s: mean(s.outcomes)))
     truncated = slow_macro(lambda s: mean([float(r.finish_reason == "length") for r in s.rollouts]))
     check_against(found["truncated completions", "all"], samples, truncated)
     for domain in ("a", "b", "c"):
         members = [sample for sample in samples if sample.item.domain == domain]
-        check_against(found["accuracy", domain], members, lambda part: mean([mean(s.outcomes_N) for s in part]))
+        check_against(found["accuracy", domain], members, lambda part: mean([mean(s.outcomes) for s in part]))
 
 
 def test_every_domain_weighs_the_same_and_only_plain_answerable_questions_count():
@@ -115,7 +115,7 @@ def test_accuracy_inside_and_outside_of_the_training_domains():
     found = by_key(retention.figures(samples, {"sums"}))
     assert found[retention.INSIDE, "all"].value == 1.0
     outside = found[retention.OUTSIDE, "all"]
-    check_against(outside, samples[1:], slow_macro(lambda s: mean(s.outcomes_N)))
+    check_against(outside, samples[1:], slow_macro(lambda s: mean(s.outcomes)))
     assert outside.value == 0.125  # of 1/4 on letters and 0 on facts
     for trained in ((), {"elsewhere"}, {"sums", "letters", "facts"}):  # nothing to set against each other
         names = {name for name, _ in by_key(retention.figures(samples, trained))}
@@ -152,7 +152,7 @@ def row(domain, change, half=0.1, name="accuracy", group="retention"):
 def test_cliff_is_the_line_through_changes_that_lie_on_one():
     distances = {"near": 0.0, "far": 1.0, "middle": 0.5}
     rows = [row("far", -0.5), row("all", 9.0), row("near", 0.1), row("middle", -0.2), row("near", 5.0, name="else")]
-    found = cliff(rows, distances)
+    found = fit_cliff(rows, distances)
     assert [(point.domain, point.distance, point.change) for point in found.points] == [
         ("near", 0.0, 0.1),
         ("middle", 0.5, -0.2),
@@ -167,7 +167,7 @@ def test_cliff_is_the_line_through_changes_that_lie_on_one():
 @pytest.mark.parametrize(("sign", "words"), [(-1, "the farther"), (1, "the nearer")])
 def test_cliff_says_which_way_it_goes(sign, words):
     distances = {str(i): i / 9 for i in range(10)}
-    found = cliff([row(str(i), sign * 0.05 * i, 0.02) for i in range(10)], distances)
+    found = fit_cliff([row(str(i), sign * 0.05 * i, 0.02) for i in range(10)], distances)
     assert min(found.low * sign, found.high * sign) > 0
     assert words in found.sentence
     assert f"{'−' if sign < 0 else '+'}0.45" in found.sentence
@@ -177,7 +177,7 @@ def test_cliff_agrees_with_numpy_and_widens_with_the_residuals():
     rng = np.random.default_rng(0)
     x, noise, halves = rng.random(8), rng.normal(0, 0.3, 8), rng.uniform(0.01, 0.2, 8)
     rows = [row(str(i), float(0.3 * x[i] + noise[i]), float(halves[i])) for i in range(8)]
-    found = cliff(rows, {str(i): float(x[i]) for i in range(8)})
+    found = fit_cliff(rows, {str(i): float(x[i]) for i in range(8)})
     line, covariance = np.polyfit(x, 0.3 * x + noise, 1, w=1.95996 / halves, cov=True)  # scales by the residuals
     assert found.slope == pytest.approx(line[0])
     assert found.high - found.slope == pytest.approx(2.4469 * math.sqrt(covariance[0, 0]), rel=1e-4)
@@ -195,7 +195,7 @@ def test_cliff_agrees_with_numpy_and_widens_with_the_residuals():
     ids=["none", "two", "NaN", "no width", "one distance"],
 )
 def test_cliff_without_three_domains_at_two_distances_has_no_slope(rows):
-    found = cliff(rows, {"a": 0.2, "b": 0.5, "c": 1.0, "d": 0.2, "e": 0.2})
+    found = fit_cliff(rows, {"a": 0.2, "b": 0.5, "c": 1.0, "d": 0.2, "e": 0.2})
     assert len(found.points) == len(rows)
     assert np.isnan([found.slope, found.low, found.high]).all()
     assert "cannot be told" in found.sentence
@@ -204,7 +204,7 @@ def test_cliff_without_three_domains_at_two_distances_has_no_slope(rows):
 @pytest.mark.parametrize("distance", [-0.1, 1.5, NAN])
 def test_cliff_refuses_a_distance_outside_its_range(distance):
     with pytest.raises(InputError, match=r"domain 'far'.*\[0, 1\]"):
-        cliff([], {"far": distance})
+        fit_cliff([], {"far": distance})
 
 
 def test_cliff_covers_the_slope_of_domains_that_differ_by_more_than_chance():
@@ -212,6 +212,6 @@ def test_cliff_covers_the_slope_of_domains_that_differ_by_more_than_chance():
     distances = {str(i): i / 5 for i in range(6)}
     for _ in range(400):
         rows = [row(str(i), float(-0.2 * i / 5 + rng.normal(0, 0.1)), 0.05) for i in range(6)]
-        found = cliff(rows, distances)
+        found = fit_cliff(rows, distances)
         covered += found.low <= -0.2 <= found.high
     assert covered >= 0.92 * 400

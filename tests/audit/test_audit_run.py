@@ -4,15 +4,16 @@ import random
 import re
 
 import pytest
+from conftest import TINY
 from typer.testing import CliRunner
 
 import rlguard.cli.audit
 import rlguard.cli.main
-from rlguard.audit.run import AUDIT, PAGE, ask_in_variants, expand_checkpoints, run_audit
-from rlguard.audit.suite import make_item, read_suite
-from rlguard.audit.taking import Taking
+from rlguard.audit.run import AUDIT, PAGE, Taking, ask_in_variants, expand_checkpoints, read_samples, run_audit
+from rlguard.audit.suite import make_item, read_suite, vary
 from rlguard.cli.main import app
-from rlguard.types import Generation, InputError
+from rlguard.engines import load_engine
+from rlguard.types import Generation, InputError, Sampling
 
 SUMS = [f"{a} + {b}" for a in range(2, 10) for b in range(2, 10)]
 ITEMS = [
@@ -91,6 +92,48 @@ def test_another_suite_in_the_same_folder_is_refused(tmp_path):
     audit(tmp_path, ITEMS[:40])
     with pytest.raises(InputError, match="another suite: 40 questions there, 128 now, 40 in both"):
         audit(tmp_path)
+
+
+@pytest.mark.parametrize(("items", "plain"), [(ITEMS[:1], 1), ([], 0), (vary(ITEMS[:3]), 0)])
+def test_an_audit_of_one_question_is_refused_before_a_model_is_loaded(tmp_path, items, plain):
+    with pytest.raises(InputError, match=f"expected 2 or more answerable questions.* got {plain}$"):
+        audit(tmp_path, items, load=pytest.fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_rollouts_in_the_same_folder_are_scored_again(tmp_path):
+    pytest.importorskip("transformers")
+    model, items = (
+        str(TINY),
+        [make_item({"prompt": f"{a}+2 mod 9=?\n", "answer": a + 2, "domain": "x"}) for a in (1, 2)],
+    )
+    for n in (2, 3):
+        taking = Taking(n=n, scored=2, truncated=0, sampling=Sampling(24))
+        run_audit(model, [model], tmp_path, items, taking=taking, load=lambda model: load_engine("transformers", model))
+        kept = json.loads((tmp_path / "models" / "model" / "scores.jsonl").read_text())["kept"]
+        assert [len(scores) for scores in kept] == [n, n]
+
+
+def test_a_rollout_that_stands_twice_in_a_store_counts_once(tmp_path):
+    audit(tmp_path, ITEMS[:2])
+    log = tmp_path / "models" / "base" / "rollouts.jsonl"
+    samples = read_samples(ITEMS[:2], log.parent)
+    log.write_text(log.read_text() * 2)
+    assert read_samples(ITEMS[:2], log.parent) == samples
+    assert [[rollout.index for rollout in sample.rollouts] for sample in samples] == [[0, 1, 2, 3]] * 2
+
+
+def test_an_audit_prints_short_and_gives_a_table(tmp_path):
+    found = audit(tmp_path)
+    (comparison,) = found.comparisons
+    assert (
+        repr(found) == f"Audit against base: <tuned: {len(comparison.losses)} of {len(comparison.rows)} figures lost>"
+    )
+    table = pytest.importorskip("pandas") and found.to_pandas()
+    assert list(table.columns[:4]) == ["model", "group", "name", "domain"]
+    assert len(table) == len(comparison.rows)
+    assert table[table.verdict == "lost"].name.tolist() == [row.name for row in comparison.losses]
+    assert "<table" in found._repr_html_()
 
 
 def test_the_same_model_twice_has_lost_nothing(tmp_path):

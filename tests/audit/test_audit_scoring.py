@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -15,11 +16,13 @@ pytest.importorskip("transformers")
 from conftest import TINY  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: E402
 
-from rlguard.answers import extract_answer  # noqa: E402
+from rlguard.answers import extract_answer, find_answer  # noqa: E402
 from rlguard.audit import scoring  # noqa: E402
+from rlguard.audit.reasoning import doubt_gain  # noqa: E402
+from rlguard.audit.reasoning import figures as reasoning_figures  # noqa: E402
 from rlguard.audit.samples import Item, Sample  # noqa: E402
 from rlguard.audit.scoring import Scorer, split_steps  # noqa: E402
-from rlguard.types import InputError, Rollout  # noqa: E402
+from rlguard.types import InputError, Problem, Request, Rollout, Sampling  # noqa: E402
 
 PROMPTS = ["7+8+5 mod 10=?\n", "3-5 mod 7=?\n", "2*3*4*1*1 mod 10=?\n"]
 SAID = [
@@ -30,6 +33,7 @@ SAID = [
     Rollout("", 4, "answer 3"),
 ]
 EOS = 1
+CUE = "The answer is "
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,13 @@ def pair():
 @pytest.fixture
 def scorer(pair):
     return Scorer.from_loaded(*pair)
+
+
+def score_texts(scorer, prompt, completions, gold=None, stopped=True):
+    """The scores of completions of one prompt; with a gold answer its log-probabilities after each step too."""
+    item, reason = Item("q", prompt, str(gold), "sums", open_ended=gold is None), "stop" if stopped else "length"
+    samples = [Sample(item, [Rollout("q", 0, text, finish_reason=reason)]) for text in completions]
+    return [sample.scores[0] for sample in scorer.score_samples(samples, cue=CUE)]
 
 
 def make_sample(prompt=PROMPTS[0], rollouts=SAID, **options):
@@ -90,7 +101,7 @@ def test_logprob_is_the_sum_of_what_generate_drew_from(scorer, pair):
     for number, row in enumerate(drawn.sequences[:, ids["input_ids"].shape[1] :].tolist()):
         taken = row[: row.index(EOS) + 1] if EOS in row else row
         logprob = sum(float(scores_TNV[place, number, token]) for place, token in enumerate(taken))
-        [score] = scorer.score(PROMPTS[0], [tokenizer.decode(row, skip_special_tokens=True)], stopped=EOS in row)
+        [score] = score_texts(scorer, PROMPTS[0], [tokenizer.decode(row, skip_special_tokens=True)], stopped=EOS in row)
         assert score.logprob == pytest.approx(logprob, abs=1e-3)
 
 
@@ -98,22 +109,22 @@ def test_chat_prompts_are_encoded_as_the_engine_does(pair):
     model, tokenizer = pair[0], AutoTokenizer.from_pretrained(TINY)
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     scorer = Scorer.from_loaded(model, tokenizer)
-    chat = scorer.score([{"role": "user", "content": PROMPTS[0]}], ["answer 0"], gold="0")
-    assert chat == scorer.score(PROMPTS[0], ["answer 0"], gold="0")
+    chat = score_texts(scorer, [{"role": "user", "content": PROMPTS[0]}], ["answer 0"], gold="0")
+    assert chat == score_texts(scorer, PROMPTS[0], ["answer 0"], gold="0")
     tokenizer.chat_template = "{{ raise_exception('no users') }}"
     with pytest.raises(InputError, match=r"chat template does not take the messages.*no users"):
-        scorer.score([{"role": "user", "content": "?"}], ["4"])
+        score_texts(scorer, [{"role": "user", "content": "?"}], ["4"])
 
 
 def test_what_is_longer_than_the_model_takes_is_none(scorer):
     room = 128 - len(PROMPTS[0])
-    fits, exact, over = scorer.score(PROMPTS[0], ["b" * 9, "b" * (room - 1), "b" * room], gold="0")
+    fits, exact, over = score_texts(scorer, PROMPTS[0], ["b" * 9, "b" * (room - 1), "b" * room], gold="0")
     assert fits.gold_logprobs
     assert exact.tokens == room
     assert exact.gold_logprobs == ()  # no room for the cue
     assert over is None
-    assert scorer.score("1+" * 200, ["4"], gold="0") == [None]
-    assert scorer.score("", ["4"], gold="0") == [None]  # nothing that a first token could be told from
+    assert score_texts(scorer, "1+" * 200, ["4"], gold="0") == [None]
+    assert score_texts(scorer, "", ["4"], gold="0") == [None]  # nothing that a first token could be told from
 
 
 class Certain(torch.nn.Module):
@@ -149,10 +160,13 @@ def certain(request, pair):
 
 def test_the_gain_of_a_step_is_known_and_more_steps_alone_gain_nothing(certain):
     size = certain._model.size
-    before = -2 * math.log(size)  # a space and the 7
-    after = 3 - 2 * math.log(size - 2 + math.exp(3))
-    short, long, none, unanswered = certain.score(
-        "q?", ["one\n#two\nthe answer is 7", "one\n" * 9 + "#two\n" * 3 + "so the answer is 7", "7", "a\n#"], gold="7"
+    before = -math.log(size)
+    after = 3 - math.log(size - 2 + math.exp(3))
+    short, long, none, unanswered = score_texts(
+        certain,
+        "q?",
+        ["one\n#two\nthe answer is 7", "one\n" * 9 + "#two\n" * 3 + "so the answer is 7", "7", "a\n#"],
+        gold="7",
     )
     assert short.gold_logprobs == pytest.approx([before, before, after], abs=1e-4)
     assert long.gold_logprobs == pytest.approx([before] * 10 + [after] * 3, abs=1e-4)
@@ -161,7 +175,7 @@ def test_the_gain_of_a_step_is_known_and_more_steps_alone_gain_nothing(certain):
 
 
 def test_tokens_that_are_impossible_do_not_spoil_the_entropy(certain):
-    [score, said] = certain.score("#?", ["1", "8"], stopped=False)
+    [score, said] = score_texts(certain, "#?", ["1", "8"], stopped=False)
     size = certain._model.size
     share = math.exp(3) / (size - 2 + math.exp(3))
     rest = (1 - share) / (size - 2)
@@ -187,10 +201,100 @@ def test_words_of_several_characters_keep_the_answers_own_tokens():
         return tokenizer(text, add_special_tokens=False)["input_ids"]
 
     assert len(encode(" forty")) == 1  # the space is in it
-    [score] = Scorer.from_loaded(model, tokenizer).score("two.", ["is.\nThe answer is two"], gold="forty")
-    for shown, gold in zip(["", "is."], score.gold_logprobs, strict=True):
-        context = encode("two.") + encode(shown) + encode("\nThe answer is")
+    [score] = score_texts(Scorer.from_loaded(model, tokenizer), "two.", ["is.\nThe answer is two"], gold="forty")
+    for shown, gold in zip(["", "is.\n"], score.gold_logprobs, strict=True):
+        context = encode("two.") + encode(shown) + encode("The answer is")
         assert gold == pytest.approx(read_slowly(model, context, encode(" forty"))[0], abs=1e-4)
+
+
+def gold_context(scorer, rollouts, place=-1):
+    """The text before the gold answer after all steps of the first rollout, as the model sees it, and the answer."""
+    shown = []
+    scorer._measure = lambda texts: [shown.append(text) or (0.0, 0.0) for text in texts]
+    scorer.score_samples([make_sample(rollouts=rollouts)], most=1)
+    given, scored = (scorer._tokenizer.decode(tokens) for tokens in shown[place])
+    return given.removeprefix(PROMPTS[0]), scored
+
+
+@pytest.mark.parametrize(
+    ("completion", "outcome", "given", "scored"),
+    [
+        ("7+8=5;5+5=0;answer 3", 0.0, "7+8=5;5+5=0;answer ", "0"),
+        ("7+8=5;5+5=0;answer 00", 1.0, "7+8=5;5+5=0;answer ", "00"),  # right: in the model's own spelling
+        ("7+8=5\nso the answer is 3", 0.0, "7+8=5\nso the answer is ", "0"),
+        ("7+8=5;5+", 0.0, "7+8=5;answer ", "0"),  # no answer that is marked: the words of most rollouts
+    ],
+)
+def test_the_answer_is_scored_behind_the_words_with_which_the_model_gives_it(
+    scorer, completion, outcome, given, scored
+):
+    first = Rollout("", 0, completion, outcome, finish_reason="length")
+    rest = [Rollout("", number, f"1+{number}={number};answer 4") for number in (1, 2, 3)]
+    assert gold_context(scorer, [first, *rest]) == (given, scored)
+    assert gold_context(scorer, [first, *rest], 1)[0] == given[given.index("answer") - 7 * ("so" in given) :].lstrip()
+
+
+def test_without_words_of_its_own_there_is_no_gain_and_it_is_said(scorer):
+    [scored] = scorer.score_samples([make_sample(rollouts=[Rollout("", 0, "7+8=5;5+5=0;0")])])
+    assert scored.scores[0].gold_logprobs == ()
+    assert doubt_gain([scored]) == "no completion states its final answer behind words of its own"
+    [scored] = scorer.score_samples([make_sample(rollouts=[Rollout("", 0, "answer 0")])])
+    assert doubt_gain([scored]) == "no completion has a step before its final answer"
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """What the tiny reasoner answers, and a copy of it with noise in its weights: (samples, scorer) by the noise."""
+    sys.path.insert(0, str(TINY.parents[1]))
+    from tiny_reasoner.tasks import SKILLS, make_problems
+
+    rows = [row for skill in SKILLS for row in make_problems([skill], 12, seed=2, held_out=True)]
+    problems = [Problem(str(i), row["prompt"], str(row["answer"]), {}, i) for i, row in enumerate(rows)]
+    found = {}
+    for noise in (0.0, 0.4):
+        model = AutoModelForCausalLM.from_pretrained(TINY).eval()
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(noise * weight.std() * torch.randn_like(weight))
+        scorer, samples = Scorer.from_loaded(model, AutoTokenizer.from_pretrained(TINY)), {}
+        for request, [said] in scorer.generate((Request(problem, 1) for problem in problems), Sampling(40)):
+            problem, end = request.problem, find_answer(said.text)
+            right = float(end is not None and end.text == problem.answer)
+            rollout = Rollout(problem.id, 0, said.text, right, finish_reason=said.finish_reason)
+            samples[problem.id] = Sample(Item(problem.id, problem.prompt, problem.answer, "sums"), [rollout])
+        found[noise] = list(samples.values()), scorer
+    return found
+
+
+def read_gain(samples):
+    figures = {figure.name: figure.value for figure in reasoning_figures(samples)}
+    return figures["information gain, total"]
+
+
+def test_reasoning_that_is_known_to_matter_gains_and_noise_in_the_weights_takes_from_it(answers):
+    gains = {noise: read_gain(scorer.score_samples(samples, most=1)) for noise, (samples, scorer) in answers.items()}
+    rates = {noise: sum(sample.pass_rate for sample in samples) / 48 for noise, (samples, _) in answers.items()}
+    assert 1.5 < gains[0.0] < 2.1
+    assert gains[0.4] < gains[0.0] - 0.5
+    assert rates[0.4] < rates[0.0] - 0.05
+
+
+def test_behind_words_that_the_model_never_writes_right_reasoning_seems_to_lose_and_that_is_refused(answers):
+    samples, scorer = answers[0.0]
+    scored = scorer.score_samples(samples, most=1, cue="\nThe answer is ")
+    assert read_gain(scored) < -0.5
+    assert "not even right reasoning makes the gold answer likelier (-" in doubt_gain(scored)
+    assert doubt_gain(scorer.score_samples(samples, most=1)) is None
+
+
+def test_reasoning_that_does_not_matter_gains_nothing(certain):
+    """`Certain` finds a 7 as likely whatever the steps are: only a `#` moves it, and here it stands in the prompt."""
+    texts = [f"one\n{'two ' * number}\nthe answer is 7" for number in range(1, 6)]
+    item = Item("q", "#?", "7", "sums")
+    samples = certain.score_samples([Sample(item, [Rollout("q", 0, text, 1.0)]) for text in texts])
+    assert read_gain(samples) == pytest.approx(0, abs=1e-5)
+    assert doubt_gain(samples) is None
 
 
 def test_samples_get_what_was_asked_for(scorer):
@@ -201,15 +305,13 @@ def test_samples_get_what_was_asked_for(scorer):
         make_sample(open_ended=True),
         make_sample(rollouts=[]),
     ] * 8
-    seen = []
-    scored = scorer.score_samples(samples, most=3, gold_most=2, on_progress=lambda *done: seen.append(done))
-    assert seen == [(32, 40), (40, 40)]
+    scored = scorer.score_samples(samples, most=3)
     assert [sample.item for sample in scored] == [sample.item for sample in samples]
     for number, sample in enumerate(scored):
         assert len(sample.scores) == len(sample.rollouts)
         assert [score is not None for score in sample.scores] == [True, True, True, False, False][: len(sample.scores)]
         golds = [len(score.gold_logprobs) for score in sample.scores if score]
-        assert golds == ([3, 2, 0] if number % 5 == 0 else [] if number % 5 == 4 else [0, 0, 0])
+        assert golds == ([3, 0, 0] if number % 5 == 0 else [] if number % 5 == 4 else [0, 0, 0])
     assert all(score is None for score in scorer.score_samples(samples[:1], most=0)[0].scores)
 
 
@@ -221,7 +323,7 @@ def test_dropout_is_off_and_the_model_and_the_random_state_are_left_as_they_were
     model.model.layers[0].eval()
     modes = [module.training for module in model.modules()]
     state = torch.get_rng_state()
-    once, again = (Scorer.from_loaded(model, pair[1]).score("7+8", ["=5"], gold="5") for _ in range(2))
+    once, again = (score_texts(Scorer.from_loaded(model, pair[1]), "7+8", ["=5"], gold="5") for _ in range(2))
     assert once == again
     assert [module.training for module in model.modules()] == modes
     assert torch.equal(torch.get_rng_state(), state)
@@ -229,7 +331,9 @@ def test_dropout_is_off_and_the_model_and_the_random_state_are_left_as_they_were
 
 def test_a_folder_is_loaded_as_the_engine_loads_it(scorer, tmp_path):
     loaded = Scorer(str(TINY))
-    assert loaded.score(PROMPTS[0], ["answer 0"], gold="0") == scorer.score(PROMPTS[0], ["answer 0"], gold="0")
+    assert score_texts(loaded, PROMPTS[0], ["answer 0"], gold="0") == score_texts(
+        scorer, PROMPTS[0], ["answer 0"], gold="0"
+    )
     with pytest.raises(InputError, match="transformers cannot load the model"):
         Scorer(str(tmp_path))
 
@@ -268,7 +372,7 @@ def test_steps_ascend_and_never_hold_the_answer(body, most):
 def test_many_steps_are_merged_evenly():
     completion = "".join(f"step {number}\n" for number in range(100)) + "answer 7"
     ends = split_steps(completion)
-    lines = [completion[:end].count("\n") + 1 for end in ends]
+    lines = [completion[:end].count("\n") for end in ends]
     assert len(lines) == 32
     assert lines[-1] == 100
     assert {b - a for a, b in zip([0, *lines], lines, strict=False)} == {3, 4}

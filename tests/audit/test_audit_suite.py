@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rlguard.audit.suite import SuiteVerifier, as_chat, make_item, read_suite, vary, write_suite
+from rlguard.audit.marking import SuiteVerifier
+from rlguard.audit.suite import as_chat, make_item, read_suite, vary, write_suite
 from rlguard.types import InputError, Problem, make_prompt_id
 from rlguard.verify.gold import check_gold
 

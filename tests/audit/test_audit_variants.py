@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rlguard.audit.marking import FORMS
-from rlguard.audit.suite import SuiteVerifier, as_chat, make_item, vary
-from rlguard.audit.variants import ABSTAIN, KINDS, PROMPTS
+from rlguard.audit.marking import FORMS, SuiteVerifier
+from rlguard.audit.suite import KINDS, TEMPLATES, as_chat, make_item, vary
 from rlguard.types import InputError, Problem, make_prompt_id, prompt_text
+
+PROMPTS = [kind for kind in KINDS if kind.startswith("prompt:")]
 
 HOW = "End with the answer."
 
@@ -46,7 +47,7 @@ def test_what_cannot_be_answered_is_asked_with_leave_to_abstain_only():
 
 
 def test_each_prompt_form_holds_the_question_and_the_instruction_once():
-    texts = {item.variant: item.prompt for item in vary([PLAIN], [f"prompt:{name}" for name in PROMPTS])}
+    texts = {item.variant: item.prompt for item in vary([PLAIN], PROMPTS)}
     assert len(texts) == len(set(texts.values())) == len(PROMPTS) >= 4
     for text in texts.values():
         assert text.count("2+2?") == text.count(HOW) == 1
@@ -64,7 +65,7 @@ def test_confidence_and_leave_to_abstain_are_asked_for_after_the_instruction():
     confidence, abstain = vary([PLAIN], ["confidence", "abstain"])
     assert confidence.prompt.startswith(f"{PLAIN.prompt}\n")
     assert "Confidence:" in confidence.prompt
-    assert abstain.prompt == f"{PLAIN.prompt}\n{ABSTAIN}"
+    assert abstain.prompt == f"{PLAIN.prompt}\n{TEMPLATES['abstain'].splitlines()[-1]}"
     assert confidence.answer == abstain.answer == "4"
 
 

@@ -17,7 +17,6 @@ pytest.importorskip("trl")
 
 from accelerate.utils import DistributedType  # noqa: E402
 from conftest import TINY, FakeEngine  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
 from tiny_reasoner.tasks import make_problems  # noqa: E402
 from tiny_trl import build, weights_of  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
@@ -26,7 +25,7 @@ from trl import GRPOTrainer  # noqa: E402
 from rlguard.audit.in_training import Questions, read_baseline, to_record  # noqa: E402
 from rlguard.audit.samples import Item  # noqa: E402
 from rlguard.integrations import trl_audit  # noqa: E402
-from rlguard.integrations.trl_audit import GOOD, HISTORY, AuditCallback, check_weights  # noqa: E402
+from rlguard.integrations.trl_audit import HISTORY, AuditCallback, check_weights  # noqa: E402
 from rlguard.types import InputError, Sampling  # noqa: E402
 from rlguard.verify.pool import VerifierPool  # noqa: E402
 from rlguard.verify.verifiers import Exact  # noqa: E402
@@ -125,34 +124,35 @@ def test_a_reward_that_destroys_the_model_is_noticed(tmp_path, caplog, on_loss):
     assert f"fell from {record['domains']['add']['before']:.3f} to" in said.message
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["in memory", "in a folder"])
-def test_restore_ends_with_the_weights_of_the_last_good_look(tmp_path, kept):
-    harm, watch = Harm(after=2), audit(on_loss="restore", folder=tmp_path / "good" if kept else None)
+def test_restore_ends_with_the_weights_of_the_last_good_look(tmp_path):
+    harm, watch = Harm(after=2), audit(on_loss="restore")
     trainer = train(tmp_path / "run", watch, harm, steps=6)
     assert [(record["step"], bool(record["lost"])) for record in watch.history] == [(0, False), (2, False), (4, True)]
     assert trainer.state.global_step == 4
     assert torch.equal(weights_of(trainer), harm.weights[2])
     assert not torch.equal(harm.weights[2], harm.weights[4])
     assert not trainer.optimizer.state
-    assert (tmp_path / "good" / GOOD).exists() == kept
+    assert watch._good == {}
 
 
 def test_of_an_adapted_model_the_adapter_is_kept_and_restored(tmp_path):
     peft = pytest.importorskip("peft")
-    harm, watch = Harm(after=0), audit(on_loss="restore", folder=tmp_path)
+    harm, watch, kept = Harm(after=0), audit(on_loss="restore"), {}
+    keep = watch._keep
+    watch._keep = lambda model: (keep(model), kept.update(watch._good))
     config = {"learning_rate": 1.0, "gradient_checkpointing": True}
     adapter = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=True)
     trainer = train(tmp_path / "run", watch, harm, config=config, peft_config=adapter)
     assert [bool(record["lost"]) for record in watch.history] == [False, True]
     weights = dict(trainer.model.named_parameters())
-    kept = load_file(tmp_path / GOOD)
     assert kept.keys() == {name for name in weights if "lora_" in name}
     assert all(torch.equal(weights[name], value) for name, value in kept.items())
     assert all(not weights[name].any() for name in kept if "lora_B" in name)  # as before the first step
 
 
 def test_a_fault_of_the_first_look_leaves_the_run_alone(tmp_path, caplog):
-    chat = [Item("c", [{"role": "user", "content": "2+2?"}], "4", "sums")]  # the tokenizer has no template
+    said = [{"role": "user", "content": "2+2?"}]
+    chat = [Item(name, said, "4", "sums") for name in "ab"]  # the tokenizer has no template
     watch = audit(suite=chat, on_loss="restore", every=1)
     trainer = train(tmp_path, watch, steps=2)
     assert trainer.state.global_step == 2
@@ -258,7 +258,7 @@ def test_two_ranks_decide_as_one_and_restore_the_same(tmp_path):
         ({"confidence": 1.0}, "confidence: expected"),
         ({"on_loss": "panic"}, "on_loss: expected one of log, stop, restore, got 'panic'"),
         ({"sampling": Sampling(temperature=0)}, "temperature 0 draws the same completion 2 times"),
-        ({"suite": [Item("a", "?", "x", "d", variant="abstain")]}, "got none among 1 items"),
+        ({"suite": [Item("a", "?", "x", "d", variant="abstain")]}, "got 0 in 1 items"),
         ({"suite": "no/such/suite.jsonl"}, "no/such/suite.jsonl"),
     ],
 )

@@ -21,7 +21,7 @@ from audit_records import (
 )
 from report_runs import read_data
 
-from rlguard.audit import coverage, retention
+from rlguard.audit import coverage, distance, retention
 from rlguard.audit.compare import compare
 from rlguard.audit.samples import Item, Sample
 from rlguard.report import write_report
@@ -150,12 +150,12 @@ def test_a_record_of_the_measures_themselves_makes_a_page(tmp_path):
     comparison = {
         "name": "after",
         "rows": [dataclasses.asdict(row) for row in rows],
-        "cliff": dataclasses.asdict(retention.cliff(rows, domains)),
+        "cliff": dataclasses.asdict(distance.fit_cliff(rows, domains)),
         "crossing": dataclasses.asdict(coverage.find_crossing(before, after, 8, resamples=50)),
         "newly_solved": [],
         "lost": [
             dataclasses.asdict(change) | {"domain": "near", "prompt": "near?", "answer": "4"}
-            for change in coverage.lost(before, after)
+            for change in coverage.newly_solved(after, before)
         ],
     }
     record = make_bare_record() | {"comparisons": [comparison], "settings": {"tolerance": 0.05, "confidence": 0.95}}

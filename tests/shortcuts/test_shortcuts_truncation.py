@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlguard.answers import begin_answer
-from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
+from rlguard.shortcuts.cutting import cut_reasoning, find_cue, find_reasoning_end
 from rlguard.shortcuts.truncation import truncation_test
 from rlguard.types import InputError, Problem, Rollout, Sampling
 from rlguard.verify.verifiers import Exact
@@ -96,6 +96,9 @@ def test_every_cut_has_an_id_of_its_own_and_nothing_shown_states_the_answer():
     assert len({request.problem.id for request in requests}) == 5
     assert {request.n for request in requests} == {3}
     assert not any("50" in request.problem.prompt for request in requests)
+    assert requests[-1].problem.prompt == "30 + 7 + 8 + 5 = ?\nWe add. So the final answer is"  # in its own words
+    requests.clear()
+    truncation_test([said], [chain(30)], Recorder(script()), Exact(), n=3, cue=CUE)
     assert requests[-1].problem.prompt == f"30 + 7 + 8 + 5 = ?\nWe add. {CUE}"
 
 
@@ -109,6 +112,7 @@ def test_every_cut_has_an_id_of_its_own_and_nothing_shown_states_the_answer():
         ("2+3 gives 5, so $\\boxed{5}$", "2+3 gives 5, so $"),
         ("5. Because 2+3=5.", ""),
         ("1. Take 3.\n2. Subtract 2, which leaves 1.\nAnswer: 1", "1. Take 3.\n2. Subtract 2, which leaves 1.\n"),
+        ("It is in France. The answer is Paris.", "It is in France. "),
         ("The answer is 6? No, 2+3=5. The answer is 5.", "The answer is 6? No, 2+3=5. "),
         ("answer 5", ""),
         ("It is in France. The answer must be Paris. Why? The Seine. The answer is Paris.", "It is in France. "),
@@ -116,6 +120,33 @@ def test_every_cut_has_an_id_of_its_own_and_nothing_shown_states_the_answer():
 )
 def test_reasoning_ends_before_the_answer_is_stated(completion, reasoning):
     assert completion[: find_reasoning_end(completion)] == reasoning
+
+
+@pytest.mark.parametrize(
+    ("completion", "found"),
+    [
+        ("7+8=5;5+5=0;answer 0", ("answer ", "0")),
+        ("It is in France. So the answer is Paris.", ("So the answer is ", "Paris")),
+        ("2+3=5\n#### 5", ("#### ", "5")),
+        ("<think>2+3=5</think><answer>5</answer>", ("<answer>", "5")),
+        ("2+3=5. The answer is 5. Check: 5-3=2. Answer: 5", ("The answer is ", "5")),  # where it is first stated
+        ("2+3 gives 5", None),  # a guess, not marked
+        ("5. Because 2+3=5.", None),  # nothing stands before it
+        ("no number", None),
+        ("", None),
+    ],
+)
+def test_a_cue_is_what_stands_between_the_reasoning_and_the_first_statement_of_the_answer(completion, found):
+    assert find_cue(completion) == found
+
+
+@given(st.text("ab1=.;\n ", max_size=60), st.sampled_from(["the answer is {}", "\\boxed{{{}}}", "#### {}"]))
+def test_a_cue_never_holds_the_answer_and_ends_where_it_begins(body, form):
+    completion = f"{body}\n{form.format(77)}"
+    cue, answer = find_cue(completion)
+    assert answer == "77"
+    assert answer not in cue
+    assert completion[find_reasoning_end(completion) :].startswith(cue + answer)
 
 
 class Quits(Exact):
@@ -141,6 +172,11 @@ def test_no_answer_no_success_or_no_judged_answer_is_skipped_and_an_unscored_one
     none, unscored, wrong = truncation_test(rollouts, [problem], FakeEngine(script()), Exact())
     assert none.skipped == "SKIPPED: needs a final answer to cut before"
     assert unscored.cuts == (0,) * 5
+    bare = Rollout(problem.id, 0, "30 + 20 = 50", 1.0)
+    [unmarked] = truncation_test([bare], [problem], FakeEngine(script()), Exact())
+    assert unmarked.skipped.startswith("SKIPPED: needs a cue, or an answer that the completion marks")
+    [lost] = truncation_test([solved(problem)], [problem], FakeEngine(lambda *_: " 7."), Exact())
+    assert lost.skipped.startswith("SKIPPED: needs a right answer after all of the reasoning")
     assert wrong.skipped == "SKIPPED: needs a success"
 
     class Silent(Exact):
