@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlguard.monitor import Monitor, MonitorConfig
-from rlguard.monitor.change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED, Reference, summarise
+from rlguard.monitor.change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED, Reference, clip_at, summarise
 from rlguard.monitor.core import Event
 from rlguard.monitor.watches import WATCHES, Watch
 from rlguard.types import InputError
@@ -103,7 +103,7 @@ def slow(values, least_sd, change, most):
             drawn = [min(max(one, low), high) for one in first]
             sd = max(least_sd, WINSORISED * float(np.std(drawn, ddof=1)))
             excess = (value - sum(drawn) / count - change) / sd
-            height = min(max(0.0, height + min(excess, CLIP) - SLACK - ESTIMATED / count**0.5), most + CLIP)
+            height = min(max(0.0, height + min(excess, clip_at(count)) - SLACK - ESTIMATED / count**0.5), most + CLIP)
         heights.append(height)
     return heights
 
@@ -115,7 +115,7 @@ def test_heights_agree_with_the_formula():
     monitor = Monitor(ONE)
     for step, value in enumerate(values):
         monitor.see(step, {"share": value})
-        assert monitor.tracks["share"].heights.get("warning", 0.0) == pytest.approx(expected[step])
+        assert monitor.tracks["share"].heights.get("warning up", 0.0) == pytest.approx(expected[step])
     assert max(expected) > most
 
 
