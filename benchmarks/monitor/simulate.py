@@ -77,7 +77,9 @@ def simulate(seed: int, steps: int, edge: bool = False, harm: Harm | None = None
     for step in range(steps):
         row = _draw_groups(rng, skill(step), group)
         if harm and harm.figure == "reward":
-            row["reward"] = row["accuracy"] = row["reward"] * (1 + harm.size * min(1, max(0, step - harm.start + 1) / harm.ramp))
+            row["reward"] = row["accuracy"] = row["reward"] * (
+                1 + harm.size * min(1, max(0, step - harm.start + 1) / harm.ramp)
+            )
         for name, path_T in paths.items():
             if name == "canary":
                 if step % CANARY[1] == 0 and step:

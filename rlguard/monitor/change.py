@@ -69,7 +69,8 @@ class Reference:
         (13.5, 11.4)
         """
         usual, decade = TAILS[KNOWN if self.known else ESTIMATED]
-        return max(CLIP, usual + decade * math.log10(0.01 / false_alarm * looks / 1000))
+        floor = CLIP / 2 if self.known else CLIP  # a single step is no alarm against a spread that is estimated
+        return max(floor, usual + decade * math.log10(0.01 / false_alarm * looks / 1000))
 
 
 def clip_at(steps: float) -> float:
@@ -81,12 +82,14 @@ def clip_at(steps: float) -> float:
     return CLIP * min(1.0, steps / FULL)
 
 
-def summarise(values: Sequence[float], least_sd: float, final: bool = True) -> Reference:
+def summarise(values: Sequence[float], least_sd: float, final: bool = True, share: bool = False) -> Reference:
     """Mean and spread of the first steps, of which the lowest and the highest eighth are drawn in (Winsorised).
+
+    A `share` has no value far out, and the few that are not 0 may be all there is to it: it is taken as it is.
 
     >>> summarise([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 800.0], 0.1).mean
     4.5
     """
-    drawn = np.clip(values, *np.quantile(values, [1 / 8, 7 / 8], method="nearest"))
-    sd = WINSORISED * float(np.std(drawn, ddof=1))
+    drawn = values if share else np.clip(values, *np.quantile(values, [1 / 8, 7 / 8], method="nearest"))
+    sd = (1.0 if share else WINSORISED) * float(np.std(drawn, ddof=1))
     return Reference(float(np.mean(drawn)), max(sd, least_sd), len(values), final=final)

@@ -13,9 +13,11 @@ from rlguard.types import InputError
 
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
-Rule = Literal["change", "state", "reference", "restart"]
+Rule = Literal["change", "collapse", "state", "reference", "restart"]
 BLOCK = 16
 """Steps of a stretch, of which the best is the reference of what training should raise."""
+NOW, BEFORE, LEAST_BEFORE = 5, 16, 12
+"""A collapse: steps that all lie beyond everything in as many steps before them, and the fewest of those."""
 COARSE = 0.25
 """A share whose values have such steps comes from a batch of a few groups: its state needs twice the window."""
 STILL = 0.05
@@ -77,7 +79,7 @@ def describe(watch: Watch, figure: str, rule: Rule, value: float, before: float 
         return f"{figure}: the reference is {before:.3g}, healthy {'up' if watch.rises else 'down'} to {bound:.3g}"
     if rule == "state":
         return f"{figure} stands at {value:.3g}, {'above' if watch.rises else 'below'} {bound:.3g}"
-    best = " in its best steps" if watch.best else ""
+    best = " in the steps before" if rule == "collapse" else " in its best steps" if watch.best else ""
     return f"{figure} {'rose' if watch.rises else 'fell'} to {value:.3g} from {before:.3g}{best}, past {bound:.3g}"
 
 
@@ -256,6 +258,7 @@ class Monitor:
         alarms: Alarms = {}
         for one in (watch, *others):
             found = self._hold(one, track) | (self._test(one, track, base, value) if base else {})
+            found = (_find_collapse(one, track.last) if one.best else {}) | found
             alarms = found | alarms
         self.standing.pop(figure, None)
         before = None if base is None else watch.from_scale(base.mean)
@@ -271,8 +274,10 @@ class Monitor:
             return
         track.said[severity] = self.step
         watch, rule, bound = alarms[severity]
-        mean = _mean(track.last, watch.window if rule == "state" else LEAST)
+        mean = _mean(track.last, {"state": watch.window, "collapse": NOW}.get(rule, LEAST))
         since = track.since.get(_name(watch, severity, rule), self.step)
+        if rule == "collapse":
+            before, since = _mean(track.last[:-NOW], BEFORE), self.step - NOW + 1
         told = f"{describe(watch, figure, rule, mean, before, bound)}, since step {since}"
         yield Event(self.step, severity, figure, rule, mean, before, bound, told, since, watch.cause, watch.do)
 
@@ -295,7 +300,7 @@ class Monitor:
             track.first.append(value)
         if count < LEAST:
             return None, False
-        track.reference = summarise(track.first[:count], watch.noise, count == self.config.reference)
+        track.reference = summarise(track.first[:count], watch.noise, count == self.config.reference, watch.share)
         return track.reference, track.reference.final
 
     def _refer_best(self, watch: Watch, track: Track, value: float, count: int) -> Reference | None:
@@ -377,6 +382,23 @@ class Monitor:
         for figure, row in state["tracks"].items():
             base = row["reference"]
             self.tracks[figure] = Track(**(dict(row) | {"reference": base and Reference(**base)}))
+
+
+def _find_collapse(watch: Watch, last: list[float]) -> Alarms:
+    """Whether the last steps all lie beyond everything in the steps before, and their mean beyond what is allowed.
+
+    Of steps that could as well have come in any other order, 5 lie below 16 once in 20,349 times.
+    """
+    before, now = last[-NOW - BEFORE : -NOW], last[-NOW:]
+    if len(before) < LEAST_BEFORE or (min(now) <= max(before) if watch.rises else max(now) >= min(before)):
+        return {}
+    level, mean = _mean(before, BEFORE), _mean(now, NOW)
+    bounds: dict[Severity, float | None] = {"critical": watch.critical, "warning": watch.warning}
+    found: Alarms = {}
+    for severity, change in bounds.items():
+        if change is not None and (mean > watch.bound(level, change)) == watch.rises:
+            found[severity] = watch, "collapse", watch.bound(level, change)
+    return found
 
 
 def _name(watch: Watch, severity: Severity, rule: str = "") -> str:
