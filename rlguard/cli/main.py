@@ -10,7 +10,7 @@ import sys
 
 from rich.logging import RichHandler
 
-from rlguard.cli import audit, estimate, filter, order, report, scan, truncate, watch  # noqa: F401 - each adds its command
+from rlguard.cli import audit, estimate, filter, order, report, scan, truncate, verifier, watch  # noqa: F401 - each adds its command
 from rlguard.cli.app import app, errors
 from rlguard.types import InputError
 
