@@ -1,4 +1,4 @@
-"""`rlguard report`: one page about a run, or about two."""
+"""`rlguard report`: one page about a run, or about several."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Annotated
 import typer
 
 from rlguard.cli.app import app, console, errors
-from rlguard.types import InputError
+
+STYLES = {"Harmed": "bold red", "Watch": "yellow", "Healthy": "green", "Unknown": "dim"}
 
 
 @app.command()
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Pass rates, a filtered set, rollouts, a training, an audit: folder or file; two to compare."
-        ),
+        typer.Argument(help="Pass rates, filtered set, rollouts, training, audit: folder or file; more to compare."),
     ],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
@@ -28,12 +27,12 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write one self-contained HTML page about a run, or about two compared: it opens from disk."""
+    """Write one self-contained HTML page about a run, or about several compared: it opens from disk."""
     from rlguard.report import write_report
 
-    if len(runs) > 2:
-        raise InputError(f"expected one run, or two to compare, got {len(runs)}")
-    summary = write_report(runs[0], out, title, against=runs[1] if len(runs) > 1 else None, scan=scan)
+    summary = write_report(runs[0], out, title, against=runs[1:], scan=scan)
+    for line in summary["headlines"]:
+        console.print(line, markup=False, highlight=False, style=next(s for name, s in STYLES.items() if name in line))
     for line in summary["verdict"]:
         console.print(f"- {line}", markup=False, highlight=False)
     for reason in summary["skipped"].values():

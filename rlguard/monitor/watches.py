@@ -107,7 +107,7 @@ REWARD = (
 )  # fmt: skip
 ACCURACY = (
     "env/all/correct", "mean_correct", "correct_ratio", "train_accuracy", "acc", "acc/mean", "mean_accuracy",
-    "pass_rate", "rollouts/correct", "solve_rate", "critic/acc/mean",
+    "pass_rate", "solve_rate", "critic/acc/mean",
 )  # fmt: skip
 FORMAT = ("env/all/format", "format/success_rate", "format_reward", "format/mean", "format_ratio", "format")
 KL = (

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from rlguard.report.files import Row, finite
+from rlguard.report.load import Row, finite
 from rlguard.report.verdict import Line, detail, plural
 
 VERDICTS = ("lost", "gained", "changed", "too few", "kept")

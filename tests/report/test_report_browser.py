@@ -194,6 +194,8 @@ def test_a_group_opens_closes_and_goes_on(visit, many):
 def test_from_a_bar_to_its_prompts_and_rollouts(visit, many):
     page = visit(many)
     plot = page.locator("#histograms .surface")
+    plot.scroll_into_view_if_needed()
+    page.wait_for_timeout(100)  # uPlot learns of the scrolling in the next frame
     box = plot.locator(".u-over").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.05, box["y"] + box["height"] - 5)
     page.locator("#rollouts .chosen").wait_for()
