@@ -56,11 +56,11 @@ def watch(
     """
     from rlguard.monitor import Webhook
 
-    tell = Webhook(webhook, str(run.resolve().name)) if webhook else None
+    tell: Callable[[Event], None] = Webhook(webhook, run.resolve().name) if webhook else lambda event: None
     if once:
         found = look(run)
         events = found.events
-        for event in events if tell else ():
+        for event in events:
             tell(event)
         if as_json:
             print(json.dumps({"step": found.step, "figures": found.figures, "unread": found.unread,
@@ -117,13 +117,13 @@ def look(run: Path) -> Look:
     last = rows[-1][0] if rows else 0
     references = monitor.references | {e.figure: e.reference for e in events if e.reference is not None}
     recent = {e.figure: e.severity for e in events if e.severity != "note" and e.step > last - RECENT}
-    figures, unread = sorted({name for _, row in rows for name in row}), list(monitor.unread)
-    words = list_events(events, len(figures), unread, early=not monitor.references)
+    known, unread = sorted({name for _, row in rows for name in row}), list(monitor.unread)
+    words = list_events(events, len(known), unread, early=not monitor.references)
     shown = Group(make_table(rows, references, recent, f"{run}, step {last}"), words) if rows else words
-    return Look(last, events, figures, unread, shown)
+    return Look(last, events, known, unread, shown)
 
 
-def _follow(run: Path, every: float, tell: Callable[[Event], None] | None) -> list[Event]:
+def _follow(run: Path, every: float, tell: Callable[[Event], None]) -> list[Event]:
     """Shows the run until Ctrl-C; the events by then."""
     from rich.live import Live
 
@@ -136,7 +136,7 @@ def _follow(run: Path, every: float, tell: Callable[[Event], None] | None) -> li
                 found = look(run)
                 fresh = [event for event in found.events if event not in events]
                 events, shown = found.events, found.shown
-                for event in fresh if tell and not first else ():  # those from before the watching are no news
+                for event in () if first else fresh:  # those from before the watching are no news
                     tell(event)
                 first = False
             except NothingThere as nothing:

@@ -240,6 +240,6 @@ def _log(state: Any, logs: dict[str, Any], events: Sequence[Event], standing: Ma
     logs.update(added)
     if state.log_history and state.log_history[-1].get("step") == state.global_step:
         state.log_history[-1].update(added)
-    run = getattr(sys.modules.get("wandb"), "run", None)
-    for event in (event for event in events if run is not None and event.severity != "note"):
-        run.alert(title=f"rlguard: {event.figure}", text=f"{event}\n{event.advice}")
+    if (run := getattr(sys.modules.get("wandb"), "run", None)) is not None:
+        for event in (event for event in events if event.severity != "note"):
+            run.alert(title=f"rlguard: {event.figure}", text=f"{event}\n{event.advice}")

@@ -76,14 +76,20 @@ class Event:
         return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
 
 
+def tell(value: float) -> str:
+    """Three significant digits, and whole numbers from 1,000 on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def describe(watch: Watch, figure: str, rule: Rule, value: float, before: float | None, bound: float) -> str:
     """An event in words."""
+    now, then, edge = (tell(number) for number in (value, math.nan if before is None else before, bound))
     if rule == "reference":
-        return f"{figure}: the reference is {before:.3g}, healthy {'up' if watch.rises else 'down'} to {bound:.3g}"
+        return f"{figure}: the reference is {then}, healthy {'up' if watch.rises else 'down'} to {edge}"
     if rule == "state":
-        return f"{figure} stands at {value:.3g}, {'above' if watch.rises else 'below'} {bound:.3g}"
+        return f"{figure} stands at {now}, {'above' if watch.rises else 'below'} {edge}"
     best = " in the steps before" if rule == "collapse" else " in its best steps" if watch.best else ""
-    return f"{figure} {'rose' if watch.rises else 'fell'} to {value:.3g} from {before:.3g}{best}, past {bound:.3g}"
+    return f"{figure} {'rose' if watch.rises else 'fell'} to {now} from {then}{best}, past {edge}"
 
 
 Alarms = dict[Severity, tuple[Watch, Rule, float]]

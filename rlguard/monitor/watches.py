@@ -137,7 +137,7 @@ WATCHES = (
     Watch("unearned", (), True, 0.2, 0.4, noise=0.04,
           cause="the reward that is trained on (the proxy) is earned without the task being solved",
           do=f"{READ}; check the verifier: `rlguard verifier DATA --verifier V`. Stop the run until it is repaired."),
-    Watch("truncated", TRUNCATED, True, 0.25, 0.5, limit=(0.5, 0.9), noise=0.03, share=True,
+    Watch("truncated", TRUNCATED, True, 0.25, 0.5, limit=(0.6, 0.9), noise=0.03, share=True,
           cause="completions reach the length limit before their answer, and earn 0 for it",
           do="Raise max_completion_length (TRL) or data.max_response_length (verl), or leave cut-off completions out "
              "of the loss: mask_truncated_completions=True."),
@@ -147,7 +147,7 @@ WATCHES = (
     Watch("length", (), True, 3.0, 9.0, relative=True, noise=0.05,
           cause="loops and padding: length is paid, or the loss is a mean over each completion's own tokens",
           do="Read the longest completions. Set loss_type='dr_grpo' (TRL) or overlong reward shaping (verl); see "
-             "whether `truncated` rises too."),
+             "whether truncated rises too."),
     Watch("entropy", ENTROPY, False, 0.9, 0.98, relative=True, noise=0.1,
           cause="the policy has become deterministic: groups turn equal and learning ends",
           do="Raise epsilon_high (clip higher) or temperature; drop prompts that are always solved."),

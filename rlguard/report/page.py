@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -231,13 +232,14 @@ def _render_headlines(headlines: list[list[Headline]], names: list[str]) -> str:
     items = []
     for name, found in zip(names, headlines, strict=True):
         for one in found:
-            of = ", ".join(filter(None, (name if len(names) > 1 else "", one.of)))
+            of = ", ".join(dict.fromkeys(filter(None, (name if len(names) > 1 else "", one.of))))
             state = f"<b>{SIGNS[one.state]} {one.state}</b>{f' <small>{escape(of)}</small>' if of else ''}"
-            because = escape(one.because[0].upper() + one.because[1:].rstrip("."))
-            does = escape(one.do[0].upper() + one.do[1:])
-            items.append(
-                f'<li class="{one.state.lower()}"><h3>{state}</h3><p>{because}.</p><p><b>Next:</b> {does}</p></li>'
+            because, does = (
+                re.sub("`([^`]*)`", r"<code>\1</code>", escape(words[0].upper() + words[1:]))
+                for words in (one.because + "." * (not one.because.endswith(("?", "."))), one.do)
             )
+            told = f"<h3>{state}</h3><p>{because}</p><p><b>Next:</b> {does}</p>"
+            items.append(f'<li class="{one.state.lower()}">{told}</li>')
     return f'<ul class="headlines">{"".join(items)}</ul>'
 
 

@@ -112,8 +112,9 @@ def _say_findings(runs: list[Run], counts: list[Tally]) -> list[Line]:
 
 def _ask_for(a: float, b: float, counts: list[Tally]) -> str:
     """Completions of each run after which a difference like this one, or of 5 points, could be told."""
-    size, spread = max(abs(b - a), 0.05), a * (1 - a) + b * (1 - b)
-    return f"{max(math.ceil((1.96 + 0.84) ** 2 * max(spread, 2 * 0.05 * 0.95) / size**2), 2 * min(one.total for one in counts)):,}"
+    size, spread = max(abs(b - a), 0.05), max(a * (1 - a) + b * (1 - b), 2 * 0.05 * 0.95)
+    needed = math.ceil((1.96 + 0.84) ** 2 * spread / size**2)  # at 5%, with a power of 80%
+    return f"{max(needed, 2 * min(one.total for one in counts)):,}"
 
 
 def _say_skills(runs: list[Run]) -> list[Line]:

@@ -60,7 +60,8 @@ class Headline:
     do: str
 
     def __str__(self) -> str:
-        return f"{f'{self.of}: ' if self.of else ''}{self.state}, because {self.because}. Next: {self.do}"
+        end = "" if self.because.endswith("?") else "."
+        return f"{f'{self.of}: ' if self.of else ''}{self.state}, because {self.because}{end} Next: {self.do}"
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _judge_rest(counts: dict[str, Tally], odd: dict[str, str], losses: list[Line
     """By the audit, the verifier and the findings."""
     lost = [line for line in losses if not line[0].startswith("0 ")]
     if lost:
-        because = f"{lost[0][0]} {lost[0][1].rstrip('.')}"
+        because = f"{lost[0][0]} {lost[0][1].partition('. The others')[0].rstrip('.')}"
         yield Headline("audit", "Harmed", because, "see the audit below before you use the model.")
     shared = sum(reason.startswith(SHARED) for reason in odd.values())
     if shared:
