@@ -1,4 +1,4 @@
-"""The command line: `rlguard estimate | filter | scan | truncate | audit | order | report`.
+"""The command line: `rlguard estimate | filter | scan | truncate | audit | order | verifier | watch | report`.
 
 Exit codes: 0 done, 1 findings or alarms at or over `--fail-on` or a loss in an audit, 2 bad input, 130 interrupted.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -348,3 +349,12 @@ def test_names_of_every_trainer_and_what_is_not_read():
     assert list(monitor.unread) == ["truncated_count"]
     with pytest.raises(InputError, match="expected one scale for 'a', got two"):
         MonitorConfig(watches=(Watch("a", (), True, 0.1), Watch("a", (), False, 0.1, relative=True)))
+
+
+def test_the_page_names_every_figure():
+    page = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text()
+    figures = {
+        watch.figure.replace("rewards/*", "rewards/<part>").replace("findings/*", "findings/<kind>")
+        for watch in WATCHES
+    }
+    assert [figure for figure in sorted(figures) if f"`{figure}`" not in page] == []
