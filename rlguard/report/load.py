@@ -37,7 +37,7 @@ REQUIRED = {
     "dropped": ("rlguard_id", "rlguard_drop_reason"),
     "findings": ("kind", "start", "end"),
 }
-RATES, FINDINGS, AUDIT, CHECKPOINTS = "rates.parquet", "findings.jsonl", "audit.json", "checkpoint-*"
+RATES, FINDINGS, AUDIT = "rates.parquet", "findings.jsonl", "audit.json"
 TAKEN = "a folder or file of pass rates, a filtered set, rollouts, a training, findings or an audit"
 
 
