@@ -258,14 +258,14 @@ class Monitor:
         return sorted(events, key=lambda event: SEVERITIES.index(event.severity))
 
     def _see(self, figure: str, value: float) -> Iterator[Event]:
-        watch, *others = [watch for watch in self.config.watches if watch.covers(figure)]
+        watch = self._watch(figure)
         track = self.tracks.get(figure) or self._begin(watch, figure)
         if 0 < value < 1:
             track.grain = min(track.grain, value, 1 - value)
         base, taken = self._refer(watch, track, watch.to_scale(value))
         track.last = [*track.last, value][-2 * max(watch.window, LEAST) :]
         alarms: Alarms = {}
-        for one in (watch, *others):
+        for one in (one for one in self.config.watches if one.figure == watch.figure):
             found = self._hold(one, track) | (self._test(one, track, base, value) if base else {})
             found = (_find_collapse(one, track.last) if one.best else {}) | found
             alarms = found | alarms

@@ -351,6 +351,13 @@ def test_names_of_every_trainer_and_what_is_not_read():
         MonitorConfig(watches=(Watch("a", (), True, 0.1), Watch("a", (), False, 0.1, relative=True)))
 
 
+def test_the_first_watch_that_covers_a_figure_judges_it():
+    own = Watch("findings/same_answer", (), True, limit=(0.5, None))
+    monitor = Monitor(MonitorConfig(watches=(own, *WATCHES)))
+    rows = [{"findings/same_answer": 0.0 if step < 40 else 0.45} for step in range(80)]
+    assert [e for step, row in enumerate(rows) for e in monitor.see(step, row) if e.severity != "note"] == []
+
+
 def test_the_page_names_every_figure():
     page = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text()
     figures = {
