@@ -152,7 +152,7 @@ class Monitor:
     >>> lengths = [100 + step % 3 for step in range(40)] + [20] * 20
     >>> events = [event for step, length in enumerate(lengths) for event in monitor.see(step, {"length": length})]
     >>> [str(event) for event in events]
-    ['step 43: critical: length fell to 20 from 101, past 50.5, since step 40']
+    ['step 42: critical: length fell to 40 from 101, past 50.5, since step 40']
     """
 
     def __init__(self, config: MonitorConfig | None = None) -> None:
