@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlguard.report import write_report
-from rlguard.report.pack import unpack
+from rlguard.report.embed import unpack
 
 HOSTILE = (
     "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
@@ -85,11 +85,16 @@ def make_training(run: Path, steps: int = 3, lucky: bool = False, completion: st
         checkpoint.mkdir(exist_ok=True)
         (checkpoint / "trainer_state.json").write_text(json.dumps({"log_history": log[:step]}))
     write_lines(run / "figures.jsonl", [{"step": step, "findings": 0.1 * step} for step in range(1, steps + 1)])
-    events = [{"step": 1, "severity": "note", "figure": "entropy", "rule": "reference", "message": "It is 1."}]
-    events.append(
-        {"step": 2, "severity": "warning", "figure": "length", "rule": "change", "message": "It fell by half."}
+    told = (
+        (1, "note", "entropy", "It is 1."),
+        (2, "warning", "length", "It fell by half."),
+        (3, "critical", "lucky_share", "Luck."),
     )
-    events.append({"step": 3, "severity": "critical", "message": "Luck."})
+    events = [
+        {"step": step, "severity": severity, "figure": figure, "rule": "change", "value": 0.5, "reference": 1.0,
+         "bound": 0.7, "message": message, "cause": "no reasoning is paid for", "do": "Read ten of them."}
+        for step, severity, figure, message in told
+    ]  # fmt: skip
     write_lines(run / "events.jsonl", events, tail='{"st')
     return run
 

@@ -54,7 +54,7 @@ def count_healthy(runs: int, steps: int, first_seed: int, edge: bool) -> str:
     changed, stood, who = 0, 0, Counter[str]()
     for seed in range(first_seed, first_seed + runs):
         alarms = listen(simulate(seed, steps, edge), config)
-        changed += any(event.rule == "change" for event in alarms)
+        changed += any(event.rule in ("change", "collapse") for event in alarms)
         stood += any(event.rule == "state" for event in alarms)
         who.update({f"{event.figure} ({event.rule})" for event in alarms})
     told = ", ".join(f"{name} {count}" for name, count in who.most_common())
@@ -88,7 +88,8 @@ def count_real(rows: Sequence[dict[str, Any]]) -> list[str]:
         runs = [row for row in rows if belongs(row) and any(point.get("figures") for point in row["curve"])]
         told = sum(not isnan(find_warning(row["curve"])) for row in runs)
         alarms = [replay_row(row) for row in runs]
-        changed, stood = (sum(any(e.rule == rule for e in own) for own in alarms) for rule in ("change", "state"))
+        rules = (("change", "collapse"), ("state",))
+        changed, stood = (sum(any(e.rule in rule for e in own) for own in alarms) for rule in rules)
         lines.append(f"{name}: warned {write_share(told, len(runs))}")
         lines.append(f"    by its own first steps: change {write_share(changed, len(runs))}; state {stood}")
     harmed = [row for row in rows if not isnan(find_harm(row["curve"]))]

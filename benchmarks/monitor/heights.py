@@ -13,7 +13,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from rlguard.monitor.change import CLIP, ESTIMATED, LEAST, SLACK, WINSORISED  # noqa: E402
+from rlguard.monitor.change import ESTIMATED, LEAST, SLACK, WINSORISED, clip_at  # noqa: E402
 
 REFERENCE = 32
 
@@ -33,15 +33,15 @@ def find_heights(values_TR: np.ndarray, reference: int = REFERENCE) -> np.ndarra
     """The largest S of each run, (runs,), as `Monitor` finds it for a figure that rises and is allowed no change."""
     steps, runs = values_TR.shape
     height_R, most_R = np.zeros(runs), np.zeros(runs)
-    mean_R = sd_R = margin = 0.0
+    mean_R = sd_R = margin = clip = 0.0
     for step in range(2 * LEAST, steps):
         count = min(reference, step // 2)
         if step <= 2 * reference:
             first = values_TR[:count]
             drawn = np.clip(first, *np.quantile(first, [1 / 8, 7 / 8], axis=0, method="nearest"))
             mean_R, sd_R = drawn.mean(axis=0), WINSORISED * drawn.std(axis=0, ddof=1)
-            margin = ESTIMATED / np.sqrt(count)
-        excess_R = np.minimum((values_TR[step] - mean_R) / sd_R, CLIP)
+            margin, clip = ESTIMATED / np.sqrt(count), clip_at(count)
+        excess_R = np.minimum((values_TR[step] - mean_R) / sd_R, clip)
         height_R = np.maximum(0, height_R + excess_R - SLACK - margin)
         most_R = np.maximum(most_R, height_R)
     return most_R

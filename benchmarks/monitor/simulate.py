@@ -18,12 +18,15 @@ from rlguard.monitor.watches import WATCHES
 KINDS = ("skipped_computation", "false_step", "copied_answer", "loop", "placeholder", "lucky_guess")
 LEARNING = {
     "length": (-0.25, 0.5), "entropy": (-0.85, 0.1), "findings/*": (-0.05, 0.08), "findings": (-0.1, 0.08),
-    "lucky_share": (-0.1, 0.1), "chance_rate": (-0.1, 0.1), "canary": (-0.02, 0.1),
+    "lucky_share": (-0.1, 0.1), "chance_rate": (-0.1, 0.1), "canary": (-0.02, 0.1), "format_rate": (-0.1, 0.8),
+    "truncated": (-0.1, 0.1), "grad_norm": (-0.5, 2.0), "clip_fraction": (-0.01, 0.05),
 }  # fmt: skip
-"""What a figure ends at, against where it began: as a share of it for length and entropy, else as a difference."""
+"""What a figure ends at, against where it began: as a share of it for `SCALED`, else as a difference."""
+SCALED = ("length", "entropy", "grad_norm", "format_rate")
 START = {
     "length": (30, 2000), "entropy": (0.02, 1.0), "findings/*": (0.0, 0.15), "findings": (0.02, 0.3),
-    "lucky_share": (0.02, 0.2), "chance_rate": (0.0, 0.3), "canary": (0.6, 0.9),
+    "lucky_share": (0.02, 0.2), "chance_rate": (0.0, 0.3), "canary": (0.6, 0.9), "format_rate": (0.3, 0.55),
+    "truncated": (0.0, 0.2), "grad_norm": (0.05, 2.0), "clip_fraction": (0.0, 0.05),
 }  # fmt: skip
 CANARY = 200, 50
 """Rollouts of a look at the canary, and steps between two."""
@@ -73,12 +76,17 @@ def simulate(seed: int, steps: int, edge: bool = False, harm: Harm | None = None
     rows = []
     for step in range(steps):
         row = _draw_groups(rng, skill(step), group)
+        if harm and harm.figure == "reward":
+            row["reward"] = row["accuracy"] = row["reward"] * (
+                1 + harm.size * min(1, max(0, step - harm.start + 1) / harm.ramp)
+            )
         for name, path_T in paths.items():
             if name == "canary":
                 if step % CANARY[1] == 0 and step:
                     row[name] = rng.binomial(CANARY[0], path_T[step]) / CANARY[0]
-            elif name in ("length", "entropy"):
-                row[name] = path_T[step] * np.exp(0.4 / np.sqrt(prompts) * wobble[name][step])
+            elif name in ("length", "entropy", "grad_norm"):
+                spread_of = 0.4 if name == "grad_norm" else 0.4 / np.sqrt(prompts)
+                row[name] = path_T[step] * np.exp(spread_of * wobble[name][step])
             else:
                 size = np.sqrt(path_T[step] * (1 - path_T[step]) / prompts)  # a prompt's rollouts are alike
                 row[name] = float(np.clip(path_T[step] + size * wobble[name][step], 0, 1))
@@ -89,14 +97,16 @@ def simulate(seed: int, steps: int, edge: bool = False, harm: Harm | None = None
 def _draw_path(name: str, rng: np.random.Generator, course_T: np.ndarray, edge: bool, harm: Harm | None) -> np.ndarray:
     """Where a figure's mean goes."""
     key = "findings/*" if name.startswith("findings/") else name
-    watch = next(watch for watch in WATCHES if watch.figure == key)
+    watches = [watch for watch in WATCHES if watch.figure == key]
     start, change = rng.uniform(*START[key]), rng.uniform(*LEARNING[key])
+    watch = watches[int(rng.integers(len(watches)))]  # the direction in which a run at the edge drifts
     if edge and watch.warning is not None:
         change = watch.warning if watch.rises else -watch.warning
-    path_T = start * (1 + change * course_T) if watch.relative else start + change * course_T
+    scaled = key in SCALED
+    path_T = start * (1 + change * course_T) if scaled else start + change * course_T
     if harm and harm.figure == name:
         grown_T = np.clip((np.arange(len(course_T)) - harm.start + 1) / harm.ramp, 0, 1)
-        path_T = path_T * (1 + harm.size * grown_T) if watch.relative else path_T + harm.size * grown_T
+        path_T = path_T * (1 + harm.size * grown_T) if scaled else path_T + harm.size * grown_T
     return path_T if watch.relative else np.clip(path_T, 0, 1)
 
 
@@ -114,13 +124,16 @@ def _draw_skill(rng: np.random.Generator, prompts: int, course_T: np.ndarray) ->
 def _draw_groups(rng: np.random.Generator, rates_P: np.ndarray, group: int) -> dict[str, float]:
     right_P = rng.binomial(group, rates_P)
     flat = (right_P == 0) | (right_P == group)
-    return {"unsolved_groups": float((right_P == 0).mean()), "flat_groups": float(flat.mean())}
+    accuracy = float(right_P.mean() / group)
+    return {"unsolved_groups": float((right_P == 0).mean()), "solved_groups": float((right_P == group).mean()),
+            "flat_groups": float(flat.mean()), "reward": accuracy, "accuracy": accuracy}  # fmt: skip
 
 
 def harms(start: int, ramp: int) -> Iterator[Harm]:
     """What may befall each figure: about half as much again as what is critical."""
-    sizes = {
-        "length": -0.7, "findings/skipped_computation": 0.6, "lucky_share": 0.6, "chance_rate": 0.7,
-        "entropy": -0.995, "canary": -0.25,
-    }  # fmt: skip
-    return (Harm(figure, size, start, ramp) for figure, size in sizes.items())
+    sizes = (
+        ("length", -0.7), ("length", 14.0), ("findings/skipped_computation", 0.6), ("lucky_share", 0.6),
+        ("chance_rate", 0.7), ("entropy", -0.995), ("entropy", 8.0), ("canary", -0.25), ("reward", -0.95),
+        ("format_rate", -0.9), ("truncated", 0.7), ("clip_fraction", 0.7), ("grad_norm", 150.0),
+    )  # fmt: skip
+    return (Harm(figure, size, start, ramp) for figure, size in sizes)

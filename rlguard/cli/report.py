@@ -1,4 +1,4 @@
-"""`rlguard report`: one page about a run, or about two."""
+"""`rlguard report`: one page about a run, or about several."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import Annotated
 
 import typer
 
-from rlguard.cli.app import AS_JSON, COLUMN, app, errors, print_json, read_columns, say
-from rlguard.types import InputError
+from rlguard.cli.app import AS_JSON, COLUMN, app, console, errors, print_json, read_columns, say
+
+STYLES = {"Harmed": "bold red", "Watch": "yellow", "Healthy": "green", "Unknown": "dim"}
 
 
 @app.command()
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            help="Pass rates, a filtered set, rollouts, a training, an audit: folder or file; two to compare."
-        ),
+        typer.Argument(help="Pass rates, filtered set, rollouts, training, audit: folder or file; more to compare."),
     ],
     out: Annotated[Path, typer.Option(dir_okay=False, help="The HTML file to write.")] = Path("report.html"),
     column: COLUMN = None,
@@ -30,16 +29,15 @@ def report(
     ] = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Write one HTML page about a run, or two compared."""
+    """Write one HTML page about a run, or several compared."""
     from rlguard.report import write_report
 
-    if len(runs) > 2:
-        raise InputError(f"expected one run, or two to compare, got {len(runs)}")
-    against = runs[1] if len(runs) > 1 else None
-    summary = write_report(runs[0], out, title, against=against, scan=scan, columns=read_columns(column))
+    summary = write_report(runs[0], out, title, against=runs[1:], scan=scan, columns=read_columns(column))
     if as_json:
         print_json(summary)
         return
+    for line in summary["headlines"]:
+        console.print(line, style=next(style for name, style in STYLES.items() if name in line))
     for line in summary["verdict"]:
         say(f"- {line}")
     for reason in summary["skipped"].values():

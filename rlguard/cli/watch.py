@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlguard.cli.app import app, console
+from rlguard.cli.app import app, console, errors
 from rlguard.types import InputError
 
 if TYPE_CHECKING:
@@ -36,27 +39,56 @@ class Severe(StrEnum):
 
 @app.command()
 def watch(
-    run: Annotated[Path, typer.Argument(help="Folder with figures.jsonl, or a trainer's output folder.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or its log: figures.jsonl, JSONL, CSV, printed lines.")],
     once: Annotated[bool, typer.Option("--once", help="Print and leave.")] = False,
     fail_on: Annotated[Severe | None, typer.Option(help="Leave with 1 if there was an alarm this severe.")] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the files.")] = 2.0,
+    webhook: Annotated[str | None, typer.Option(help="Post alarms here as they come, as Slack takes them.")] = None,
+    serve: Annotated[
+        int | None, typer.Option(help="Also show the report at this port of 127.0.0.1; 0 picks one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON document.")] = False,
 ) -> None:
     """Follow a run: each figure's course, its last value against the first steps, and the alarms.
 
-    Reads figures.jsonl and events.jsonl as MonitorCallback writes them. Where there is only a trainer's
-    trainer_state.json, the monitor looks at what was logged there. Ctrl-C leaves.
+    Reads figures.jsonl and events.jsonl as MonitorCallback writes them; else the trainer's own log, of TRL, verl,
+    tinker, OpenRLHF or a loop of yours. What nothing watches is named. Ctrl-C leaves.
     """
+    from rlguard.monitor import Webhook
+
+    tell: Callable[[Event], None] = Webhook(webhook, run.resolve().name) if webhook else lambda event: None
     if once:
-        events, shown = look(run)
-        console.print(shown)
+        found = look(run)
+        events = found.events
+        for event in events:
+            tell(event)
+        if as_json:
+            print(json.dumps({"step": found.step, "figures": found.figures, "unread": found.unread,
+                              "events": [event.to_row() for event in events]}))  # fmt: skip
+        else:
+            console.print(found.shown)
     else:
-        events = _follow(run, every)
+        with nullcontext() if serve is None else _serving(run, serve, every):
+            events = _follow(run, every, tell)
     severe = {"warning": ("warning", "critical"), "critical": ("critical",)}[fail_on.value] if fail_on else ()
     if any(event.severity in severe for event in events):
         raise typer.Exit(1)
 
 
-def look(run: Path) -> tuple[list[Event], RenderableType]:
+@dataclass(frozen=True)
+class Look:
+    """A run so far."""
+
+    step: int
+    events: list[Event]
+    figures: list[str]
+    """The figures that are watched."""
+    unread: list[str]
+    """The trainer's names that nothing watches."""
+    shown: RenderableType
+
+
+def look(run: Path) -> Look:
     """The events of a run so far, and what there is to show.
 
     Raises:
@@ -66,37 +98,64 @@ def look(run: Path) -> tuple[list[Event], RenderableType]:
     from rich.console import Group
 
     from rlguard.monitor import Monitor
-    from rlguard.monitor.journal import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay
+    from rlguard.monitor.journal import EVENTS, FIGURES, read_events, read_figures, replay
+    from rlguard.monitor.logs import EXPECTED, find_log, read_log
     from rlguard.monitor.view import list_events, make_table
 
-    monitor, state = Monitor(), find_state(run)
-    if (run / FIGURES).exists():
-        rows = read_figures(run / FIGURES)
+    monitor = Monitor()
+    folder = run.parent if run.name == FIGURES else run
+    if (folder / FIGURES).exists():
+        rows = read_figures(folder / FIGURES)
         replay(rows[: 2 * monitor.config.reference + 1], monitor)  # later references are among the events
-        events = read_events(run / EVENTS) if (run / EVENTS).exists() else []
-    elif state:
-        found = [(step, monitor.read(logs)) for step, logs in read_logs(state)]
-        rows = [(step, figures) for step, figures in found if figures]
-        events = replay(rows, monitor)
+        events = read_events(folder / EVENTS) if (folder / EVENTS).exists() else []
+    elif log := find_log(run):
+        logged = read_log(log)
+        events = replay(logged, monitor)
+        rows = [(step, figures) for step, logs in logged if (figures := monitor.read(logs))]
     else:
-        raise NothingThere(f"{run}: expected {FIGURES} of a monitor, or a checkpoint with trainer_state.json")
+        raise NothingThere(f"{run}: expected {EXPECTED}")
     last = rows[-1][0] if rows else 0
     references = monitor.references | {e.figure: e.reference for e in events if e.reference is not None}
     recent = {e.figure: e.severity for e in events if e.severity != "note" and e.step > last - RECENT}
-    return events, Group(make_table(rows, references, recent, f"{run}, step {last}"), list_events(events))
+    known, unread = sorted({name for _, row in rows for name in row}), list(monitor.unread)
+    words = list_events(events, len(known), unread, early=not monitor.references)
+    shown = Group(make_table(rows, references, recent, f"{run}, step {last}"), words) if rows else words
+    return Look(last, events, known, unread, shown)
 
 
-def _follow(run: Path, every: float) -> list[Event]:
+def _follow(run: Path, every: float, tell: Callable[[Event], None]) -> list[Event]:
     """Shows the run until Ctrl-C; the events by then."""
     from rich.live import Live
 
     events: list[Event] = []
+    shown: RenderableType = ""
+    first = True
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                events, shown = look(run)
+                found = look(run)
+                fresh = [event for event in found.events if event not in events]
+                events, shown = found.events, found.shown
+                for event in () if first else fresh:  # those from before the watching are no news
+                    tell(event)
+                first = False
             except NothingThere as nothing:
                 shown = f"waiting: {nothing}"
+            except OSError as error:
+                errors.print(f"{run}: {error}", markup=False)
             live.update(shown, refresh=True)
             time.sleep(every)
     return events
+
+
+@contextmanager
+def _serving(run: Path, port: int, every: float) -> Iterator[None]:
+    """Serves the run's report beside."""
+    from rlguard.report.serve import serve_report
+
+    server = serve_report(run, port, every)
+    console.print(f"report: http://127.0.0.1:{server.server_port}/", highlight=False, soft_wrap=True)
+    try:
+        yield
+    finally:
+        server.shutdown()

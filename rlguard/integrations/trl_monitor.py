@@ -2,17 +2,19 @@
 
     from rlguard.integrations.trl_monitor import Canary, MonitorCallback
 
-    watcher = MonitorCallback(halt="critical", canary=Canary(rows, every=50))
+    watcher = MonitorCallback(halt="critical", canary=Canary(rows, every=50), on_event=Webhook("https://hooks…"))
     trainer = GuardedGRPOTrainer(..., callbacks=[watcher])
 
-With `GuardedGRPOTrainer` it sees the guard's figures, with plain `GRPOTrainer` those that TRL logs: completion length,
-entropy, groups of zero variance. `rlguard.monitor` says how it judges, and what it writes into the output folder.
+With `GuardedGRPOTrainer` it sees the guard's figures, with plain `GRPOTrainer` those that TRL logs: reward and its
+parts, truncation, completion length, entropy, KL, gradient norm. `rlguard.monitor` says how it judges, and what it
+writes into the output folder.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +27,7 @@ from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
 from rlguard.integrations.trl_audit import check_weights
 from rlguard.monitor import Monitor, MonitorConfig
-from rlguard.monitor.core import SEVERITIES, Event
+from rlguard.monitor.core import SEVERITIES, Event, Severity
 from rlguard.monitor.journal import Journal
 from rlguard.types import InputError, Sampling, Verifier, make_prompt_id
 from rlguard.verify.pool import VerifierPool
@@ -90,14 +92,15 @@ class MonitorCallback(TrainerCallback):
     """Shows each logged step to a monitor, writes its two files, and acts on what it says.
 
     The main process looks; all processes stop together. A fault is logged once, counted in `faults`, and training goes
-    on. A resumed run goes on with what the checkpoint knows.
+    on. A resumed run goes on with what the checkpoint knows. Alarms also stand in TRL's own log of the step, as
+    `rlguard/alarms` and `rlguard/alarm/<figure>` (1 warning, 2 critical), and in wandb's alerts where a run is open.
     """
 
     def __init__(
         self,
         config: MonitorConfig | None = None,
         folder: str | Path | None = None,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Callable[[Event], None] | Sequence[Callable[[Event], None]] | None = None,
         halt: Literal["critical", "warning"] | None = None,
         canary: Canary | None = None,
         show: bool = True,
@@ -106,7 +109,7 @@ class MonitorCallback(TrainerCallback):
         Args:
             config: Settings of the monitor; None takes the defaults.
             folder: Where the files go; None takes the trainer's output folder.
-            on_event: Called with each event on the main process.
+            on_event: Called with each event on the main process, one function or several; `Webhook` is one.
             halt: Ends training at an event this severe.
             canary: Questions to ask along the way.
             show: Print a line for each logged step, and each event.
@@ -116,7 +119,8 @@ class MonitorCallback(TrainerCallback):
         """
         if halt not in (None, "critical", "warning"):
             raise InputError(f"halt: expected 'critical', 'warning' or None, got {halt!r}")
-        self.config, self.folder, self.on_event, self.halt, self.canary = config, folder, on_event, halt, canary
+        self.config, self.folder, self.halt, self.canary = config, folder, halt, canary
+        self.on_event = [on_event] if callable(on_event) else list(on_event or ())
         self.events: list[Event] = []
         """All that was said, on the main process."""
         self.faults = 0
@@ -139,7 +143,7 @@ class MonitorCallback(TrainerCallback):
         if self.canary and state.global_step % self.canary.every == 0:
             self._look(state, model, others.get("processing_class"))
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         halts = False
         if state.is_world_process_zero and logs:
             halts = bool(self._try(self._see, state, logs))
@@ -166,7 +170,7 @@ class MonitorCallback(TrainerCallback):
             self.monitor.load_state_dict(state.stateful_callbacks[STATE]["attributes"])
         self._journal.resume(state.global_step)
 
-    def _see(self, state: Any, logs: Mapping[str, Any]) -> bool:
+    def _see(self, state: Any, logs: dict[str, Any]) -> bool:
         """Takes note of a step; whether training is to end."""
         self._waiting |= self.monitor.read(logs)
         if "loss" not in logs or state.global_step <= self.monitor.step:  # another callback's row, or an evaluation's
@@ -178,9 +182,10 @@ class MonitorCallback(TrainerCallback):
         state.stateful_callbacks[STATE] = {"args": {}, "attributes": self.monitor.state_dict()}
         if self._show:
             self._print(state.global_step, figures, events)
-        if self.on_event:
-            for event in events:
-                self._try(self.on_event, event)
+        self._try(_log, state, logs, events, self.monitor.standing)
+        for event in events:
+            for tell in self.on_event:
+                self._try(tell, event)
         severe = SEVERITIES[: SEVERITIES.index(self.halt) + 1] if self.halt else ()
         reasons = [event for event in events if event.severity in severe]
         if reasons:
@@ -188,14 +193,18 @@ class MonitorCallback(TrainerCallback):
         return bool(reasons)
 
     def _print(self, step: int, figures: Mapping[str, float], events: Sequence[Event]) -> None:
+        """Prints above the progress bar, which stays whole."""
         from rich.console import Console
+        from tqdm import tqdm
 
         from rlguard.monitor.view import write_event, write_line
 
         console = Console(stderr=True)
-        console.print(write_line(step, figures, self.monitor.standing))
-        for event in events:
-            console.print(write_event(event))
+        with console.capture() as shown:
+            console.print(write_line(step, figures, self.monitor.standing))
+            for event in events:
+                console.print(write_event(event))
+        tqdm.write(shown.get().rstrip("\n"), file=sys.stderr)
 
     def _look(self, state: Any, model: Any, processing_class: Any) -> None:
         """Asks the canary on the main process; the others wait."""
@@ -221,3 +230,16 @@ class MonitorCallback(TrainerCallback):
             spread = float((rates * (1 - rates)).mean()) * FIRST * n / (FIRST * n - 1)  # of one rollout
             self.monitor.refer("canary", mean, math.sqrt(spread / n / len(rates)), FIRST)
         self._waiting["canary"] = mean
+
+
+def _log(state: Any, logs: dict[str, Any], events: Sequence[Event], standing: Mapping[str, Severity]) -> None:
+    """Puts what stands in alarm into the trainer's log of this step, and new alarms into wandb's."""
+    rank = {"warning": 1.0, "critical": 2.0}
+    added = {"rlguard/alarms": float(len(standing))}
+    added |= {f"rlguard/alarm/{figure}": rank[severity] for figure, severity in standing.items()}
+    logs.update(added)
+    if state.log_history and state.log_history[-1].get("step") == state.global_step:
+        state.log_history[-1].update(added)
+    if (run := getattr(sys.modules.get("wandb"), "run", None)) is not None:
+        for event in (event for event in events if event.severity != "note"):
+            run.alert(title=f"rlguard: {event.figure}", text=f"{event}\n{event.advice}")

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from statistics import stdev
 from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
-from rlguard.monitor.watches import WATCHES, Watch
+from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, to_number
 from rlguard.types import InputError
 
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
-Rule = Literal["change", "state", "reference"]
+Rule = Literal["change", "collapse", "state", "reference", "restart"]
+BLOCK = 16
+"""Steps of a stretch, of which the best is the reference of what training should raise."""
+NOW, BEFORE, LEAST_BEFORE = 5, 27, 12
+"""A collapse: the last steps all lie beyond everything in the steps before; and the fewest of those."""
+HALF, SPREADS = 0.5, 3.5
+"""Their mean lies further from that before than half of it, and than so many standard deviations of one step."""
+COARSE = 0.25
+"""A share whose values have such steps comes from a batch of a few groups: its state needs twice the window."""
+STILL = 0.05
+"""The truth has not risen while it is no further than this above its first value."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +38,26 @@ class Event:
     value: float
     """Mean of the figure's last steps."""
     reference: float | None
-    """Mean in the run's first steps, or before the run; None if not known yet."""
+    """Mean in the run's first steps, in its best ones, or before the run; None if not known yet."""
     bound: float
     """The last healthy value."""
     message: str
+    """What was seen, at which step, and since when."""
+    since: int | None = None
+    """The step from which on the figure lay beyond the bound."""
+    cause: str = ""
+    """What usually is behind it."""
+    do: str = ""
+    """What to do about it."""
 
     def __str__(self) -> str:
         return f"step {self.step}: {self.severity}: {self.message}"
+
+    @property
+    def advice(self) -> str:
+        """The usual cause and what to do, in one line; "" where neither is known."""
+        told = (("Usual cause", self.cause.rstrip(".")), ("Do", self.do.rstrip(".")))
+        return " ".join(f"{lead}: {words}." for lead, words in told if words)
 
     def to_row(self) -> dict[str, Any]:
         """A line of `events.jsonl`."""
@@ -46,23 +70,30 @@ class Event:
         Raises:
             InputError: If a field is missing, or the severity is none.
         """
-        names = [item.name for item in fields(cls)]
+        names = [item.name for item in fields(cls) if item.default is MISSING]
         if any(name not in row for name in names) or row["severity"] not in SEVERITIES:
             raise InputError(f"expected an event with {', '.join(names)}, got {dict(row)!r:.200}")
-        return cls(**{name: row[name] for name in names})
+        return cls(**{item.name: row[item.name] for item in fields(cls) if item.name in row})
+
+
+def tell(value: float) -> str:
+    """Three significant digits, and whole numbers from 1,000 on."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def describe(watch: Watch, figure: str, rule: Rule, value: float, before: float | None, bound: float) -> str:
     """An event in words."""
+    now, then, edge = (tell(number) for number in (value, math.nan if before is None else before, bound))
     if rule == "reference":
-        return f"{figure}: the reference is {before:.3g}, healthy {'up' if watch.rises else 'down'} to {bound:.3g}"
+        return f"{figure}: the reference is {then}, healthy {'up' if watch.rises else 'down'} to {edge}"
     if rule == "state":
-        return f"{figure} stands at {value:.3g}, {'above' if watch.rises else 'below'} {bound:.3g}"
-    return f"{figure} {'rose' if watch.rises else 'fell'} to {value:.3g} from {before:.3g}, past {bound:.3g}"
+        return f"{figure} stands at {now}, {'above' if watch.rises else 'below'} {edge}"
+    best = " in the steps before" if rule == "collapse" else " in its best steps" if watch.best else ""
+    return f"{figure} {'rose' if watch.rises else 'fell'} to {now} from {then}{best}, past {edge}"
 
 
-Alarms = dict[Severity, tuple[Rule, float]]
-"""Severity -> the rule that raised it and the bound that was passed."""
+Alarms = dict[Severity, tuple[Watch, Rule, float]]
+"""Severity -> the watch and the rule that raised it, and the bound that was passed."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +105,8 @@ class MonitorConfig:
     """Share of healthy runs in which any figure alarms for a change, all figures together."""
     steps: int = 1000
     """Number of logged steps over which `false_alarm` holds."""
-    figures: int = 16
-    """Number of figures that share `false_alarm`."""
+    figures: int = 32
+    """Number of figures that share `false_alarm`; one that is watched both ways counts twice."""
     reference: int = 32
     """Number of first steps that make the reference; in a shorter run its first half."""
     cooldown: int = 50
@@ -87,6 +118,10 @@ class MonitorConfig:
         for name, least in (("steps", 1), ("figures", 1), ("reference", LEAST), ("cooldown", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"MonitorConfig.{name}: expected at least {least}, got {getattr(self, name)!r}")
+        scales: dict[str, tuple[bool, bool]] = {}
+        for watch in self.watches:
+            if scales.setdefault(watch.figure, (watch.relative, watch.best)) != (watch.relative, watch.best):
+                raise InputError(f"MonitorConfig.watches: expected one scale for {watch.figure!r}, got two")
 
 
 @dataclass
@@ -94,16 +129,20 @@ class Track:
     """State of one figure."""
 
     first: list[float] = field(default_factory=list)
-    """Its first values, on the scale of its watch."""
+    """Its first values, on the scale of its watch; of one that is compared with its best, the stretch under way."""
     last: list[float] = field(default_factory=list)
     """Its last values, as they are."""
     seen: int = 0
     reference: Reference | None = None
     """On the scale of its watch."""
     heights: dict[str, float] = field(default_factory=dict)
-    """Severity -> height of its CUSUM."""
+    """Severity and direction -> height of its CUSUM."""
+    since: dict[str, int] = field(default_factory=dict)
+    """Rule, severity and direction -> step from which on the figure lies beyond."""
     said: dict[str, int] = field(default_factory=dict)
     """Severity -> step at which it was last said."""
+    grain: float = 1.0
+    """The smallest step of a share that was seen: about 1 over the number of groups or completions in a batch."""
 
 
 class Monitor:
@@ -113,7 +152,7 @@ class Monitor:
     >>> lengths = [100 + step % 3 for step in range(40)] + [20] * 20
     >>> events = [event for step, length in enumerate(lengths) for event in monitor.see(step, {"length": length})]
     >>> [str(event) for event in events]
-    ['step 46: critical: length fell to 20 from 101, past 50.5']
+    ['step 42: critical: length fell to 40 from 101, past 50.5, since step 40']
     """
 
     def __init__(self, config: MonitorConfig | None = None) -> None:
@@ -123,7 +162,12 @@ class Monitor:
         self.tracks: dict[str, Track] = {}
         self.standing: dict[str, Severity] = {}
         """Figures that are in alarm now, and how badly."""
+        self.read_as: dict[str, str] = {}
+        """The trainer's names that are watched -> the figure here."""
+        self.unread: dict[str, None] = {}
+        """The trainer's other names of numbers, in their order; bookkeeping is left out."""
         self._looks = 0
+        self._truth: list[float] = []  # its first and its largest value
 
     @property
     def references(self) -> dict[str, float]:
@@ -132,11 +176,41 @@ class Monitor:
         return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known if base}
 
     def read(self, logs: Mapping[str, Any]) -> dict[str, float]:
-        """The figures that are watched, by their names here, in what a trainer logged."""
+        """The figures that are watched, by their names here, in what a trainer logged; others become `unread`."""
+        logs = {name.removeprefix("train/"): value for name, value in logs.items()} | dict(logs)
         found: dict[str, float] = {}
+        taken = {*PROXY, *TRUTH}
         for watch in self.config.watches:
-            found |= {name: value for name, value in watch.find(logs).items() if name not in found}
+            for figure, name in watch.find(logs).items():
+                if "*" in watch.figure and figure != name and (name in taken or BOOKKEEPING.search(name)):
+                    continue  # `rewards/*` is not every name that begins so
+                found.setdefault(figure, to_number(logs[name]))
+                self.read_as[name] = figure
+            taken.update((watch.figure, *watch.names))
+        proxy, truth = (next((to_number(logs[n]) for n in names if n in logs), math.nan) for names in (PROXY, TRUTH))
+        self._pair(found, proxy, truth)
+        for name in (name.removeprefix("train/") for name, value in logs.items() if math.isfinite(to_number(value))):
+            if name not in taken and name not in self.read_as and not BOOKKEEPING.search(name):
+                self.unread[name] = None
         return found
+
+    def _pair(self, found: dict[str, float], proxy: float, truth: float) -> None:
+        """Adds the reward that is not earned: proxy minus truth, where both are shares or the truth has not risen.
+
+        A reward of several parts may well grow beyond the accuracy, as the format is learned: without names for proxy
+        and truth it counts only while nothing is solved at all.
+        """
+        if "unearned" in found or not any(watch.figure == "unearned" for watch in self.config.watches):
+            return
+        named = math.isfinite(proxy) or math.isfinite(truth)
+        proxy = proxy if math.isfinite(proxy) else found.get("reward", math.nan)
+        truth = truth if math.isfinite(truth) else found.get("accuracy", math.nan)
+        if not (math.isfinite(proxy) and math.isfinite(truth)):
+            return
+        self._truth = [self._truth[0], max(self._truth[1], truth)] if self._truth else [truth, truth]
+        shares = named and min(proxy, truth) >= 0 and max(proxy, truth) <= 1
+        if shares or self._truth[1] <= (self._truth[0] + STILL if named else STILL):
+            found["unearned"] = proxy - truth
 
     def refer(self, figure: str, mean: float, sd: float, steps: float) -> None:
         """Takes a reference from before the run in place of its first steps.
@@ -161,48 +235,60 @@ class Monitor:
         """Reads the figures of a step.
 
         Args:
-            step: Its number; larger than the last.
+            step: Its number. A smaller one than the last is a log that starts over: that is noted, and the monitor goes
+                on with what it knows.
             figures: Numbers by name: those here (`WATCHES`) or the trainer's own. What is no finite number is left out.
 
         Returns:
             Events of this step, the most severe first.
-
-        Raises:
-            InputError: If the step is not larger than the last.
         """
-        if step <= self.step:
-            raise InputError(f"step: expected one after {self.step}, got {step}")
+        events = []
+        if step < self.step:
+            told = f"the log starts over at step {step} after step {self.step}: the monitor goes on with what it knows"
+            events.append(Event(step, "note", "step", "restart", float(step), float(self.step), float(self.step), told))
+            for track in self.tracks.values():
+                track.said, track.since = {}, {}
         self.step, self._looks = step, self._looks + 1
-        found, events = self.read(figures), []
+        found = self.read(figures)
         for figure in self.tracks:  # those that are 0 where they are not named
             if self._watch(figure).beside in found:
                 found.setdefault(figure, 0.0)
         for figure, value in found.items():
-            events += self._see(self._watch(figure), figure, value)
+            events += self._see(figure, value)
         return sorted(events, key=lambda event: SEVERITIES.index(event.severity))
 
-    def _see(self, watch: Watch, figure: str, value: float) -> list[Event]:
+    def _see(self, figure: str, value: float) -> Iterator[Event]:
+        watch = self._watch(figure)
         track = self.tracks.get(figure) or self._begin(watch, figure)
+        if 0 < value < 1:
+            track.grain = min(track.grain, value, 1 - value)
         base, taken = self._refer(watch, track, watch.to_scale(value))
-        track.last = [*track.last, value][-max(watch.window, LEAST) :]
-        alarms = _hold(watch, track.last) | (self._test(watch, track, base, value) if base else {})
+        track.last = [*track.last, value][-2 * max(watch.window, LEAST) :]
+        alarms: Alarms = {}
+        for one in (one for one in self.config.watches if one.figure == watch.figure):
+            found = self._hold(one, track) | (self._test(one, track, base, value) if base else {})
+            found = (_find_collapse(one, track.last) if one.best else {}) | found
+            alarms = found | alarms
         self.standing.pop(figure, None)
-        said: Alarms = {}
-        if base and taken and watch.warning is not None:
-            said["note"] = "reference", watch.bound(base.mean, watch.warning)
-        severity = next((name for name in SEVERITIES if name in alarms), None)
-        if severity:
-            self.standing[figure] = severity
-            if not self._is_quiet(track, severity):
-                track.said[severity] = self.step
-                said[severity] = alarms[severity]
         before = None if base is None else watch.from_scale(base.mean)
-        events = []
-        for name, (rule, bound) in said.items():
-            mean = _mean(track.last, watch.window if rule == "state" else LEAST)
-            message = describe(watch, figure, rule, mean, before, bound)
-            events.append(Event(self.step, name, figure, rule, mean, before, bound, message))
-        return events
+        if before is not None and base is not None and taken and watch.warning is not None:
+            bound = watch.bound(base.mean, watch.warning)
+            told = describe(watch, figure, "reference", before, before, bound)
+            yield Event(self.step, "note", figure, "reference", _mean(track.last, LEAST), before, bound, told)
+        severity = next((name for name in SEVERITIES if name in alarms), None)
+        if severity is None:
+            return
+        self.standing[figure] = severity
+        if self._is_quiet(track, severity):
+            return
+        track.said[severity] = self.step
+        watch, rule, bound = alarms[severity]
+        mean = _mean(track.last, {"state": watch.window, "collapse": NOW}.get(rule, LEAST))
+        since = track.since.get(_name(watch, severity, rule), self.step)
+        if rule == "collapse":
+            before, since = _mean(track.last[:-NOW], BEFORE), self.step - NOW + 1
+        told = f"{describe(watch, figure, rule, mean, before, bound)}, since step {since}"
+        yield Event(self.step, severity, figure, rule, mean, before, bound, told, since, watch.cause, watch.do)
 
     def _begin(self, watch: Watch, figure: str) -> Track:
         """A new figure, which was 0 in the steps in which it might have been named."""
@@ -215,30 +301,68 @@ class Monitor:
         """The reference for this step, which excludes it; and whether it is final from now on."""
         count = min(self.config.reference, track.seen // 2)
         track.seen += 1
+        if watch.best and not (track.reference and track.reference.known):
+            return self._refer_best(watch, track, value, count), False
         if track.reference and track.reference.final:
             return track.reference, track.seen == 1
         if len(track.first) < self.config.reference:
             track.first.append(value)
         if count < LEAST:
             return None, False
-        track.reference = summarise(track.first[:count], watch.noise, count == self.config.reference)
+        track.reference = summarise(track.first[:count], watch.noise, count == self.config.reference, watch.share)
         return track.reference, track.reference.final
+
+    def _refer_best(self, watch: Watch, track: Track, value: float, count: int) -> Reference | None:
+        """The best whole stretch of steps so far; in the first one, the first half of the steps."""
+        base = track.reference
+        if base is None or not base.final:
+            base = track.reference = summarise(track.first[:count], watch.noise, False) if count >= LEAST else None
+        track.first.append(value)
+        if len(track.first) == BLOCK:
+            new, track.first = summarise(track.first, watch.noise), []
+            if base is None or not base.final or (new.mean < base.mean if watch.rises else new.mean > base.mean):
+                track.reference = new
+        return base
 
     def _test(self, watch: Watch, track: Track, base: Reference, value: float) -> Alarms:
         """One step of the CUSUM of each severity; those that are sure."""
         found: Alarms = {}
         looks = self.config.steps * min(1.0, track.seen / self._looks)  # some figures are seen rarely
         most = base.threshold(self.config.false_alarm / self.config.figures, looks)
+        if watch.share and not base.known:
+            base = base.roughen(track.grain)
         changes: dict[Severity, float | None] = {"critical": watch.critical, "warning": watch.warning}
         for severity, change in changes.items():
             if change is None:
                 continue
-            bound = watch.bound(base.mean, change)
+            bound, name = watch.bound(base.mean, change), _name(watch, severity)
             excess = watch.to_scale(value) - watch.to_scale(bound)
-            height = base.climb(track.heights.get(severity, 0.0), excess if watch.rises else -excess)
-            track.heights[severity] = min(height, most + CLIP)  # so that an alarm ends soon after its cause
+            before = track.heights.get(name, 0.0)
+            height = min(base.climb(before, excess if watch.rises else -excess), most + CLIP)  # an alarm ends soon
+            track.heights[name] = height
+            if height and not before:
+                track.since[_name(watch, severity, "change")] = self.step
             if height > most:
-                found[severity] = "change", bound
+                found[severity] = watch, "change", bound
+        return found
+
+    def _hold(self, watch: Watch, track: Track) -> Alarms:
+        """Which limits the mean of the last steps is beyond; a share of a tiny batch needs twice as many."""
+        found: Alarms = {}
+        coarse = watch.share and track.grain >= COARSE
+        window, least = (2 * watch.window,) * 2 if coarse else (watch.window, min(watch.window, LEAST))
+        for severity, limit in zip(SEVERITIES, reversed(watch.limit), strict=False):
+            if limit is None:
+                continue
+            name = _name(watch, severity, "state")
+            if (track.last[-1] > limit) == watch.rises and track.last[-1] != limit:
+                track.since.setdefault(name, self.step)
+            mean = _mean(track.last, window)
+            if (mean > limit) == watch.rises and mean != limit:
+                if len(track.last) >= least:
+                    found[severity] = watch, "state", limit
+            elif (track.last[-1] > limit) != watch.rises:
+                track.since.pop(name, None)
         return found
 
     def _is_quiet(self, track: Track, severity: Severity) -> bool:
@@ -250,32 +374,40 @@ class Monitor:
         for watch in self.config.watches:
             if watch.covers(figure):
                 return watch
-        known = ", ".join(watch.figure for watch in self.config.watches)
+        known = ", ".join(dict.fromkeys(watch.figure for watch in self.config.watches))
         raise InputError(f"figure: expected one of {known}, got {figure!r}")
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state, for a checkpoint."""
         tracks = {figure: asdict(track) for figure, track in self.tracks.items()}
-        return {"step": self.step, "looks": self._looks, "tracks": tracks, "standing": dict(self.standing)}
+        return {"step": self.step, "looks": self._looks, "tracks": tracks, "standing": dict(self.standing),
+                "truth": list(self._truth)}  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self.step, self._looks, self.standing = int(state["step"]), int(state["looks"]), dict(state["standing"])
+        self._truth = list(state.get("truth", ()))
         self.tracks = {}
         for figure, row in state["tracks"].items():
             base = row["reference"]
             self.tracks[figure] = Track(**(dict(row) | {"reference": base and Reference(**base)}))
 
 
-def _hold(watch: Watch, last: list[float]) -> Alarms:
-    """Which limits the mean of the last steps is beyond."""
-    found: Alarms = {}
-    if len(last) >= min(watch.window, LEAST):
-        mean = _mean(last, watch.window)
-        for severity, limit in zip(SEVERITIES, reversed(watch.limit), strict=False):
-            if limit is not None and (mean > limit if watch.rises else mean < limit):
-                found[severity] = "state", limit
-    return found
+def _find_collapse(watch: Watch, last: list[float]) -> Alarms:
+    """Whether the last steps all lie beyond everything before, and their mean far beyond.
+
+    In 3,000 simulated figures of 1,000 steps, whose noise had a lag-one correlation of 0.3, at most 0.2% did so.
+    """
+    before, now = last[-NOW - BEFORE : -NOW], last[-NOW:]
+    if len(before) < LEAST_BEFORE or (min(now) <= max(before) if watch.rises else max(now) >= min(before)):
+        return {}
+    level = _mean(before, BEFORE)
+    far = abs(_mean(now, NOW) - level) > max(HALF * abs(level), SPREADS * stdev(before))
+    return {"critical": (watch, "collapse", watch.bound(level, HALF))} if far else {}
+
+
+def _name(watch: Watch, severity: Severity, rule: str = "") -> str:
+    return f"{rule} {severity} {'up' if watch.rises else 'down'}".strip()
 
 
 def _mean(last: list[float], steps: int) -> float:

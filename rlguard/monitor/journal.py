@@ -7,20 +7,16 @@ left out in reading, and cut away before more is written.
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlguard.monitor.core import Event, Monitor
-from rlguard.tables.files import cut_tail, iter_json_lines, read_object, replace_file
+from rlguard.monitor.logs import Rows
+from rlguard.tables.files import cut_tail, iter_json_lines, replace_file
 from rlguard.types import InputError
 
 FIGURES, EVENTS = "figures.jsonl", "events.jsonl"
-
-Rows = list[tuple[int, dict[str, float]]]
-"""Step and figures, in the order of the steps."""
 
 
 class Journal:
@@ -90,47 +86,19 @@ def read_figures(path: str | Path) -> Rows:
     return sorted(found.items())
 
 
-def read_events(path: str | Path) -> list[Event]:
-    """The events of an `events.jsonl`.
+def read_events(path: str | Path, torn: list[int] | None = None) -> list[Event]:
+    """The events of an `events.jsonl`; the number of a half-written last line goes to `torn`.
 
     Raises:
         InputError: If a line is no event; names it.
     """
     events = []
-    for number, row in iter_json_lines(path, torn=[]):
+    for number, row in iter_json_lines(path, torn=[] if torn is None else torn):
         try:
             events.append(Event.from_row(row))
         except InputError as error:
             raise InputError(f"{path}, line {number}: {error}") from error
     return events
-
-
-def read_logs(path: str | Path) -> Rows:
-    """What a `transformers` trainer logged in training, from a checkpoint's `trainer_state.json`.
-
-    Raises:
-        InputError: If the file is no such state.
-    """
-    try:
-        history = read_object(path)["log_history"]
-    except (InputError, KeyError) as error:
-        raise InputError(f"{path}: expected a trainer's state with its log_history ({error!r})") from error
-    found: dict[int, dict[str, float]] = {}
-    for row in history:
-        known = {name: value for name, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}
-        found.setdefault(int(row["step"]), {}).update(known)
-    return sorted(found.items())
-
-
-def find_state(folder: Path) -> Path | None:
-    """The state of a trainer's newest checkpoint, or the one in the folder itself."""
-    numbered = [
-        (int(match[1]), path)
-        for path in folder.glob("checkpoint-*/trainer_state.json")
-        if (match := re.fullmatch(r"checkpoint-(\d+)", path.parent.name))
-    ]
-    own = folder / "trainer_state.json"
-    return max(numbered)[1] if numbered else own if own.exists() else None
 
 
 def replay(rows: Rows, monitor: Monitor | None = None) -> list[Event]:

@@ -13,6 +13,8 @@ from rlguard.monitor.core import Event, Severity
 
 STYLES: dict[Severity, str] = {"critical": "bold red", "warning": "yellow", "note": "dim"}
 WIDTH = 18
+SHOWN = 12
+"""Names of the log that nothing watches, of which so many are told."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -42,8 +44,9 @@ def write_line(step: int, figures: Mapping[str, float], standing: Mapping[str, S
 
 
 def write_event(event: Event) -> Text:
-    """An event in one line."""
-    return Text(f"rlguard {event}", style=STYLES[event.severity])
+    """An event in words; an alarm with its usual cause and what to do in a second line."""
+    text = Text(str(event), style=STYLES[event.severity])
+    return text.append(f"\n    {event.advice}", style="default") if event.advice else text
 
 
 def make_table(
@@ -68,10 +71,29 @@ def make_table(
     return table
 
 
-def list_events(events: Sequence[Event], most: int = 10) -> Text:
-    """The last alarms, the newest last; how many came before."""
+def list_events(
+    events: Sequence[Event], watched: int, unread: Sequence[str] = (), early: bool = False, most: int = 10
+) -> Text:
+    """The last alarms, the newest last; how many came before; what was not watched.
+
+    Args:
+        events: All of a run.
+        watched: Number of figures that were read: without any, "no alarm" would mean nothing.
+        unread: The trainer's names that nothing watches.
+        early: Whether there are too few steps to compare anything.
+        most: Alarms that are shown.
+    """
     alarms: list[Any] = [event for event in events if event.severity != "note"]
-    lines = [Text(str(event), style=STYLES[event.severity]) for event in alarms[-most:]]
+    lines = [write_event(event) for event in alarms[-most:]]
     if len(alarms) > most:
         lines.insert(0, Text(f"{len(alarms) - most} earlier alarms", style="dim"))
-    return Text("\n").join(lines or [Text("no alarm", style="green")])
+    if not alarms and watched:
+        told = "; too early to compare: that takes 9 steps" if early else ""
+        lines.append(Text(f"no alarm in {watched} figure{'s' * (watched > 1)}{told}", style="" if early else "green"))
+    if not watched:
+        lines.append(Text("NOTHING IS WATCHED: no figure of the log is known; docs/monitor.md lists names, "
+                          "and `Watch` adds one", style=STYLES["critical"]))  # fmt: skip
+    if unread:
+        more = f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
+        lines.append(Text(f"not watched: {', '.join(unread[:SHOWN])}{more}", style="dim"))
+    return Text("\n").join(lines)

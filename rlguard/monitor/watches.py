@@ -1,8 +1,9 @@
-"""The figures of a training run that are watched, and how each is judged."""
+"""The figures of a training run that are watched: their names, how each is judged, what a change usually means."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,13 @@ from rlguard.types import InputError
 
 @dataclass(frozen=True)
 class Watch:
-    """How one figure is judged."""
+    """How one figure is judged in one direction; a figure that can go wrong both ways has two."""
 
     figure: str
     """Its name here; `findings/*` stands for every name that begins so."""
     names: tuple[str, ...]
-    """Names that trainers log it under; the first one found in a step counts."""
+    """Names that trainers log it under, with or without a leading `train/`; the first one found in a step counts. One
+    `*` stands for anything without a slash."""
     rises: bool
     """Whether a rise is bad; if not, a fall is."""
     warning: float | None = None
@@ -34,6 +36,15 @@ class Watch:
     """Floor for the standard deviation from step to step; of the logarithm if `relative`."""
     beside: str = ""
     """A figure logged in the same steps: where it is logged and this one is not, this one is 0."""
+    best: bool = False
+    """Whether the reference is the best stretch of steps so far instead of the first steps: for what training should
+    raise. Changes are then relative to the size of the reference, which may be 0 or negative."""
+    share: bool = False
+    """Whether it is a share of groups or completions, which a tiny batch makes coarse."""
+    cause: str = ""
+    """What usually is behind an alarm."""
+    do: str = ""
+    """What to do about it, with the names of settings."""
 
     def __post_init__(self) -> None:
         most = 1.0 if self.relative and not self.rises else math.inf
@@ -44,19 +55,17 @@ class Watch:
         if self.window < 1 or self.noise <= 0:
             raise InputError(f"Watch {self.figure!r}: expected a window of at least 1 and a noise above 0")
 
-    def find(self, logs: Mapping[str, Any]) -> dict[str, float]:
-        """Its figures in what a trainer logged: name here -> finite value."""
-        found: dict[str, float] = {}
+    def find(self, logs: Mapping[str, Any]) -> dict[str, str]:
+        """Its figures in what a trainer logged: name here -> the trainer's name; the first that is a finite number."""
+        found: dict[str, str] = {}
         for name in (self.figure, *self.names):
-            if not name.endswith("*"):
-                keys = [name] if name in logs else []
-            else:
-                keys = [key for key in logs if key.startswith(name[:-1])]
-            for key in keys:
-                figure = self.figure[:-1] + key[len(name) - 1 :] if name.endswith("*") else self.figure
-                value = _number(logs[key])
-                if math.isfinite(value):
-                    found.setdefault(figure, value)
+            lead, star, tail = name.partition("*")
+            for key in logs if star else [name] if name in logs else []:
+                middle = key[len(lead) : len(key) - len(tail)]
+                if star and not (key.startswith(lead) and key.endswith(tail) and middle and "/" not in middle):
+                    continue
+                if math.isfinite(to_number(logs[key])):
+                    found.setdefault(self.figure.replace("*", middle) if star else self.figure, key)
         return found
 
     def to_scale(self, value: float) -> float:
@@ -69,6 +78,8 @@ class Watch:
     def bound(self, mean: float, change: float) -> float:
         """Where a reference mean on the scale and a change that is allowed lead, as the figure is."""
         sign = 1 if self.rises else -1
+        if self.best:
+            return mean + sign * change * abs(mean)
         return self.from_scale(mean) * (1 + sign * change) if self.relative else mean + sign * change
 
     def covers(self, figure: str) -> bool:
@@ -76,26 +87,132 @@ class Watch:
         return figure.startswith(self.figure[:-1]) if self.figure.endswith("*") else figure == self.figure
 
 
-WATCHES = (
-    Watch("length", ("completions/mean_length", "response_length/mean"), False, 0.3, 0.5, relative=True, noise=0.05),
-    Watch("findings", ("rlguard/flagged_share",), True, 0.1, 0.4, noise=0.04),
-    Watch("findings/*", ("rlguard/findings/*",), True, 0.15, 0.4, noise=0.04, beside="findings"),
-    Watch("lucky_share", ("rlguard/lucky_share",), True, 0.15, 0.4, limit=(0.5, 0.8), noise=0.05),
-    Watch("chance_rate", ("rlguard/chance_rate",), True, 0.3, 0.6, noise=0.05),
-    Watch("unsolved_groups", ("rlguard/unsolved_groups",), True, 0.3, limit=(0.7, None), noise=0.05),
-    Watch("flat_groups", ("rlguard/flat_groups", "frac_reward_zero_std"), True, limit=(0.98, None)),
-    Watch("entropy", ("entropy", "actor/entropy"), False, 0.9, 0.98, relative=True, noise=0.1),
-    Watch("canary", ("canary/accuracy", "audit/all/accuracy"), False, 0.05, 0.15, noise=0.005),
-)
-"""What is watched by default.
+LENGTH = (
+    "completions/mean_length", "completion_length", "response_length/mean", "response_length", "avg_gen_tokens",
+    "env/all/ac_tokens_per_turn", "mean_gen_tokens_per_sample", "rollout/response_len/mean", "completion_length_mean",
+    "mean_completion_tokens", "completion/length", "mean_response_length", "mean_length", "seq_len/mean",
+)  # fmt: skip
+TRUNCATED = (
+    "completions/clipped_ratio", "response_length/clip_ratio", "response_clip_ratio", "truncation_rate",
+    "is_truncated/mean", "rollout/truncated_ratio", "truncated_share", "truncated_ratio", "frac_truncated",
+    "clipped_ratio",
+)  # fmt: skip
+ENTROPY = (
+    "actor/entropy", "policy/entropy", "optim/entropy", "actor/entropy_loss", "entropy/mean", "train/entropy_loss",
+    "approx_entropy", "policy_entropy_mean", "policy_entropy", "entropy_loss", "mean_entropy",
+)  # fmt: skip
+REWARD = (
+    "reward/mean", "critic/rewards/mean", "critic/score/mean", "env/all/reward/total", "rewards/mean", "mean_reward",
+    "reward_mean", "reward/total", "rollout/raw_reward", "rollout/rewards", "train_reward", "avg_reward", "reward_avg",
+)  # fmt: skip
+ACCURACY = (
+    "env/all/correct", "mean_correct", "correct_ratio", "train_accuracy", "acc", "acc/mean", "mean_accuracy",
+    "pass_rate", "solve_rate", "critic/acc/mean",
+)  # fmt: skip
+FORMAT = ("env/all/format", "format/success_rate", "format_reward", "format/mean", "format_ratio", "format")
+KL = (
+    "objective/kl", "actor/kl_loss", "train/kl_loss", "kl/ref", "kl_loss", "actor/ppo_kl", "ppo_kl", "kl_div",
+    "kl/mean", "optim/kl_sample_train_v1", "mean_kl", "approx_kl", "mismatch_kl/mean",
+)  # fmt: skip
+CLIPPED = ("clip_ratio/region_mean", "clip_ratio", "actor/pg_clipfrac", "train/pg_clipfrac", "policy/clip_frac",
+           "clip_frac", "clipfrac", "clip_fraction")  # fmt: skip
+RATE = "Lower learning_rate (by half or more), raise beta (TRL) or actor.kl_loss_coef (verl)"
+BACK = "go back to the last good checkpoint"
+READ = "Read ten of the newest completions that were paid"
 
-Mean completion length; share of completions with a finding, of any kind and of each; the guard's lucky share and chance
-rate; groups without any right rollout; groups of zero variance, which right rollouts alone make too: little is left to
-learn from; entropy of the policy; accuracy on a few questions that are not trained on.
+WATCHES = (
+    Watch("reward", REWARD, False, 0.5, 0.8, best=True, noise=0.02,
+          cause="the policy broke (too large steps), or the data or the verifier changed",
+          do=f"Read completions of these steps. {RATE}, and {BACK}."),
+    Watch("rewards/*", ("rewards/*/mean", "reward/*/mean", "reward_components/*"), False, 0.6, 0.9, best=True,
+          noise=0.02,
+          cause="the model gives one part of the reward up for another, or that function fails",
+          do="Look at this reward function's values in the newest completions; check reward_weights."),
+    Watch("accuracy", ACCURACY, False, 0.4, 0.7, best=True, noise=0.02,
+          cause="the policy broke, or it is paid for something other than right answers",
+          do=f"{READ}. {RATE}, and {BACK}."),
+    Watch("format_rate", FORMAT, False, 0.3, 0.6, best=True, noise=0.02,
+          cause="completions are cut off before their answer, or turn into gibberish",
+          do="Look at the share of truncated completions first, then read completions of these steps."),
+    Watch("unearned", (), True, 0.2, 0.4, noise=0.04,
+          cause="the reward that is trained on (the proxy) is earned without the task being solved",
+          do=f"{READ}; check the verifier: `rlguard verifier DATA --verifier V`. Stop the run until it is repaired."),
+    Watch("truncated", TRUNCATED, True, 0.25, 0.5, limit=(0.6, 0.9), noise=0.03, share=True,
+          cause="completions reach the length limit before their answer, and earn 0 for it",
+          do="Raise max_completion_length (TRL) or data.max_response_length (verl), or leave cut-off completions out "
+             "of the loss: mask_truncated_completions=True."),
+    Watch("length", LENGTH, False, 0.3, 0.5, relative=True, noise=0.05,
+          cause="answers without reasoning are paid as well as answers with it, or a length penalty is too strong",
+          do=f"{READ}: is the computation still there? Guard the run, or weaken the length penalty."),
+    Watch("length", (), True, 3.0, 9.0, relative=True, noise=0.05,
+          cause="loops and padding: length is paid, or the loss is a mean over each completion's own tokens",
+          do="Read the longest completions. Set loss_type='dr_grpo' (TRL) or overlong reward shaping (verl); see "
+             "whether truncated rises too."),
+    Watch("entropy", ENTROPY, False, 0.9, 0.98, relative=True, noise=0.1,
+          cause="the policy has become deterministic: groups turn equal and learning ends",
+          do="Raise epsilon_high (clip higher) or temperature; drop prompts that are always solved."),
+    Watch("entropy", (), True, 2.0, 5.0, relative=True, noise=0.1,
+          cause="the policy turns to gibberish: steps too large, an entropy bonus, or engine and trainer disagree",
+          do=f"Read completions. {RATE}; set entropy_coef to 0; compare the log-probabilities of engine and trainer."),
+    Watch("kl", KL, True, limit=(1.0, 5.0), window=8,
+          cause="the policy has left the reference model",
+          do=f"{RATE}, and {BACK}."),
+    Watch("grad_norm", ("actor/grad_norm", "optim/grad_norm", "grad_norm/mean", "policy/grad_norm"), True, 9.0, 99.0,
+          relative=True, noise=0.3,
+          cause="steps too large, a broken batch, or log-probabilities that do not match",
+          do="Set max_grad_norm (0.1 to 1), lower learning_rate, look at the batch of this step."),
+    Watch("clip_fraction", CLIPPED, True, 0.2, 0.5, noise=0.03,
+          cause="the policy moves far within one batch: too many updates on the same rollouts, or too large steps",
+          do="Lower num_iterations or learning_rate (TRL), ppo_epochs or actor.optim.lr (verl)."),
+    Watch("findings", ("rlguard/flagged_share",), True, 0.1, 0.4, noise=0.04, share=True,
+          cause="shortcuts are spreading", do="Read the flagged completions: `rlguard report RUN`."),
+    Watch("findings/*", ("rlguard/findings/*",), True, 0.15, 0.4, noise=0.04, beside="findings", share=True,
+          cause="this shortcut is spreading", do="Read the flagged completions: `rlguard report RUN`."),
+    Watch("lucky_share", ("rlguard/lucky_share",), True, 0.15, 0.4, limit=(0.5, 0.8), noise=0.05, share=True,
+          cause="successes are luck: the problems are beyond the model, or answers can be guessed",
+          do="Filter the data (`rlguard filter`), and let the guard weigh successes."),
+    Watch("chance_rate", ("rlguard/chance_rate",), True, 0.3, 0.6, noise=0.05,
+          cause="answers can be guessed more and more often",
+          do="Ask for open answers instead of options; filter prompts whose pass rate is their chance rate."),
+    Watch("unsolved_groups", ("rlguard/unsolved_groups", "by_group/frac_all_bad", "env/all/by_group/frac_all_bad",
+                              "frac_all_wrong"), True, 0.3, limit=(0.7, None), noise=0.05, share=True,
+          cause="the problems are too hard, or the verifier refuses right answers",
+          do="Filter the data (`rlguard filter`); check the verifier: `rlguard verifier DATA --verifier V`."),
+    Watch("solved_groups", ("rlguard/solved_groups", "by_group/frac_all_good", "env/all/by_group/frac_all_good",
+                            "frac_all_right"), True, limit=(0.9, None), share=True,
+          cause="the problems are too easy, or everything is paid",
+          do=f"{READ}; then take harder data (`rlguard filter`, the curriculum)."),
+    Watch("flat_groups", ("rlguard/flat_groups", "frac_reward_zero_std", "frac_zero_std", "zero_std_ratio"), True,
+          limit=(0.98, None), share=True,
+          cause="every group is all right, all wrong, or paid alike: nothing is left to learn from",
+          do="Look at `reward`: near its top the data is too easy; near 0 too hard, or the verifier is broken."),
+    Watch("canary", ("canary/accuracy", "audit/all/accuracy"), False, 0.05, 0.15, noise=0.005,
+          cause="training costs the model what it could do before",
+          do=f"Compare with `rlguard audit`. {RATE}, and {BACK}."),
+)  # fmt: skip
+"""What is watched by default, with the names of TRL (old and new), ms-swift, verl, tinker, OpenRLHF, prime-rl, NeMo-RL,
+slime and loops of one's own.
+
+`findings` is the share of completions with a shortcut; `lucky_share`, of the successes, and `chance_rate` are the
+guard's; `unsolved_groups`, `solved_groups` and `flat_groups` are shares of groups without a right rollout, without a
+wrong one, and of zero variance; `canary` is the accuracy on a few questions that are not trained on. `unearned` is
+`PROXY` minus `TRUTH`, see `Monitor.see`.
 """
 
+PROXY = ("proxy", "proxy_reward", "reward/proxy", "rewards/proxy", "proxy_score", "rm_score", "reward_model_score")
+TRUTH = ("truth", "true_reward", "gold_reward", "reward/true", "reward/gold", "true_score", "gold_score", "truth_score",
+         "true_accuracy", "true_success", "gold_accuracy", "rewards/truth", "rewards/true")  # fmt: skip
+"""Names of a reward that is trained on, and of what it stands for, where a run logs both."""
 
-def _number(value: Any) -> float:
+BOOKKEEPING = re.compile(
+    r"loss|learning_rate|(^|[/_])lr\b|epoch|step|update|time|timing|perf/|mfu|memory|throughput|num_|total|seqlen|clock|"
+    r"flos|coef|samples|mean_terminated_length|eval|val-|val/|prompt_length|advantages|returns|(std|min|max)(imum)?$|(min|max|std)_|/(low|high)_"
+)
+"""Names that nobody expects to be watched: they are not told as unread."""
+
+
+def to_number(value: Any) -> float:
+    """A number, also as text; NaN for anything else."""
     try:
         return float(value)
     except (TypeError, ValueError):

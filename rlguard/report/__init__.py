@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a run, or about two compared: rates, filter, rollouts, training, audit."""
+"""One self-contained HTML page about a run, or about several compared: rates, filter, rollouts, training, audit."""
 
 from rlguard.report.page import write_report
 

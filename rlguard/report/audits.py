@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from rlguard.report.files import Row, finite
+from rlguard.report.load import Row, finite
 from rlguard.report.verdict import Line, detail, plural
 
 VERDICTS = ("lost", "gained", "changed", "too few", "kept")
@@ -101,7 +101,16 @@ def _say_rows(verdict: str, rows: Sequence[Row], total: int) -> Line | None:
     names = (name_figure(row) + ("" if verdict == "kept" else f" {_write_change(row)}") for row in ordered)
     told = _sum_up(names)
     why = {"changed": ", neither direction is better", "too few": ", too few questions to tell"}.get(verdict, "")
-    return f"{len(rows)} {verdict}", f"of {total} figures{why}{f': {told}' if rows else ''}."
+    enough = _ask_for(rows) if verdict == "too few" else ""
+    return f"{len(rows)} {verdict}", f"of {total} figures{why}{f': {told}' if rows else ''}.{enough}"
+
+
+def _ask_for(rows: Sequence[Row]) -> str:
+    """How many questions would do: an interval shrinks with the root of their number, to the tolerance."""
+    wide = [((row["high"] - row["low"]) / 2 / row["tolerance"], row["questions"]) for row in rows
+            if row["tolerance"] and row["questions"] and None not in (row["low"], row["high"])]  # fmt: skip
+    needed = max((math.ceil(questions * max(1.0, ratio) ** 2) for ratio, questions in wide), default=0)
+    return f" Up to {needed:,} questions a figure would do." if needed else ""
 
 
 def _rank(row: Row) -> tuple[int, bool, bool, float]:

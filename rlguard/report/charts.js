@@ -40,16 +40,6 @@ function plural(count, noun) {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-// Round ticks inside [low, high], about `wanted` of them.
-function ticks(low, high, wanted) {
-  const rough = (high - low) / wanted;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough * 0.999);
-  const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
-  return found;
-}
-
 // Shapes as well as colours tell arms apart.
 function marker(arm, x, y, r) {
   const kind = `arm a${arm % 6}`;
@@ -69,18 +59,6 @@ function bandKey(band) {
 
 function bandClass(band) {
   return "band " + (["impossible", "near-impossible", "learnable", "mastered"].includes(band) ? band : "unscored");
-}
-
-const drawers = [];
-let redraw = 0;
-addEventListener("resize", () => {
-  cancelAnimationFrame(redraw);
-  redraw = requestAnimationFrame(() => drawers.forEach((draw) => draw()));
-});
-
-function drawWhenSized(draw) {
-  drawers.push(draw);
-  draw();
 }
 
 function dataTable(caption, heads, rows) {

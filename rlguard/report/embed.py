@@ -1,24 +1,41 @@
-"""Which completions go into the page, as columns to filter and sort by and texts cut at the spans of the findings.
+"""What the page carries: columns to filter and sort by, texts cut at the spans of findings, curves; all compressed.
 
 Spans count code points, as Python does, and JavaScript counts UTF-16 units: so the cutting is done here.
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from rlguard.report.files import Row, finite
 from rlguard.report.findings import Owned
+from rlguard.report.load import Row, Run, find_figure, finite
+from rlguard.report.prompt_rows import FACTS, count_drops, place_rate
+from rlguard.report.runs import name_arms, name_runs
+from rlguard.report.verdict import METRICS
 from rlguard.types import Rollout
 
 LONGEST_PART = 6000
 """Characters of one piece of text that are embedded; the middle of a longer one is left out, and the page says so."""
 
 NUMBERS = ("index", "step", "outcome", "reward", "advantage", "weight", "tokens")
+CHUNK = 200_000
+"""Characters of text after which a chunk is full: what is inflated to show one completion."""
+POINTS = 1000
+"""Points of one curve that are embedded; a longer one is thinned evenly."""
+
+HEAD = 300
+"""Characters of a prompt that tables and searches of them have; the rest is inflated with its group."""
+
+LONGEST_PROMPT = 20_000
+"""Characters of a prompt that are embedded."""
 
 
 @dataclass
@@ -35,13 +52,14 @@ class Embedded:
     total: int = 0
 
 
-def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: int) -> Embedded:
-    """Choose at most `limit` completions, those with findings first, then the first ones of every prompt.
+def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: int, models: dict[str, str]) -> Embedded:
+    """Chooses at most `limit` completions: correct ones with a finding, then wrong ones with one, then of every prompt.
 
     Args:
         runs: The completions of each run, each with its findings.
         places: Prompt id -> its place in the page.
         limit: The most completions to embed. Those of one prompt stand together, so a group is quick to open.
+        models: The model of each source, "" where it is not known; named where they differ.
     """
     everything = [(run, rollout, found) for run, owned in enumerate(runs) for rollout, found in owned]
     chosen = _choose(everything, limit)
@@ -52,6 +70,8 @@ def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: i
     page.sources = list(dict.fromkeys(rollout.source for _, rollout, _ in everything))
     kinds = {kind: number for number, kind in enumerate(page.kinds)}
     sources = {source: number for number, source in enumerate(page.sources)}
+    if len(set(filter(None, models.values()))) > 1:
+        page.sources = [f"{source} ({models.get(source) or 'model unknown'})" for source in page.sources]
     names = ("prompt", "run", "source", *NUMBERS, "truncated", "characters", "ratio", "kinds")
     page.columns = {name: [] for name in names}
     for run, rollout, found in (everything[i] for i in chosen):
@@ -80,7 +100,7 @@ def _choose(everything: Sequence[tuple[int, Rollout, list[Row]]], limit: int) ->
     ranks = []
     for run, rollout, found in everything:
         group = run, rollout.prompt_id, rollout.step
-        ranks.append((not found, 0 if found else seen[group]))
+        ranks.append((0 if found and rollout.outcome == 1 else 1 if found else 2, 0 if found else seen[group]))
         seen[group] += not found
     return sorted(range(len(everything)), key=ranks.__getitem__)[:limit]
 
@@ -151,3 +171,149 @@ def shorten(text: str, marks: list[int]) -> list[Any]:
         return [text, marks]
     half = LONGEST_PART // 2
     return [text[:half], marks, len(text) - 2 * half, text[-half:]]
+
+
+def describe_columns(prompts: list[Row], runs: int) -> Row:
+    """The prompts as columns, and those of each run."""
+    return {
+        "id": [row["id"] for row in prompts],
+        "head": [row["text"][:HEAD] for row in prompts],
+        "omitted": [max(0, len(row["text"]) - LONGEST_PROMPT) for row in prompts],
+        "answer": [row["answer"] and row["answer"][:HEAD] for row in prompts],
+        "of": [
+            {name: [row["of"][run] and row["of"][run][name] for row in prompts] for name in FACTS}
+            | {"bin": [row["of"][run] and place_rate(row["of"][run]) for row in prompts]}
+            for run in range(runs)
+        ],
+    }
+
+
+def describe_filters(runs: list[Run]) -> list[Row | None]:
+    """Kept and dropped rows of each run; None where there are none."""
+    return [
+        None
+        if run.kept is None and run.dropped is None
+        else {"kept": None if run.kept is None else len(run.kept), "reasons": list(count_drops(run).items())}
+        for run in runs
+    ]
+
+
+def describe_training(runs: list[Run]) -> Row:
+    """The arms with their settings, and every metric with one curve an arm; the important metrics first."""
+    arms = name_arms(runs)
+    found = (arm.find(figure) for figure in METRICS for arm in arms.values())
+    first = list(dict.fromkeys(metric for metric in found if metric))
+    order = [*first, *sorted({metric for arm in arms.values() for metric in arm.curves} - set(first))]
+    fixed = {"guarded": 0, "unguarded": 1}  # the same colour and shape in every report
+    free = iter(range(2 if fixed.keys() & arms.keys() else 0, len(arms) + 2))
+    return {
+        "arms": [
+            {"name": name, "style": fixed[name] if name in fixed else next(free), "config": list(flatten(arm.config))}
+            for name, arm in arms.items()
+        ],
+        "metrics": [
+            {
+                "name": metric,
+                "label": METRICS[find_figure(metric)] if metric in first else metric,
+                "first": metric in first,
+                "curves": [thin(arm.curves.get(metric, [])) for arm in arms.values()],
+            }
+            for metric in order
+        ],
+    }
+
+
+def describe_events(runs: list[Run]) -> list[Row]:
+    """All alarms, each under the name its training has in the page; the most severe first."""
+    events = []
+    for number, (run, name) in enumerate(zip(runs, name_runs(runs), strict=True)):
+        for own, arm in run.arms.items():
+            full = own if len(runs) == 1 else name if len(run.arms) == 1 else f"{name}/{own}"
+            for event in arm.events:
+                row = {key: finite(v) if isinstance(v, float) else v for key, v in asdict(event).items()}
+                events.append(row | {"run": number, "source": own, "arm": full})
+    grave = {"critical": 0, "warning": 1}
+    return sorted(events, key=lambda event: (grave.get(event["severity"], 2), event["step"]))
+
+
+def thin(points: list[Any]) -> list[Any]:
+    """At most POINTS points of a curve, evenly spread, with the first and the last."""
+    if len(points) <= POINTS:
+        return points
+    return [points[round(i * (len(points) - 1) / (POINTS - 1))] for i in range(POINTS)]
+
+
+def flatten(value: Row, lead: str = "") -> list[tuple[str, str]]:
+    """Nested settings as dotted names with their values as text.
+
+    >>> flatten({"engine": {"name": "vllm"}, "seed": 0})
+    [('engine.name', 'vllm'), ('seed', '0')]
+    """
+    rows = []
+    for name, inner in value.items():
+        if isinstance(inner, dict) and inner:
+            rows += flatten(inner, f"{lead}{name}.")
+        else:
+            rows.append((f"{lead}{name}", inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)))
+    return rows
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A long list in chunks, of which the page inflates only those it shows."""
+
+    starts: list[int]
+    """The number of each chunk's first item."""
+    chunks: list[str]
+
+
+def shelve(items: list[Any]) -> Shelf:
+    """Puts items on a shelf.
+
+    >>> shelve(["a", "b"]).starts
+    [0]
+    """
+    starts, chunks = [], []
+    for start, texts in _cut(items):
+        starts.append(start)
+        chunks.append(_squeeze("[" + ",".join(texts) + "]"))
+    return Shelf(starts, chunks)
+
+
+def _cut(items: list[Any]) -> Iterator[tuple[int, list[str]]]:
+    texts: list[str] = []
+    size = start = 0
+    for number, item in enumerate(items):
+        texts.append(encode(item))
+        size += len(texts[-1])
+        if size >= CHUNK or number == len(items) - 1:
+            yield start, texts
+            texts, size, start = [], 0, number + 1
+
+
+def pack(data: Any) -> str:
+    """JSON, compressed, in letters and digits that mean nothing in HTML."""
+    return _squeeze(encode(data))
+
+
+def unpack(text: str) -> Any:
+    """What `pack` packed.
+
+    >>> unpack(pack({"a": [1, None]}))
+    {'a': [1, None]}
+    """
+    return json.loads(gzip.decompress(base64.b64decode(text)))
+
+
+def _squeeze(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
+
+
+def encode(data: Any) -> str:
+    r"""JSON without lone surrogates, which no UTF-8 holds: each becomes U+FFFD, as a browser would show it.
+
+    >>> encode({"text": "a\ud83d"})
+    '{"text":"a�"}'
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)

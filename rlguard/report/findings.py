@@ -1,4 +1,4 @@
-"""Which completion each finding is on."""
+"""Which completion each finding is on, and whose successes look odd."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from rlguard.report.files import Row, finite, show_prompt
-from rlguard.report.read import Run
+from rlguard.report.load import Row, Run, finite, show_prompt
 from rlguard.shortcuts.scan import search
 from rlguard.types import Rollout
 
@@ -18,6 +17,12 @@ Owned = tuple[Rollout, list[Row]]
 
 SEARCHED = 2_000_000
 """The most characters of rollouts that are searched for shortcuts where a run has no findings: some seconds' work."""
+
+
+SUCCESSES, SAME, BARE = 3, 0.8, 3
+"""Fewest successes of a prompt that are judged together; the share with one text; and the words of a bare answer."""
+SKIPPED = ("skipped_computation", "placeholder")
+"""Findings that say that the reasoning is missing."""
 
 
 def pair_findings(run: Run, scan: bool | None) -> list[Owned]:
@@ -104,3 +109,35 @@ def _name(finding: Row) -> Rollout:
 
 def _words(rollout: Rollout) -> tuple[Any, ...]:
     return rollout.prompt_id, rollout.step, rollout.completion, None if rollout.completion else rollout.index
+
+
+def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
+    """Prompts whose successes make one doubt the verifier, or the need for reasoning; and why.
+
+    Args:
+        owned: The completions of a run with their findings.
+
+    Returns:
+        Prompt id -> the reason: at least `SUCCESSES` successes, nearly all of which share one text that lacks the gold
+        answer or passes on prompts with other golds as well; or all of which hold no reasoning.
+    """
+    right: dict[str, list[tuple[str, Owned]]] = {}
+    golds: dict[str, set[str]] = {}  # of each text that succeeded
+    for one in owned:
+        rollout = one[0]
+        if rollout.outcome == 1 and rollout.prompt_id:
+            text = " ".join(rollout.completion.split()).lower()
+            right.setdefault(rollout.prompt_id, []).append((text, one))
+            golds.setdefault(text, set()).update(() if rollout.gold is None else (str(rollout.gold),))
+    odd: dict[str, str] = {}
+    for prompt_id, successes in right.items():
+        if len(successes) < SUCCESSES:
+            continue
+        (text, count), gold = Counter(text for text, _ in successes).most_common(1)[0], successes[0][1][0].gold
+        lacks = gold is not None and str(gold).strip().lower() not in text
+        if count >= SAME * len(successes) and (lacks or len(golds[text]) > SUCCESSES):
+            why = "the gold answer is not in it" if lacks else f"it also passes on {len(golds[text]) - 1} other answers"
+            odd[prompt_id] = f"Its successes share one text: {why}"
+        elif all(len(text.split()) <= BARE or {*SKIPPED} & {str(f["kind"]) for f in one[1]} for text, one in successes):
+            odd[prompt_id] = "Its successes hold no reasoning"
+    return odd

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
@@ -13,23 +14,24 @@ from string import Template
 
 from rlguard.report.audits import describe_audits, list_comparisons, say_losses, say_unmeasured
 from rlguard.report.audits import say_comparison as say_audit
-from rlguard.report.embed import Embedded, embed_rollouts
-from rlguard.report.files import Row
-from rlguard.report.findings import pair_findings
-from rlguard.report.pack import pack, shelve
-from rlguard.report.prompt_rows import describe_prompts, merge_prompts
-from rlguard.report.read import Run, read_run
-from rlguard.report.runs import name_arms, name_runs, say_comparison
-from rlguard.report.sections import (
+from rlguard.report.embed import (
     LONGEST_PROMPT,
     POINTS,
+    Embedded,
     describe_columns,
     describe_events,
     describe_filters,
     describe_training,
+    embed_rollouts,
     flatten,
+    pack,
+    shelve,
 )
-from rlguard.report.verdict import Line, say_verdict, tally
+from rlguard.report.findings import pair_findings
+from rlguard.report.load import Row, Run, read_run
+from rlguard.report.prompt_rows import describe_prompts, merge_prompts
+from rlguard.report.runs import name_arms, name_runs, say_comparison
+from rlguard.report.verdict import SIGNS, Headline, Line, judge, say_verdict, split_models, tally
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 from rlguard.version import __version__
@@ -48,7 +50,7 @@ LIBRARY = ("vendor/LICENSE.uPlot", "vendor/uPlot.iife.min.js")
 LONGEST_VALUE = 500
 """Characters of an audit's setting that are shown: what was trained on may be long prompts."""
 
-SCRIPTS = ("charts.js", "plots.js", "shelves.js", "tables.js", "audit.js", "rollouts.js", "report.js")
+SCRIPTS = ("charts.js", "plots.js", "tables.js", "audit.js", "rollouts.js", "report.js")
 POLICY = (
     "default-src 'none'; script-src $scripts; style-src '$style'; base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
@@ -60,49 +62,60 @@ def write_report(
     out: Path | str,
     title: str | None = None,
     *,
-    against: Path | str | None = None,
+    against: Path | str | Sequence[Path | str] | None = None,
     scan: bool | None = None,
     columns: Mapping[str, str] | None = None,
     max_rollouts: int = 100_000,
     max_prompts: int = 100_000,
 ) -> Row:
-    """Write one self-contained HTML page about a run, or about two.
+    """Writes one self-contained HTML page about a run, or about several.
 
     Args:
         run: A folder with any of: a rates store, a filter result, rollouts, findings, trainings (TRL's output folder,
             or `metrics.jsonl`), an audit; or one file of these.
         out: The page to write; it is replaced in one step, so a reader never sees half of it.
         title: Heading of the page; the name of the run by default.
-        against: A second run, with which `run` is compared.
+        against: Other runs, one or several, each of which is compared with `run`.
         scan: Whether rollouts without findings are searched for shortcuts; None does it while that is quick.
         columns: Part of a rollout -> the column that holds it (`read_any_rollouts`), where a table calls it otherwise.
         max_rollouts: The most completions to embed, those with findings first. The verdict is about all of them.
         max_prompts: The most prompts to list, those with findings first.
 
     Returns:
-        `path`, `bytes`, `included` (sections), `skipped` (section -> why), `verdict` (sentences) and `notes`.
+        `path`, `bytes`, `included` (sections), `skipped` (section -> why), `headlines` and `verdict` (sentences), and
+        `notes`.
 
     Raises:
         InputError: `run` is missing, holds nothing known or a file that cannot be read, or `out` cannot be written.
     """
-    runs = [_read(path, columns) for path in (run, against) if path is not None]
+    others = [against] if isinstance(against, Path | str) else list(against or ())
+    runs = [_read(path, columns) for path in (run, *others)]
     owned = [pair_findings(one, scan) for one in runs]
     prompts = [describe_prompts(one, own) for one, own in zip(runs, owned, strict=True)]
     merged = merge_prompts(prompts)
-    flagged = {rollout.prompt_id for own in owned for rollout, found in own if found}
-    listed = _list_prompts(merged, flagged, max_prompts)
-    rollouts = embed_rollouts(owned, {row["id"]: place for place, row in enumerate(listed)}, max_rollouts)
-    counts = [tally(own, one.unsearched) for one, own in zip(runs, owned, strict=True)]
-    each = [[*say_verdict(*parts), *say_losses(parts[0].audit)] for parts in zip(runs, prompts, counts, strict=True)]
-    verdict = each[0] if against is None else say_comparison(runs, merged, counts)
+    first = {rollout.prompt_id for own in owned for rollout, found in own if found}
+    first |= {row["id"] for rows in prompts for row in rows if row["odd"]}
+    listed = _list_prompts(merged, first, max_prompts)
+    models = {r.source: one.name_model(r.source) for one, own in zip(runs, owned, strict=True) for r, _ in own}
+    rollouts = embed_rollouts(owned, {row["id"]: place for place, row in enumerate(listed)}, max_rollouts, models)
+    headlines, each = [], []
+    for one, own, rows in zip(runs, owned, prompts, strict=True):
+        counts = {model: tally(part, one.unsearched) for model, part in split_models(one, own).items()}
+        odd = {row["id"]: row["odd"] for row in rows if row["odd"]}
+        losses = say_losses(one.audit)
+        headlines.append(judge(one, counts, odd, losses))
+        each.append([*say_verdict(one, rows, counts, odd), *losses])
+    totals = [tally(own, one.unsearched) for one, own in zip(runs, owned, strict=True)]
+    verdict = say_comparison(runs, merged, totals) if others else each[0]
     notes = [*_gather_notes(runs), *_note_bounds(rollouts, len(listed), len(merged), runs)]
     skipped = find_skipped(runs)
-    page = render_page(runs, title, [verdict, *(each if against is not None else ())], notes, listed, rollouts)
+    page = render_page(runs, title, headlines, [verdict, *(each if others else ())], notes, listed, rollouts)
     return {
         "path": str(out),
         "bytes": replace_file(out, page),
         "included": [part for part in MISSING if part not in skipped],
         "skipped": skipped,
+        "headlines": [str(one) for found in headlines for one in found],
         "verdict": [f"{figure} {sentence}" for figure, sentence in verdict],
         "notes": notes,
     }
@@ -126,7 +139,7 @@ def find_skipped(runs: list[Run]) -> dict[str, str]:
         "audit": lambda run: run.audit,
     }
     lacking = [part for part, find in parts.items() if all(find(run) is None for run in runs)]
-    return {part: f"not in {'this run' if len(runs) == 1 else 'either run'}: {MISSING[part]}" for part in lacking}
+    return {part: f"not in {'this run' if len(runs) == 1 else 'any run'}: {MISSING[part]}" for part in lacking}
 
 
 def _list_prompts(prompts: list[Row], flagged: set[str], limit: int) -> list[Row]:
@@ -173,6 +186,7 @@ def gather_data(runs: list[Run], listed: list[Row], rollouts: Embedded) -> Row:
 def render_page(
     runs: list[Run],
     title: str | None,
+    headlines: list[list[Headline]],
     verdicts: list[list[Line]],
     notes: list[str],
     listed: list[Row],
@@ -201,6 +215,7 @@ def render_page(
         version=escape(__version__),
         source=escape(" · ".join(dict.fromkeys(filter(None, map(_name_source, runs))))),
         settings="".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in settings),
+        headlines=_render_headlines(headlines, names),
         verdict=_render_verdicts(verdicts, names),
         notes=_render_notes([*notes, *missing]),
         no_audit="" if _name_audits(runs) else " hidden",
@@ -214,9 +229,25 @@ def render_page(
     )
 
 
+def _render_headlines(headlines: list[list[Headline]], names: list[str]) -> str:
+    """How each run stands, in a colour and in words, and what to do next."""
+    items = []
+    for name, found in zip(names, headlines, strict=True):
+        for one in found:
+            of = ", ".join(dict.fromkeys(filter(None, (name if len(names) > 1 else "", one.of))))
+            state = f"<b>{SIGNS[one.state]} {one.state}</b>{f' <small>{escape(of)}</small>' if of else ''}"
+            because, does = (
+                re.sub("`([^`]*)`", r"<code>\1</code>", escape(words[0].upper() + words[1:]))
+                for words in (one.because + "." * (not one.because.endswith(("?", "."))), one.do)
+            )
+            told = f"<h3>{state}</h3><p>{because}</p><p><b>Next:</b> {does}</p>"
+            items.append(f'<li class="{one.state.lower()}">{told}</li>')
+    return f'<ul class="headlines">{"".join(items)}</ul>'
+
+
 def _render_verdicts(verdicts: list[list[Line]], names: list[str]) -> str:
-    """The verdict, and under it that on each run where two are compared."""
-    why = "Nothing here says how the run went." if len(names) == 1 else "Nothing that both runs have can be compared."
+    """What supports it, and under it what each run shows by itself where several are compared."""
+    why = "Nothing here says how the run went." if len(names) == 1 else "The runs have nothing in common to compare."
     lists = [_render_lines(lines) if lines else f'<p class="muted">{why}</p>' for lines in verdicts]
     single = (
         f"<details><summary>{escape(name)} by itself</summary>{text}</details>"
@@ -275,8 +306,6 @@ def _list_audit_settings(audit: Row | None) -> list[tuple[str, str]]:
 def _name_source(run: Run) -> str:
     """The model and engine in a few words, from the store's provenance, and the run's name."""
     engine = run.meta.get("engine")
-    model = engine.get("model") if isinstance(engine, dict) else None
     if isinstance(engine, dict):
         engine = " ".join(str(engine[key]) for key in ("name", "engine", "version") if key in engine)
-    words = [str(word) for word in (run.meta.get("model") or model, engine) if word]
-    return " · ".join([*words, run.name])
+    return " · ".join([*(str(word) for word in (run.model, engine) if word), run.name])

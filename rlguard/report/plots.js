@@ -95,7 +95,10 @@ function drawCurves(host, metric, arms, events, height, pick) {
   const lookup = metric.curves.map((curve) => new Map(curve));
   const values = metric.curves.flat().map(([, v]) => v).filter((v) => v !== null);
   const known = metric.curves.map((curve) => curve.filter(([, v]) => v !== null));
-  const ended = known.map((curve) => (curve.length ? `${show(curve[0][1])} → ${show(curve[curve.length - 1][1])}` : "not measured"));
+  const ended = known.map((curve) => {  // a single step is no trend: means of up to 16 steps at either end
+    const steps = metric.x ? 1 : Math.max(1, Math.min(16, curve.length >> 1)), mean = (points) => points.reduce((sum, [, v]) => sum + v, 0) / points.length;
+    return curve.length ? `${show(mean(curve.slice(0, steps)))} → ${show(mean(curve.slice(-steps)))}` : "not measured";
+  });
   const readings = arms.map(() => el("span", { class: "reading" })), when = el("span", { class: "when" });
   const box = el("div", { class: "plot" }), over = metric.x || "step";
   const heading = metric.label === metric.name ? [metric.name] : [metric.label, " ", el("code", {}, metric.name)];
@@ -122,7 +125,7 @@ function drawCurves(host, metric, arms, events, height, pick) {
     }),
     say: (i) => `${i === null ? "first to last" : `${over} ${steps[i]}`}: ${arms.map((arm, a) => `${arm.name} ${values_at(i)[a]}`).join("; ")}`,
     read: (i) => {
-      when.textContent = i === null ? "first → last" : `${over} ${steps[i]}`;
+      when.textContent = i === null ? (metric.x ? "first → last" : "first → last, means") : `${over} ${steps[i]}`;
       arms.forEach((arm, a) => readings[a].replaceChildren(armKey(arm.style), visible(` ${arm.name} `), el("b", {}, values_at(i)[a])));
     },
     pick: pick && ((i) => pick(i ? steps[i - 1] : -Infinity, steps[i])),

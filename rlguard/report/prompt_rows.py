@@ -7,15 +7,14 @@ import math
 from collections import Counter
 from typing import Any
 
-from rlguard.report.files import Row, finite, show_prompt
-from rlguard.report.findings import Owned
-from rlguard.report.read import Run
+from rlguard.report.findings import Owned, find_odd
+from rlguard.report.load import Row, Run, finite, show_prompt
 from rlguard.types import Rollout, count_reasons
 
 BANDS = ("impossible", "near-impossible", "learnable", "mastered", "unscored")
 FACTS = (
     "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "band", "status", "decision",
-    "reason", "detail", "rollouts",
+    "reason", "detail", "rollouts", "odd",
 )  # fmt: skip
 """What is known of a prompt in one run; the page has a column for each."""
 
@@ -54,6 +53,8 @@ def describe_prompts(run: Run, owned: list[Owned]) -> list[Row]:
             rows[prompt_id] = _describe(prompt_id, text=rollout.prompt, answer=rollout.gold)
         if number < len(run.rollouts or []):
             _count(rows[prompt_id], rollout, tally=prompt_id not in known)
+    for prompt_id, reason in find_odd(owned).items():
+        rows[prompt_id]["odd"] = reason
     return list(rows.values())
 
 
@@ -129,13 +130,16 @@ def _describe(prompt_id: Any, *, text: Any = None, answer: Any = None, **known: 
 
 
 def merge_prompts(runs: list[list[Row]]) -> list[Row]:
-    """The prompts of one or two runs, each once, with `of`: its row in every run, None where a run lacks it."""
+    """The prompts of all runs, each once, with `of`: its row in every run, None where a run lacks it.
+
+    Those whose successes look odd in any run come first.
+    """
     merged: dict[str, Row] = {}
     for number, prompts in enumerate(runs):
         for row in prompts:
             blank = {"id": row["id"], "text": row["text"], "answer": row["answer"], "of": [None] * len(runs)}
             merged.setdefault(row["id"], blank)["of"][number] = row
-    return list(merged.values())
+    return sorted(merged.values(), key=lambda row: not any(one and one["odd"] for one in row["of"]))
 
 
 def count_bands(prompts: list[Row]) -> dict[str, int]:

@@ -21,14 +21,15 @@ function showTraining(hasSteps) {
   if (names.length) {
     reveal("configs");
     const of = (arm, name) => (arm.config.find(([own]) => own === name) || [null, "–"])[1];
-    byId("configs").append(dataTable("Settings of the arms", ["setting", ...arms.map((arm) => arm.name)], names.map((name) => [name, ...arms.map((arm) => of(arm, name))])));
+    byId("configs").append(dataTable("Settings of the trainings", ["setting", ...arms.map((arm) => arm.name)], names.map((name) => [name, ...arms.map((arm) => of(arm, name))])));
   }
 }
 
-const SCATTERS = { chance: new Map(), runs: new Map() };  // a point's address -> its prompts
+const SCATTERS = {};  // the points of each plot: a point's address -> its prompts
 
 // Prompts at the same place, to two decimals, are one point.
 function gather(which, prompts, place) {
+  SCATTERS[which] = new Map();
   for (const p of prompts) {
     const [x, y, band] = place(p), key = `${x.toFixed(2)},${y.toFixed(2)}`;
     if (!SCATTERS[which].has(key)) SCATTERS[which].set(key, { key, x: Number(x.toFixed(2)), y: Number(y.toFixed(2)), band, rows: [] });
@@ -51,22 +52,23 @@ function showRates() {
     drawHistogram(byId("histograms"), data.runs.length > 1 ? data.runs[run] : "", bands, counts, (bin) => { location.hash = `bin=${run},${bin}`; });
   }
   const host = byId("scatter");
-  if (runs.length > 1) {
-    const both = known.filter((p) => of[0].rate[p] !== null && of[1].rate[p] !== null);
-    if (both.length) {
-      const points = gather("runs", both, (p) => [of[0].rate[p], of[1].rate[p], of[1].band[p]]);
-      drawScatter(host, "Pass rates of the two runs, prompt by prompt", data.runs[0], data.runs[1], points, (i) => { location.hash = `runs=${points[i].key}`; });
-    }
-  } else if (of[runs[0]].chance.some((chance) => chance !== null)) {
+  for (const run of runs.slice(1)) {
+    const both = known.filter((p) => of[runs[0]].rate[p] !== null && of[run].rate[p] !== null), names = [data.runs[runs[0]], data.runs[run]];
+    if (!both.length) continue;
+    const points = gather(`runs${run}`, both, (p) => [of[runs[0]].rate[p], of[run].rate[p], of[run].band[p]]);
+    drawScatter(host, `Pass rates, prompt by prompt: ${names.join(" against ")}`, ...names, points, (i) => { location.hash = `runs${run}=${points[i].key}`; });
+  }
+  if (runs.length > 1) return;
+  if (of[runs[0]].chance.some((chance) => chance !== null)) {
     const own = of[runs[0]], points = gather("chance", known.filter((p) => own.chance[p] !== null && own.rate[p] !== null), (p) => [own.chance[p], own.rate[p], own.band[p]]);
     if (points.length) drawScatter(host, "Pass rate against chance rate: on the line, guessing would do as well", "chance rate", "pass rate", points, (i) => { location.hash = `chance=${points[i].key}`; });
   }
 }
 
-// What an address chooses: #steps=30..40, #bin=0,3, #chance=x,y or #runs=x,y.
+// What an address chooses: #steps=30..40, #bin=0,3, #chance=x,y or #runs1=x,y.
 function readChoice(hash) {
   const nothing = { label: "", prompts: null, steps: null };
-  const [, name, value] = /^#(steps|bin|chance|runs)=(.+)$/.exec(hash) || [];
+  const [, name, value] = /^#(steps|bin|chance|runs\d+)=(.+)$/.exec(hash) || [];
   if (name === "steps") {
     const [after, to] = value.split("..").map(Number);
     if (Number.isNaN(after) || Number.isNaN(to)) return nothing;
@@ -78,9 +80,9 @@ function readChoice(hash) {
     const label = bin === 0 ? "never solved" : bin === 11 ? "always solved" : `pass rate ${(bin - 1) / 10} to ${bin / 10}`;
     return { ...nothing, label: data.runs.length > 1 ? `${label} in ${data.runs[run]}` : label, prompts: new Set(range(bins.length).filter((p) => bins[p] === bin)) };
   }
-  const point = name && SCATTERS[name].get(value);
+  const point = name && SCATTERS[name]?.get(value);
   if (!point) return nothing;
-  const [x, y] = name === "chance" ? ["chance rate", "pass rate"] : data.runs;
+  const [x, y] = name === "chance" ? ["chance rate", "pass rate"] : [data.runs[0], data.runs[Number(name.slice(4))]];
   return { ...nothing, label: `${plural(point.rows.length, "prompt")} at ${x} ${show(point.x)}, ${y} ${show(point.y)}`, prompts: new Set(point.rows) };
 }
 

@@ -78,7 +78,7 @@ async function browsedCard(number) {
 
 const NULL_LAST = (value) => (value === null ? Infinity : value);
 const ORDERS = [
-  ["findings first", (r, i) => (r.kinds[i] ? r.ratio[i] ?? 1 : Infinity)],
+  ["correct with a finding first", (r, i) => (r.kinds[i] ? (r.outcome[i] === 1 ? 0 : 10) + Math.min(9, r.ratio[i] ?? 1) : Infinity)],
   ["by prompt", null],
   ["first step first", (r, i) => NULL_LAST(r.step[i])],
   ["last step first", (r, i) => -(r.step[i] ?? -1)],
@@ -109,7 +109,7 @@ function fillRolloutForm(form, kinds) {
   form.source.append(...pairs.map((pair) => option(pair, origin(...pair.split(" ")))));
   form.source.parentElement.hidden = pairs.length < 2;
   form.sort.append(...ORDERS.filter(([name]) => !NEEDED[name] || r[NEEDED[name]].some((value) => value !== null)).map(([name]) => option(name)));
-  form.sort.value = kinds.length ? "findings first" : "by prompt";
+  form.sort.value = kinds.length ? "correct with a finding first" : "by prompt";
 }
 
 // Whether the form and what a plot has chosen let a rollout through.
@@ -169,7 +169,7 @@ function groupSummary(prompt, run) {
   if (!of) return el("p", { class: "muted" }, `${data.runs[run]} does not have this prompt.`);
   const said = [data.runs.length > 1 && ["Run", data.runs[run]], answer !== null && ["Gold answer", oneLine(answer, 120)], ["Solved", solved(of)], ["Pass rate", rateBar(of)],
     of("low") !== null && ["Interval", `${show(of("low"))} to ${show(of("high"))}`], of("chance") !== null && ["Chance rate", show(of("chance"))],
-    of("band") && ["Band", bandName(of)], of("decision") && ["Decision", decision(of)], of("detail") && ["Why", of("detail")]].filter(Boolean);
+    of("odd") && ["Look at", of("odd")], of("band") && ["Band", bandName(of)], of("decision") && ["Decision", decision(of)], of("detail") && ["Why", of("detail")]].filter(Boolean);
   return el("dl", { class: "summary" }, said.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 

@@ -1,4 +1,4 @@
-"""Two runs against each other in plain words: what the second kept, lost and gained."""
+"""Runs against the first of them in plain words: what each kept, lost and gained."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import math
 import numpy as np
 
 from rlguard.report.audits import list_comparisons, list_figures, name_figure
-from rlguard.report.files import Row
+from rlguard.report.load import Arm, Row, Run
 from rlguard.report.prompt_rows import count_bands
-from rlguard.report.read import Run
-from rlguard.report.training import Arm
-from rlguard.report.verdict import METRICS, Line, Tally, first_and_last, plural, show
+from rlguard.report.verdict import METRICS, Line, Tally, measure_ends, plural, show
 from rlguard.stats import binomial_interval, probability_above
 
 FEW = 10
@@ -22,26 +20,34 @@ SURE = 0.99
 
 
 def say_comparison(runs: list[Run], prompts: list[Row], counts: list[Tally]) -> list[Line]:
-    """What changed from the first run to the second, as (figure, sentence) pairs.
+    """What changed from the first run to each of the others, as (figure, sentence) pairs.
 
     Args:
-        runs: Two.
-        prompts: Of `merge_prompts`: each with its row in both runs.
-        counts: Of the completions of each.
+        runs: Two or more.
+        prompts: Of `merge_prompts`: each with its row in every run.
+        counts: Of the completions of each run.
     """
-    return [
-        *_say_rates(prompts),
-        *_say_bands(runs, prompts),
-        *_say_kept(prompts),
-        *_say_findings(runs, counts),
-        *_say_skills(runs),
-        *_say_alarms(runs),
-        *_say_audits(runs),
-    ]
+    lines: list[Line] = []
+    names = name_runs(runs)
+    for other in range(1, len(runs)):
+        two = [runs[0], runs[other]]
+        both = [{"of": [row["of"][0], row["of"][other]]} for row in prompts]
+        found = [
+            *_say_rates(both),
+            *_say_bands(two, both),
+            *_say_kept(both),
+            *_say_findings(two, [counts[0], counts[other]]),
+            *_say_skills(two),
+            *_say_alarms(two),
+            *_say_audits(two),
+        ]
+        lead = f"{names[other]} against {names[0]}: " if len(runs) > 2 else ""
+        lines += [(figure, f"{lead}{words}") for figure, words in found]
+    return lines
 
 
 def _say_rates(prompts: list[Row]) -> list[Line]:
-    """The mean pass rate on the prompts that both runs have, and which of them moved."""
+    """The mean pass rate on the prompts that both runs have, and which of those prompts moved."""
     both = [row["of"] for row in prompts if all(one and one["trials"] and one["rate"] is not None for one in row["of"])]
     if not both:
         return []
@@ -99,32 +105,39 @@ def _say_findings(runs: list[Run], counts: list[Tally]) -> list[Line]:
     # Newcombe's interval for a difference of shares, from Wilson's or any other interval of each.
     low = (b - a) - math.hypot(b - low_b, high_a - a)
     high = (b - a) + math.hypot(high_b - b, a - low_a)
-    sure = "more" if low > 0 else "fewer" if high < 0 else "as many, as far as can be told"
+    sure = "more" if low > 0 else "fewer" if high < 0 else f"too few to tell, {_ask_for(a, b, counts)} of each would do"
     interval = f"by {sign(100 * low, 1)} to {sign(100 * high, 1)} points, 95% interval"
     return [(f"{a:.1%} → {b:.1%}", f"of completions carry a finding: {sure} ({interval}).")]
+
+
+def _ask_for(a: float, b: float, counts: list[Tally]) -> str:
+    """Completions of each run after which a difference like this one, or of 5 points, could be told."""
+    size, spread = max(abs(b - a), 0.05), max(a * (1 - a) + b * (1 - b), 2 * 0.05 * 0.95)
+    needed = math.ceil((1.96 + 0.84) ** 2 * spread / size**2)  # at 5%, with a power of 80%
+    return f"{max(needed, 2 * min(one.total for one in counts)):,}"
 
 
 def _say_skills(runs: list[Run]) -> list[Line]:
     """What each kept of the skills held before, and where its other curves ended."""
     lines: list[Line] = []
     arms = name_arms(runs)
-    for metric in ("prior_accuracy", "reward", "rollouts/correct", "entropy", "completions/mean_length"):
-        known = {name: first_and_last(arm, metric) for name, arm in arms.items()}
+    for metric in ("prior_accuracy", "reward", "accuracy", "rollouts/correct", "entropy", "length"):
+        known = {name: measure_ends(arm, metric) for name, arm in arms.items()}
         ends = {name: change for name, change in known.items() if change is not None}
         if len(ends) < 2:
             continue
-        told = "; ".join(f"{name} {show(first)} → {show(last)}" for name, (first, last) in ends.items())
-        if metric == "prior_accuracy" and all(first > 0 for first, _ in ends.values()):
-            figure = " / ".join(f"{last / first:.0%}" for first, last in ends.values())
+        told = "; ".join(f"{name} {change}" for name, change in ends.items())
+        if metric == "prior_accuracy" and all(change.first > 0 for change in ends.values()):
+            figure = " / ".join(f"{change.last / change.first:.0%}" for change in ends.values())
             lines.append((figure, f"of the {METRICS[metric][0].lower()}{METRICS[metric][1:]} was kept: {told}."))
         else:
-            figure = " / ".join(show(last) for _, last in ends.values())
+            figure = " / ".join(show(change.last) for change in ends.values())
             lines.append((figure, f"{METRICS[metric].lower()} at the end: {told}."))
     return lines
 
 
 def name_arms(runs: list[Run]) -> dict[str, Arm]:
-    """The trainings of both runs, each under its run's name, and its own where a run has several."""
+    """The trainings of all runs, each under its run's name, and its own where a run has several."""
     if len(runs) == 1:
         return runs[0].arms
     names = name_runs(runs)
@@ -159,7 +172,7 @@ def sign(value: float, places: int = 2) -> str:
 
 
 def _say_alarms(runs: list[Run]) -> list[Line]:
-    kinds = [[event["severity"] for event in run.events if event["severity"] != "note"] for run in runs]
+    kinds = [[e.severity for arm in run.arms.values() for e in arm.events if e.severity != "note"] for run in runs]
     if not any(kinds):
         return []
     critical = [own.count("critical") for own in kinds]

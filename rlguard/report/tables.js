@@ -1,6 +1,60 @@
-// Tables of alarms, decisions and prompts. Data is only ever shown as text.
+// The data, of which only the texts that are shown are inflated; and tables of alarms, decisions and prompts. Data is
+// only ever shown as text.
 
 let data, texts, heads;  // columns; shelves of completions and of prompts; set when the page opens
+const byId = (id) => document.getElementById(id);
+const whole = new Promise((resolve) => { if (document.readyState === "loading") addEventListener("DOMContentLoaded", resolve); else resolve(); });
+
+async function inflate(id) {
+  let node = byId(id);
+  if (!node || !node.nextElementSibling) {  // the file is still being read
+    await whole;
+    node = byId(id);
+  }
+  const letters = atob(node.textContent), bytes = new Uint8Array(letters.length);
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);  // many times as fast as Uint8Array.from
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+// starts: the number of each chunk's first item.
+function shelf(name, starts) {
+  const held = new Map();  // the chunks used last
+  async function chunk(place, keep = true) {
+    let items = held.get(place);
+    held.delete(place);
+    if (!items) items = inflate(`${name}-${place}`);
+    if (keep) held.set(place, items);
+    if (held.size > 24) held.delete(held.keys().next().value);
+    return items;
+  }
+  function placeOf(number) {
+    let low = 0, high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (starts[middle] <= number) low = middle; else high = middle - 1;
+    }
+    return low;
+  }
+  return {
+    async get(number) {
+      const place = placeOf(number);
+      return (await chunk(place))[number - starts[place]];
+    },
+    // Calls found(item, number) for every item, a chunk at a time, as long as going() says so.
+    async each(found, going) {
+      const fetch = (place) => (place < starts.length ? chunk(place, starts.length <= 24) : null);
+      let coming = fetch(0);
+      for (let place = 0; place < starts.length && going(place / starts.length); place++) {
+        const items = await coming;
+        coming = fetch(place + 1);  // is inflated while this one is read
+        items.forEach((item, i) => found(item, starts[place] + i));
+      }
+    },
+  };
+}
+
+// ---- tables ------------------------------------------------------------------------------------------------------
+
 const reveal = (id) => { byId(id).hidden = false; };
 const words = (name) => name.replaceAll("_", " ");
 const range = (n) => Array.from({ length: n }, (_, i) => i);
@@ -98,7 +152,7 @@ function onFilter(form, update) {
 function countBars(rows, caption, pick) {
   const top = Math.max(1, ...rows.flatMap((row) => row[1]));
   const several = rows.some((row) => row[1].length > 1);
-  const bar = (n, run, kind) => svg("svg", { width: "100%", height: 12, "aria-hidden": "true" }, svg("rect", { class: kind || (several ? `run${run}` : "plain"), width: `${(100 * n) / top}%`, height: 12, rx: 2 }));
+  const bar = (n, run, kind) => svg("svg", { width: "100%", height: 12, "aria-hidden": "true" }, svg("rect", { class: kind || (several ? `run${run % 6}` : "plain"), width: `${(100 * n) / top}%`, height: 12, rx: 2 }));
   const heads = several && el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), data.runs.map((name, run) => el("th", { scope: "col", class: "number" }, name)), el("td", {})));
   return el("table", { class: "bars", "aria-label": caption }, heads, el("tbody", {}, rows.map(([name, counts, kind]) => el("tr", {},
     el("th", { scope: "row" }, pick ? el("button", { type: "button", onclick: () => pick(name) }, words(name)) : words(name)),
@@ -114,8 +168,8 @@ function showAlarms(hasSteps) {
   const several = new Set(data.events.map((event) => event.arm)).size > 1;
   const signs = { critical: "✕ critical", warning: "! warning" };
   const item = (event) => el("li", { class: event.severity === "critical" || event.severity === "note" ? event.severity : "" },
-    el("b", {}, signs[event.severity] || event.severity), " ", el("span", { class: "muted" }, [several && event.arm, event.step !== null && `step ${event.step}`, words(event.kind)].filter(Boolean).join(" · ")),
-    el("p", {}, event.message), event.step !== null && hasSteps && el("a", { href: `#steps=${event.step - 1}..${event.step}` }, `Rollouts of step ${event.step}`));
+    el("b", {}, signs[event.severity] || event.severity), " ", el("span", { class: "muted" }, [several && event.arm, `step ${event.step}`, words(event.figure)].filter(Boolean).join(" · ")),
+    el("p", {}, event.message), event.cause && el("p", { class: "advice" }, el("b", {}, "Usual cause: "), `${event.cause}. `, el("b", {}, "Do: "), event.do), hasSteps && el("a", { href: `#steps=${event.step - 1}..${event.step}` }, `Rollouts of step ${event.step}`));
   const listed = data.events.slice(0, 100), list = (events) => el("ul", { class: "alarms" }, events.map(item));
   const open = listed.filter((event) => event.severity !== "note").slice(0, 6), rest = listed.filter((event) => !open.includes(event));
   byId("alarm-list").append(open.length ? list(open) : el("p", {}, "No alarm."));
@@ -144,7 +198,7 @@ function factsOf(prompt, run) {
 
 // Of the last run that knows it: that is what a reader wants to see first.
 function lastFacts(prompt) {
-  return factsOf(prompt, data.runs.length - 1) || factsOf(prompt, 0);
+  return factsOf(prompt, range(data.runs.length).findLast((run) => factsOf(prompt, run)));
 }
 
 function solved(facts) {
@@ -168,6 +222,12 @@ function bandName(facts) {
   return facts && facts("band") ? el("span", {}, bandKey(facts("band")), " ", facts("band")) : "–";
 }
 
+// Why one may doubt the verdicts on a prompt.
+function oddness(prompt) {
+  const reasons = data.prompts.of.map((columns) => columns.odd[prompt]).filter(Boolean);
+  return reasons.length > 0 && el("small", { class: "dropped" }, `! ${reasons[0]}`);
+}
+
 function showPrompts(flags) {
   const { id, head, answer } = data.prompts;
   if (!id.length) return () => {};
@@ -178,7 +238,7 @@ function showPrompts(flags) {
   const per = (name, key, cell) => runs.map((run) => [two ? `${name} ${run + 1}` : name, (p) => { const facts = factsOf(p, run); return facts && key(facts); }, (p) => cell(factsOf(p, run))]);
   const column = (name, read) => [name, (p) => read(lastFacts(p)), (p) => { const value = read(lastFacts(p)); return typeof value === "number" ? show(value) : value ?? "–"; }];
   const update = sortedTable(byId("prompt-table"), [
-    ["Prompt", (p) => head[p].toLowerCase(), (p) => [groupLink(p, title(p, 110)), el("small", {}, answer[p] === null ? id[p] : `answer ${oneLine(answer[p], 40)}`)]],
+    ["Prompt", (p) => head[p].toLowerCase(), (p) => [groupLink(p, title(p, 110)), el("small", {}, answer[p] === null ? id[p] : `answer ${oneLine(answer[p], 40)}`), oddness(p)]],
     ...per("Solved", (facts) => facts("successes"), solved),
     ...per("Pass rate", (facts) => facts("rate"), rateBar),
     ...(two ? [["Change", (p) => change(p), (p) => { const value = change(p); return value === null ? "–" : `${value < 0 ? "−" : "+"}${show(Math.abs(value))}`; }]] : has("chance") ? [column("Chance", (facts) => facts("chance"))] : []),

@@ -1,31 +1,67 @@
-"""One run in plain words: a figure, and the sentence it belongs to."""
+"""A run in plain words: a headline (healthy, watch, harmed; because of what; do what next), and what supports it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+import statistics
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from rlguard.report.files import Row
 from rlguard.report.findings import Owned
+from rlguard.report.load import Arm, Row, Run
 from rlguard.report.prompt_rows import count_bands, count_drops
-from rlguard.report.read import Run
-from rlguard.report.training import Arm
+from rlguard.stats import binomial_interval
 
 METRICS = {
     "prior_accuracy": "Accuracy on skills held before",
     "prior_bare_share": "Answers given without computation",
     "reward": "Reward",
-    "rlguard/lucky_share": "Lucky successes",
+    "accuracy": "Accuracy",
+    "canary": "Canary: accuracy on questions not trained on",
+    "unearned": "Reward that is not earned",
+    "lucky_share": "Lucky successes",
     "rlguard/weight_mean": "Mean weight of a success",
-    "rlguard/flagged_share": "Flagged completions",
-    "rlguard/chance_rate": "Chance rate",
+    "findings": "Flagged completions",
+    "chance_rate": "Chance rate",
     "rollouts/correct": "Correct rollouts",
-    "completions/mean_length": "Mean length (tokens)",
+    "truncated": "Truncated completions",
+    "length": "Mean length (tokens)",
     "entropy": "Entropy",
+    "kl": "KL divergence from the reference model",
 }
-"""The curves that matter most, in the order they are shown, with their names in words."""
+"""The curves that matter most, by the monitor's name of the figure, in their order, and what they are called."""
+
+WINDOW, LEAST = 16, 4
+"""Steps at either end of a curve whose means are compared, and the fewest for an interval."""
+FLAGGED = 0.05
+"""A larger share of correct completions with a finding, for sure, is worth a look."""
+KEPT = 0.9
+"""A smaller share of the skills held before is harm, if it is sure."""
+STEPS = 9
+"""Logged steps that the monitor needs to compare anything."""
+ROLLOUTS = 30
+"""Searched completions that say something of a run."""
 
 Line = tuple[str, str]
+State = Literal["Harmed", "Watch", "Healthy", "Unknown"]
+STATES: tuple[State, ...] = ("Harmed", "Watch", "Unknown", "Healthy")
+SIGNS = {"Harmed": "✕", "Watch": "!", "Healthy": "✓", "Unknown": "?"}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """How a training, or the rest of a run, stands."""
+
+    of: str
+    """Its name; "" where there is only one."""
+    state: State
+    because: str
+    do: str
+
+    def __str__(self) -> str:
+        end = "" if self.because.endswith("?") else "."
+        return f"{f'{self.of}: ' if self.of else ''}{self.state}, because {self.because}{end} Next: {self.do}"
 
 
 @dataclass(frozen=True)
@@ -44,43 +80,186 @@ class Tally:
         return sum(self.kinds.values())
 
 
-def tally(owned: list[Owned], unsearched: Collection[str] = ()) -> Tally:
+@dataclass(frozen=True)
+class Ends:
+    """A curve at its two ends: means over up to `WINDOW` steps of each."""
+
+    first: float
+    last: float
+    steps: int
+    """Steps of each mean."""
+    low: float | None
+    """95% interval of the change, from the spread within the two windows; None for fewer than `LEAST` steps."""
+    high: float | None
+
+    def __str__(self) -> str:
+        return f"{show(self.first)} → {show(self.last)}"
+
+    @property
+    def certainty(self) -> str:
+        """How sure the change is, in words."""
+        if self.low is None or self.high is None:
+            return f"single steps or nearly, which may be noise: {2 * LEAST} logged steps would give an interval"
+        low, high = (f"{'−' if value < 0 else '+'}{show(abs(value))}" for value in (self.low, self.high))
+        return f"means of {self.steps} steps; 95% interval of the change {low} to {high}"
+
+
+def measure_ends(arm: Arm, figure: str) -> Ends | None:
+    """The two ends of a curve; None where there are not two values."""
+    values = [value for _, value in arm.curves.get(arm.find(figure) or "", []) if value is not None]
+    if len(values) < 2:
+        return None
+    steps = min(WINDOW, len(values) // 2)
+    first, last = values[:steps], values[-steps:]
+    change, half = statistics.fmean(last) - statistics.fmean(first), None
+    if steps >= LEAST:
+        half = 2.0 * math.sqrt((statistics.variance(first) + statistics.variance(last)) / steps)
+    bounds = (None, None) if half is None else (change - half, change + half)
+    return Ends(statistics.fmean(first), statistics.fmean(last), steps, *bounds)
+
+
+def tally(owned: Sequence[Owned], unsearched: Collection[str] = ()) -> Tally:
     """Counts over all completions of a run, but for those of sources that were not searched for shortcuts."""
     owned = [(rollout, found) for rollout, found in owned if rollout.source not in unsearched or found]
-    correct = [rollout.outcome == 1 for rollout, _ in owned]
-    flagged = [bool(found) for _, found in owned]
     kinds: dict[str, int] = {}
     for _, found in owned:
         for finding in found:
             kinds[str(finding["kind"])] = kinds.get(str(finding["kind"]), 0) + 1
     return Tally(
         total=len(owned),
-        correct=sum(correct),
-        flagged=sum(flagged),
-        flagged_correct=sum(a and b for a, b in zip(correct, flagged, strict=True)),
+        correct=sum(rollout.outcome == 1 for rollout, _ in owned),
+        flagged=sum(bool(found) for _, found in owned),
+        flagged_correct=sum(rollout.outcome == 1 and bool(found) for rollout, found in owned),
         kinds=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
     )
 
 
-def say_verdict(run: Run, prompts: list[Row], counts: Tally) -> list[Line]:
+def split_models(run: Run, owned: Sequence[Owned]) -> dict[str, list[Owned]]:
+    """The completions of each model, where a run holds those of several; else all under ""."""
+    models = {source: run.name_model(source) for source in {rollout.source for rollout, _ in owned}}
+    if len(set(filter(None, models.values()))) < 2:
+        return {"": list(owned)}
+    split: dict[str, list[Owned]] = {}
+    for one in owned:
+        split.setdefault(models[one[0].source] or "model unknown", []).append(one)
+    return split
+
+
+# ---- the headline ----------------------------------------------------------------------------------------------------
+
+
+def judge(run: Run, counts: dict[str, Tally], odd: dict[str, str], losses: list[Line]) -> list[Headline]:
+    """How each training of a run stands, and the rest of it; the worst first.
+
+    Args:
+        run: A run.
+        counts: Of the completions of each model.
+        odd: Prompts whose successes look odd, and why.
+        losses: What its audit says of each model.
+    """
+    found = [_judge_arm(name, arm) for name, arm in run.arms.items()]
+    rest = [*_judge_rest(counts, odd, losses)]
+    if len(found) == 1 and len(counts) < 2:
+        found = [min([*found, *rest], key=lambda one: STATES.index(one.state))]
+    else:
+        found += rest
+    if not found:
+        told = "nothing here says how the run went"
+        found = [Headline("", "Unknown", told, "report on a training, rollouts or an audit of it.")]
+    return sorted(found, key=lambda one: STATES.index(one.state))
+
+
+def _judge_arm(name: str, arm: Arm) -> Headline:
+    """By the skills held before, then by the alarms, the most severe first."""
+    ends = measure_ends(arm, "prior_accuracy")
+    alarms = sorted((e for e in arm.events if e.severity != "note"), key=lambda e: (e.severity != "critical", e.step))
+    if ends and ends.last < KEPT * ends.first and (ends.high is None or ends.high < 0):
+        because = f"the accuracy on skills held before fell, {ends} ({ends.certainty})"
+        if ends.high is None:
+            return Headline(name, "Watch", because, "measure it again; if it is so, do not use this model.")
+        return Headline(name, "Harmed", because, "do not use this model; train again from the start, with the guard.")
+    if alarms:
+        more = f" ({len(alarms) - 1} more {plural(len(alarms) - 1, 'alarm')} below)" if len(alarms) > 1 else ""
+        state: State = "Harmed" if alarms[0].severity == "critical" else "Watch"
+        because = f"at step {alarms[0].step}, {alarms[0].message.rstrip('.')}{more}"
+        return Headline(name, state, because, alarms[0].do or "read the completions of these steps.")
+    steps = max((len(curve) for curve in arm.curves.values()), default=0)
+    if steps < STEPS and not ends:
+        told = f"there are {steps} logged steps, too few to compare: {STEPS} would do"
+        return Headline(name, "Unknown", told, "let it go on, and look again.")
+    watched = [words.lower() for figure, words in METRICS.items() if arm.find(figure)]
+    if not watched:
+        told = "none of its curves is a figure that the monitor knows"
+        return Headline(name, "Unknown", told, "log reward, length and entropy by a name of docs/monitor.md.")
+    because = f"nothing fell that should not: {', '.join(watched[:4])}"
+    return Headline(name, "Healthy", because, "go on; read ten rollouts of the last steps all the same.")
+
+
+def _judge_rest(counts: dict[str, Tally], odd: dict[str, str], losses: list[Line]) -> Iterator[Headline]:
+    """By the audit, the verifier and the findings."""
+    lost = [line for line in losses if not line[0].startswith("0 ")]
+    if lost:
+        because = f"{lost[0][0]} {lost[0][1].partition('. The others')[0].rstrip('.')}"
+        yield Headline("audit", "Harmed", because, "see the audit below before you use the model.")
+    shared = sum(reason.startswith(SHARED) for reason in odd.values())
+    if shared:
+        because = f"the successes of {shared} {plural(shared, 'prompt')} share one odd text: is the verifier right?"
+        do = "open the first prompts below; test the verifier with `rlguard verifier DATA --verifier V`."
+        yield Headline("rollouts", "Watch", because, do)
+    for model, count in counts.items():
+        low, _ = binomial_interval(count.flagged_correct, count.correct)
+        name = f"rollouts of {model}" if model else "rollouts"
+        if count.correct and low > FLAGGED:
+            because = (
+                f"{count.flagged_correct} of {count.correct} correct completions carry a finding ({low:.0%} at least)"
+            )
+            yield Headline(name, "Watch", because, "read the first rollouts below; train with the guard.")
+        elif 0 < count.total < ROLLOUTS:
+            told = f"{count.total} {plural(count.total, 'completion')} were searched, too few: {ROLLOUTS} would do"
+            yield Headline(name, "Unknown", told, "sample more rollouts.")
+        elif count.total and not shared:
+            because = f"few of {count.correct} correct completions carry a finding ({count.flagged_correct})"
+            yield Headline(name, "Healthy", because, "go on.")
+    if losses and not lost:
+        yield Headline("audit", "Healthy", "no audited figure was lost", "go on.")
+
+
+# ---- what supports it ------------------------------------------------------------------------------------------------
+
+SHARED = "Its successes share one text"
+
+
+def say_verdict(run: Run, prompts: list[Row], counts: dict[str, Tally], odd: dict[str, str]) -> list[Line]:
     """What the run shows, as (figure, sentence) pairs; a part that is not in the run says nothing."""
-    return [
-        *say_events(run.events),
-        *say_prompts(run, prompts),
-        *say_findings(run, counts),
-        *say_training(run.arms),
-    ]
+    lines = [*say_events(run), *say_odd(odd), *say_prompts(run, prompts)]
+    for model, count in counts.items():
+        lines += [(figure, f"{model}: {words}" if model else words) for figure, words in say_findings(run, count)]
+    return [*lines, *say_training(run.arms)]
 
 
-def say_events(events: list[Row]) -> list[Line]:
+def say_events(run: Run) -> list[Line]:
     """The number of alarms and the first of the most severe; notes do not count."""
-    events = [event for event in events if event["severity"] != "note"]
-    if not events:
+    named = [(event, arm) for arm, one in run.arms.items() for event in one.events if event.severity != "note"]
+    if not named:
         return []
-    first = min(events, key=lambda event: (event["severity"] != "critical", event["step"] or 0))
-    at = "" if first["step"] is None else f" at step {first['step']:g}"
-    which = "The first critical one" if first["severity"] == "critical" else "The first"
-    return [(str(len(events)), f"{plural(len(events), 'alarm')} in training. {which}{at}: {first['message']}")]
+    first, arm = min(named, key=lambda pair: (pair[0].severity != "critical", pair[0].step))
+    which = "The first critical one" if first.severity == "critical" else "The first"
+    where = f" of {arm}" if len(run.arms) > 1 else ""
+    told = f"{which}, at step {first.step}{where}: {first.message.rstrip('.')}."
+    return [(str(len(named)), f"{plural(len(named), 'alarm')} in training. {told}")]
+
+
+def say_odd(odd: dict[str, str]) -> list[Line]:
+    """Prompts on which the verifier may be wrong."""
+    shared = sum(reason.startswith(SHARED) for reason in odd.values())
+    lines = []
+    if shared:
+        told = "whose successes share one odd text: is the verifier right? They are listed first."
+        lines.append((str(shared), f"{plural(shared, 'prompt')} {told}"))
+    if bare := len(odd) - shared:
+        told = "whose successes hold no reasoning: is any needed? They are listed first."
+        lines.append((str(bare), f"{plural(bare, 'prompt')} {told}"))
+    return lines
 
 
 def say_prompts(run: Run, prompts: list[Row]) -> list[Line]:
@@ -102,7 +281,7 @@ def say_prompts(run: Run, prompts: list[Row]) -> list[Line]:
 
 
 def say_findings(run: Run, counts: Tally) -> list[Line]:
-    """How many completions show a shortcut, and how many of the successes."""
+    """How many of the successes show a shortcut, and how many completions."""
     if run.findings is None:
         return []
     if not counts.findings:
@@ -111,11 +290,11 @@ def say_findings(run: Run, counts: Tally) -> list[Line]:
     if run.rollouts is None:
         where = f"{many} in {counts.flagged} {plural(counts.flagged, 'completion')}"
         return [(str(counts.findings), f"{where}{detail(counts.kinds)}.")]
-    where = f"{many} in {counts.flagged} of {counts.total} completions{detail(counts.kinds)}."
-    lines = [(str(counts.findings), where)]
+    lines = [(str(counts.findings), f"{many} in {counts.flagged} of {counts.total} completions{detail(counts.kinds)}.")]
     if counts.correct:
-        figure = f"{counts.flagged_correct} of {counts.correct}"
-        lines.append((figure, "correct completions carry a finding: they may be right without having been solved."))
+        low, high = binomial_interval(counts.flagged_correct, counts.correct)
+        told = f"correct completions carry a finding (95% interval {low:.0%} to {high:.0%}): right, perhaps not solved."
+        lines.insert(0, (f"{counts.flagged_correct} of {counts.correct}", told))
     return lines
 
 
@@ -123,25 +302,13 @@ def say_training(arms: dict[str, Arm]) -> list[Line]:
     """What each training did to the skills held before; to its reward where those were not measured."""
     lines = []
     for name, arm in arms.items():
-        for metric in ("prior_accuracy", "reward", "rollouts/correct"):
-            change = first_and_last(arm, metric)
-            if change is not None:
-                figure = f"{show(change[0])} → {show(change[1])}"
-                lines.append((figure, f"{name}: {METRICS[metric].lower()}{say_bare(arm, metric)}."))
+        for metric in ("prior_accuracy", "reward", "accuracy", "rollouts/correct"):
+            if ends := measure_ends(arm, metric):
+                bare = measure_ends(arm, "prior_bare_share") if metric == "prior_accuracy" else None
+                habit = f"; answers given without computation {bare}" if bare else ""
+                lines.append((str(ends), f"{name}: {METRICS[metric].lower()}{habit} ({ends.certainty})."))
                 break
     return lines
-
-
-def say_bare(arm: Arm, metric: str) -> str:
-    """The share of bare answers, after the accuracy on prior skills: the habit behind the figure."""
-    change = first_and_last(arm, "prior_bare_share") if metric == "prior_accuracy" else None
-    return f"; answers given without computation {show(change[0])} → {show(change[1])}" if change else ""
-
-
-def first_and_last(arm: Arm, metric: str) -> tuple[float, float] | None:
-    """The first and last value of a curve, or None where there are not two."""
-    values = [value for _, value in arm.curves.get(metric, []) if value is not None]
-    return (values[0], values[-1]) if len(values) > 1 else None
 
 
 def show(value: float) -> str:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import socket
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -21,13 +22,16 @@ from trl import GRPOTrainer  # noqa: E402
 from rlguard.integrations.trl import GuardedGRPOTrainer  # noqa: E402
 from rlguard.integrations.trl_monitor import STATE, Canary, MonitorCallback  # noqa: E402
 from rlguard.monitor import MonitorConfig  # noqa: E402
-from rlguard.monitor.journal import EVENTS, FIGURES, find_state, read_events, read_figures, read_logs, replay  # noqa: E402
+from rlguard.monitor.journal import EVENTS, FIGURES, read_events, read_figures, replay  # noqa: E402
+from rlguard.monitor.logs import find_state, read_log  # noqa: E402
 from rlguard.monitor.watches import WATCHES, Watch  # noqa: E402
 from rlguard.types import InputError, Sampling  # noqa: E402
 
 ROWS = make_problems(["add", "sub"], 16, 9, held_out=True)
 SMALL = {"per_device_train_batch_size": 8, "num_generations": 4, "logging_steps": 1}
-ALWAYS = MonitorConfig(watches=(*WATCHES, Watch("reward", (), True, limit=(-1.0, -1.0), window=2)))
+ALWAYS = MonitorConfig(
+    watches=(*(w for w in WATCHES if w.figure != "reward"), Watch("reward", (), True, limit=(-1.0, -1.0), window=2))
+)
 """Alarms at the second step."""
 
 
@@ -61,9 +65,11 @@ def test_a_guarded_run_with_a_canary_is_watched_and_left_as_it_was(tmp_path, cap
 def test_a_plain_run_is_watched_by_what_trl_logs(tmp_path, capfd):
     callback = MonitorCallback(folder=tmp_path / "watched", show=False)
     train(GRPOTrainer, tmp_path / "run", callback, steps=2)
-    assert [set(row) for _, row in read_figures(tmp_path / "watched" / FIGURES)] == [
-        {"length", "entropy", "flat_groups"}
-    ] * 2
+    rows = read_figures(tmp_path / "watched" / FIGURES)
+    names = {"reward", "length", "truncated", "entropy", "flat_groups", "grad_norm", "clip_fraction"}
+    assert [names - set(row) for _, row in rows] == [set()] * 2
+    assert any(name.startswith("rewards/") for name in rows[0][1])
+    assert callback.monitor.unread == {}
     assert "rlguard  " not in capfd.readouterr().err
 
 
@@ -74,6 +80,21 @@ def test_halt_ends_training_and_the_user_is_told(tmp_path):
     assert trainer.state.global_step == 2
     assert [(event.figure, event.severity, event.step) for event in told] == [("reward", "critical", 2)]
     assert read_events(tmp_path / EVENTS) == told == callback.events
+
+
+def test_alarms_stand_in_the_trainers_log_and_above_its_progress_bar(tmp_path, capfd, monkeypatch):
+    told, alerts = [], []
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(run=SimpleNamespace(alert=lambda **a: alerts.append(a))))
+    callback = MonitorCallback(ALWAYS, on_event=[told.append, told.append], show=True)
+    trainer = train(GRPOTrainer, tmp_path, callback, steps=3, config={"disable_tqdm": False})
+    assert len(told) == 2 * len(callback.events) > 0
+    rows = {row["step"]: row for row in trainer.state.log_history if "loss" in row}
+    assert [rows[step]["rlguard/alarms"] for step in (1, 2, 3)] == [0.0, 1.0, 1.0]
+    assert rows[2]["rlguard/alarm/reward"] == 2.0
+    assert [alert["title"] for alert in alerts] == ["rlguard: reward"]
+    lines = capfd.readouterr().err.replace("\r", "\n").splitlines()
+    assert any(line.startswith("step 2: critical: reward stands at") for line in lines)  # on a line of its own
+    assert not any("rlguard     " in line and "it/s" in line for line in lines)
 
 
 def test_a_fault_does_not_end_training(tmp_path, caplog):
@@ -124,7 +145,7 @@ def test_a_resumed_run_goes_on_from_its_checkpoint(tmp_path):
     assert read_events(tmp_path / "run" / EVENTS) == events
     base = expected["tracks"]["canary"]["reference"]
     assert resumed.monitor.state_dict()["tracks"]["canary"]["reference"] == base
-    assert replay(read_logs(find_state(tmp_path / "run"))) == []
+    assert replay(read_log(find_state(tmp_path / "run"))) == []
 
 
 def test_rows_of_others_wait_for_the_step_they_belong_to(tmp_path):

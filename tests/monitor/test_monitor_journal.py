@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 from typer.testing import CliRunner
@@ -15,17 +19,11 @@ from typer.testing import CliRunner
 import rlguard.cli.watch  # noqa: F401  (adds the command)
 from rlguard.cli.main import app
 from rlguard.monitor import Monitor
-from rlguard.monitor.journal import (
-    EVENTS,
-    FIGURES,
-    Journal,
-    find_state,
-    read_events,
-    read_figures,
-    read_logs,
-    replay,
-)
+from rlguard.monitor.alerts import Webhook
+from rlguard.monitor.journal import EVENTS, FIGURES, Journal, read_events, read_figures, replay
+from rlguard.monitor.logs import find_log, find_state, read_log
 from rlguard.monitor.view import write_line
+from rlguard.report.serve import serve_report
 from rlguard.types import InputError
 
 RUNNER = CliRunner()
@@ -114,13 +112,13 @@ def test_the_newest_checkpoint_of_a_plain_trainer(tmp_path):
     trainer_state(tmp_path / "checkpoint-100", range(1, 101))
     state = find_state(tmp_path)
     assert state.parent.name == "checkpoint-100"
-    rows = read_logs(state)
-    assert rows[-1] == (100, {"step": 100, "loss": 0.1, "completions/mean_length": 20.0, "eval_loss": 0.2})
+    rows = read_log(state)
+    assert rows[-1] == (100, {"loss": 0.1, "completions/mean_length": 20.0, "eval_loss": 0.2})
     assert [event.severity for event in replay(rows)] == ["note", "critical"]
     assert find_state(tmp_path / "checkpoint-9").parent.name == "checkpoint-9"
     (tmp_path / "trainer_state.json").write_text("{}")
     with pytest.raises(InputError, match="expected a trainer's state"):
-        read_logs(tmp_path / "trainer_state.json")
+        read_log(tmp_path / "trainer_state.json")
 
 
 def test_watch_once(tmp_path):
@@ -132,7 +130,7 @@ def test_watch_once(tmp_path):
     keep(tmp_path / "run")
     seen = RUNNER.invoke(app, ["watch", str(tmp_path / "run"), "--once"])
     assert seen.exit_code == 0
-    assert "critical: length fell to 20" in " ".join(seen.output.split())
+    assert "critical: length fell to 40.2" in " ".join(seen.output.split())
     assert "step 90" in " ".join(seen.output.split())
     assert RUNNER.invoke(app, ["watch", str(tmp_path / "run"), "--once", "--fail-on", "critical"]).exit_code == 1
 
@@ -141,7 +139,7 @@ def test_watch_of_a_plain_trainer_and_of_nothing(tmp_path):
     trainer_state(tmp_path / "run" / "checkpoint-100", range(1, 101))
     found = RUNNER.invoke(app, ["watch", str(tmp_path / "run"), "--once", "--fail-on", "critical"])
     assert found.exit_code == 1
-    with pytest.raises(InputError, match=r"expected figures.jsonl of a monitor, or a checkpoint"):
+    with pytest.raises(InputError, match=r"expected figures.jsonl of a monitor, a checkpoint with"):
         RUNNER.invoke(app, ["watch", str(tmp_path), "--once"], catch_exceptions=False)
 
 
@@ -171,10 +169,130 @@ def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path):
         finally:
             process.kill()
     assert process.wait() == 1
-    assert "critical: length fell to 20" in path.read_text()
+    assert "critical: length fell to 40.2" in path.read_text()
 
 
 def test_the_line_puts_alarms_first_and_leaves_calm_kinds_out():
     line = write_line(7, {"length": 31.25, "entropy": 0.5, "findings/loop": 0.1, "findings/copy": 0.9},
                       {"entropy": "warning", "findings/copy": "critical"})  # fmt: skip
     assert line.plain == "rlguard     7  ! entropy 0.5  ‼ findings/copy 0.9  length 31.2"
+
+
+def watch(path, *options):
+    result = RUNNER.invoke(app, ["watch", str(path), "--once", *options], catch_exceptions=False)
+    return result.exit_code, " ".join(result.output.split())
+
+
+PRINTED = (
+    "\r  1%| | 1/90 [00:02<03:00]{'loss': 0.1, 'completions/mean_length': 100.0, 'reward': 0.5, 'epoch': 0.1}\n",
+    "{'loss': '0.1', 'completions/mean_length': '100.0', 'reward': '0.5', 'grad_norm': nan}\n",
+)
+LOGS = {
+    "metrics.jsonl": [json.dumps({"step": i, "data": {"response_length/mean": 100, "critic/score/mean": 0.5}}) + "\n"
+                      for i in range(2)],
+    "metrics.csv": ["update,reward_mean,completion_length_mean,all_equal_group_count\n", "1,.5,100,1\n2,.5,100,1\n"],
+    "train.log": PRINTED,
+    "verl.log": [f"\x1b[36m(Task pid=1)\x1b[0m step:{i} - response_length/mean:100.000 - critic/score/mean:0.500 - "
+                 "actor/lr:0.000\n" for i in (1, 2)],
+    "trainer_state.json": [json.dumps({"log_history": [{"step": i, "completion_length": 100.0, "reward": 0.5}
+                                                       for i in (1, 2)] + [{"train_runtime": 5.0}]})],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_logs_of_every_trainer_are_read(tmp_path, name):
+    (tmp_path / name).write_text("".join(LOGS[name]))
+    rows = read_log(find_log(tmp_path))
+    assert [Monitor().read(row) for _, row in rows] == [{"length": 100.0, "reward": 0.5}] * 2
+    for path in (tmp_path, tmp_path / name):
+        code, told = watch(path)
+        assert code == 0
+        assert "no alarm in 2 figures; too early to compare" in told
+    assert ("not watched: all_equal_group_count" in told) == (name == "metrics.csv")
+
+
+def test_a_log_of_which_nothing_is_known_is_never_calm(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "my_figure": 3.5, "loss": 1}) + "\n")
+    _, told = watch(tmp_path)
+    assert "NOTHING IS WATCHED" in told
+    assert "not watched: my_figure" in told
+    assert "no alarm" not in told
+    found = json.loads(RUNNER.invoke(app, ["watch", str(tmp_path), "--once", "--json"]).output)
+    assert (found["figures"], found["unread"], found["events"]) == ([], ["my_figure"], [])
+
+
+def test_a_restarted_log_is_followed_to_its_end(tmp_path):
+    rows = [{"step": step, "entropy": 2.0 + step % 3 / 10} for _ in range(3) for step in range(30)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = json.loads(RUNNER.invoke(app, ["watch", str(tmp_path), "--once", "--json"]).output)
+    assert [event["rule"] for event in found["events"]] == ["restart", "restart", "reference"]
+    assert found["step"] == 29
+
+
+@pytest.fixture
+def chat():
+    """A webhook on this machine: its address, and what was posted there."""
+    posted = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if self.path == "/hook" else 403)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", posted
+    server.shutdown()
+
+
+def test_alarms_are_posted_to_a_chat(tmp_path, chat):
+    address, posted = chat
+    _, events = keep(tmp_path / "run")
+    hook = Webhook(f"{address}/hook", run="mine")
+    for event in events:
+        hook(event)
+    (message,) = posted  # a note is no alarm
+    assert message["text"].startswith("rlguard, mine: step 82: critical: length fell to 40.2")
+    assert "since step 80" in message["text"]
+    assert "\nUsual cause: " in message["text"]
+    assert " Do: " in message["text"]
+    with pytest.raises(OSError, match="the webhook answered 403"):
+        Webhook(f"{address}/other")(events[-1])
+    with pytest.raises(OSError):  # noqa: PT011 - whatever the system says
+        Webhook("http://127.0.0.1:1/hook", timeout_s=1)(events[-1])
+    for bad in ({"url": "ftp://x"}, {"url": "http://x", "least": "loud"}):
+        with pytest.raises(InputError, match=r"Webhook\.(url|least): expected"):
+            Webhook(**bad)
+    assert watch(tmp_path / "run", "--webhook", f"{address}/hook")[0] == 0
+    assert posted[-1]["text"].startswith("rlguard, run: step 82")
+
+
+def test_the_report_of_a_run_that_goes_on_is_served(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    server = serve_report(run, every=1)
+
+    def load(path="/", **headers):
+        request = urllib.request.Request(f"http://127.0.0.1:{server.server_port}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.headers, answer.read().decode()
+
+    try:
+        assert "Waiting: " in load()[1]
+        keep(run)
+        headers, page = load()
+        assert headers["Refresh"] == "5"
+        assert "length fell to 40.2" in page
+        assert load()[1] == page  # as long as nothing changes
+        for path, host in (("/etc/passwd", "127.0.0.1"), ("/", "evil.example")):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                load(path, Host=host)
+        with pytest.raises(InputError, match="expected a free port"):
+            serve_report(run, server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()

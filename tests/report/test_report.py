@@ -4,6 +4,7 @@ import json
 import os
 import re
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -21,10 +22,10 @@ from report_runs import (
 )
 
 from rlguard.report import write_report
-from rlguard.report.embed import LONGEST_PART, cut_at_spans
-from rlguard.report.pack import CHUNK, shelve, unpack
-from rlguard.report.sections import POINTS
+from rlguard.report.embed import CHUNK, LONGEST_PART, POINTS, cut_at_spans, shelve, unpack
 from rlguard.types import InputError
+
+FEW = "(single steps or nearly, which may be noise: 8 logged steps would give an interval)."
 
 
 def facts(data: dict, run: int = 0) -> dict[str, dict]:
@@ -43,10 +44,10 @@ def test_a_whole_run_has_every_section(tmp_path):
     assert summary["skipped"] == {"audit": "not in this run: audit (audit.json)"}
     assert summary["verdict"] == [
         "1 of 3 prompts are worth training on. 2 dropped: 1 impossible, 1 unscored.",
+        "2 of 12 correct completions carry a finding (95% interval 2% to 48%): right, perhaps not solved.",
         "2 findings in 2 of 12 completions: 2 skipped computation.",
-        "2 of 12 correct completions carry a finding: they may be right without having been solved.",
-        "0.91 → 0.12 unguarded: accuracy on skills held before.",
-        "0.91 → 0.90 guarded: accuracy on skills held before.",
+        f"0.91 → 0.12 unguarded: accuracy on skills held before {FEW}",
+        f"0.91 → 0.90 guarded: accuracy on skills held before {FEW}",
     ]
     assert {name: (row["decision"], row["reason"], row["rollouts"]) for name, row in facts(data).items()} == {
         "p1": ("kept", None, 4), "p2": ("dropped", "impossible", 4), "p3": ("dropped", "unscored", 4)}  # fmt: skip
@@ -103,7 +104,7 @@ def test_the_verdict_counts_only_what_was_searched(tmp_path):
 def test_only_training_is_enough(tmp_path):
     write_lines(tmp_path / "training" / "a" / "metrics.jsonl", [{"step": 1, "reward": 0.2}, {"step": 2, "reward": 0.4}])
     summary, _ = report(tmp_path, tmp_path / "r.html")
-    assert summary["verdict"] == ["0.20 → 0.40 a: reward."]
+    assert summary["verdict"] == [f"0.20 → 0.40 a: reward {FEW}"]
 
 
 def test_chat_prompts_and_filter_only(tmp_path):
@@ -167,6 +168,7 @@ def test_the_page_is_bounded_and_says_so(tmp_path):
     assert len(tail[0]) + tail[2] + len(tail[3]) == 3 * LONGEST_PART - 5
     assert data["prompts"]["id"] == ["p0", "p1", "p2", "p9"]
     assert summary["notes"] == [
+        "a: alarms were made for this page, as `rlguard watch` makes them; nothing watched the run.",
         "Shown: 11 of 80 completions, those with findings first. The verdict is about all of them.",
         "Shown: 4 of 10 prompts, those with findings first. The verdict is about all of them.",
         "Curves with more than 1,000 points are thinned evenly; first and last points are kept.",
@@ -255,3 +257,111 @@ def test_the_output_must_be_writable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="expected a path that can be written"):
         write_report(tmp_path / "run", tmp_path / "file" / "r.html")
+
+
+def train(folder, figure, before, after, steps=60, **config):
+    """A training whose figure goes from one value to another half-way, with some noise."""
+    noise = np.random.default_rng(3).normal(0, 0.02, steps)
+    rows = [{"step": i, figure: (before if i < steps // 2 else after) * (1 + noise[i])} for i in range(steps)]
+    write_lines(folder / "metrics.jsonl", rows)
+    if config:
+        (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_the_headline_of_a_training_says_because_of_what_and_what_to_do(tmp_path):
+    calm = train(tmp_path / "calm", "critic/score/mean", 0.4, 0.5)
+    fell = train(tmp_path / "fell", "critic/score/mean", 0.5, 0.02)
+    forgot = train(tmp_path / "forgot", "prior_accuracy", 0.9, 0.3)
+    few = train(tmp_path / "few", "reward", 0.4, 0.5, steps=3)
+    odd = train(tmp_path / "odd", "my_figure", 0.4, 0.5)
+    said = [report(run, tmp_path / "r.html")[0]["headlines"] for run in (calm, fell, forgot, few, odd)]
+    assert [line.split(",")[0].rpartition(": ")[2] for (line,) in said] == [
+        "Healthy", "Harmed", "Harmed", "Unknown", "Unknown"]  # fmt: skip
+    assert "nothing fell that should not: reward. Next: go on" in said[0][0]
+    assert "because at step 3" in said[1][0]
+    assert "reward fell to" in said[1][0]
+    assert "Next: Read completions of these steps. Lower learning_rate" in said[1][0]
+    assert "the accuracy on skills held before fell, 0.90 → 0.30 (means of 16 steps; 95% interval" in said[2][0]
+    assert "there are 3 logged steps, too few to compare: 9 would do" in said[3][0]
+    assert "log reward, length" in said[4][0]
+    assert '<li class="unknown"><h3><b>? Unknown</b>' in (tmp_path / "r.html").read_text()
+    report(calm, tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert page.index('class="headlines"') < page.index('class="verdict"')
+
+
+def test_a_single_noisy_step_is_no_trend(tmp_path):
+    run = train(tmp_path / "run", "reward", 0.5, 0.5)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rows[-1]["reward"] = 0.01
+    write_lines(run / "metrics.jsonl", rows)
+    summary, _ = report(run, tmp_path / "r.html")
+    assert summary["headlines"][0].startswith("run: Healthy")
+    (line,) = summary["verdict"]
+    assert line.startswith("0.50 → 0.47 run: reward (means of 16 steps; 95% interval of the change −0.")
+    assert line.endswith("to +0.03).")
+
+
+def test_trainings_of_one_run_are_told_apart_the_worst_first(tmp_path):
+    train(tmp_path / "run/training/guarded", "prior_accuracy", 0.9, 0.89)
+    train(tmp_path / "run/training/unguarded", "prior_accuracy", 0.9, 0.2)
+    lines = report(tmp_path / "run", tmp_path / "r.html")[0]["headlines"]
+    assert [line[:17] for line in lines] == ["unguarded: Harmed", "guarded: Healthy,"]
+
+
+def test_models_that_differ_are_kept_apart(tmp_path):
+    make_run(tmp_path / "run")  # of the model `tiny`, with two flagged completions
+    make_training(tmp_path / "run/trl")
+    (tmp_path / "run/trl/config.json").write_text('{"model": "large"}')
+    summary, data = report(tmp_path / "run", tmp_path / "r.html")
+    assert data["sources"] == ["rates (tiny)", "trl (large)"]
+    assert any(line.startswith("2 of 12 tiny: correct completions carry a finding") for line in summary["verdict"])
+    assert any(line.startswith("0 large: findings: no completion") for line in summary["verdict"])
+    assert any(line.startswith("rollouts of tiny: ") for line in summary["headlines"])
+
+
+def test_prompts_on_which_the_verifier_may_be_wrong_come_first(tmp_path):
+    rollouts = [make_rollout("fine", i, f"3 + 4 = 7, so the answer is {7} {i}", gold="7") for i in range(4)]
+    rollouts += [make_rollout("bare", i, "7", gold="7") for i in range(4)]
+    rollouts += [make_rollout("odd", i, "The answer is whatever you like", gold="9") for i in range(4)]
+    rollouts += [make_rollout("wrong", i, "The answer is whatever you like", gold="9", outcome=0.0) for i in range(4)]
+    write_lines(tmp_path / "rollouts.jsonl", rollouts)
+    summary, data = report(tmp_path, tmp_path / "r.html", scan=False)
+    assert data["prompts"]["id"] == ["bare", "odd", "fine", "wrong"]
+    reasons = data["prompts"]["of"][0]["odd"]
+    assert reasons == ["Its successes hold no reasoning",
+                       "Its successes share one text: the gold answer is not in it", None, None]  # fmt: skip
+    assert summary["verdict"][0].startswith("1 prompt whose successes share one odd text")
+    assert "rlguard verifier" in summary["headlines"][0]
+    assert summary["headlines"][0].startswith("rollouts: Watch, because the successes of 1 prompt share one odd text")
+
+
+def test_correct_rollouts_with_a_finding_go_into_the_page_first(tmp_path):
+    rollouts = [make_rollout("p", i, f"text {i}", outcome=float(i >= 8)) for i in range(10)]
+    write_lines(tmp_path / "rollouts.jsonl", rollouts)
+    write_lines(tmp_path / "findings.jsonl", [make_finding("p", i) for i in range(10)])
+    _, data = report(tmp_path, tmp_path / "r.html", max_rollouts=2)
+    assert data["rollouts"]["outcome"] == [1, 1]
+
+
+def test_three_runs_are_compared(tmp_path):
+    for name, k in (("a", 24), ("b", 16), ("c", 2)):
+        write_rates(tmp_path / name / "rates.parquet", [make_rate(f"p{i}", k, "learnable", 32) for i in range(12)])
+    summary, data = report(tmp_path / "a", tmp_path / "r.html", against=[tmp_path / "b", tmp_path / "c"])
+    assert data["runs"] == ["a", "b", "c"]
+    rates = [line for line in summary["verdict"] if "mean pass rate" in line]
+    assert [line.split(":")[0] for line in rates] == [
+        "0.75 → 0.50 b against a", "0.75 → 0.06 c against a"]  # fmt: skip
+
+
+def test_too_few_rollouts_say_how_many_would_do(tmp_path):
+    for name, flagged in (("a", 2), ("b", 4)):
+        write_lines(tmp_path / name / "rollouts.jsonl", [make_rollout("x", i) for i in range(20)])
+        write_lines(tmp_path / name / "findings.jsonl", [make_finding("x", i) for i in range(flagged)])
+    summary, _ = report(tmp_path / "a", tmp_path / "r.html", against=tmp_path / "b")
+    (line,) = [line for line in summary["verdict"] if "carry a finding" in line]
+    assert "too few to tell, 196 of each would do" in line
+    summary, _ = report(tmp_path / "a", tmp_path / "r.html")
+    (line,) = summary["headlines"]
+    assert line.startswith("rollouts: Unknown, because 20 completions were searched, too few: 30 would do.")

@@ -90,6 +90,14 @@ def test_without_a_loss_nothing_more_is_claimed_than_is_known():
     ]
 
 
+def test_too_few_questions_say_how_many_would_do():
+    row = {"group": "retention", "name": "accuracy", "domain": "logic", "verdict": "too few", "before": 0.5}
+    row |= {"after": 0.5, "change": 0.0, "low": -0.1, "high": 0.1, "tolerance": 0.05, "questions": 50}
+    assert say_figures({"rows": [row]})["too few"].endswith("Up to 200 questions a figure would do.")
+    bare = {name: value for name, value in row.items() if name != "questions"}
+    assert say_figures({"rows": [bare]})["too few"].endswith("+0.00 (−0.10 to +0.10).")
+
+
 def test_questions_that_turned_are_told_apart_from_luck():
     turned = {"lost": [{"probability": 0.2}, {"probability": 0.04}], "newly_solved": [{"probability": 0.05}]}
     assert say_turned(turned) == (

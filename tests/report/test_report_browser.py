@@ -22,6 +22,7 @@ from report_runs import (
 )
 
 from rlguard.report import write_report
+from rlguard.report.serve import serve_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, chromium-browser or google-chrome on PATH")
@@ -194,6 +195,8 @@ def test_a_group_opens_closes_and_goes_on(visit, many):
 def test_from_a_bar_to_its_prompts_and_rollouts(visit, many):
     page = visit(many)
     plot = page.locator("#histograms .surface")
+    plot.scroll_into_view_if_needed()
+    page.wait_for_timeout(100)  # uPlot learns of the scrolling in the next frame
     box = plot.locator(".u-over").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.05, box["y"] + box["height"] - 5)
     page.locator("#rollouts .chosen").wait_for()
@@ -389,3 +392,58 @@ def test_nothing_but_a_training_opens(visit, tmp_path):
     assert page.locator("#training canvas").count() == 1
     for section in ("prompts", "rollouts", "rates", "audit", "alarms"):
         assert not page.locator(f"#{section}").is_visible()
+
+
+def write_run(folder: Path, steps: int, fall: int = 1000) -> None:
+    """A training whose reward collapses at a step."""
+    rows = [{"step": i, "reward": (0.5 if i < fall else 0.02) + 0.01 * (i % 3)} for i in range(steps)]
+    write_lines(folder / "metrics.jsonl", rows)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_headline_is_first_in_colour_and_words(visit, tmp_path, scheme):
+    write_run(tmp_path / "run", 60, fall=40)
+    write_report(tmp_path / "run", tmp_path / "r.html")
+    page = visit(tmp_path / "r.html", color_scheme=scheme)
+    card = page.locator(".headlines li").first
+    assert card.locator("h3").inner_text().startswith("✕ Harmed")
+    assert "Next: Read completions of these steps." in card.inner_text()
+    assert card.bounding_box()["y"] < 300
+    shade = {"light": "rgb(168, 58, 0)", "dark": "rgb(240, 140, 88)"}[scheme]
+    assert card.locator("h3 b").evaluate("(node) => getComputedStyle(node).color") == shade
+    alarm = page.locator("#alarms li").first.inner_text()
+    assert "step 44" in alarm
+    assert "Usual cause:" in alarm
+    assert "Do: " in alarm
+
+
+def test_three_runs_in_one_page(visit, tmp_path):
+    for name, solved in (("a", 3), ("b", 2), ("c", 0)):
+        rates = [make_rate(f"p{i}", solved if i % 2 else 1, "learnable") for i in range(12)]
+        write_rates(tmp_path / name / "rates.parquet", rates)
+    write_report(tmp_path / "a", tmp_path / "r.html", against=[tmp_path / "b", tmp_path / "c"])
+    page = visit(tmp_path / "r.html")
+    assert page.locator(".headlines li").count() == 3
+    assert page.locator("#histograms figure").count() == 3
+    assert page.locator("#scatter figure").count() == 2
+    plot = page.locator("#scatter .surface").nth(1)
+    plot.focus()
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    expect(page.locator("#prompts .chosen b")).to_have_text("6 prompts at a 0.75, c 0")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_the_served_page_follows_the_run(browser, tmp_path):
+    write_run(tmp_path / "run", 30)
+    server = serve_report(tmp_path / "run")
+    page = browser.new_page()
+    try:
+        page.goto(f"http://127.0.0.1:{server.server_port}/")
+        expect(page.locator(".headlines h3").first).to_contain_text("✓ Healthy")
+        write_run(tmp_path / "run", 40, fall=30)
+        sync_api.expect(page.locator(".headlines h3").first).to_contain_text("✕ Harmed", timeout=30_000)
+    finally:
+        page.close()
+        server.shutdown()
+        server.server_close()

@@ -23,7 +23,7 @@ from report_runs import (
 
 from rlguard.cli.main import app
 from rlguard.report import write_report
-from rlguard.report.read import read_run
+from rlguard.report.load import read_run
 from rlguard.rollouts.store import RolloutStore
 from rlguard.types import InputError, Rollout
 
@@ -75,7 +75,7 @@ def test_all_parts_at_once(everything, tmp_path):
 
 def test_a_training_of_trl(tmp_path):
     summary, data = report(make_training(tmp_path / "run", lucky=True), tmp_path / "r.html", scan=False)
-    assert "2 alarms in training. The first critical one at step 3: Luck." in summary["verdict"]
+    assert "2 alarms in training. The first critical one, at step 3: Luck." in summary["verdict"]
     assert summary["notes"] == [
         "run/events.jsonl: the last line (4) is half-written and was left out.",
         "run: a completion is correct where its 'right' is 1.",
@@ -91,8 +91,8 @@ def test_a_training_of_trl(tmp_path):
     assert columns["outcome"][:2] == [1, 0]
     assert columns["weight"][0] == 0.25
     assert columns["advantage"][:2] == [0.5, -0.5]
-    assert [(event["severity"], event["kind"]) for event in data["events"]] == [
-        ("critical", "alarm"), ("warning", "length"), ("note", "entropy")]  # fmt: skip
+    assert [(event["severity"], event["figure"]) for event in data["events"]] == [
+        ("critical", "lucky_share"), ("warning", "length"), ("note", "entropy")]  # fmt: skip
 
 
 def test_rewards_that_are_no_outcomes_stay_rewards(tmp_path):
@@ -157,7 +157,7 @@ def test_runs_with_nothing_in_common_are_said_to_be(tmp_path):
     write_lines(tmp_path / "b/metrics.jsonl", [{"step": 1, "reward": 0.1}, {"step": 2, "reward": 0.2}])
     summary, _ = report(tmp_path / "a", tmp_path / "r.html", against=tmp_path / "b")
     assert summary["verdict"] == []
-    assert "Nothing that both runs have can be compared." in (tmp_path / "r.html").read_text()
+    assert "The runs have nothing in common to compare." in (tmp_path / "r.html").read_text()
 
 
 def test_a_run_that_says_nothing_is_said_to(tmp_path):
@@ -167,15 +167,19 @@ def test_a_run_that_says_nothing_is_said_to(tmp_path):
     assert "Nothing here says how the run went." in (tmp_path / "r.html").read_text()
 
 
-def test_the_command_takes_one_run_or_two(tmp_path, capsys):
+def test_the_command_takes_any_number_of_runs(tmp_path, capsys):
     make_training(tmp_path / "a")
     make_training(tmp_path / "b")
     command = typer.main.get_command(app)
     arguments = ["report", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "r.html")]
     command(arguments, standalone_mode=False)
     assert "mean pass rate on the 2 prompts" in " ".join(capsys.readouterr().out.split())
-    with pytest.raises(InputError, match="expected one run, or two to compare, got 3"):
-        command(["report", "a", "b", "c"], standalone_mode=False)
+    write_lines(tmp_path / "c/metrics.jsonl", [{"step": i, "reward": 0.1} for i in range(2)])
+    command([*arguments[:3], str(tmp_path / "c"), *arguments[3:]], standalone_mode=False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "a: Harmed, because at step 3, Luck (1 more alarm below). Next: Read ten of them." in told
+    assert "b against a: mean pass rate on the 2 prompts" in told
+    assert "c against a: reward at the end: a 0.10 → 0.30; c 0.10 → 0.10" in told
 
 
 @pytest.mark.parametrize("what", ["missing", "file", "empty"])

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlguard.report import write_report
-from rlguard.report.read import read_run
+from rlguard.report.load import read_run
 from rlguard.rollouts.logs import LAYOUTS, NESTED, read_any_rollouts
 from rlguard.rollouts.segments import read_rollouts
 from rlguard.rollouts.store import RolloutStore

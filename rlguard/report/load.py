@@ -1,0 +1,430 @@
+"""Finds what a run holds and reads it, a folder or one file. Nothing here knows about HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rlguard.monitor.core import Event, Monitor
+from rlguard.monitor.journal import EVENTS, read_events, replay
+from rlguard.monitor.logs import STATE, find_state, has_numbers, read_log
+from rlguard.rollouts.logs import list_tables, read_any_rollouts
+from rlguard.rollouts.segments import ROLLOUTS, is_store
+from rlguard.rollouts.store import META
+from rlguard.tables.files import read_object
+from rlguard.tables.read import FORMATS, find_format, iter_rows
+from rlguard.types import InputError, Rollout, prompt_text
+
+Row = dict[str, Any]
+Curve = list[tuple[float, float | None]]
+"""(step, value) in order of the step; None where the value was not a finite number."""
+
+LINES = ("metrics.jsonl", "metrics.csv", "figures.jsonl")
+"""One row of figures a line: a trainer's or a recipe's measurements, and what the guard's monitor wrote."""
+CONFIG = "config.json"
+INNER = ("checkpoint-", "completions", "rlguard")
+FOLDERS = ("", "*", "training/*", "*/training/*")
+"""Where trainings lie, seen from the folder of a run."""
+
+REQUIRED = {
+    "rates": ("prompt_id",),
+    "kept": ("rlguard_id",),
+    "dropped": ("rlguard_id", "rlguard_drop_reason"),
+    "findings": ("kind", "start", "end"),
+}
+RATES, FINDINGS, AUDIT = "rates.parquet", "findings.jsonl", "audit.json"
+TAKEN = "a folder or file of pass rates, a filtered set, rollouts, a training, findings or an audit"
+
+
+@dataclass
+class Arm:
+    """One training: its curves, its alarms, and the settings it ran with."""
+
+    curves: dict[str, Curve]
+    config: Row = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def model(self) -> str:
+        """The model that was trained, as far as the settings say; else ""."""
+        known = (self.config.get(name) for name in ("model", "model_name", "model_name_or_path", "_name_or_path"))
+        return next((str(name) for name in known if name), "")
+
+    def find(self, figure: str) -> str | None:
+        """The trainer's name for a figure of the monitor, or the name itself; None where there is no such curve."""
+        return figure if figure in self.curves else next((n for n in self.curves if find_figure(n) == figure), None)
+
+
+@dataclass
+class Run:
+    """What a run held; None where a part was not there."""
+
+    path: Path
+    meta: Row = field(default_factory=dict)
+    rates: list[Row] | None = None
+    rollouts: list[Rollout] | None = None
+    unsearched: set[str] = field(default_factory=set)
+    """Sources of rollouts that were not searched for findings."""
+    kept: list[Row] | None = None
+    dropped: list[Row] | None = None
+    findings: list[Row] | None = None
+    audit: Row | None = None
+    arms: dict[str, Arm] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the page should know about the reading: half-written lines, files left aside."""
+    columns: Mapping[str, str] | None = None
+    """Where the parts of a rollout stand, if a user said so."""
+
+    @property
+    def name(self) -> str:
+        """What the run is called: its folder, or its file without the ending."""
+        path = self.path.resolve()
+        return path.name if path.is_dir() else path.stem
+
+    @property
+    def model(self) -> str:
+        """The model that the rates and rollouts of the store are of; "" if it is not known."""
+        engine = self.meta.get("engine")
+        return str(self.meta.get("model") or (engine.get("model") if isinstance(engine, dict) else "") or "")
+
+    def name_model(self, source: str) -> str:
+        """The model whose rollouts come from a source: a training's own, else the store's; "" if it is not known."""
+        return self.arms[source].model if source in self.arms else self.model
+
+    def read(self, part: str, path: Path) -> list[Row]:
+        """The rows of one file of the run."""
+        return read_table(path, self.show(path), self.notes, REQUIRED[part])
+
+    def add_rollouts(self, source: Path, name: str, lead: str) -> list[Rollout]:
+        """Reads rollouts of whatever origin; notes of the reading begin with `lead`."""
+        notes: list[str] = []
+        found = list(read_any_rollouts(source, notes, name, self.columns)[1])
+        self.notes += [lead + note for note in notes]
+        self.rollouts = [*(self.rollouts or []), *found]
+        return found
+
+    def show(self, path: Path) -> str:
+        """A path as seen from the run."""
+        inside = path != self.path and path.is_relative_to(self.path)
+        return str(path.relative_to(self.path)) if inside else path.name
+
+
+def read_run(path: Path, columns: Mapping[str, str] | None = None) -> Run:
+    """Reads every known part of a run.
+
+    Args:
+        path: A folder whose parts lie in it or in a direct subfolder; or one file of it.
+        columns: Where the parts of a rollout stand (`read_any_rollouts`).
+
+    Raises:
+        InputError: If it is missing, holds nothing known, or a file in it cannot be read.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: expected {TAKEN}, found nothing")
+    run = Run(path, columns=columns)
+    if path.is_file() or (path / "dataset_info.json").exists():
+        _read_file(run)
+    else:
+        _read_folder(run)
+    _check_spans(run)
+    if not run.arms and all(getattr(run, part) is None for part in (*REQUIRED, "rollouts", "audit")):
+        raise InputError(f"{path}: nothing to report on; expected {TAKEN}, found {_describe_folder(path)}")
+    return run
+
+
+def _read_folder(run: Run) -> None:
+    folders = [run.path, *sorted(p for p in run.path.iterdir() if p.is_dir() and not p.name.startswith("."))]
+    folders = [folder for folder in folders if folder.name != "answer_only"]  # guesses are no rollouts to look at
+    stores = [folder for folder in folders if is_store(folder) or (folder / RATES).is_file()]
+    if stores:
+        _note_others(run, [store / (ROLLOUTS if is_store(store) else RATES) for store in stores])
+        _read_rates(run, stores[0])
+    pairs = list(_find_filtered(folders))
+    if pairs:
+        _note_others(run, [kept or dropped for kept, dropped in pairs])
+        _read_filtered(run, *pairs[0])
+    for name, part in ((FINDINGS, "findings"), (AUDIT, "audit")):
+        found = [folder / name for folder in [*stores[:1], *folders] if (folder / name).is_file()]
+        found = list(dict.fromkeys(found))
+        _note_others(run, found)
+        if found:
+            setattr(run, part, read_object(found[0]) if part == "audit" else run.read(part, found[0]))
+    _read_trainings(run)
+
+
+def _note_others(run: Run, found: Iterable[Path | None]) -> None:
+    first, *others = [path for path in found if path is not None] or [run.path]
+    run.notes += [f"{run.show(other)} is not shown: {run.show(first)} was read instead." for other in others]
+
+
+def _read_rates(run: Run, store: Path) -> None:
+    """Pass rates and the rollouts they come from."""
+    if (store / RATES).is_file():
+        run.rates = run.read("rates", store / RATES)
+    if is_store(store):
+        name = run.show(store)
+        run.add_rollouts(store, name, "" if store == run.path else f"{name}/")
+    if (store / META).is_file():
+        run.meta = read_object(store / META)
+
+
+def _find_filtered(folders: Iterable[Path]) -> Iterator[tuple[Path | None, Path | None]]:
+    """Filtered sets as `rlguard filter` writes them: KEPT.jsonl, KEPT.dropped.jsonl, in any format; or one of both."""
+    for folder in folders:
+        stems = {path.name.replace(".dropped", "") for path in folder.glob("*.dropped*")}
+        stems |= {path.name for path in folder.glob("kept.*") if path.suffix in FORMATS and "." not in path.stem}
+        for stem in sorted(stems):
+            kept, dropped = _pair(folder / stem)
+            if kept or dropped:
+                yield kept, dropped
+
+
+def _pair(kept: Path) -> tuple[Path | None, Path | None]:
+    """The kept rows' file and the dropped rows' beside it, each None where it is not there."""
+    stem, suffix = (kept.stem, kept.suffix) if kept.suffix in FORMATS else (kept.name, "")
+    dropped = kept.with_name(f"{stem}.dropped{suffix}")
+    return kept if kept.exists() else None, dropped if dropped.exists() else None
+
+
+def _read_filtered(run: Run, kept: Path | None, dropped: Path | None) -> None:
+    run.kept = run.read("kept", kept) if kept else None
+    run.dropped = run.read("dropped", dropped) if dropped else None
+
+
+def _read_trainings(run: Run) -> None:
+    """The curves, alarms and rollouts of every training arm."""
+    for name, folder in find_trainings(run.path):
+        arm = read_arm(folder, name, run.notes)
+        if list_tables(folder):
+            arm.curves |= follow_rollouts(run.add_rollouts(folder, name, f"{name}: "))
+        run.arms[name] = arm
+    run.arms = dict(sorted(run.arms.items(), key=lambda item: item[0] != "unguarded"))  # the harm, then the protection
+
+
+def _read_file(run: Run) -> None:
+    """One file, known by its name or its columns."""
+    path = run.path
+    if path.suffix == ".json":
+        with suppress(InputError):  # else a table, or what reading it as one says
+            if "comparisons" in (audit := read_object(path)):
+                run.audit = audit
+                return
+    pair = _pair(path.with_name(path.name.replace(".dropped", "")))
+    if pair[1] is not None:
+        _read_filtered(run, *pair)
+        return
+    if find_format(path) is None and path.is_file():
+        raise InputError(f"{path}: expected {TAKEN}, found a file ending in {path.suffix or 'nothing known'}")
+    notes: list[str] = []
+    rows = read_table(path, path.name, notes)
+    columns = set().union(*rows[:100])
+    if path.name in LINES:
+        run.arms[path.resolve().parent.name] = Arm(collect_curves(rows, path.name, notes))
+    elif {*REQUIRED["findings"]} <= columns:
+        run.findings = check_columns(rows, path, REQUIRED["findings"])
+    elif {"prompt_id", "successes", "trials"} <= columns:
+        run.rates = check_columns(rows, path, REQUIRED["rates"])
+    elif "rlguard_id" in columns and "completion" not in columns:
+        run.kept = check_columns(rows, path, REQUIRED["kept"])
+    else:
+        run.add_rollouts(path, run.name, f"{run.name}: ")
+        return
+    run.notes += notes
+
+
+def _describe_folder(path: Path) -> str:
+    """The first names in a folder, for an error message."""
+    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [path.name]
+    return (", ".join(names[:8]) + (", …" if len(names) > 8 else "")) or "an empty directory"
+
+
+def _check_spans(run: Run) -> None:
+    for number, finding in enumerate(run.findings or [], 1):
+        for name in ("start", "end"):
+            if not isinstance(finding[name], int):
+                raise InputError(f"{FINDINGS}, finding {number}: expected {name} as int, got {finding[name]!r}")
+
+
+def find_trainings(path: Path) -> Iterator[tuple[str, Path]]:
+    """The folders of a run that hold a training, each with a name of its own."""
+    taken: set[str] = set()
+    for pattern in FOLDERS:
+        for folder in sorted(path.glob(pattern)) if pattern else [path]:
+            inner = folder != path and folder.name.startswith(INNER)  # the training is the folder above
+            if inner or not folder.is_dir() or not any(_find_files(folder)):
+                continue
+            name = folder.resolve().name
+            if name in taken:  # the same name in two folders
+                name = str(folder.relative_to(path))
+            if name not in taken:
+                taken.add(name)
+                yield name, folder
+
+
+def _find_files(folder: Path) -> Iterator[Path]:
+    """What a training left in its folder, the guard's own files in `rlguard/` included."""
+    for place in (folder, folder / "rlguard"):
+        yield from (place / name for name in (*LINES, EVENTS) if (place / name).is_file())
+    state = find_state(folder)
+    if state is not None:
+        yield state
+    yield from (path for path in sorted(folder.glob("*.log")) if has_numbers(path))
+    yield from list_tables(folder)[:1]
+
+
+def read_arm(folder: Path, name: str, notes: list[str]) -> Arm:
+    """One training; where two files have a metric, the guard's own is taken.
+
+    Args:
+        folder: Of the training.
+        name: What notes call it.
+        notes: What a reader of the page should know is added here.
+
+    Raises:
+        InputError: If a file cannot be read; names it.
+    """
+    curves: dict[str, Curve] = {}
+    for path in sorted(_find_files(folder), key=lambda path: path.name in LINES):
+        where = f"{name}/{path.relative_to(folder)}"
+        if path.name in LINES[::2]:
+            curves |= collect_curves(read_table(path, where, notes), where, notes)
+        elif path.name == STATE:
+            history = read_object(path).get("log_history")
+            if not isinstance(history, list):
+                raise InputError(f"{path}: expected the list `log_history`, got {type(history).__name__}")
+            curves |= collect_curves((row for row in history if isinstance(row, dict)), where, notes)
+        elif path.suffix in (".log", ".csv"):
+            curves |= collect_curves(({"step": step} | row for step, row in read_log(path)), where, notes)
+    config = read_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    saved = {"_name_or_path": config["_name_or_path"]} if config.get("_name_or_path") else {}
+    return Arm(curves, saved if "model_type" in config else config, _find_events(folder, name, curves, notes))
+
+
+def _find_events(folder: Path, name: str, curves: dict[str, Curve], notes: list[str]) -> list[Event]:
+    """What the monitor said of a training; where none watched it, what one says of its curves."""
+    for path in (place / EVENTS for place in (folder, folder / "rlguard")):
+        if path.is_file():
+            torn: list[int] = []
+            events = read_events(path, torn)
+            notes += [f"{name}/{EVENTS}: the last line ({line}) is half-written and was left out." for line in torn]
+            return events
+    rows: dict[int, dict[str, float]] = {}
+    for metric, curve in curves.items():
+        for step, value in curve:
+            if value is not None:
+                rows.setdefault(int(step), {})[metric] = value
+    monitor = Monitor()
+    events = replay(sorted(rows.items()), monitor)
+    if monitor.references:
+        notes.append(f"{name}: alarms were made for this page, as `rlguard watch` makes them; nothing watched the run.")
+    return events
+
+
+@cache
+def find_figure(metric: str) -> str:
+    """The monitor's name for what a trainer logs under a name; the name itself where nothing watches it.
+
+    >>> find_figure("critic/score/mean"), find_figure("loss")
+    ('reward', 'loss')
+    """
+    return next(iter(Monitor().read({metric: 0.5})), metric)
+
+
+def collect_curves(rows: Iterable[Row], where: str, notes: list[str]) -> dict[str, Curve]:
+    """The curves in rows that may carry any subset of the metrics; text fields and the epoch are no metrics."""
+    curves: dict[str, dict[float, float | None]] = {}
+    stepless = 0
+    for row in rows:
+        step = finite(row.get("step"))
+        stepless += step is None
+        if step is None:
+            continue
+        for metric, value in row.items():
+            if metric not in ("step", "epoch") and (
+                value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+            ):
+                curves.setdefault(metric, {})[step] = finite(value)
+    if stepless:
+        notes.append(f"{where}: {stepless} rows without a step were left out.")
+    return {
+        metric: sorted(points.items())
+        for metric, points in curves.items()
+        if any(value is not None for value in points.values())
+    }
+
+
+def follow_rollouts(rollouts: Iterable[Rollout]) -> dict[str, Curve]:
+    """Curves from the rollouts of a training themselves: what each step's completions have in common.
+
+    >>> follow_rollouts([Rollout("p", 0, "ab", outcome=1.0, step=3), Rollout("p", 1, "", outcome=0.0, step=3)])
+    {'rollouts/correct': [(3.0, 0.5)], 'rollouts/characters': [(3.0, 1.0)]}
+    """
+    sums: dict[str, dict[float, list[float]]] = {}
+    for rollout in rollouts:
+        if rollout.step is None:
+            continue
+        characters = len(rollout.completion)
+        figures = {"correct": rollout.outcome, "weight": rollout.weight, "characters": characters}
+        for name, value in figures.items():
+            if value == value:
+                tally = sums.setdefault(f"rollouts/{name}", {}).setdefault(float(rollout.step), [0.0, 0])
+                tally[0] += value
+                tally[1] += 1
+    return {name: [(step, total / n) for step, (total, n) in sorted(own.items())] for name, own in sums.items()}
+
+
+def read_table(path: Path, where: str, notes: list[str], required: Sequence[str] = ()) -> list[Row]:
+    """Reads a table, which may be empty, and checks that the columns needed are there.
+
+    Args:
+        path: What `tables.iter_rows` reads.
+        where: Its name for the reader of the page.
+        notes: What such a reader should know is added here.
+        required: Columns without which it is of no use.
+
+    Raises:
+        InputError: If it cannot be read, or a column is missing in a row; names file and row.
+    """
+    torn: list[int] = []
+    rows = list(iter_rows(path, torn, allow_empty=True))
+    notes += [f"{where}: the last line ({number}) is half-written and was left out." for number in torn]
+    return check_columns(rows, path, required)
+
+
+def check_columns(rows: list[Row], path: Path, required: Sequence[str]) -> list[Row]:
+    """The rows, each of which has the columns.
+
+    Raises:
+        InputError: If one has not; names file, row and column.
+    """
+    for number, row in enumerate(rows):
+        for name in required:
+            if name not in row:
+                raise InputError(f"{path}: row {number}: expected the column {name!r}, found {', '.join(row)}")
+    return rows
+
+
+def finite(value: Any) -> float | None:
+    """A finite number as float; None for anything else (JSON has no NaN, and text is no number)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def show_prompt(prompt: Any) -> str:
+    """The words of a prompt column, whatever its type."""
+    if prompt is None or isinstance(prompt, str):
+        return prompt or ""
+    try:
+        return prompt_text(prompt)
+    except (InputError, TypeError, AttributeError):
+        return str(prompt)
