@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlguard.answers import find_answer, read_gold
-from rlguard.shortcuts.computation import judge_steps
-from rlguard.shortcuts.prompts import read_prompt
+from rlguard.shortcuts.computation import read_prompt
 from rlguard.shortcuts.ratios import combine_ratios
 from rlguard.shortcuts.repetition import find_repetition
+from rlguard.shortcuts.rules import judge_steps
 from rlguard.types import Finding, InputError, Messages, prompt_text
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 READ_LIMIT = 400_000
 """Characters of a completion that are judged, from its end (100,000 tokens or so): a megabyte must not stop a step."""
 
-NEED_NO_ANSWER = frozenset(("false_step", "placeholder"))
-"""Kinds of findings that hold whatever the answer is: the last number of a text may be no answer at all."""
 MAX_LONE = 80
 """Characters of a text whose last number is its answer even unmarked ("It arrives at 11:05.")."""
 
@@ -65,11 +63,11 @@ def judge_completion(completion: str, prompt: str = "", answer: Any = None) -> J
     answer = read_gold(answer)
     found = find_answer(completion)
     final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag states nothing
-    steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
-    repeated = find_repetition(completion, final, answer)
     guessed = found is not None and not found.marked and len(completion) > MAX_LONE
-    judged = [f for f in steps.findings if not guessed or f.kind in NEED_NO_ANSWER]
-    findings = tuple(repeated + judged)
+    stated = found if final and not guessed else None
+    steps = judge_steps(completion, prompt, read_prompt(prompt), stated, answer)
+    repeated = find_repetition(completion, final, answer)
+    findings = tuple(repeated + steps.findings)
     worth = 1.0 if repeated or guessed else steps.ratio  # a loop of true steps shows no more than one of them
     return Judgement(findings, combine_ratios(findings, worth), final and final[0])
 

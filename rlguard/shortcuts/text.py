@@ -1,0 +1,404 @@
+r"""A text read once: its arithmetic in one plain spelling, and the equations it states, each checked.
+
+`plain_text` spells LaTeX, words and signs alike without moving a character, so that every span holds in the text as it
+was written. Saying "false" of a true step costs more than missing a false one: whatever makes a reading doubtful turns
+"false" into "cannot say" (`rlguard.shortcuts.doubts`). Every pass is linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from rlguard.shortcuts.doubts import in_doubt, is_rewritten
+
+MAX_DIGITS = 40
+"""Longer numbers are not read: their arithmetic is never what a completion is judged by."""
+MAX_BITS = 512
+MAX_EXPONENT = 128
+MAX_RUN = 400
+"""Characters of one run of arithmetic; longer ones are no steps that someone reads."""
+PARSED = 48_000
+"""Characters of arithmetic that go through the parser, in all; beyond them, plain steps alone are read."""
+
+Number = int | float
+FILL = "\x1f"
+"""Stands where a sign was that changes nothing: within "1,200", for instance."""
+
+_SIGNS = str.maketrans(
+    dict.fromkeys("×·⋅∗✕", "*") | dict.fromkeys("÷∕⁄", "/") | dict.fromkeys("−–‐‑", "-")
+    | dict.fromkeys("\xa0\u202f\u2009\u2007", " ") | {"％": "%", "⇒": ";", "→": ";", "￥": "$", "€": "$", "£": "$"}
+)  # fmt: skip
+_COMMANDS = {
+    **dict.fromkeys(("times", "cdot", "ast"), "*"), "div": "/", "approx": "≈", "equiv": "≡", "pmod": " mod",
+    **dict.fromkeys(("bmod", "mod"), "@"), **dict.fromkeys(("quad", "qquad", "implies", "to", "therefore"), ";"),
+    **dict.fromkeys(("Rightarrow", "rightarrow", "Longrightarrow", "iff", "hline"), ";"),
+    **dict.fromkeys(("left", "right", "displaystyle", "big", "Big", "bigl", "bigr", "boxed", "fbox"), ""),
+    **dict.fromkeys(("text", "mathrm", "textbf", "mathbf", "mbox"), ""),
+}  # fmt: skip
+_FRACTION = re.compile(r"(\d\s?)?\\[dt]?frac\s?\{([^{}]{1,60})\}\s?\{([^{}]{1,60})\}|\\[dt]?frac\s?(\d)\s?(\d)")
+_COMMAND = re.compile(r"\\([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
+_BRACES = str.maketrans("{}", "()")
+_THOUSANDS = re.compile(r",(?<=\d,)(?=[\d\x1f]{3}(?!\d))")
+_OPERATORS = {"x": "*", "X": "*", "times": "*", "plus": "+", "minus": "-", "of": "*", "mod": "@", "modulo": "@"}
+_SPELLED = re.compile(  # words beside numbers that are signs, and units before signs
+    r"([\d)%][ \x1f]{0,3})(?:([xX]|times|plus|minus|multiplied by|divided by|mod|modulo|of|is equal to|equals|is|gives|makes)"
+    r"(?=[ (]{1,3}[-\d(.]|(?<=x)\d)"
+    r"|([A-Za-z]{2,15}(?: [a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
+)
+_RELATIONS = "=≈≡≐"
+_RUN = re.compile(
+    r"[-\d(.](?<!\.(?!\d))(?:[-\d\x1f+*/^@%()& =≈≡≐]++|\.(?=\d)|\n(?:(?<=[=≈≡≐]\n)|(?<=[=≈≡≐][ ]\n)|(?=[ ]{0,9}[=≈≡≐])))*+"
+)
+_SPLIT = re.compile(r"\s*[=≈≡≐]=?\s*")
+_SIMPLE = re.compile(r"(\d{1,15}) ?([-+*]) {0,2}(\d{1,15}) ?= {0,3}(\d{1,15})")
+_TOKEN = re.compile(r"\d[\d\x1f]*(?:\.\d+)?|\.\d+|\*\*|[^\s\x1f]")
+_MODULUS_AFTER = re.compile(r"[ (]{0,3}mod(?:ulo)?[ (]{0,3}(\d{1,15})")
+_TAIL = re.compile(r"[\s.+*/^@&-]+\Z")
+_RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "neg": 3, "&": 4, "^": 5}
+
+
+class Side(NamedTuple):
+    """What stands on one side of an equals sign."""
+
+    value: Number | None
+    """None when it cannot be worked out (division by zero, too large)."""
+    numbers: tuple[Number, ...] = ()
+    operators: int = 0
+    decimals: int = 0
+    """Most digits after a decimal point among its numbers."""
+    percents: int = 0
+    products: bool = False
+    """Whether it multiplies, divides or raises: rounding errors then grow with the size of the numbers."""
+    moduli: tuple[int, ...] = ()
+
+
+class Equation(NamedTuple):
+    """One stated equality. A chain `a = b = c` holds two."""
+
+    start: int
+    end: int
+    left: Number | None
+    right: Number | None
+    operators: int
+    """Operations on both sides."""
+    operands: tuple[Number, ...]
+    """Numbers of the sides that calculate."""
+    holds: bool | None
+    """True, False, or None: cannot be said."""
+
+
+def plain_text(text: str) -> str:
+    r"""The text with its arithmetic in one spelling; every character stays where it was.
+
+    >>> plain_text(r"\$1,200 \times 2 is \frac{1}{2}").replace(FILL, "_")
+    '  1_200   *    2 is  ((1)/(2))    '
+    """
+    if not text.isascii():
+        text = text.translate(_SIGNS)
+    if "&" in text or "@" in text:
+        text = text.replace("@", "\0").replace("&", " ")
+    if "{" in text or "\\" in text:
+        text = text.replace("{,}", FILL * 3)
+        for _ in range(3):  # fractions of fractions
+            text, found = _FRACTION.subn(_spell_fraction, text)
+            if not found:
+                break
+        text = _COMMAND.sub(_spell_command, text).translate(_BRACES)
+    if "$" in text:
+        text = text.replace("$ $", " ; ").replace("$", " ")
+    if "," in text:
+        text = _THOUSANDS.sub(FILL, text)
+    if "**" in text:
+        text = re.sub(r"\*\*(?![\d(])|(?<![\d)])\*\*|(?<= )\*\*(?! )", "  ", text) if " ** " not in text else text
+        text = text.replace("**", "^ ")
+    return _SPELLED.sub(_spell_word, text)
+
+
+def _spell_fraction(found: re.Match[str]) -> str:
+    mixed, top, bottom, one, two = found.groups()
+    said = f"(({top})/({bottom}))" if top else f"({one}/{two})"
+    size = found.end() - found.start() - len(mixed or "")
+    return (mixed or "") + ("&" if mixed else "").ljust(size - len(said)) + said
+
+
+def _spell_command(found: re.Match[str]) -> str:
+    name, whole = found[1], found[0]
+    if name is not None:
+        said = _COMMANDS.get(name)
+        return whole if said is None else said.ljust(len(whole))
+    sign = whole[1]
+    if sign == "\\":
+        return " \n"
+    return FILL * 2 if sign in "!," else " %" if sign == "%" else f" {sign}" if sign in "{}" else "  "
+
+
+def _spell_word(found: re.Match[str]) -> str:
+    before, word, unit = found.groups()
+    if word is None:
+        return before + " " * len(unit)
+    if word == "of" and not before.startswith(("%", ")")):
+        said = word
+    else:
+        said = _OPERATORS.get(word) or ("*" if word[0] == "m" and word[1] == "u" else "/" if word[0] == "d" else "≐")
+    return before + said.ljust(len(word))
+
+
+def apply(operator: str, left: Number | None, right: Number | None) -> Number | None:
+    """Works out one operation; None when there is no result or it would be too large.
+
+    >>> apply("/", 6, 3), apply("/", 1, 0), apply("^", 10, 10**9)
+    (2, None, None)
+    """
+    if left is None or right is None:
+        return None
+    try:
+        if operator in "+&":  # 2 & 1/2 is two and a half
+            return left + right
+        if operator == "-":
+            return left - right
+        if operator == "*":
+            value: Number = left * right
+        elif operator == "/":
+            exact = isinstance(left, int) and isinstance(right, int) and not left % right
+            value = left // right if exact else left / right  # type: ignore[assignment]
+        elif operator == "@":
+            value = left % right
+        else:
+            if abs(right) > MAX_EXPONENT or (isinstance(left, int) and left.bit_length() * abs(right) > MAX_BITS):
+                return None
+            value = left**right
+    except (ArithmeticError, ValueError):
+        return None
+    if isinstance(value, complex) or (isinstance(value, int) and value.bit_length() > MAX_BITS):
+        return None
+    return value
+
+
+def read_side(text: str) -> Side | None:
+    """Works out plain arithmetic; None where it is not well formed.
+
+    >>> read_side("2 + 3*(4-1)").value, read_side("20% * 50").value, read_side("3 +"), read_side("3 4")
+    (11, 10.0, None, None)
+    """
+    if text.isdigit():
+        return Side(int(text), (int(text),)) if len(text) <= MAX_DIGITS and text.isascii() else None
+    values: list[Number | None] = []
+    ops: list[str] = []
+    numbers: list[Number] = []
+    moduli: list[int] = []
+    operators = decimals = percents = 0
+    products = False
+    due = True  # whether a number must come next
+
+    def reduce(rank: int) -> None:
+        while ops and ops[-1] != "(" and _RANK[ops[-1]] >= rank:
+            operator = ops.pop()
+            right = values.pop()
+            if operator == "neg":
+                values.append(None if right is None else -right)
+                continue
+            if operator == "@" and isinstance(right, int) and right > 1:
+                moduli.append(right)
+            values.append(apply(operator, values.pop(), right))
+
+    tokens = _TOKEN.findall(text)
+    for place, token in enumerate(tokens):
+        if token[0].isdigit() or token[0] == "." and len(token) > 1:
+            if not due or len(token) > MAX_DIGITS or not token.isascii():
+                return None
+            token = token.replace(FILL, "")
+            whole, point, digits = token.partition(".")
+            number: Number = float(token) if point else int(whole)
+            decimals = max(decimals, len(digits))
+            values.append(number)
+            numbers.append(number)
+            due = False
+        elif token == "(":
+            if not due:
+                reduce(3)
+                ops.append("*")
+                operators, products = operators + 1, True
+            ops.append("(")
+            due = True
+        elif due:
+            if token != "-" and token != "+":
+                return None
+            if token == "-":
+                ops.append("neg")
+        elif token == ")":
+            reduce(0)
+            if not ops:
+                return None
+            ops.pop()
+        elif token == "%" and tokens[place + 1 : place + 2] != ["("] and not (
+            tokens[place + 1 : place + 2] and tokens[place + 1][0].isdigit()
+        ):
+            percents += 1
+            values.append(apply("/", values.pop(), 100))
+        elif token in "+-*/^@&%":
+            operator = "@" if token == "%" else token
+            reduce(_RANK[operator] + (operator == "^"))
+            ops.append(operator)
+            if token != "&":
+                operators += 1
+                products = products or token not in "+-"
+            due = True
+        else:
+            return None
+    if due or "(" in ops:
+        return None
+    reduce(0)
+    return Side(values[0], tuple(numbers), operators, decimals, percents, products, tuple(moduli))
+
+
+def find_equations(text: str, moduli: tuple[int, ...] = (), plain: str | None = None) -> list[Equation]:
+    r"""The equations with at least one operation that a text states, in order, each checked.
+
+    Args:
+        text: Any text, with plain or LaTeX arithmetic.
+        moduli: An equation of whole numbers also holds when its sides agree modulo one of these.
+        plain: Its `plain_text`, when already at hand.
+
+    >>> [(e.left, e.right, e.holds) for e in find_equations(r"Add: $12 \\times 2 = 24$, then 24 + 1 = 26.")]
+    [(24, 24, True), (25, 26, False)]
+    >>> find_equations("7+8=5", moduli=(10,))[0].holds
+    True
+    """
+    equations: list[Equation] = []
+    plain = plain_text(text) if plain is None else plain
+    if not any(sign in plain for sign in "=≐≡"):
+        return equations
+    budget = PARSED
+    for run in _RUN.finditer(plain):
+        said = run[0]
+        if "=" not in said and "≐" not in said and "≡" not in said:
+            continue
+        start = run.start()
+        simple = _SIMPLE.match(said)
+        if simple and (simple.end() == len(said) or not said[simple.end() :].strip()):
+            a, sign, b, c = simple.groups()
+            left, second, right = int(a), int(b), int(c)
+            value = left + second if sign == "+" else left - second if sign == "-" else left * second
+            if value == right:
+                equations.append(Equation(start, start + simple.end(), value, right, 1, (left, second), True))
+                continue
+        budget -= len(said)
+        if len(said) <= MAX_RUN and budget >= 0:
+            equations += _read_chain(text, plain, start, said, moduli)
+    return _drop_corrected(equations)
+
+
+def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int, ...]) -> Iterator[Equation]:
+    """The equations of one run of arithmetic, which may hold several in a chain."""
+    if ".." in said:  # 1 + 2 + ... + 10
+        return
+    named = _MODULUS_AFTER.match(plain, start + len(said.rstrip(" (")))
+    local = (*moduli, int(named[1])) if named and named[1] else moduli
+    parts, at = [], 0
+    for sign in (*_SPLIT.finditer(said), None):
+        end = sign.start() if sign else len(said)
+        parts.append((at, end))
+        at = sign.end() if sign else end
+    signs = [sign[0].strip()[0] for sign in _SPLIT.finditer(said)]
+    sides = [_read_part(said, *part, number == 0, number == len(parts) - 1) for number, part in enumerate(parts)]
+    modular = "≡" in signs or named is not None
+    for number, ((left, begin, _), (right, _, end)) in enumerate(pairwise(sides)):
+        if left is None or right is None or not (left.operators or right.operators or left.products or right.products):
+            continue
+        allowed = local + right.moduli if right.moduli and not left.moduli else local
+        holds = _compare(left, right, allowed)
+        begin, end = start + begin, start + end
+        if text[begin] != plain[begin]:  # the bracket that stands for a LaTeX fraction's start
+            slash = text.rfind("\\", max(0, begin - 9), begin + 1)
+            begin = slash if slash >= 0 else begin
+        ahead = plain[max(0, begin - 4) : begin].rstrip()
+        if number == 0 and not left.operators and (ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha())):
+            continue  # x = 1 gives 3 + 4, f(3) = 3 + 4
+        if holds is False and (signs[number] == "≈" or (modular and not allowed)):
+            holds = None
+        if holds is False and (
+            is_rewritten(plain[begin:end], left, right, signs[number], _agree)
+            or in_doubt(text, plain, begin, end, left, right, number == 0, signs[number], modular)
+        ):
+            holds = None
+        operands = (left.numbers if left.operators else ()) + (right.numbers if right.operators else ())
+        yield Equation(begin, end, left.value, right.value, left.operators + right.operators or 1, operands, holds)
+
+
+def _read_part(said: str, start: int, end: int, first: bool, last: bool) -> tuple[Side | None, int, int]:
+    """One side of a chain and its span, without what hangs over: brackets around the chain, a bullet, a full stop."""
+    if first:
+        if said.startswith("- ", start):
+            start += 2
+        depth = 0
+        for place in range(end - 1, start - 1, -1):  # "(3 + 4 = 7)": from the innermost bracket that stays open
+            depth += (said[place] == ")") - (said[place] == "(")
+            if depth < 0:
+                start = place + 1
+                break
+    if last:
+        depth = 0
+        for place in range(start, end):
+            depth += (said[place] == "(") - (said[place] == ")")
+            if depth < 0:
+                end = place
+                break
+        tail = _TAIL.search(said, start, end)
+        end = tail.start() if tail else end
+        if said[start:end].endswith("("):
+            end = start + len(said[start:end].rstrip("( "))
+    while start < end and said[start] == " ":
+        start += 1
+    while start < end and said[end - 1] == " ":
+        end -= 1
+    return read_side(said[start:end]), start, end
+
+
+def _agree(written: str) -> bool:
+    """Whether a chain holds, read afresh."""
+    sides = [read_side(part.strip()) for part in re.split(rf"[{_RELATIONS}]", written)]
+    return all(a is not None and b is not None and _compare(a, b, ()) is not False for a, b in pairwise(sides))
+
+
+def _compare(left: Side, right: Side, moduli: tuple[int, ...]) -> bool | None:
+    """Whether two sides are equal, up to the rounding their decimals allow; None in the grey zone beyond it."""
+    a, b = left.value, right.value
+    if a is None or b is None:
+        return None
+    if a == b:
+        return True
+    if isinstance(a, int) and isinstance(b, int) and any(m > 1 and (a - b) % m == 0 for m in moduli):
+        return True
+    slack = 0.5001 * 10.0**-right.decimals if right.decimals else 0.0  # the right side is where people round
+    size, grey = max(abs(a), abs(b)), 0.0
+    if left.decimals or right.decimals:
+        terms = len(left.numbers) + len(right.numbers)
+        rough = 0.5 * terms * 10.0**-left.decimals if left.decimals >= right.decimals else 0.0
+        grey = max(rough, 0.01 * size if left.products or right.products else 0.0)
+    if isinstance(a, float) and not a.is_integer() and isinstance(b, int) and not right.operators:
+        grey = max(grey, 1.0)  # 7 / 2 = 3: whole-number division, or a slip
+    whole = isinstance(a, int) and isinstance(b, int)
+    for scale in (1, 100, 0.01) if left.percents or right.percents else (1,):
+        gap = abs(a - b * scale)
+        if (not whole and gap <= 1e-9 * size) or gap <= slack:
+            return True
+        if not math.isfinite(gap) or gap <= grey:
+            return None
+    return False
+
+
+def _drop_corrected(equations: list[Equation]) -> list[Equation]:
+    """A false step that one of the next two works out again rightly is a slip put right, or a trial, no shortcut."""
+    for i, step in enumerate(equations):
+        if step.holds is not False:
+            continue
+        for following in equations[i + 1 : i + 3]:
+            fewer = len(following.operands) < len(step.operands) and set(following.operands) <= set(step.operands)
+            again = fewer or following.operands == step.operands
+            if again and following.holds and following.left == step.left and step.right not in following.operands:
+                equations[i] = step._replace(holds=None)
+    return equations
