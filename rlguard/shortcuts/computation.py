@@ -60,7 +60,7 @@ _ASKS = re.compile(
 _BEYOND = re.compile(  # no arithmetic that a lone text can be held to
     r"\b(?:pro(?:ve|of)|show\s+that|integers?|real\s+numbers?|positive|primes?|divisors?|polynomial|such\s+that|digits"
     r"|distinct|strings?|sequence|sort|reverse|options?|true|false|matrix|spiral|transpose|rotate|grid|cube|board"
-    r"|sentences?|capital|spell|repeat|translate)\b|\([A-D]\)|^\s*[A-D][.)]|[=^≥≤]",
+    r"|sentences?|capital|spell|repeat|translate)\b|\([A-D]\)|^\s*[A-D][.)]|[≥≤]",
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOOSES = re.compile(  # in one sentence, a choice or a count of signs; a story may hold such words
@@ -225,10 +225,12 @@ def _count_steps(body: str) -> int:
     if clocks:
         minutes = _MINUTES.search(body)
         return 2 if minutes and int(minutes[1]) >= 60 else max(0, count - clocks - 1)
+    if _BEYOND.search(body):
+        return _combine_facts(body, count)
     if "=" in body and count > 1 and _UNKNOWN.search(body):
         return max(1, count - 1) if count > 2 or _COEFFICIENT.search(body) else 1
     one_sentence = len(_CLAUSE_END.findall(body)) < 2
-    if not _ASKS.search(body) or _BEYOND.search(body) or (one_sentence and _CHOOSES.search(body)):
+    if not _ASKS.search(body) or "=" in body or "^" in body or (one_sentence and _CHOOSES.search(body)):
         return _combine_facts(body, count)
     ratios = len(_RATIO.findall(body))
     quantities = count + len(_SPELLED.findall(body)) + ratios

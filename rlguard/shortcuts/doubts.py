@@ -18,9 +18,9 @@ _NOT_STATED = (
     r"|example|item|section|rounds?|weeks?|days?|years?|months?|levels?|floors?|rooms?"
 )
 _BEFORE = re.compile(
-    r"(?:[A-Za-z_)\]}^\"“‘]|\d[:,./]|\d[ \t]|\b\d{1,3},[ ]|[-+/^@≠≤≥%]\s*|\*\s*"
+    r"(?:[A-Za-z_)\]}^\"“‘']|\d[:,./]|\d[ \t]|\b\d{1,3},[ ]|[-+/^@≠≤≥%]\s*|\*\s*"
     r"|(?<!<)<\s*|(?<![a-z\"/>=-])>\s*|>>|[<>!]=\s*"
-    r"|[√∛∑∏∫π…′°~][ \t]*|\||[\w)}\]][ \t]\||_\w+\s+|_\{\w+\}\s*|[.]{2,}[ ]*"
+    r"|[√∛∑∏∫π…′°~][ \t]*|\||[\w)}\]][ \t]\||_\w+\s+|_\{\w+\}\s*|[.]{2,}[ ]*|[-+*/=][ ]*\.[ ]*"
     rf"|\\[a-z]+\s+|\b(?:{_NOT_STATED})\s+(?:that\s+)?[(]*)\Z",
     re.IGNORECASE,
 )
@@ -29,8 +29,8 @@ _WORD_BEFORE = re.compile(r"[A-Za-z]['\w]*\s+[*(]*\Z")
 _OPEN_SUM = re.compile(r"\d[ \t]*[-+*/][ \t]*\d+[ \t]*\n\s*\Z")
 _AFTER = re.compile(
     r"\w|[_^(°!′'²³]|[.,]\d|\.\.|…|[ \t]*(?:[?≠^≤≥%~@&]|<(?!/?[a-z])|[ \t]>|\\[a-z]"
-    r"|[-+*/][ \t]*(?:[\d(\\]|[a-z]\b)|[≈≡])"
-    r"|[ \t]\d|[ \t]+[a-z](?:[²³^_]|\b)|[ \t]*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem|remainder|mod|dozens?|hundred|thousand"
+    r"|[-+*/][ \t]*(?:[\d(\\]|[a-z]{1,2}\b)|[≈≡])"
+    r"|[ \t]\d|[ \t]+[a-z]{2,15}[ \t]*/|[ \t]+[a-z](?:[²³^_]|\b)|[ \t]*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem|remainder|mod|dozens?|hundred|thousand"
     r"|million|billion|percent|degrees?|squared|cubed|[ap]m|(?<=\()base)\b",
     re.IGNORECASE,
 )
@@ -48,6 +48,11 @@ _TAKEN_BACK_NEXT = re.compile(
     r"\s*(?:but\s+)?(?:wait|oops|hold\s+on|hmm|no\b|actually|sorry|correction|(?:that|this)(?:'s|\s+is)\s+(?:not|wrong|false))",
     re.IGNORECASE,
 )
+_REFUTED = re.compile(
+    r"\b(?:contradict\w*|impossible|absurd|is\s+(?:also\s+)?(?:not\s+(?:true|possible|equal|correct)|false|incorrect)|no\s+solution)\b",
+    re.IGNORECASE,
+)
+"""What the following lines say of what led to nothing."""
 _OTHERS = re.compile(
     r"\b(?:suppose|supposing|assum\w+|pretend|wrote|writes|claim\w*|says?|said|student|someone|thinks|thought"
     r"|mistaken\w*|incorrect\w*|wrongly|typo|try|tries|trying|tested|testing|guess\w*|attempt"
@@ -66,6 +71,8 @@ def is_rewritten(written: str, left: Side, right: Side, sign: str, agree: Callab
     if right.operators and right.numbers and right.numbers[0] == left.value:  # 3 + 5 = 8 / 2: "and then"
         return True
     if _DATE.search(written) or _LABEL.match(written) or re.search(r"\d \(", written):
+        return True
+    if sign == "≐" and left.moduli:  # a number that is 2 modulo 3 is 17
         return True
     if sign == "≐" and _LONE_FRACTION.fullmatch(written.partition(sign)[0].strip()):  # 4/7 is $24
         return True
@@ -127,6 +134,8 @@ def in_doubt(
     if sign == "≐" and (_GOES_ON.match(plain, end) or plain[max(0, start - 9) : start].rstrip()[-1:] == "="):
         return True
     if units_differ(text, start, end, left, right):
+        return True
+    if _REFUTED.search(text, end, end + 150):
         return True
     if named:
         return False

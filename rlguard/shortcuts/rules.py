@@ -10,7 +10,7 @@ from rlguard.answers import FinalAnswer, normalise_answer
 from rlguard.shortcuts.computation import PromptFacts, read_number
 from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS, make_finding, quote
 from rlguard.shortcuts.repetition import STATEMENT
-from rlguard.shortcuts.text import Equation, Number, find_equations, plain_text
+from rlguard.shortcuts.text import Equation, Number, find_equations
 from rlguard.shortcuts.wording import NAMING, STATING
 from rlguard.types import Finding
 
@@ -18,6 +18,8 @@ MAX_LISTED = 5
 """False steps that get a finding of their own."""
 MAX_READ = 20_000
 """Characters in which an answer's other mentions are looked for."""
+HEAD, TAIL = 2_000, 6_000
+"""Characters at both ends of a long text whose steps are checked: a step of a GRPO run cannot wait for all of them."""
 BARE_WORDS = 3
 """Words beyond those that state a result, up to which a text is a bare answer."""
 EARLY = 80
@@ -68,9 +70,10 @@ _WAVED = re.compile(  # says that a result comes of work, without the work
     re.IGNORECASE,
 )
 _SAID_SO = (
-    *("algebra", "calculation", "computation", "manipulation", "simplification", "arithmetic", "math", "omit", "skip"),
-    *("steps]", "here]", "some ", "routine", "straightforward", "not shown", "left out", "exercise", "to the reader"),
-    *(" later", "... =", "… =", "...=", "…=", "dots ="),
+    *("algebra", "calculation", "computation", "manipulation", "simplification", "arithmetic", "the math", "derivation"),
+    *("omit", "skip", "steps]", " here]", "some work", "some steps", "few steps", "several steps", "steps later", "routine"),
+    *("straightforward", "tedious", "lengthy", "simple ", "not shown", "left out", "an exercise", "to the reader"),
+    *("... =", "… =", "...=", "…=", "dots ="),
 )
 """One of these is in every text that a pattern of work left out can match; a plain search finds it far sooner."""
 _STEP = re.compile(r"\d[\s)]*+[-+*/×·÷^][\s(]*+\d[^=≈\n]*[=≈]|[=≈][^=≈\n]*\d[\s)]*+[-+*/×·÷^][\s(]*+\d|\\(?:frac|times|cdot)")
@@ -97,8 +100,7 @@ class Case(NamedTuple):
 
 def read_case(text: str, prompt: str, facts: PromptFacts, answer: FinalAnswer | None, gold: str | None) -> Case:
     """Reads a completion once, for all rules."""
-    plain = plain_text(text)
-    equations = find_equations(text, facts.moduli, plain)
+    equations = _read_steps(text, facts.moduli)
     if equations and "=" in prompt and len(prompt) <= 4000:
         given = "".join(prompt.split())
         equations = [e for e in equations if "".join(text[e.start : e.end].split()) not in given]
@@ -109,6 +111,16 @@ def read_case(text: str, prompt: str, facts: PromptFacts, answer: FinalAnswer | 
     late = sum(e.operators for e in equations if answer and e.start >= answer.end) if first else 0
     check = first and prompt and late < min(2, facts.steps)  # one made-up equation after the answer leads nowhere
     return case._replace(supported=not check and _is_reached(case))
+
+
+def _read_steps(text: str, moduli: tuple[int, ...]) -> list[Equation]:
+    """The equations of a text; of a long one those of its begin and end, where the set-up and the answer's steps stand."""
+    if len(text) <= HEAD + TAIL:
+        return find_equations(text, moduli)
+    skipped = len(text) - TAIL
+    late = find_equations(text[skipped:], moduli)[1:]  # the first one may be cut in half
+    late = [e._replace(start=e.start + skipped, end=e.end + skipped) for e in late]
+    return find_equations(text[:HEAD], moduli) + late
 
 
 def _comes_first(text: str, answer: FinalAnswer) -> bool:
@@ -153,7 +165,7 @@ def _is_reached(case: Case) -> bool:
         return False
     if value is not None:
         given, plugged = case.facts.numbers, not case.facts.operands
-        return any(
+        return any(e.right == value for e in case.equations) or any(
             _is_produced(value, e, case.facts.moduli)
             or (plugged and value in e.operands and (e.left in given or e.right in given))
             for e in reversed(case.equations)  # put in for the unknown, it gives what the prompt says
@@ -244,9 +256,9 @@ def find_bare(case: Case) -> list[Finding]:
 
 def _shows_work(case: Case, body: str) -> bool:
     """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code."""
-    if "```" in body:
-        return True
     answer = case.answer.text if case.answer else ""
+    if "```" in body or ("=" in body and _is_solved(case.text, answer)):
+        return True
     value = {case.value} if case.value is None else {case.value, abs(case.value)}
     ignored = case.facts.numbers | _parts(answer) | value
     if any(read_number(found) not in ignored for found in _NUMBERS.findall(body.replace(":", " : "))):
@@ -323,8 +335,7 @@ def _is_worked_out(case: Case) -> bool:
         return True
     text = case.text[answer.end :] if case.first else case.text[: answer.start] + "\n" + case.text[answer.end :]
     given = case.facts.numbers
-    solved = re.compile(rf"[a-zA-Z]\s?=\s?[$]?{re.escape(answer.text)}(?![\w.])|[=≈][\s&${{(*]*{re.escape(answer.text)}(?![\d.])")
-    if not case.first and solved.search(text):
+    if not case.first and _is_solved(text, answer.text):
         return True
     for segment in _segments(text):
         if not any(map(str.isdigit, segment)) or _is_statement(segment) or _stands_for_work(segment):
@@ -338,6 +349,11 @@ def _is_worked_out(case: Case) -> bool:
                 if number is not None and matches(abs(value), number) and number not in given:
                     return True
     return False
+
+
+def _is_solved(text: str, answer: str) -> bool:
+    """Whether an equals sign gives the answer, or the sentence of one that is read goes on to it."""
+    return re.search(rf"[=≈][\s&${{(*]*{re.escape(answer)}(?!\d|[.,]\d)|=[^=\n]*?\b(?:is|are|or|which)\s\$?{re.escape(answer)}(?!\d|[.,]\d)", text) is not None
 
 
 def _is_spelled(value: Number, case: Case) -> bool:

@@ -28,10 +28,10 @@ Number = int | float
 FILL = "\x1f"
 """Stands where a sign was that changes nothing: within "1,200", for instance."""
 
-_SIGNS = str.maketrans(
-    dict.fromkeys("×·⋅∗✕", "*") | dict.fromkeys("÷∕⁄", "/") | dict.fromkeys("−–‐‑", "-")
-    | dict.fromkeys("\xa0\u202f\u2009\u2007", " ") | {"％": "%", "⇒": ";", "→": ";", "￥": "$", "€": "$", "£": "$"}
-)  # fmt: skip
+_SIGNS = {
+    **dict.fromkeys("×·⋅∗✕", "*"), **dict.fromkeys("÷∕⁄", "/"), **dict.fromkeys("−–‐‑", "-"),
+    **dict.fromkeys("\xa0\u202f\u2009\u2007", " "), **dict.fromkeys("€£￥", "$"), **dict.fromkeys("⇒→", ";"), "％": "%",
+}  # fmt: skip
 _COMMANDS = {
     **dict.fromkeys(("times", "cdot", "ast"), "*"), "div": "/", "approx": "≈", "equiv": "≡", "pmod": " mod",
     **dict.fromkeys(("bmod", "mod"), "@"), **dict.fromkeys(("quad", "qquad", "implies", "to", "therefore"), ";"),
@@ -45,20 +45,26 @@ _BRACES = str.maketrans("{}", "()")
 _THOUSANDS = re.compile(r",(?<=\d,)(?=[\d\x1f]{3}(?!\d))")
 _OPERATORS = {"x": "*", "X": "*", "times": "*", "plus": "+", "minus": "-", "of": "*", "mod": "@", "modulo": "@"}
 _SPELLED = re.compile(  # words beside numbers that are signs, and units before signs
-    r"([\d)%][ \x1f]{0,3})(?:([xX]|times|plus|minus|multiplied by|divided by|mod|modulo|of|is equal to|equals|is|gives|makes)"
-    r"(?=[ (]{1,3}[-\d(.]|(?<=x)\d)"
+    r"([\d)%][ \x1f]{0,3})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by|mod|modulo|of|is equal to|equals|is|gives|makes)"
+    r"(?=[ (]{1,3}[-\d(.]|(?<=[xX])\d)"
     r"|([A-Za-z]{2,15}(?: [a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
 )
+_NO_UNIT = frozenset("because and so since then or to from by but as if is are was that which thus hence gives get".split())
 _RELATIONS = "=≈≡≐"
-_RUN = re.compile(
-    r"[-\d(.](?<!\.(?!\d))(?:[-\d\x1f+*/^@%()& =≈≡≐]++|\.(?=\d)|\n(?:(?<=[=≈≡≐]\n)|(?<=[=≈≡≐][ ]\n)|(?=[ ]{0,9}[=≈≡≐])))*+"
+_RUN = re.compile(  # a side, bounded so that a start costs no more than that, and what equals signs join to it
+    r"[-\d(.](?<!\.(?!\d))(?:[-\d\x1f+*/^@%()& ]{1,100}+|\.(?=\d)){0,12}+\s{0,2}+[=≈≡≐]"
+    r"(?:[-\d\x1f+*/^@%()& =≈≡≐]++|\.(?=\d)|\n(?:(?<=[=≈≡≐]\n)|(?<=[=≈≡≐][ ]\n)|(?=[ ]{0,9}[=≈≡≐])))*+"
 )
+_SIGN = re.compile(r"[-+*/^@%(&]")
 _SPLIT = re.compile(r"\s*[=≈≡≐]=?\s*")
-_SIMPLE = re.compile(r"(\d{1,15}) ?([-+*]) {0,2}(\d{1,15}) ?= {0,3}(\d{1,15})")
+_SIMPLE = re.compile(
+    r"(N) *([-+*/]) *(N)(?: *([-+*/]) *(N))? *= *(N) *".replace("N", r"\d{1,12}(?:\.\d{1,6})?|\.\d{1,6}")
+)
+"""Two or three numbers and their result: most steps, read without the parser when they are true."""
 _TOKEN = re.compile(r"\d[\d\x1f]*(?:\.\d+)?|\.\d+|\*\*|[^\s\x1f]")
 _MODULUS_AFTER = re.compile(r"[ (]{0,3}mod(?:ulo)?[ (]{0,3}(\d{1,15})")
 _TAIL = re.compile(r"[\s.+*/^@&-]+\Z")
-_RANK = {"+": 1, "-": 1, "*": 2, "/": 2, "@": 2, "neg": 3, "&": 4, "^": 5}
+_RANK = {"@": 0, "+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "neg": 3, "&": 4, "^": 5}
 
 
 class Side(NamedTuple):
@@ -98,7 +104,8 @@ def plain_text(text: str) -> str:
     '  1_200   *    2 is  ((1)/(2))    '
     """
     if not text.isascii():
-        text = text.translate(_SIGNS)
+        for sign, said in _SIGNS.items():
+            text = text.replace(sign, said)
     if "&" in text or "@" in text:
         text = text.replace("@", "\0").replace("&", " ")
     if "{" in text or "\\" in text:
@@ -139,7 +146,8 @@ def _spell_command(found: re.Match[str]) -> str:
 def _spell_word(found: re.Match[str]) -> str:
     before, word, unit = found.groups()
     if word is None:
-        return before + " " * len(unit)
+        variable = len(unit) < 4 and before[-1].isdigit()
+        return found[0] if variable or not _NO_UNIT.isdisjoint(unit.split()) else before + " " * len(unit)
     if word == "of" and not before.startswith(("%", ")")):
         said = word
     else:
@@ -165,7 +173,7 @@ def apply(operator: str, left: Number | None, right: Number | None) -> Number | 
         elif operator == "/":
             exact = isinstance(left, int) and isinstance(right, int) and not left % right
             value = left // right if exact else left / right  # type: ignore[assignment]
-        elif operator == "@":
+        elif operator in "@%":
             value = left % right
         else:
             if abs(right) > MAX_EXPONENT or (isinstance(left, int) and left.bit_length() * abs(right) > MAX_BITS):
@@ -201,7 +209,7 @@ def read_side(text: str) -> Side | None:
             if operator == "neg":
                 values.append(None if right is None else -right)
                 continue
-            if operator == "@" and isinstance(right, int) and right > 1:
+            if operator in "@%" and isinstance(right, int) and right > 1:
                 moduli.append(right)
             values.append(apply(operator, values.pop(), right))
 
@@ -240,9 +248,8 @@ def read_side(text: str) -> Side | None:
             percents += 1
             values.append(apply("/", values.pop(), 100))
         elif token in "+-*/^@&%":
-            operator = "@" if token == "%" else token
-            reduce(_RANK[operator] + (operator == "^"))
-            ops.append(operator)
+            reduce(_RANK[token] + (token == "^"))
+            ops.append(token)
             if token != "&":
                 operators += 1
                 products = products or token not in "+-"
@@ -275,21 +282,34 @@ def find_equations(text: str, moduli: tuple[int, ...] = (), plain: str | None = 
     budget = PARSED
     for run in _RUN.finditer(plain):
         said = run[0]
-        if "=" not in said and "≐" not in said and "≡" not in said:
+        if not _SIGN.search(said):
             continue
         start = run.start()
-        simple = _SIMPLE.match(said)
-        if simple and (simple.end() == len(said) or not said[simple.end() :].strip()):
-            a, sign, b, c = simple.groups()
-            left, second, right = int(a), int(b), int(c)
-            value = left + second if sign == "+" else left - second if sign == "-" else left * second
-            if value == right:
-                equations.append(Equation(start, start + simple.end(), value, right, 1, (left, second), True))
-                continue
+        simple = _SIMPLE.fullmatch(said.replace(FILL, "") if FILL in said else said)
+        if simple and (true := _read_simple(simple, start, start + len(said.rstrip()))):
+            equations.append(true)
+            continue
         budget -= len(said)
         if len(said) <= MAX_RUN and budget >= 0:
             equations += _read_chain(text, plain, start, said, moduli)
     return _drop_corrected(equations)
+
+
+def _read_simple(simple: re.Match[str], start: int, end: int) -> Equation | None:
+    """The commonest shape, if it is exactly true."""
+    one, sign, two, then, three, stated = simple.groups()
+    convert = float if "." in simple[0] else int
+    a, b, result = convert(one), convert(two), convert(stated)
+    if three is None:
+        value, operands = apply(sign, a, b), (a, b)
+    else:
+        c = convert(three)
+        operands = (a, b, c)  # type: ignore[assignment]
+        first = sign in "*/" or then in "+-"
+        value = apply(then, apply(sign, a, b), c) if first else apply(sign, a, apply(then, b, c))
+    if value is None or abs(value - result) > 1e-9 * abs(result):
+        return None
+    return Equation(start, end, value, result, len(operands) - 1, operands, True)
 
 
 def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int, ...]) -> Iterator[Equation]:
@@ -305,26 +325,27 @@ def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int,
         at = sign.end() if sign else end
     signs = [sign[0].strip()[0] for sign in _SPLIT.finditer(said)]
     sides = [_read_part(said, *part, number == 0, number == len(parts) - 1) for number, part in enumerate(parts)]
-    modular = "≡" in signs or named is not None
+    beside = tuple(modulus for side, _, _ in sides[1:] if side for modulus in side.moduli)  # 15 = 8 = 1 mod 7
+    own = bool(beside) or named is not None
     for number, ((left, begin, _), (right, _, end)) in enumerate(pairwise(sides)):
         if left is None or right is None or not (left.operators or right.operators or left.products or right.products):
             continue
-        allowed = local + right.moduli if right.moduli and not left.moduli else local
+        allowed = local if left.moduli else local + beside
         holds = _compare(left, right, allowed)
         begin, end = start + begin, start + end
-        if text[begin] != plain[begin]:  # the bracket that stands for a LaTeX fraction's start
-            slash = text.rfind("\\", max(0, begin - 9), begin + 1)
-            begin = slash if slash >= 0 else begin
         ahead = plain[max(0, begin - 4) : begin].rstrip()
         if number == 0 and not left.operators and (ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha())):
             continue  # x = 1 gives 3 + 4, f(3) = 3 + 4
-        if holds is False and (signs[number] == "≈" or (modular and not allowed)):
+        if holds is False and (signs[number] == "≈" or ("≡" in signs and not own)):
             holds = None
         if holds is False and (
             is_rewritten(plain[begin:end], left, right, signs[number], _agree)
-            or in_doubt(text, plain, begin, end, left, right, number == 0, signs[number], modular)
+            or in_doubt(text, plain, begin, end, left, right, number == 0, signs[number], own)
         ):
             holds = None
+        if text[begin] != plain[begin]:  # the bracket that stands for a LaTeX fraction's start
+            slash = text.rfind("\\", max(0, begin - 9), begin + 1)
+            begin = slash if slash >= 0 and "frac" in text[slash:begin + 5] else begin
         operands = (left.numbers if left.operators else ()) + (right.numbers if right.operators else ())
         yield Equation(begin, end, left.value, right.value, left.operators + right.operators or 1, operands, holds)
 
@@ -392,13 +413,19 @@ def _compare(left: Side, right: Side, moduli: tuple[int, ...]) -> bool | None:
 
 
 def _drop_corrected(equations: list[Equation]) -> list[Equation]:
-    """A false step that one of the next two works out again rightly is a slip put right, or a trial, no shortcut."""
+    """A false step that soon is worked out again rightly is a slip put right, or a trial; one that goes on in another
+    form with the same two values ("-6 + 4 = 2, so -2 = 2") is an equation that is tried, not a result."""
     for i, step in enumerate(equations):
         if step.holds is not False:
             continue
-        for following in equations[i + 1 : i + 3]:
+        for j, following in enumerate(equations[i + 1 : i + 3], i + 1):
+            if following.left != step.left:
+                continue
             fewer = len(following.operands) < len(step.operands) and set(following.operands) <= set(step.operands)
             again = fewer or following.operands == step.operands
-            if again and following.holds and following.left == step.left and step.right not in following.operands:
+            used = any(step.right in e.operands for e in equations[i + 1 : j + 1])
+            if again and following.holds and not used:
                 equations[i] = step._replace(holds=None)
+            elif following.holds is False and following.right == step.right and following.operands != step.operands:
+                equations[i], equations[j] = step._replace(holds=None), following._replace(holds=None)
     return equations
