@@ -58,9 +58,9 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _BEYOND = re.compile(  # no arithmetic that a lone text can be held to
-    r"\b(?:pro(?:ve|of)|show\s+that|integers?|real\s+numbers?|positive|primes?|divisors?|polynomial|such\s+that|digits"
-    r"|distinct|strings?|sequence|sort|reverse|options?|true|false|matrix|spiral|transpose|rotate|grid|cube|board"
-    r"|sentences?|capital|spell|repeat|translate)\b|\([A-D]\)|^\s*[A-D][.)]|[≥≤]",
+    r"\b(?:pro(?:ve|of)|show\s+that|integers?|real\s+numbers?|primes?|divisors?|polynomial|such\s+that|digits"
+    r"|distinct|sequence|sort|reverse|options?|true|false|matrix|spiral|transpose|rotate|grid|cube|board"
+    r"|capital|spell|repeat|translate)\b|\([A-D]\)|^\s*[A-D][.)]|[≥≤]",
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOOSES = re.compile(  # in one sentence, a choice or a count of signs; a story may hold such words

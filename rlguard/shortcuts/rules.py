@@ -118,7 +118,7 @@ def _read_steps(text: str, moduli: tuple[int, ...]) -> list[Equation]:
     if len(text) <= HEAD + TAIL:
         return find_equations(text, moduli)
     skipped = len(text) - TAIL
-    late = find_equations(text[skipped:], moduli)[1:]  # the first one may be cut in half
+    late = [e for e in find_equations(text[skipped:], moduli) if e.start > 100]  # the first one may be cut in half
     late = [e._replace(start=e.start + skipped, end=e.end + skipped) for e in late]
     return find_equations(text[:HEAD], moduli) + late
 
@@ -319,7 +319,7 @@ def find_unsupported(case: Case) -> list[Finding]:
     if _LOOSE.search(case.text[max(0, answer.start - 12) : answer.start]):  # by an equation that could not be read
         return []
     if isinstance(value, int) and (
-        (0 <= value <= len(equations) and not facts.operands) or _is_spelled(value, case)
+        (0 <= value <= len(equations) > 2 and not facts.operands) or _is_spelled(value, case)
     ):  # a count of what is listed, or digit by digit
         return []
     if _is_worked_out(case):
@@ -333,9 +333,12 @@ def _is_worked_out(case: Case) -> bool:
     answer, value = case.answer, case.value
     if answer is None:
         return True
-    text = case.text[answer.end :] if case.first else case.text[: answer.start] + "\n" + case.text[answer.end :]
+    text = case.text
+    for e in case.equations:
+        text = text[: e.start] + " " * (e.end - e.start) + text[e.end :]
+    text = text[answer.end :] if case.first else text[: answer.start] + "\n" + text[answer.end :]
     given = case.facts.numbers
-    if not case.first and _is_solved(text, answer.text):
+    if not case.first and _is_solved(case.text, answer.text):
         return True
     for segment in _segments(text):
         if not any(map(str.isdigit, segment)) or _is_statement(segment) or _stands_for_work(segment):
@@ -353,7 +356,8 @@ def _is_worked_out(case: Case) -> bool:
 
 def _is_solved(text: str, answer: str) -> bool:
     """Whether an equals sign gives the answer, or the sentence of one that is read goes on to it."""
-    return re.search(rf"[=≈][\s&${{(*]*{re.escape(answer)}(?!\d|[.,]\d)|=[^=\n]*?\b(?:is|are|or|which)\s\$?{re.escape(answer)}(?!\d|[.,]\d)", text) is not None
+    value = rf"\$?{re.escape(answer)}(?!\d|[.,]\d)"
+    return bool(re.search(rf"[=≈][\s&${{(*]*{value}|=(?:[^=\n.]|\.\d)*?(?<!answer )\b(?:is|are|or)\s{value}", text))
 
 
 def _is_spelled(value: Number, case: Case) -> bool:

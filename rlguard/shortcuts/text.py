@@ -47,7 +47,7 @@ _OPERATORS = {"x": "*", "X": "*", "times": "*", "plus": "+", "minus": "-", "of":
 _SPELLED = re.compile(  # words beside numbers that are signs, and units before signs
     r"([\d)%][ \x1f]{0,3})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by|mod|modulo|of|is equal to|equals|is|gives|makes)"
     r"(?=[ (]{1,3}[-\d(.]|(?<=[xX])\d)"
-    r"|([A-Za-z]{2,15}(?: [a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
+    r"|((?:/ ?[a-z])?[A-Za-z]{1,15}(?:[ -][a-z]{2,15}){0,2}(?: ?/ ?[a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
 )
 _NO_UNIT = frozenset("because and so since then or to from by but as if is are was that which thus hence gives get".split())
 _RELATIONS = "=≈≡≐"
@@ -146,7 +146,7 @@ def _spell_command(found: re.Match[str]) -> str:
 def _spell_word(found: re.Match[str]) -> str:
     before, word, unit = found.groups()
     if word is None:
-        variable = len(unit) < 4 and before[-1].isdigit()
+        variable = len(unit) < 4 and (before[-1].isdigit() or len(unit) < 2)
         return found[0] if variable or not _NO_UNIT.isdisjoint(unit.split()) else before + " " * len(unit)
     if word == "of" and not before.startswith(("%", ")")):
         said = word
