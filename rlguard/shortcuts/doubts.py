@@ -59,7 +59,7 @@ _OTHERS = re.compile(
     r"|base|binary|octal|hexadecimal|modulo|mod|clock)\b",
     re.IGNORECASE,
 )
-_DATE = re.compile(r"(?<![\d.])(?:\d{1,4}([-/])\d{1,2}\1\d{1,4}(?!\d)|0\d)")
+_DATE = re.compile(r"(?<![\d.\x1f])(?:\d{1,4}([-/])\d{1,2}\1\d{1,4}(?!\d)|0\d)")
 _LABEL = re.compile(r"\(\d+\)\s")
 _GROUPED = re.compile(r"(?<=\d)[. ](?=\d{3}(?!\d))")
 _LONE_FRACTION = re.compile(r"\d+\s?/\s?\d+|\d\d?-\d\d?")
@@ -76,7 +76,8 @@ def is_rewritten(written: str, left: Side, right: Side, sign: str, agree: Callab
         return True
     if sign == "≐" and _LONE_FRACTION.fullmatch(written.partition(sign)[0].strip()):  # 4/7 is $24
         return True
-    mixed = left.percents + right.percents
+    growth = "%" not in re.sub(r"\(1 *[-+] *[\d.]+ *%\)", "", written)
+    mixed = 0 if growth else left.percents + right.percents
     if mixed and not (left.products and left.operators == 1) and mixed < len(left.numbers) + len(right.numbers):
         return True
     if _GROUPED.search(written) and agree(_GROUPED.sub("\x1f", written)):

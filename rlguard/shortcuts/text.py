@@ -37,16 +37,17 @@ _COMMANDS = {
     **dict.fromkeys(("bmod", "mod"), "@"), **dict.fromkeys(("quad", "qquad", "implies", "to", "therefore"), ";"),
     **dict.fromkeys(("Rightarrow", "rightarrow", "Longrightarrow", "iff", "hline"), ";"),
     **dict.fromkeys(("left", "right", "displaystyle", "big", "Big", "bigl", "bigr", "boxed", "fbox"), ""),
-    **dict.fromkeys(("text", "mathrm", "textbf", "mathbf", "mbox"), ""),
 }  # fmt: skip
 _FRACTION = re.compile(r"(\d\s?)?\\[dt]?frac\s?\{([^{}]{1,60})\}\s?\{([^{}]{1,60})\}|\\[dt]?frac\s?(\d)\s?(\d)")
+_WORDED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s?\{([^{}]{0,60})\}")
 _COMMAND = re.compile(r"\\([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
+_BOLD = re.compile(r"\*\*(?![\d(])|(?<![\d)])\*\*")
 _BRACES = str.maketrans("{}", "()")
 _THOUSANDS = re.compile(r",(?<=\d,)(?=[\d\x1f]{3}(?!\d))")
 _OPERATORS = {"x": "*", "X": "*", "times": "*", "plus": "+", "minus": "-", "of": "*", "mod": "@", "modulo": "@"}
 _SPELLED = re.compile(  # words beside numbers that are signs, and units before signs
-    r"([\d)%][ \x1f]{0,3})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by|mod|modulo|of|is equal to|equals|is|gives|makes)"
-    r"(?=[ (]{1,3}[-\d(.]|(?<=[xX])\d)"
+    r"([\d)%][ \x1f]{0,9})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by|mod|modulo|of|is equal to|equals|is|gives|makes)"
+    r"(?=[ (]{1,9}[-\d(.]|(?<=[xX])\d)"
     r"|((?:/ ?[a-z])?[A-Za-z]{1,15}(?:[ -][a-z]{2,15}){0,2}(?: ?/ ?[a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
 )
 _NO_UNIT = frozenset("because and so since then or to from by but as if is are was that which thus hence gives get".split())
@@ -109,19 +110,19 @@ def plain_text(text: str) -> str:
     if "&" in text or "@" in text:
         text = text.replace("@", "\0").replace("&", " ")
     if "{" in text or "\\" in text:
-        text = text.replace("{,}", FILL * 3)
+        text = text.replace("{,}", FILL * 3).replace(",\\!", FILL * 3)
+        text = _WORDED.sub(lambda found: f"{' ' * (found.start(1) - found.start())}{found[1]} ", text)
         for _ in range(3):  # fractions of fractions
             text, found = _FRACTION.subn(_spell_fraction, text)
             if not found:
                 break
         text = _COMMAND.sub(_spell_command, text).translate(_BRACES)
+    if "**" in text:  # bold, or a power
+        text = (text if " ** " in text else _BOLD.sub("  ", text)).replace("**", "^ ")
     if "$" in text:
         text = text.replace("$ $", " ; ").replace("$", " ")
     if "," in text:
         text = _THOUSANDS.sub(FILL, text)
-    if "**" in text:
-        text = re.sub(r"\*\*(?![\d(])|(?<![\d)])\*\*|(?<= )\*\*(?! )", "  ", text) if " ** " not in text else text
-        text = text.replace("**", "^ ")
     return _SPELLED.sub(_spell_word, text)
 
 
@@ -336,7 +337,7 @@ def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int,
         ahead = plain[max(0, begin - 4) : begin].rstrip()
         if number == 0 and not left.operators and (ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha())):
             continue  # x = 1 gives 3 + 4, f(3) = 3 + 4
-        if holds is False and (signs[number] == "≈" or ("≡" in signs and not own)):
+        if holds is False and (signs[number] == "≈" or "≡" in signs):  # cases that are ruled out are stated like results
             holds = None
         if holds is False and (
             is_rewritten(plain[begin:end], left, right, signs[number], _agree)
