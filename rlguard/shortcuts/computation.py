@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rlguard.answers import read_quantity
-from rlguard.shortcuts.text import FILL, Number, find_equations
+from rlguard.shortcuts.arithmetic import FILL, Number
+from rlguard.shortcuts.text import find_equations
 
 MAX_PROMPT = 20_000
 """Characters of a prompt that are read; a longer one keeps its end, where the question stands."""
@@ -140,7 +141,7 @@ def steps_needed(prompt: str) -> int:
     return read_prompt(prompt).steps
 
 
-def steps_shown(completions: Sequence[str], outcomes: Sequence[float] | None = None) -> int | None:
+def shown_steps(completions: Sequence[str], outcomes: Sequence[float] | None = None) -> int | None:
     """How many operations other rollouts of one prompt show: of its group, of earlier visits, of a reference run.
 
     Args:
@@ -151,7 +152,7 @@ def steps_shown(completions: Sequence[str], outcomes: Sequence[float] | None = N
         The median of those that compute at all; None where fewer than `LEAST_SHOWN` do: a group that has stopped
         computing shows nothing of what its prompt takes.
 
-    >>> steps_shown(["3+4=7, 7*2=14. Answer 14", "7*2=14", "3+4=7; 7+7=14; 14/1=14", "14"])
+    >>> shown_steps(["3+4=7, 7*2=14. Answer 14", "7*2=14", "3+4=7; 7+7=14; 14/1=14", "14"])
     2
     """
     texts = [t for t, right in zip(completions, outcomes, strict=True) if right == 1] if outcomes is not None else []

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rlguard.shortcuts.text import Side
+from rlguard.shortcuts.arithmetic import Side, agree
 
 _NOT_STATED = (
     r"if|elif|while|assert|return|when|suppose|assume|not|guess|isn't|wrong|claim|whether|does"
@@ -30,7 +27,8 @@ _OPEN_SUM = re.compile(r"\d[ \t]*[-+*/][ \t]*\d+[ \t]*\n\s*\Z")
 _AFTER = re.compile(
     r"\w|[_^(°!′'²³]|[.,]\d|\.\.|…|[ \t]*(?:[?≠^≤≥%~@&]|<(?!/?[a-z])|[ \t]>|\\[a-z]"
     r"|[-+*/][ \t]*(?:[\d(\\]|[a-z]{1,2}\b)|[≈≡])"
-    r"|[ \t]\d|[ \t]+[a-z]{2,15}[ \t]*/|[ \t]+[a-z](?:[²³^_]|\b)|[ \t]*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem|remainder|mod|dozens?|hundred|thousand"
+    r"|[ \t]\d|[ \t]+[a-z]{2,15}[ \t]*/|[ \t]+[a-z](?:[²³^_]|\b)|[ \t]*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem"
+    r"|remainder|mod|dozens?|hundred|thousand"
     r"|million|billion|percent|degrees?|squared|cubed|[ap]m|(?<=\()base)\b",
     re.IGNORECASE,
 )
@@ -66,7 +64,7 @@ _LONE_FRACTION = re.compile(r"\d+\s?/\s?\d+|\d\d?-\d\d?")
 _UNIT_RATIOS = (2, 3, 4, 7, 8, 10, 12, 16, 24, 30, 36, 52, 60, 100, 365, 1000, 1440, 1760, 3600, 5280, 86400, 10**6)
 
 
-def is_rewritten(written: str, left: Side, right: Side, sign: str, agree: Callable[[str], bool]) -> bool:
+def is_rewritten(written: str, left: Side, right: Side, sign: str) -> bool:
     """Whether an equation holds in another reading of its signs, or is none: dates, labels, ranges, 1.500, a / b/c."""
     if right.operators and right.numbers and right.numbers[0] == left.value:  # 3 + 5 = 8 / 2: "and then"
         return True
@@ -100,7 +98,7 @@ def units_differ(text: str, start: int, end: int, left: Side, right: Side) -> bo
         ratio = abs(left.value / right.value)
         if any(abs(ratio * k - 1) < 1e-6 or abs(ratio - k) < 1e-6 * k for k in _UNIT_RATIOS):
             return True
-    if len(units) > 1 and not left.products or len(units | inside) > 2:
+    if (len(units) > 1 and not left.products) or len(units | inside) > 2:
         return True
     return bool(units) and bool(last) and others == units and (not left.products or not left.operators)
 

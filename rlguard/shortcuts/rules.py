@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rlguard.answers import FinalAnswer, normalise_answer
+from rlguard.shortcuts.arithmetic import Number
 from rlguard.shortcuts.computation import PromptFacts, read_number
 from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS, make_finding, quote
 from rlguard.shortcuts.repetition import STATEMENT
-from rlguard.shortcuts.text import Equation, Number, find_equations
-from rlguard.shortcuts.wording import NAMING, STATING
+from rlguard.shortcuts.text import Equation, find_equations
+from rlguard.shortcuts.wording import STATING
 from rlguard.types import Finding
 
 MAX_LISTED = 5
@@ -36,16 +37,20 @@ _ALGEBRA = re.compile(r"\d\s?\*?\s?[a-z](?:\^\d)?\s*[-+=]|(?<![\w\\])[a-z]\s*[-+
 _LOOSE = re.compile(r"[=≈][\s&${(*]*\Z")
 _TOOL = re.compile(
     r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b)(?:(?!</tool_call>|</function_calls>|```)[\s\S]){0,200}?\d"
+    r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b"
 )
 """A tool call with a number in it, in the ways that chat templates write one; an empty one computes nothing."""
-_NUMBER_WORDS = frozenset(
-    "three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-    " twenty thirty forty fifty sixty seventy eighty ninety hundred thousand dozen zero".split()
-)
-_FILLER = frozenset(
-    "the a an of is are so to be it my this that and final answer result solution value equals equal therefore thus hence"
-    " boxed correct would should ok okay i think assistant text because".split()
-)
+_TOOL_MARKS = ("tool", "<function_", "<|python_tag|>", "<interpreter>", "```output")
+_NUMBER_LIST = """
+    zero three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand dozen
+"""
+_NUMBER_WORDS = frozenset(_NUMBER_LIST.split())
+_FILLER_LIST = """
+    the a an of is are so to be it my this that and final answer result solution value equals equal therefore thus
+    hence boxed correct would should ok okay i think assistant text because
+"""
+_FILLER = frozenset(_FILLER_LIST.split())
 _WORK = (
     r"(?:algebra\w*|calculations?|computations?|manipulations?|simplifications?|arithmetic|maths?|work(?:ing)?|steps?"
     r"|details|derivations?|operations?|reasoning|procedure|process|substitutions?|rearrangements?|expansions?)"
@@ -70,13 +75,36 @@ _WAVED = re.compile(  # says that a result comes of work, without the work
     re.IGNORECASE,
 )
 _SAID_SO = (
-    *("algebra", "calculation", "computation", "manipulation", "simplification", "arithmetic", "the math", "derivation"),
-    *("omit", "skip", "steps]", " here]", "some work", "some steps", "few steps", "several steps", "steps later", "routine"),
+    *(
+        "algebra",
+        "calculation",
+        "computation",
+        "manipulation",
+        "simplification",
+        "arithmetic",
+        "the math",
+        "derivation",
+    ),
+    *(
+        "omit",
+        "skip",
+        "steps]",
+        " here]",
+        "some work",
+        "some steps",
+        "few steps",
+        "several steps",
+        "steps later",
+        "routine",
+    ),
     *("straightforward", "tedious", "lengthy", "simple ", "not shown", "left out", "an exercise", "to the reader"),
     *("... =", "… =", "...=", "…=", "dots ="),
 )
 """One of these is in every text that a pattern of work left out can match; a plain search finds it far sooner."""
-_STEP = re.compile(r"\d[\s)]*+[-+*/×·÷^][\s(]*+\d[^=≈\n]*[=≈]|[=≈][^=≈\n]*\d[\s)]*+[-+*/×·÷^][\s(]*+\d|\\(?:frac|times|cdot)")
+_STEP = re.compile(
+    r"\d[\s)]*+[-+*/×·÷^][\s(]*+\d[^=≈\n]*[=≈]"
+    r"|[=≈][^=≈\n]*\d[\s)]*+[-+*/×·÷^][\s(]*+\d|\\(?:frac|times|cdot)"
+)
 _RESULT = re.compile(r"-?\d[\d.,:/]*+")
 
 
@@ -114,7 +142,7 @@ def read_case(text: str, prompt: str, facts: PromptFacts, answer: FinalAnswer | 
 
 
 def _read_steps(text: str, moduli: tuple[int, ...]) -> list[Equation]:
-    """The equations of a text; of a long one those of its begin and end, where the set-up and the answer's steps stand."""
+    """The equations of a text; of a long one those at both ends, where the set-up and the answer's steps stand."""
     if len(text) <= HEAD + TAIL:
         return find_equations(text, moduli)
     skipped = len(text) - TAIL
@@ -466,7 +494,9 @@ def judge_steps(
     """
     case = read_case(text, prompt.strip(), facts, answer, gold)
     findings = find_false_steps(case)
-    if any(sign in text for sign in ("tool", "<function_calls>", "<|python_tag|>")) and _TOOL.search(text):
+    if any(
+        sign in text for sign in ("tool", "<function_", "<|python_tag|>", "<interpreter>", "```output")
+    ) and _TOOL.search(text):
         return Steps(findings, 1.0)  # what a tool computed stands in no step
     for rule in RULES:
         found = rule(case)

@@ -7,25 +7,19 @@ was written. Saying "false" of a true step costs more than missing a false one: 
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+from rlguard.shortcuts.arithmetic import FILL, Number, Side, apply, compare, read_side
 from rlguard.shortcuts.doubts import in_doubt, is_rewritten
 
-MAX_DIGITS = 40
-"""Longer numbers are not read: their arithmetic is never what a completion is judged by."""
-MAX_BITS = 512
-MAX_EXPONENT = 128
 MAX_RUN = 400
 """Characters of one run of arithmetic; longer ones are no steps that someone reads."""
 PARSED = 48_000
 """Characters of arithmetic that go through the parser, in all; beyond them, plain steps alone are read."""
 
-Number = int | float
-FILL = "\x1f"
 """Stands where a sign was that changes nothing: within "1,200", for instance."""
 
 _SIGNS = {
@@ -40,18 +34,20 @@ _COMMANDS = {
 }  # fmt: skip
 _FRACTION = re.compile(r"(\d\s?)?\\[dt]?frac\s?\{([^{}]{1,60})\}\s?\{([^{}]{1,60})\}|\\[dt]?frac\s?(\d)\s?(\d)")
 _WORDED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s?\{([^{}]{0,60})\}")
-_COMMAND = re.compile(r"\\([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
+_COMMAND = re.compile(r"\\\\?([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
 _BOLD = re.compile(r"\*\*(?![\d(])|(?<![\d)])\*\*")
 _BRACES = str.maketrans("{}", "()")
 _THOUSANDS = re.compile(r",(?<=\d,)(?=[\d\x1f]{3}(?!\d))")
 _OPERATORS = {"x": "*", "X": "*", "times": "*", "plus": "+", "minus": "-", "of": "*", "mod": "@", "modulo": "@"}
 _SPELLED = re.compile(  # words beside numbers that are signs, and units before signs
-    r"([\d)%][ \x1f]{0,9})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by|mod|modulo|of|is equal to|equals|is|gives|makes)"
+    r"([\d)%][ \x1f]{0,9})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by"
+    r"|mod|modulo|of|is equal to|equals|is|gives|makes)"
     r"(?=[ (]{1,9}[-\d(.]|(?<=[xX])\d)"
     r"|((?:/ ?[a-z])?[A-Za-z]{1,15}(?:[ -][a-z]{2,15}){0,2}(?: ?/ ?[a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
 )
-_NO_UNIT = frozenset("because and so since then or to from by but as if is are was that which thus hence gives get".split())
-_RELATIONS = "=≈≡≐"
+_NO_UNIT = frozenset(
+    ("because", "and", "so", "since", "then", "or", "to", "from", "by", "but", "as", "if", "is", "are", "was", "that")
+)
 _RUN = re.compile(  # a side, bounded so that a start costs no more than that, and what equals signs join to it
     r"[-\d(.](?<!\.(?!\d))(?:[-\d\x1f+*/^@%()& ]{1,100}+|\.(?=\d)){0,12}+\s{0,2}+[=≈≡≐]"
     r"(?:[-\d\x1f+*/^@%()& =≈≡≐]++|\.(?=\d)|\n(?:(?<=[=≈≡≐]\n)|(?<=[=≈≡≐][ ]\n)|(?=[ ]{0,9}[=≈≡≐])))*+"
@@ -62,25 +58,8 @@ _SIMPLE = re.compile(
     r"(N) *([-+*/]) *(N)(?: *([-+*/]) *(N))? *= *(N) *".replace("N", r"\d{1,12}(?:\.\d{1,6})?|\.\d{1,6}")
 )
 """Two or three numbers and their result: most steps, read without the parser when they are true."""
-_TOKEN = re.compile(r"\d[\d\x1f]*(?:\.\d+)?|\.\d+|\*\*|[^\s\x1f]")
 _MODULUS_AFTER = re.compile(r"[ (]{0,3}mod(?:ulo)?[ (]{0,3}(\d{1,15})")
 _TAIL = re.compile(r"[\s.+*/^@&-]+\Z")
-_RANK = {"@": 0, "+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "neg": 3, "&": 4, "^": 5}
-
-
-class Side(NamedTuple):
-    """What stands on one side of an equals sign."""
-
-    value: Number | None
-    """None when it cannot be worked out (division by zero, too large)."""
-    numbers: tuple[Number, ...] = ()
-    operators: int = 0
-    decimals: int = 0
-    """Most digits after a decimal point among its numbers."""
-    percents: int = 0
-    products: bool = False
-    """Whether it multiplies, divides or raises: rounding errors then grow with the size of the numbers."""
-    moduli: tuple[int, ...] = ()
 
 
 class Equation(NamedTuple):
@@ -102,7 +81,7 @@ def plain_text(text: str) -> str:
     r"""The text with its arithmetic in one spelling; every character stays where it was.
 
     >>> plain_text(r"\$1,200 \times 2 is \frac{1}{2}").replace(FILL, "_")
-    '  1_200   *    2 is  ((1)/(2))    '
+    '  1_200 *      2 ≐    ((1)/(2))'
     """
     if not text.isascii():
         for sign, said in _SIGNS.items():
@@ -154,113 +133,6 @@ def _spell_word(found: re.Match[str]) -> str:
     else:
         said = _OPERATORS.get(word) or ("*" if word[0] == "m" and word[1] == "u" else "/" if word[0] == "d" else "≐")
     return before + said.ljust(len(word))
-
-
-def apply(operator: str, left: Number | None, right: Number | None) -> Number | None:
-    """Works out one operation; None when there is no result or it would be too large.
-
-    >>> apply("/", 6, 3), apply("/", 1, 0), apply("^", 10, 10**9)
-    (2, None, None)
-    """
-    if left is None or right is None:
-        return None
-    try:
-        if operator in "+&":  # 2 & 1/2 is two and a half
-            return left + right
-        if operator == "-":
-            return left - right
-        if operator == "*":
-            value: Number = left * right
-        elif operator == "/":
-            exact = isinstance(left, int) and isinstance(right, int) and not left % right
-            value = left // right if exact else left / right  # type: ignore[assignment]
-        elif operator in "@%":
-            value = left % right
-        else:
-            if abs(right) > MAX_EXPONENT or (isinstance(left, int) and left.bit_length() * abs(right) > MAX_BITS):
-                return None
-            value = left**right
-    except (ArithmeticError, ValueError):
-        return None
-    if isinstance(value, complex) or (isinstance(value, int) and value.bit_length() > MAX_BITS):
-        return None
-    return value
-
-
-def read_side(text: str) -> Side | None:
-    """Works out plain arithmetic; None where it is not well formed.
-
-    >>> read_side("2 + 3*(4-1)").value, read_side("20% * 50").value, read_side("3 +"), read_side("3 4")
-    (11, 10.0, None, None)
-    """
-    if text.isdigit():
-        return Side(int(text), (int(text),)) if len(text) <= MAX_DIGITS and text.isascii() else None
-    values: list[Number | None] = []
-    ops: list[str] = []
-    numbers: list[Number] = []
-    moduli: list[int] = []
-    operators = decimals = percents = 0
-    products = False
-    due = True  # whether a number must come next
-
-    def reduce(rank: int) -> None:
-        while ops and ops[-1] != "(" and _RANK[ops[-1]] >= rank:
-            operator = ops.pop()
-            right = values.pop()
-            if operator == "neg":
-                values.append(None if right is None else -right)
-                continue
-            if operator in "@%" and isinstance(right, int) and right > 1:
-                moduli.append(right)
-            values.append(apply(operator, values.pop(), right))
-
-    tokens = _TOKEN.findall(text)
-    for place, token in enumerate(tokens):
-        if token[0].isdigit() or token[0] == "." and len(token) > 1:
-            if not due or len(token) > MAX_DIGITS or not token.isascii():
-                return None
-            token = token.replace(FILL, "")
-            whole, point, digits = token.partition(".")
-            number: Number = float(token) if point else int(whole)
-            decimals = max(decimals, len(digits))
-            values.append(number)
-            numbers.append(number)
-            due = False
-        elif token == "(":
-            if not due:
-                reduce(3)
-                ops.append("*")
-                operators, products = operators + 1, True
-            ops.append("(")
-            due = True
-        elif due:
-            if token != "-" and token != "+":
-                return None
-            if token == "-":
-                ops.append("neg")
-        elif token == ")":
-            reduce(0)
-            if not ops:
-                return None
-            ops.pop()
-        elif token == "%" and tokens[place + 1 : place + 2] != ["("] and not (
-            tokens[place + 1 : place + 2] and tokens[place + 1][0].isdigit()
-        ):
-            percents += 1
-            values.append(apply("/", values.pop(), 100))
-        elif token in "+-*/^@&%":
-            reduce(_RANK[token] + (token == "^"))
-            ops.append(token)
-            if token != "&":
-                operators += 1
-                products = products or token not in "+-"
-            due = True
-        else:
-            return None
-    if due or "(" in ops:
-        return None
-    reduce(0)
-    return Side(values[0], tuple(numbers), operators, decimals, percents, products, tuple(moduli))
 
 
 def find_equations(text: str, moduli: tuple[int, ...] = (), plain: str | None = None) -> list[Equation]:
@@ -332,21 +204,27 @@ def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int,
         if left is None or right is None or not (left.operators or right.operators or left.products or right.products):
             continue
         allowed = local if left.moduli else local + beside
-        holds = _compare(left, right, allowed)
+        holds = compare(left, right, allowed)
         begin, end = start + begin, start + end
         ahead = plain[max(0, begin - 4) : begin].rstrip()
-        if number == 0 and not left.operators and (ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha())):
+        if (
+            number == 0
+            and not left.operators
+            and (ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha()))
+        ):
             continue  # x = 1 gives 3 + 4, f(3) = 3 + 4
-        if holds is False and (signs[number] == "≈" or "≡" in signs):  # cases that are ruled out are stated like results
+        if holds is False and (
+            signs[number] == "≈" or "≡" in signs
+        ):  # cases that are ruled out are stated like results
             holds = None
         if holds is False and (
-            is_rewritten(plain[begin:end], left, right, signs[number], _agree)
+            is_rewritten(plain[begin:end], left, right, signs[number])
             or in_doubt(text, plain, begin, end, left, right, number == 0, signs[number], own)
         ):
             holds = None
         if text[begin] != plain[begin]:  # the bracket that stands for a LaTeX fraction's start
             slash = text.rfind("\\", max(0, begin - 9), begin + 1)
-            begin = slash if slash >= 0 and "frac" in text[slash:begin + 5] else begin
+            begin = slash if slash >= 0 and "frac" in text[slash : begin + 5] else begin
         operands = (left.numbers if left.operators else ()) + (right.numbers if right.operators else ())
         yield Equation(begin, end, left.value, right.value, left.operators + right.operators or 1, operands, holds)
 
@@ -378,39 +256,6 @@ def _read_part(said: str, start: int, end: int, first: bool, last: bool) -> tupl
     while start < end and said[end - 1] == " ":
         end -= 1
     return read_side(said[start:end]), start, end
-
-
-def _agree(written: str) -> bool:
-    """Whether a chain holds, read afresh."""
-    sides = [read_side(part.strip()) for part in re.split(rf"[{_RELATIONS}]", written)]
-    return all(a is not None and b is not None and _compare(a, b, ()) is not False for a, b in pairwise(sides))
-
-
-def _compare(left: Side, right: Side, moduli: tuple[int, ...]) -> bool | None:
-    """Whether two sides are equal, up to the rounding their decimals allow; None in the grey zone beyond it."""
-    a, b = left.value, right.value
-    if a is None or b is None:
-        return None
-    if a == b:
-        return True
-    if isinstance(a, int) and isinstance(b, int) and any(m > 1 and (a - b) % m == 0 for m in moduli):
-        return True
-    slack = 0.5001 * 10.0**-right.decimals if right.decimals else 0.0  # the right side is where people round
-    size, grey = max(abs(a), abs(b)), 0.0
-    if left.decimals or right.decimals:
-        terms = len(left.numbers) + len(right.numbers)
-        rough = 0.5 * terms * 10.0**-left.decimals if left.decimals >= right.decimals else 0.0
-        grey = max(rough, 0.01 * size if left.products or right.products else 0.0)
-    if isinstance(a, float) and not a.is_integer() and isinstance(b, int) and not right.operators:
-        grey = max(grey, 1.0)  # 7 / 2 = 3: whole-number division, or a slip
-    whole = isinstance(a, int) and isinstance(b, int)
-    for scale in (1, 100, 0.01) if left.percents or right.percents else (1,):
-        gap = abs(a - b * scale)
-        if (not whole and gap <= 1e-9 * size) or gap <= slack:
-            return True
-        if not math.isfinite(gap) or gap <= grey:
-            return None
-    return False
 
 
 def _drop_corrected(equations: list[Equation]) -> list[Equation]:

@@ -18,8 +18,8 @@ import numpy as np
 
 from rlguard.answers import ANSWER_CUE, begin_answer, end_answer
 from rlguard.rollouts.read import read_any_rollouts
-from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
 from rlguard.shortcuts.computation import steps_needed
+from rlguard.shortcuts.cutting import cut_reasoning, find_reasoning_end
 from rlguard.shortcuts.ratios import LIMIT
 from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
