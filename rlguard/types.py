@@ -189,7 +189,7 @@ class Finding:
 
     kind: str
     """Of one completion: `answer_repetition`, `text_loop`, `skipped_computation`, `placeholder`, `answer_first`,
-    `unsupported_answer`, `copied_answer`, `false_step`, `garbage`; of a batch: `same_answer`, `same_text`,
+    `unsupported_answer`, `false_step`, `garbage`; of a batch: `same_answer`, `same_text`,
     `lucky_guess`, `length_collapse`, `truncation_test`."""
     reason: str
     """One line in plain words."""

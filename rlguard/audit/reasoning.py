@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GROUP = "reasoning"
 REPETITION = frozenset({"answer_repetition", "text_loop"})
 UNSUPPORTED = frozenset(
-    {"skipped_computation", "unsupported_answer", "answer_first", "placeholder", "copied_answer", "false_step"}
+    {"skipped_computation", "unsupported_answer", "answer_first", "placeholder", "false_step"}
 )
 
 

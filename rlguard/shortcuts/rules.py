@@ -414,21 +414,31 @@ def find_answer_first(case: Case) -> list[Finding]:
     return [make_finding(sign, "answer_first", reason, begin, answer.end)]
 
 
+def _places(text: str, sign: str) -> Iterator[int]:
+    place = text.find(sign)
+    while place >= 0:
+        yield place
+        place = text.find(sign, place + len(sign))
+
+
 def find_placeholder(case: Case) -> list[Finding]:
     """A phrase in place of a step, whose result is worked out nowhere before it or beside it."""
     low = case.text.lower()
     if (case.prompt and case.facts.steps < 2) or not any(sign in low for sign in _SAID_SO):
         return []
-    spans = [match.span() for match in _SEGMENT.finditer(case.text)]
-    for number, (start, end) in enumerate(spans):
+    said_in = {low.rfind("\n", 0, hit) + 1 for sign in _SAID_SO for hit in _places(low, sign)}
+    lines = [(start, low.find("\n", start) % (len(low) + 1)) for start in sorted(said_in)]
+    pieces = [match.span() for line in lines for match in _SEGMENT.finditer(case.text, *line)]
+    for start, end in pieces:
         stop = min(end, start + 600)  # a line that goes on and on is no phrase
-        if end - start < 12 or not any(sign in low[start : end + 1] for sign in _SAID_SO):
+        if end - start < 12:
             continue
         said = _OMITTED.search(case.text, start, stop) or _WAVED.search(case.text, start, stop)
         if said is None or _STEP.search(case.text, start, stop):
             continue
         outright = said.re is _OMITTED
-        following = spans[number + 1] if number + 1 < len(spans) else None
+        after = _SEGMENT.search(case.text, end)
+        following = after.span() if after else None
         if _replaces_work(case, said.end(), (start, stop), following, outright):
             reason = f'"{quote(said[0].strip(), 40)}" stands where the computation should be'
             return [make_finding("placeholder", "placeholder", reason, said.start(), said.end())]

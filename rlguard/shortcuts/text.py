@@ -267,7 +267,9 @@ def _drop_corrected(equations: list[Equation]) -> list[Equation]:
         for j, following in enumerate(equations[i + 1 : i + 3], i + 1):
             if following.left != step.left:
                 continue
-            fewer = len(following.operands) < len(step.operands) and set(following.operands) <= set(step.operands)
+            fewer = len(following.operands) < len(step.operands) and not set(following.operands).isdisjoint(
+                step.operands
+            )
             again = fewer or following.operands == step.operands
             used = any(step.right in e.operands for e in equations[i + 1 : j + 1])
             if again and following.holds and not used:
