@@ -57,7 +57,12 @@ def completion_text(completion: str | Messages) -> str:
         if message.get("role", "assistant") == "assistant":
             said = _content_text(message.get("content"))
             calls = message.get("tool_calls") or ()
-            made = [json.dumps(call.get("function", call), default=str, ensure_ascii=False) for call in calls]
+            made = [
+                json.dumps(
+                    call.get("function", call) if isinstance(call, dict) else call, default=str, ensure_ascii=False
+                )
+                for call in calls
+            ]
             parts += [said] * bool(said or not made) + [f"<tool_call>{call}</tool_call>" for call in made]
     return "\n".join(parts)
 
@@ -233,7 +238,7 @@ class Finding:
 
     kind: str
     """Of one completion: `answer_repetition`, `text_loop`, `skipped_computation`, `placeholder`, `answer_first`,
-    `unsupported_answer`, `copied_answer`, `false_step`, `garbage`; of a batch: `same_answer`, `same_text`,
+    `unsupported_answer`, `false_step`, `garbage`; of a batch: `same_answer`, `same_text`,
     `lucky_guess`, `length_collapse`, `truncation_test`."""
     reason: str
     """One line in plain words."""

@@ -1,94 +1,36 @@
-r"""Reads arithmetic in running text and works it out, in one pass and without `eval`.
-
-A piece of text becomes tokens, tokens become *sides* (what stands left or right of an equals sign). Anything that is
-not understood ends a side rather than being guessed at. Every step is linear in the length of the text.
-"""
+"""Works out plain arithmetic, in one pass and without `eval`, and compares the two sides of an equation."""
 
 from __future__ import annotations
 
+import math
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 MAX_DIGITS = 40
 """Longer numbers are not read: their arithmetic is never what a completion is judged by."""
 MAX_BITS = 512
 MAX_EXPONENT = 128
-
 Number = int | float
+FILL = "\x1f"
 
-_TOKEN = re.compile(
-    r"""
-    (?P<num>\.?\d+(?:(?:[.,]|\{,\}|\\[,!])\d+)*+)
-  | (?P<brk>\n\s*+(?:[-*+•]\s|\n)|\n(?=\s*(?:\d+[.)]|\(\d+\))\s)|(?<=[\d)}\]])\$\s+\$)
-  | (?P<nl>\n|\\\\(?![a-z])\s*+)
-  | (?P<shortfrac>\\[dt]?frac\s?\d\s?\d)
-  | (?P<frac>\\[dt]?frac\s?\{)
-  | (?P<rel>==?(?![=>])|≈|≡|\\(?:approx|equiv)|(?:is\s+equal\s+to|equals|gives|makes|is)\b)
-  | (?P<pow>(?<=[\d)])\*\*(?=[\d(])|\s\*\*\s|\^)
-  | (?P<skip>(?:[^\S\n]|\$|&|\\[,;!:$\ ]|\\\\(?=[a-z])|\\(?:left|right|q?quad)(?![a-z])|\*\*)+)
-  | (?P<op>[-+*/×·÷−–⋅∗]|\\(?:times|cdot|div)(?![a-z])|[xX](?=\s?[\d(])|of\b|times\b|plus\b|minus\b
-      |divided\s+by\b|multiplied\s+by\b)
-  | (?P<mod>\\p?mod\b|\\bmod\b|mod(?:ulo)?\b)
-  | (?P<pct>\\?%)
-  | (?P<open>[([{]|\\boxed\s?\{)
-  | (?P<close>[)\]}])
-  | (?P<unit>\\(?:text|mathrm|textbf|mathbf)\{[^{}]{0,40}\}|[A-Za-z]+(?:\ [a-z]+)?)
-    """,
-    re.VERBOSE,
-)
-_OPERATORS = {"×": "*", "·": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "–": "-", "x": "*", "X": "*"}
-_OPERATORS |= {"\\times": "*", "\\cdot": "*", "\\div": "/", "times": "*", "of": "*", "plus": "+", "minus": "-"}
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-
-
-class Token(NamedTuple):
-    """One sign of arithmetic; `value` is the number, or the operator's plain form."""
-
-    kind: str
-    value: Number | str | None
-    start: int
-    end: int
+_TOKEN = re.compile(r"\d[\d\x1f]*(?:\.\d+)?|\.\d+|\*\*|[^\s\x1f]")
+_RANK = {"@": 0, "+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "neg": 3, "&": 4, "^": 5}
 
 
 class Side(NamedTuple):
     """What stands on one side of an equals sign."""
 
     value: Number | None
-    """None when it cannot be worked out (odd numbers, division by zero, too large)."""
-    start: int
-    end: int
-    operators: int
-    numbers: tuple[Number | None, ...]
-    decimals: int
+    """None when it cannot be worked out (division by zero, too large)."""
+    numbers: tuple[Number, ...] = ()
+    operators: int = 0
+    decimals: int = 0
     """Most digits after a decimal point among its numbers."""
-    percents: int
-    units: tuple[str, ...]
-    products: bool
+    percents: int = 0
+    products: bool = False
     """Whether it multiplies, divides or raises: rounding errors then grow with the size of the numbers."""
-    moduli: tuple[int, ...]
-    relation: str = "="
-    """The sign or word that joins it to the side before it."""
-
-
-def read_number(text: str) -> tuple[Number | None, int]:
-    r"""The value of a written number and its digits after the point; None when it is not one number.
-
-    >>> read_number("1,234.50"), read_number("1.2.3")
-    ((1234.5, 2), (None, 0))
-    """
-    if text.isdigit() and text.isascii():
-        return (int(text), 0) if len(text) <= MAX_DIGITS else (None, 0)
-    if len(text) > MAX_DIGITS:
-        return None, 0
-    text = text.replace("{,}", ",").replace("\\,", ",").replace("\\!", "")
-    if "," in text:
-        if not _THOUSANDS.fullmatch(text):
-            return None, 0
-        text = text.replace(",", "")
-    whole, point, digits = text.partition(".")
-    if not text.isascii() or "." in digits or not (whole + digits).isdigit():
-        return None, 0
-    return (float(text), len(digits)) if point else (int(text), 0)
+    moduli: tuple[int, ...] = ()
 
 
 def apply(operator: str, left: Number | None, right: Number | None) -> Number | None:
@@ -100,20 +42,17 @@ def apply(operator: str, left: Number | None, right: Number | None) -> Number | 
     if left is None or right is None:
         return None
     try:
-        if operator == "+":
+        if operator in "+&":  # 2 & 1/2 is two and a half
             return left + right
         if operator == "-":
             return left - right
         if operator == "*":
             value: Number = left * right
         elif operator == "/":
-            value = (
-                left // right if isinstance(left, int) and isinstance(right, int) and not left % right else left / right
-            )
-        elif operator == "%":
+            exact = isinstance(left, int) and isinstance(right, int) and not left % right
+            value = left // right if exact else left / right
+        elif operator in "@%":
             value = left % right
-        elif operator == "mix":  # 2\frac{1}{2} is two and a half
-            return left + right
         else:
             if abs(right) > MAX_EXPONENT or (isinstance(left, int) and left.bit_length() * abs(right) > MAX_BITS):
                 return None
@@ -125,31 +64,112 @@ def apply(operator: str, left: Number | None, right: Number | None) -> Number | 
     return value
 
 
-def tokenize(text: str, offset: int = 0) -> list[Token]:
-    """Signs of arithmetic in `text`, positions counted from `offset`; what is not arithmetic is a `brk` token.
+def read_side(text: str) -> Side | None:
+    """Works out plain arithmetic; None where it is not well formed.
 
-    The end of a line (`nl`, also LaTeX's) ends a side, unless an equals sign stands before or after it.
+    >>> read_side("2 + 3*(4-1)").value, read_side("20% * 50").value, read_side("3 +"), read_side("3 4")
+    (11, 10.0, None, None)
     """
-    tokens: list[Token] = []
-    position, length = 0, len(text)
-    match = _TOKEN.match
-    while position < length:
-        found = match(text, position)
-        if found is None:
-            tokens.append(Token("brk", None, offset + position, offset + position + 1))
-            position += 1
-            continue
-        kind, end = found.lastgroup or "brk", found.end()
-        if kind != "skip":
-            word = found[0]
-            value: Number | str | None = word
-            if kind == "num":
-                value = word
-            elif kind == "op":
-                value = _OPERATORS.get(word, word if len(word) == 1 else "*" if word[0] == "m" else "/")
-            elif kind == "shortfrac":
-                top, bottom = [int(sign) for sign in word if sign.isdigit()]
-                value = apply("/", top, bottom)
-            tokens.append(Token(kind, value, offset + position, offset + end))
-        position = end
-    return tokens
+    if text.isdigit():
+        return Side(int(text), (int(text),)) if len(text) <= MAX_DIGITS and text.isascii() else None
+    values: list[Number | None] = []
+    ops: list[str] = []
+    numbers: list[Number] = []
+    moduli: list[int] = []
+    operators = decimals = percents = 0
+    products = False
+    due = True  # whether a number must come next
+
+    def reduce(rank: int) -> None:
+        while ops and ops[-1] != "(" and _RANK[ops[-1]] >= rank:
+            operator = ops.pop()
+            right = values.pop()
+            if operator == "neg":
+                values.append(None if right is None else -right)
+                continue
+            if operator in "@%" and isinstance(right, int) and right > 1:
+                moduli.append(right)
+            values.append(apply(operator, values.pop(), right))
+
+    tokens = _TOKEN.findall(text)
+    for place, token in enumerate(tokens):
+        if token[0].isdigit() or (token[0] == "." and len(token) > 1):
+            if not due or len(token) > MAX_DIGITS or not token.isascii():
+                return None
+            token = token.replace(FILL, "")
+            whole, point, digits = token.partition(".")
+            number: Number = float(token) if point else int(whole)
+            decimals = max(decimals, len(digits))
+            values.append(number)
+            numbers.append(number)
+            due = False
+        elif token == "(":
+            if not due:
+                reduce(3)
+                ops.append("*")
+                operators, products = operators + 1, True
+            ops.append("(")
+            due = True
+        elif due:
+            if token != "-" and token != "+":
+                return None
+            if token == "-":
+                ops.append("neg")
+        elif token == ")":
+            reduce(0)
+            if not ops:
+                return None
+            ops.pop()
+        elif (
+            token == "%"
+            and tokens[place + 1 : place + 2] != ["("]
+            and not (tokens[place + 1 : place + 2] and tokens[place + 1][0].isdigit())
+        ):
+            percents += 1
+            values.append(apply("/", values.pop(), 100))
+        elif token in "+-*/^@&%":
+            reduce(_RANK[token] + (token == "^"))
+            ops.append(token)
+            if token != "&":
+                operators += 1
+                products = products or token not in "+-"
+            due = True
+        else:
+            return None
+    if due or "(" in ops:
+        return None
+    reduce(0)
+    return Side(values[0], tuple(numbers), operators, decimals, percents, products, tuple(moduli))
+
+
+def agree(written: str) -> bool:
+    """Whether a chain holds, read afresh."""
+    sides = [read_side(part.strip()) for part in re.split("[=≈≡≐]", written)]
+    return all(a is not None and b is not None and compare(a, b, ()) is not False for a, b in pairwise(sides))
+
+
+def compare(left: Side, right: Side, moduli: tuple[int, ...]) -> bool | None:
+    """Whether two sides are equal, up to the rounding their decimals allow; None in the grey zone beyond it."""
+    a, b = left.value, right.value
+    if a is None or b is None:
+        return None
+    if a == b:
+        return True
+    if isinstance(a, int) and isinstance(b, int) and any(m > 1 and (a - b) % m == 0 for m in moduli):
+        return True
+    slack = 0.5001 * 10.0**-right.decimals if right.decimals else 0.0  # the right side is where people round
+    size, grey = max(abs(a), abs(b)), 0.0
+    if left.decimals or right.decimals:
+        terms = len(left.numbers) + len(right.numbers)
+        rough = 0.5 * terms * 10.0**-left.decimals if left.decimals >= right.decimals else 0.0
+        grey = max(rough, 0.01 * size if left.products or right.products else 0.0)
+    if isinstance(a, float) and not a.is_integer() and isinstance(b, int) and not right.operators:
+        grey = max(grey, 1.0)  # 7 / 2 = 3: whole-number division, or a slip
+    whole = isinstance(a, int) and isinstance(b, int)
+    for scale in (1, 100, 0.01) if left.percents or right.percents else (1,):
+        gap = abs(a - b * scale)
+        if (not whole and gap <= 1e-9 * size) or gap <= slack:
+            return True
+        if not math.isfinite(gap) or gap <= grey:
+            return None
+    return False

@@ -1,257 +1,247 @@
-"""Skipped computation: an answer with nothing behind it, or with something false, unrelated or late behind it."""
+"""What a computation takes: read from a lone prompt, or better, seen in other rollouts of it."""
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
-from rlguard.answers import normalise_answer
-from rlguard.shortcuts.answers_first import find_answer_first, read_lead
-from rlguard.shortcuts.arithmetic import Number, read_number
-from rlguard.shortcuts.case import (
-    LABELS,
-    NUMBERS,
-    WORDS,
-    Case,
-    blank,
-    is_expression,
-    read_value,
-    segments,
-    widen_answer,
+from rlguard.answers import read_quantity
+from rlguard.shortcuts.arithmetic import FILL, Number
+from rlguard.shortcuts.text import find_equations
+
+MAX_PROMPT = 20_000
+"""Characters of a prompt that are read; a longer one keeps its end, where the question stands."""
+LEAST_SHOWN = 2
+"""Rollouts that must compute before they say what a prompt takes: one may compute something else."""
+
+_NUMBER = r"\d+(?:[.,]\d+)*+"
+_OPERATOR = (
+    r"(?:[-+*/×·÷^−]|\*\*|\\times|\\cdot|\\div|(?:plus|minus|times|divided by|multiplied by)\b|(?<=\s)x(?=\s\d))"
 )
-from rlguard.shortcuts.checks import find_false_steps, find_unrelated, find_unsupported
-from rlguard.shortcuts.copied import find_copied
-from rlguard.shortcuts.equations import find_equations
-from rlguard.shortcuts.placeholders import find_placeholder
-from rlguard.shortcuts.prompts import PromptFacts
-from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS, make_finding, quote
-from rlguard.shortcuts.repetition import STATEMENT
-from rlguard.shortcuts.support import MAX_READ, find_unreached, find_waved_through, is_reached
-from rlguard.types import Finding
-
-_NUMBER_WORD_LIST = """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand dozen
-"""
-_FILLER_LIST = """
-    the a an of is are so to be it my this that and final answer result solution value equals equal therefore thus
-    hence boxed correct would should ok okay i think assistant text because
-"""
-_NUMBER_WORDS = frozenset(_NUMBER_WORD_LIST.split())
-_SPELLED_SMALL = frozenset(("one", "two", "first", "second"))
-_FILLER = frozenset(_FILLER_LIST.split())
-_CONSTANTS = frozenset((1, 2, 7, 10, 12, 24, 60, 100, 180, 360, 365, 1000, 1440, 3600))
-"""Numbers that a step may bring in by itself: units of time, percent, powers of ten."""
-_ALGEBRA = re.compile(r"\d\s?\*?\s?[a-z](?:\^\d)?\s*[-+=]|(?<![\w\\])[a-z]\s*[-+*/=]")
-_ENUMERATES = 4
-
-
-class Steps(NamedTuple):
-    """What the computation of one completion shows."""
-
-    findings: list[Finding]
-    ratio: float
-    """What the shown computation is worth, apart from the findings; 1 when it says nothing."""
-
-
-_TOOL = re.compile(
-    r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b)(?:(?!</tool_call>|</function_calls>|```)[\s\S]){0,200}?\d",
+_MOD = r"(?:\\?%|\\?[bp]?mod(?:ulo)?\b)"
+_EXPRESSION = re.compile(
+    rf"(?<![\w.(])(?<!\d,)[(]*+-?{_NUMBER}[)\s]*+(?:(?:{_OPERATOR}|{_MOD})[-(\s{{]*+{_NUMBER}[)}}\s]*+)+"
+)
+_OPERATORS = re.compile(rf"(?<=[\d)\s}}]){_OPERATOR}")
+_NUMBERS = re.compile(rf"(?<![\w.]){_NUMBER}")
+_DATE_OR_LABEL = re.compile(
+    r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s\d{1,2}(?:st|nd|rd|th)?(?:,?\s\d{4})?\b"
+    r"|\d{4}-\d\d?-\d\d?|\d\d?/\d\d?/\d{2,4}|\d{3}-\d{3,4}(?:-\d{4})?"
+    r"|^[ \t]*+(?:\d{1,3}[.)]\s|\(?[A-H][.)][^\n]*$)|\bstep\s+\d+",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EXAMPLE = re.compile(r"\b(?:example|e\.g\.)[^\n]{0,60}$", re.IGNORECASE)
+_CODE = re.compile(r"```|^\s*+(?:def|import|class)\s", re.MULTILINE)
+_LOOP = re.compile(r"^\s*+(?:for|while)\b[^\n]*:", re.MULTILINE)
+_MODULI = re.compile(
+    r"(?:\bmod(?:ulo|ulus)?|\\[bp]?mod|%|remainder\b[^.?\n]{0,60}?\b(?:divided\s+)?by)[\s({]*+(\d{1,9})(?!\d)"
+    r"|\bdivided\s+by\s+(\d{1,9})\b[^.\n]{0,40}\bremainder\b",
     re.IGNORECASE,
 )
-"""A tool call with a number in it, in the ways that chat templates write one; an empty one computes nothing."""
+_LAST_DIGIT = re.compile(r"\b(?:last|unit'?s?|ones)\s+(two\s+)?digits?\b", re.IGNORECASE)
+_SIGN = r"(?:[#@&★☆⊕⊗◇◆△▲◯⋆∘~!]|\\(?:star|oplus|otimes|circ|diamond|triangle|ast)\b)"
+_OTHER_RULES = re.compile(  # another base, an operation of its own ("let a & b = 10a + b"), digits as bits or bases
+    r"\b(?:base[-\s]?\d+|binary|octal|hexadecimal|hex|cryptarithm|xor|bitwise|roman|defined?\s+(?:as|by)|puzzle)\b"
+    rf"|\b[a-z]\s?{_SIGN}\s?[a-z]\s*=|\d\s?{_SIGN}\s?\d|\b0x[0-9a-f]+\b"
+    r"|\b[a-z]\s?[-+*/×÷·^]\s?[a-z]\s*(?:means\b|(?:is|be|as)\s+defined|stands\s+for)",
+    re.IGNORECASE,
+)
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:[. \xa0\u202f]\d{3})+(?![\d.,]*\d)|\d,\d\d,\d{3}")
+"""Thousands apart as in German, French or Hindi: "1.500", "12 500", "1,50,000"."""
+_FORM = re.compile(  # sentences that say how to write the answer, not what it is
+    r"\b(?:(?:write|put|give|box|state|show)\b[^.?!\n]{0,30}\banswer|answer\s+(?:with|in|as)|\\?boxed)\b",
+    re.IGNORECASE,
+)
+_ASKS = re.compile(
+    r"\b(?:how|what|find|determine|calculate|compute|evaluate|total|sum\s+of|average|cost|price|solve|express)\b",
+    re.IGNORECASE,
+)
+_BEYOND = re.compile(  # no arithmetic that a lone text can be held to
+    r"\b(?:pro(?:ve|of)|show\s+that|integers?|real\s+numbers?|primes?|divisors?|polynomial|such\s+that|digits"
+    r"|distinct|sequence|sort|reverse|options?|true|false|matrix|spiral|transpose|rotate|grid|cube|board"
+    r"|capital|spell|repeat|translate)\b|\([A-D]\)|^\s*[A-D][.)]|[≥≤]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CHOOSES = re.compile(  # in one sentence, a choice or a count of signs; a story may hold such words
+    r"\b(?:order|arrange|largest|smallest|biggest|maximum|minimum|max|min|which|greater|less\s+than|compare|copy|read"
+    r"|list|count|pattern|letters?|words?|moves?|using)\b",
+    re.IGNORECASE,
+)
+_RATIO = re.compile(
+    r"\b(?:half|twice|thrice|doubled?|tripled?|times|thirds?|fourths?|quarters?|fifths?|sixths?|tenths?)\b",
+    re.IGNORECASE,
+)
+_SPELLED = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty|fifty|hundred|dozen"
+    r"|couple|pair|weeks?|daily|hours?|years?|monthly|weekly|yearly)\b",
+    re.IGNORECASE,
+)
+_CLAUSE_END = re.compile(r"[.?!,;](?=\s|$)")
+_SERIES = re.compile(r"\d(?:\s*,\s*-?\d+(?:\.\d+)?){2,}+")
+_ASKS_NEXT = re.compile(r"\b(?:next|comes|missing|sequence|pattern|term|follows)\b|,\s*(?:\?|_|\.\.|…)", re.IGNORECASE)
+_UNKNOWN = re.compile(r"(?<![\w\\])\d*\s?\*?\s?[a-z](?:\^\d)?(?![\w'])(?:[^=\n]{0,40}=|\s*[-+*/])")
+_COEFFICIENT = re.compile(r"(?<![\w.])\d+(?=\s?[a-z]\b)")
+_CLOCK = re.compile(r"\b\d{1,2}:\d\d\b")
+_MINUTES = re.compile(r"\b(\d{1,6})\s+minutes\b")
+_RELATION = re.compile(
+    r"\b(?:if|unless|either|neither|exactly|only|every|all|some|no|not|never|older|younger|taller|shorter|faster|slower"
+    r"|heavier|lighter|left|right|before|after|between|next|than|liar|lies|lying|truth|knight|knave|says|implies)\b",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"[^.?!\n]{12,}")
+_BELOW = re.compile(r"\d\s?/\s?(\d+)|frac\s?\{\d+\}\s?\{(\d+)\}")
+_LOWEST = re.compile(r"\b(?:simpl\w+|lowest|reduced?)\b", re.IGNORECASE)
+_WORDS = re.compile(r"[^\W\d_]{4,}")
 
 
-def judge_steps(
-    text: str, prompt: str, facts: PromptFacts, answer: tuple[str, int, int] | None, gold: str | None = None
-) -> Steps:
-    """Judges whether the steps of a completion carry its answer.
+@dataclass(frozen=True, slots=True)
+class PromptFacts:
+    """What the detectors need of a prompt."""
+
+    steps: int
+    """Operations an honest solution takes; 0: cannot be said."""
+    operands: tuple[str, ...]
+    """Distinct numbers of the expression to work out, as written; empty for word problems."""
+    moduli: tuple[int, ...]
+    other_rules: bool
+    """Whether ordinary arithmetic may not apply (another base, a defined operation, false examples)."""
+    grouped: bool
+    """Whether its numbers may be grouped in a way that arithmetic here reads as decimals or as two numbers."""
+    numbers: frozenset[Number]
+    """Its numbers as they are written, the parts of times and fractions each on their own."""
+    words: frozenset[str]
+    """Its words of four letters and more."""
+
+
+def read_number(text: str) -> Number | None:
+    r"""The value of a written quantity, its unit left aside; None when it is not one number.
+
+    >>> read_number("$42"), read_number("\\frac{1}{2}"), read_number("12 apples"), read_number("7:30")
+    (42, 0.5, 12, None)
+    """
+    if text.isdigit() and text.isascii():
+        return int(text) if len(text) < 40 else None
+    quantity = read_quantity(text.replace(FILL, ""))
+    if quantity is None:
+        return None
+    value = quantity[0]
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def steps_needed(prompt: str) -> int:
+    """How many operations a prompt asks for; 0 when that cannot be said, and a bare answer is then no sign.
+
+    >>> steps_needed("3+4=?"), steps_needed("7+8+5 mod 10=?"), steps_needed("Name a colour.")
+    (1, 2, 0)
+    >>> steps_needed("Ann has 3 pens, buys 12 more and loses 4. How many are left?")
+    2
+    """
+    return read_prompt(prompt).steps
+
+
+def shown_steps(completions: Sequence[str], outcomes: Sequence[float] | None = None) -> int | None:
+    """How many operations other rollouts of one prompt show: of its group, of earlier visits, of a reference run.
 
     Args:
-        text: The completion.
-        prompt: The prompt as text, "" when not known.
-        facts: What `rlguard.shortcuts.prompts.read_prompt` says of it.
-        answer: The final answer as `rlguard.answers.extract_answer` gives it.
-        gold: The right answer, when known: the reason then says that false steps still end right.
+        completions: Their texts.
+        outcomes: Their outcomes, 1, 0 or NaN; only the right ones count where any is right.
+
+    Returns:
+        The median of those that compute at all; None where fewer than `LEAST_SHOWN` do: a group that has stopped
+        computing shows nothing of what its prompt takes.
+
+    >>> shown_steps(["3+4=7, 7*2=14. Answer 14", "7*2=14", "3+4=7; 7+7=14; 14/1=14", "14"])
+    2
     """
-    answer = widen_answer(text, answer)
-    lead = read_lead(text, answer)
-    if lead and lead.alone:
-        begin = text.find(lead.value, lead.start, lead.end)
-        answer = (lead.value, begin, begin + len(lead.value)) if begin >= 0 else answer
-    value = read_value(answer[0]) if answer else None
-    equations = find_equations(text, facts.moduli)
-    if equations and 0 < len(prompt) <= 4000:
-        given = "".join(prompt.split())
-        equations = [e for e in equations if "".join(text[e.start : e.end].split()) not in given]
-    lead_end = lead.end if lead else 0
-    case = Case(text, facts, bool(prompt.strip()), answer, value, equations, False, lead_end)
-    unrelated = _is_unrelated(case)
-    late = sum(e.operators for e in equations if e.start >= lead_end)
-    late -= 1 if answer and "/" in answer[0] and late else 0  # the bar of the answer's own fraction
-    lone_check = bool(lead and prompt.strip() and 0 < late < min(2, facts.steps))
-    case = case._replace(supported=not unrelated and not lone_check and is_reached(case))
-    right = gold is not None and answer is not None and normalise_answer(gold) == normalise_answer(answer[0])
-    findings = [] if facts.other_rules or facts.grouped else find_false_steps(case, prompt, right)
-    if _TOOL.search(text):  # what a tool computed stands in no step
-        return Steps(findings, 1.0)
-    works = bool(equations) or _shows_numbers(case)
-    early = find_answer_first(case, lead, works)
-    findings += early
-    if not (facts.grouped and equations):
-        findings += _judge_support(case, early, works, unrelated)
-    waved = find_placeholder(case)
-    findings += waved
-    if waved and equations and not any(f.kind in ("unsupported_answer", "skipped_computation") for f in findings):
-        findings += find_waved_through(case, waved[0].end)
-    return Steps(findings, _worth(case) if equations and not findings else 1.0)
+    texts = [t for t, right in zip(completions, outcomes, strict=True) if right == 1] if outcomes is not None else []
+    counts = (sum(e.operators for e in find_equations(text)) for text in texts or completions)
+    shown = sorted(count for count in counts if count)
+    return shown[(len(shown) - 1) // 2] if len(shown) >= LEAST_SHOWN else None
 
 
-def _judge_support(case: Case, early: list[Finding], works: bool, unrelated: bool) -> list[Finding]:
-    """What stands behind the answer: nothing, steps about something else, steps that end elsewhere."""
-    if not case.equations:
-        bare = [] if works else _find_bare(case)
-        copied = find_copied(case) if bare else []
-        return [] if early and not copied and bare[:1] == [] else bare + copied
-    found = find_unrelated(case)
-    if not found and unrelated:
-        start, end = case.equations[0].start, case.equations[-1].end
-        reason = "no step starts from a number of the prompt"
-        found = [make_finding("unrelated_steps", "skipped_computation", reason, start, end)]
-    if early and (unrelated or not case.supported):
-        return find_unreached(case)
-    if found and not unrelated and not found[0].reason.startswith("the steps use none"):
-        return found + find_unreached(case)  # some of the work is there, and it does not reach the answer
-    return found or find_unsupported(case) or find_unreached(case)
+def read_prompt(prompt: str) -> PromptFacts:
+    """Reads a prompt; the prompts of a group are the same, so short ones are remembered."""
+    return _read_remembered(prompt) if len(prompt) <= 4000 else _read(prompt[-MAX_PROMPT:])
 
 
-def _is_unrelated(case: Case) -> bool:
-    """Whether no step starts from the prompt's numbers, or from results that come of them."""
-    known = case.facts.known
-    if (
-        not case.equations
-        or not case.facts.operands
-        or len(known) < 2
-        or case.facts.other_rules
-        or case.facts.steps < 2
-    ):
-        return False
-    if _starts_from(case, frozenset()):
-        return False
-    body = LABELS.sub(blank, case.text[:MAX_READ])
-    outside: set[Number] = set()
-    for match in NUMBERS.finditer(_blank_spans(body, case) if len(body) == len(case.text) else ""):
-        number = read_number(match[0])[0]
-        if number is not None and number not in known and number != case.value:
-            outside.add(number)
-    if len(outside) > 1 or (_ALGEBRA.search(body) and outside):
-        return False
-    if outside and _starts_from(case, frozenset(outside)):
-        return False
-    touching = any(n is not None and abs(n) in known for e in case.equations for n in e.operands)
-    return not touching or not is_reached(case)
+@lru_cache(maxsize=4096)
+def _read_remembered(prompt: str) -> PromptFacts:
+    return _read(prompt)
 
 
-def _starts_from(case: Case, outside: frozenset[Number]) -> bool:
-    """Whether some step uses a number of the prompt, and beside it only such, usual constants and `outside`."""
-    known = case.facts.known
-    for e in case.equations:
-        numbers = [abs(n) for n in e.operands if n is not None]
-        if not any(n in known for n in numbers):
-            continue
-        strange = sum(n not in known and n not in _CONSTANTS and n not in outside for n in numbers)
-        if strange == 0 or (len(numbers) > 2 and 2 * strange <= len(numbers)):
-            return True
-    return False
+def _read(prompt: str) -> PromptFacts:
+    moduli = {int(one or two) for one, two in _MODULI.findall(prompt)}
+    last_digit = _LAST_DIGIT.search(prompt)
+    if last_digit:
+        moduli.add(100 if last_digit[1] else 10)
+    other = bool(_OTHER_RULES.search(prompt)) or any(e.holds is False for e in find_equations(prompt))
+    body = _DATE_OR_LABEL.sub(" ", prompt)
+    expression = None if _CODE.search(prompt) else _find_expression(body)
+    if _FORM.search(body):
+        body = " ".join(part for part in re.split(r"(?<=[.?!])\s|\n", body) if not _FORM.search(part))
+    operands: tuple[str, ...] = ()
+    if expression:
+        sums = re.split(_MOD, expression)[0]
+        operands = tuple(dict.fromkeys(_NUMBERS.findall(sums)))
+        steps = _count_operators(sums, prompt)
+    elif _CODE.search(prompt):
+        steps = 3 if _LOOP.search(prompt) else 0
+    else:
+        steps = 0 if other else _count_steps(body)
+    written = (read_number(found) for found in re.findall(_NUMBER, body))
+    numbers = frozenset(number for number in written if number is not None)
+    words = frozenset(word.lower() for word in _WORDS.findall(prompt))
+    known = tuple(sorted(moduli - {0, 1}))
+    return PromptFacts(steps, operands, known, other, bool(_GROUPED.search(prompt)), numbers, words)
 
 
-def _blank_spans(body: str, case: Case) -> str:
-    pieces, at = [], 0
-    for e in case.equations:
-        if e.start >= at:
-            pieces += [body[at : e.start], " " * (e.end - e.start)]
-            at = e.end
-    rest = "".join([*pieces, body[at:]])
-    if case.answer:
-        rest = rest[: case.answer[1]] + " " * (case.answer[2] - case.answer[1]) + rest[case.answer[2] :]
-    return rest
+def _find_expression(prompt: str) -> str | None:
+    """The last expression to work out, or None; "1/2" or "5-10" inside prose is a number or a range, not a task."""
+    short = len(prompt.split()) <= 8
+    for match in reversed(list(_EXPRESSION.finditer(prompt))):
+        text = match[0].strip()
+        lone = re.fullmatch(r"\d+[-/]\d+", text)
+        asked = prompt[match.end() : match.end() + 4].lstrip().startswith(("=", "?"))
+        example = _EXAMPLE.search(prompt[max(0, match.start() - 70) : match.start()])
+        if not example and (not lone or short or asked):
+            return text
+    return None
 
 
-def _shows_numbers(case: Case) -> bool:
-    """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code."""
-    answer = case.answer
-    if answer is None:
-        return True
-    text = case.text
-    body = STATEMENT.sub(blank, text[: answer[1]] + " " * (answer[2] - answer[1]) + text[answer[2] :])
-    body = LABELS.sub(blank, body)
-    if "```" in body:
-        return True
-    parts = {read_number(part)[0] for part in NUMBERS.findall(answer[0].replace(":", " ").replace("/", " "))}
-    ignored = (
-        case.facts.numbers | case.facts.written | parts | {case.value, 0 if case.value is None else abs(case.value)}
-    )
-    strange = False
-    seen: dict[str, int] = {}
-    for start, end in segments(body):
-        segment = body[start:end]
-        if not any(map(str.isdigit, segment)):
-            continue
-        if any(read_number(found)[0] not in ignored for found in NUMBERS.findall(segment.replace(":", " : "))):
-            shape = "".join("#" if sign.isdigit() else sign for sign in segment[:80]).replace("##", "#")
-            seen[shape] = seen.get(shape, 0) + 1
-            strange = True
-    if strange and not (len(seen) == 1 and max(seen.values()) > _ENUMERATES and not _speaks_of_prompt(body, case)):
-        return True
-    words = {word.lower() for word in WORDS.findall(body)}
-    if not _NUMBER_WORDS.isdisjoint(words - case.facts.words - _SPELLED_SMALL):
-        return True
-    copied = {"".join(match.split()) for match in _ALGEBRA.findall(body)}
-    return any(piece not in case.facts.squeezed for piece in copied)
+def _count_operators(sums: str, prompt: str) -> int:
+    spaced = re.search(r"\s[-+*]\s", sums)  # in "1/2 + 1/3" the close-set bars are fractions, not divisions
+    steps = max(1, len(_OPERATORS.findall(re.sub(r"(?<=\d)/(?=\d)", "", sums) if spaced else sums)))
+    below = [one or two for one, two in _BELOW.findall(sums)]
+    return max(steps, 2) if len(set(below)) > 1 or (len(below) > 1 and _LOWEST.search(prompt)) else steps
 
 
-def _speaks_of_prompt(body: str, case: Case) -> bool:
-    return any(word.lower() in case.facts.words for word in WORDS.findall(body[:2000]))
+def _count_steps(body: str) -> int:
+    """Operations that a problem in words takes: its quantities less one, and one more where a share is asked on."""
+    count = len(_NUMBERS.findall(body))
+    if count > 2 and _SERIES.search(body) and _ASKS_NEXT.search(body):
+        return max(2, count - 2)
+    clocks = len(_CLOCK.findall(body))
+    if clocks:
+        minutes = _MINUTES.search(body)
+        return 2 if minutes and int(minutes[1]) >= 60 else max(0, count - clocks - 1)
+    if _BEYOND.search(body):
+        return _combine_facts(body, count)
+    if "=" in body and count > 1 and _UNKNOWN.search(body):
+        return max(1, count - 1) if count > 2 or _COEFFICIENT.search(body) else 1
+    one_sentence = len(_CLAUSE_END.findall(body)) < 2
+    if not _ASKS.search(body) or "=" in body or "^" in body or (one_sentence and _CHOOSES.search(body)):
+        return _combine_facts(body, count)
+    ratios = len(_RATIO.findall(body))
+    quantities = count + len(_SPELLED.findall(body)) + ratios
+    shares = ratios > 0 or "%" in body or "percent" in body
+    return quantities - 1 + shares if quantities > 1 else _combine_facts(body, count)
 
 
-def _find_bare(case: Case) -> list[Finding]:
-    """A prompt that takes several steps, an answer, and no result in between."""
-    answer, steps = case.answer, case.facts.steps
-    if answer is None or steps < 2:
-        return []
-    if is_expression(answer[0]):
-        if len(NUMBERS.findall(answer[0])) < 4:  # an expression that is itself the work
-            return []
-    elif case.value is None and not any(map(str.isdigit, answer[0])) and _argues(case):
-        return []
-    body = STATEMENT.sub(blank, case.text[: answer[1]] + " " * (answer[2] - answer[1]) + case.text[answer[2] :])
-    words = [word.lower() for word in WORDS.findall(body)]
-    if sum(word not in _FILLER for word in words) <= 3:
-        reason = f"answer {quote(answer[0])} with no step, where the prompt takes {steps}"
-        return [make_finding("bare_answer", "skipped_computation", reason, answer[1], answer[2])]
-    reason = f"no result on the way to {quote(answer[0])}, where the prompt takes {steps} steps"
-    return [make_finding("no_intermediate", "skipped_computation", reason, answer[1], answer[2])]
-
-
-def _argues(case: Case) -> bool:
-    """Whether sentences speak of what the prompt speaks of, beyond repeating it: an argument in words."""
-    said = {word.lower() for word in WORDS.findall(case.text[:MAX_READ]) if len(word) > 3}
-    return len(said & case.facts.words) >= 2 and len(said - case.facts.words - _FILLER) >= 3
-
-
-def _worth(case: Case) -> float:
-    """What a computation is worth that has nothing against it."""
-    checked = [e for e in case.equations if e.holds]
-    if not checked or len(checked) < len(case.equations) / 2 or (case.value is not None and not case.supported):
-        return 1.0
-    if not case.facts.operands:  # right and wrong solutions of word problems show true steps equally often
-        return 1.0
-    operations = sum(e.operators for e in checked)
-    at_once = len(checked) == 1 and operations > 1 and case.facts.operands and _same(checked[0].right, case.value)
-    if at_once:  # the prompt itself with the answer behind "=": shows no more than the answer
-        return 1.0
-    whole = case.value is not None and operations >= max(1, case.facts.steps)
-    return LIKELIHOOD_RATIOS["computed" if whole else "computed_in_part"][0]
-
-
-def _same(left: Number | None, right: Number | None) -> bool:
-    return left is not None and left == right
+def _combine_facts(body: str, count: int) -> int:
+    """For questions without a calculation: statements that must be put together, less one."""
+    if "?" not in body or count > 6 or len(body) > 2000:
+        return 0
+    told = [part for part in _SENTENCE.findall(body.rpartition("?")[0])[:-1] if _RELATION.search(part)]
+    return len(told) - 1 if len(told) > 2 else 0

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlguard.answers import find_answer, read_gold
-from rlguard.shortcuts.computation import judge_steps
-from rlguard.shortcuts.prompts import read_prompt
+from rlguard.shortcuts.computation import read_prompt
 from rlguard.shortcuts.ratios import combine_ratios
 from rlguard.shortcuts.repetition import find_repetition
+from rlguard.shortcuts.rules import judge_steps
+from rlguard.shortcuts.turns import own_spans
 from rlguard.types import Finding, InputError, Messages, completion_text, prompt_text
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 READ_LIMIT = 400_000
 """Characters of a completion that are judged, from its end (100,000 tokens or so): a megabyte must not stop a step."""
 
-NEED_NO_ANSWER = frozenset(("false_step", "placeholder"))
-"""Kinds of findings that hold whatever the answer is: the last number of a text may be no answer at all."""
 MAX_LONE = 80
 """Characters of a text whose last number is its answer even unmarked ("It arrives at 11:05.")."""
 
@@ -42,13 +41,14 @@ class Judgement:
     """The final answer, as it is written."""
 
 
-def judge_completion(completion: str, prompt: str = "", answer: Any = None) -> Judgement:
+def judge_completion(completion: str, prompt: str = "", answer: Any = None, steps: int | None = None) -> Judgement:
     """Judges one completion. The judgement reads as evidence on a success; it does not decide whether it is one.
 
     Args:
-        completion: What the model wrote.
+        completion: What the model wrote; turns of users and tools in it are left out.
         prompt: What it was asked; without it, how many steps were needed cannot be said.
         answer: The gold answer, when known; only reasons become more telling.
+        steps: Operations that other rollouts of the prompt show (`shown_steps`); decides instead of the prompt's words.
 
     >>> judge_completion("7+8=5;5+5=0;answer 0", "7+8+5 mod 10=?").likelihood_ratio
     18.75
@@ -58,26 +58,42 @@ def judge_completion(completion: str, prompt: str = "", answer: Any = None) -> J
     Judgement(findings=(), likelihood_ratio=1.0, answer='7')
     """
     skipped = max(0, len(completion) - READ_LIMIT)
-    if skipped:
-        tail = judge_completion(completion[skipped:], prompt, answer)
-        moved = tuple(replace(f, start=f.start + skipped, end=f.end + skipped) for f in tail.findings)
-        return replace(tail, findings=moved)
+    spans = [(start + skipped, end + skipped) for start, end in own_spans(completion[skipped:])]
+    if spans == [(0, len(completion))]:
+        return _judge(completion, prompt, answer, steps)
+    judged = _judge("".join(completion[start:end] for start, end in spans), prompt, answer, steps)
+    moved = (replace(f, start=_place(spans, f.start), end=_place(spans, f.end - 1) + 1) for f in judged.findings)
+    return replace(judged, findings=tuple(moved))
+
+
+def _judge(completion: str, prompt: str, answer: Any, steps: int | None) -> Judgement:
     answer = read_gold(answer)
     found = find_answer(completion)
     final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag states nothing
-    steps = judge_steps(completion, prompt, read_prompt(prompt), final, answer)
-    repeated = find_repetition(completion, final, answer)
     guessed = found is not None and not found.marked and len(completion) > MAX_LONE
-    judged = [f for f in steps.findings if not guessed or f.kind in NEED_NO_ANSWER]
-    findings = tuple(repeated + judged)
-    worth = 1.0 if repeated or guessed else steps.ratio  # a loop of true steps shows no more than one of them
+    facts = read_prompt(prompt)
+    facts = facts if steps is None else replace(facts, steps=steps)
+    shown = judge_steps(completion, prompt, facts, found if final and not guessed else None, answer)
+    repeated = find_repetition(completion, final, answer)
+    findings = tuple(repeated + shown.findings)
+    worth = 1.0 if repeated or guessed else shown.ratio  # a loop of true steps shows no more than one of them
     return Judgement(findings, combine_ratios(findings, worth), final and final[0])
+
+
+def _place(spans: list[tuple[int, int]], place: int) -> int:
+    """Where a place in the joined spans lies in the whole text."""
+    for start, end in spans:
+        if place < end - start:
+            return start + place
+        place -= end - start
+    return spans[-1][1]
 
 
 def detect_shortcuts(
     completions: str | Sequence[Text],
     prompts: str | Sequence[Text] | None = None,
     answers: Sequence[Any] | None = None,
+    steps: Sequence[int | None] | None = None,
 ) -> list[list[Finding]]:
     """The findings of each completion.
 
@@ -85,6 +101,8 @@ def detect_shortcuts(
         completions: B completions, as text or chat messages; one string counts as one completion.
         prompts: B prompts (one string for all is repeated), or None when not known.
         answers: B gold answers, or None.
+        steps: B numbers of operations that other rollouts of the prompts show (`shown_steps`), or None; a None among
+            them leaves it to the prompt's words.
 
     Returns:
         B lists of findings, in the order of the completions.
@@ -95,13 +113,14 @@ def detect_shortcuts(
     >>> [[f.kind for f in row] for row in detect_shortcuts(["answer 0", "7+8=6;answer 6"], ["7+8+5=?", "7+8=?"])]
     [['skipped_computation'], ['false_step']]
     """
-    return [list(judgement.findings) for judgement in _judge_all(completions, prompts, answers)]
+    return [list(judgement.findings) for judgement in _judge_all(completions, prompts, answers, steps)]
 
 
 def likelihood_ratios(
     completions: str | Sequence[Text],
     prompts: str | Sequence[Text] | None = None,
     answers: Sequence[Any] | None = None,
+    steps: Sequence[int | None] | None = None,
 ) -> np.ndarray:
     """The likelihood ratio of each completion, for the advantage rewrite.
 
@@ -115,24 +134,28 @@ def likelihood_ratios(
     """
     import numpy as np  # here, so that importing the detectors stays fast
 
-    ratios = [judgement.likelihood_ratio for judgement in _judge_all(completions, prompts, answers)]
+    ratios = [judgement.likelihood_ratio for judgement in _judge_all(completions, prompts, answers, steps)]
     return np.array(ratios, dtype=np.float64)
 
 
 def _judge_all(
-    completions: str | Sequence[Text], prompts: str | Sequence[Text] | None, answers: Sequence[Any] | None
+    completions: str | Sequence[Text],
+    prompts: str | Sequence[Text] | None,
+    answers: Sequence[Any] | None,
+    steps: Sequence[int | None] | None,
 ) -> list[Judgement]:
     rows = [completions] if isinstance(completions, str) else list(completions)
     asked = [prompts] * len(rows) if prompts is None or isinstance(prompts, str) else list(prompts)
     golds = [answers] if isinstance(answers, str) else [None] * len(rows) if answers is None else list(answers)
-    for name, column in (("prompts", asked), ("answers", golds)):
+    shown = [None] * len(rows) if steps is None else list(steps)
+    for name, column in (("prompts", asked), ("answers", golds), ("steps", shown)):
         if len(column) != len(rows):
             raise InputError(f"{name}: expected {len(rows)}, one per completion, given {len(column)}")
     judgements = []
-    for number, (row, prompt, gold) in enumerate(zip(rows, asked, golds, strict=True)):
+    for number, (row, prompt, gold, taken) in enumerate(zip(rows, asked, golds, shown, strict=True)):
         text = _completion_text(row, number)
         asked_text = "" if prompt is None else _prompt_text(prompt, number)
-        judgements.append(judge_completion(text, asked_text, gold))
+        judgements.append(judge_completion(text, asked_text, gold, taken))
     return judgements
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 
 from rlguard.answers import extract_answer
-from rlguard.shortcuts.case import widen_answer
 from rlguard.shortcuts.garbage import find_garbage
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.wording import NAMING, STATING
@@ -92,7 +91,7 @@ def _read_option(value: str) -> str:
 
 def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
     """Sentences that state the final answer's value and nothing else, again and again."""
-    value = (widen_answer(text, answer) or answer)[0]
+    value = answer[0]
     if not value:  # an empty tag
         return []
     quiet = bytes(len(part) < 200 + 2 * _CONTEXT and not _DIGIT.search(part) for part in text.split(value)[1:-1])

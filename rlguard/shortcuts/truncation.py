@@ -18,8 +18,8 @@ import numpy as np
 
 from rlguard.answers import begin_answer, end_answer
 from rlguard.rollouts.logs import read_any_rollouts
+from rlguard.shortcuts.computation import steps_needed
 from rlguard.shortcuts.cutting import cut_reasoning, find_cue, find_reasoning_end
-from rlguard.shortcuts.prompts import steps_needed
 from rlguard.shortcuts.ratios import LIMIT
 from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlguard.shortcuts import detect_shortcuts, judge_completion, likelihood_ratios
-from rlguard.shortcuts.prompts import steps_needed
+from rlguard.shortcuts.computation import steps_needed
 from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS
 
 MOD = "7+8+5 mod 10=?"

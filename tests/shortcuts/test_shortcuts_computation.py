@@ -5,7 +5,7 @@ import time
 import pytest
 
 from rlguard.shortcuts import judge_completion
-from rlguard.shortcuts.prompts import read_prompt, steps_needed
+from rlguard.shortcuts.computation import read_prompt, steps_needed
 
 SERIES = "What comes next: 4, 9, 19, 39, ...?"
 EQUATION = "Solve 3x + 5 = 20 for x."
@@ -76,8 +76,8 @@ SHORTCUTS = [
     ("equation, dressed up", EQUATION, "Let me think about it with care. The answer is 7.", {"skipped_computation"}),
     ("time, bare", CLOCK, "It arrives at 11:05.", {"skipped_computation"}),
     ("about something else", SHOP, "We know 13 + 4 = 17 and 9 * 9 = 81. The answer is 66.", {"unsupported_answer"}),
-    ("copied", SERIES, "The last one is 39, so it must be 39.", {"skipped_computation", "copied_answer"}),
-    ("copied, prompt repeated", SHOP, f"{SHOP} The answer is 80.", {"skipped_computation", "copied_answer"}),
+    ("copied", SERIES, "The last one is 39, so it must be 39.", {"skipped_computation"}),
+    ("copied, prompt repeated", SHOP, f"{SHOP} The answer is 80.", {"skipped_computation"}),
     ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields 66.",
      {"placeholder", "unsupported_answer"}),
     ("left out", SHOP, "[steps omitted] = 60. Then 60 + 6 = 66. The answer is 66.", {"placeholder"}),
@@ -107,7 +107,7 @@ def test_shortcut_is_called_by_its_name(name, prompt, completion, kinds):
 @pytest.mark.parametrize(
     ("prompt", "steps"),
     [
-        (SERIES, 2), (EQUATION, 2), ("Solve x + 5 = 12.", 1), (CLOCK, 2), (SHOP, 2), (LOGIC, 2),
+        (SERIES, 2), (EQUATION, 2), ("Solve x + 5 = 12.", 1), (CLOCK, 2), (SHOP, 3), (LOGIC, 2),
         ("What is 1/2 + 1/3?", 2), ("How many multiples of 7 below 90 contain the digit 4 or 5?", 3),
         ("Which is the largest of 3, 9 and 4?", 0), ("It ran from 18:54 to 19:29. How many minutes?", 1),
     ],
@@ -133,8 +133,8 @@ def test_hostile_prompts_and_completions_are_quick(piece):
     ],
 )
 def test_answers_that_are_worked_out_new_or_chosen_are_not_copied(prompt, completion):
-    assert "copied_answer" not in {finding.kind for finding in judge_completion(completion, prompt).findings}
-    assert "copied_answer" in {finding.kind for finding in judge_completion("answer 10", "10 + 7 - 2 = ?").findings}
+    assert not any("of the prompt," in finding.reason for finding in judge_completion(completion, prompt).findings)
+    assert "a number of the prompt, with no step" in judge_completion("answer 10", "10 + 7 - 2 = ?").findings[0].reason
 
 
 @pytest.mark.parametrize(

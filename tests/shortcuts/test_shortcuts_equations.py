@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from rlguard.shortcuts.equations import find_equations
+from rlguard.shortcuts.text import find_equations
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ FALSE = [
     "5-8 = 6 (mod 7)",
     "387 × 80 = 30959",
     "1 * 1000 = 1070 m",
-    "3 h * 60 = 190 min",
+    "3 hours * 60 = 190 minutes",
     "20% of 50 is 12",
     "| a | 3 + 4 = 8 |",
     "which is 3 + 4 = 8.",

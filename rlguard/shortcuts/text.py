@@ -1,0 +1,279 @@
+r"""A text read once: its arithmetic in one plain spelling, and the equations it states, each checked.
+
+`plain_text` spells LaTeX, words and signs alike without moving a character, so that every span holds in the text as it
+was written. Saying "false" of a true step costs more than missing a false one: whatever makes a reading doubtful turns
+"false" into "cannot say" (`rlguard.shortcuts.doubts`). Every pass is linear in the length of the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from rlguard.shortcuts.arithmetic import FILL, Number, Side, apply, compare, read_side
+from rlguard.shortcuts.doubts import in_doubt, is_rewritten
+
+MAX_RUN = 400
+"""Characters of one run of arithmetic; longer ones are no steps that someone reads."""
+PARSED = 48_000
+"""Characters of arithmetic that go through the parser, in all; beyond them, plain steps alone are read."""
+
+"""Stands where a sign was that changes nothing: within "1,200", for instance."""
+
+_SIGNS = {
+    **dict.fromkeys("×·⋅∗✕", "*"), **dict.fromkeys("÷∕⁄", "/"), **dict.fromkeys("−–‐‑", "-"),
+    **dict.fromkeys("\xa0\u202f\u2009\u2007", " "), **dict.fromkeys("€£￥", "$"), **dict.fromkeys("⇒→", ";"), "％": "%",
+}  # fmt: skip
+_COMMANDS = {
+    **dict.fromkeys(("times", "cdot", "ast"), "*"), "div": "/", "approx": "≈", "equiv": "≡", "pmod": " mod",
+    **dict.fromkeys(("bmod", "mod"), "@"), **dict.fromkeys(("quad", "qquad", "implies", "to", "therefore"), ";"),
+    **dict.fromkeys(("Rightarrow", "rightarrow", "Longrightarrow", "iff", "hline"), ";"),
+    **dict.fromkeys(("left", "right", "displaystyle", "big", "Big", "bigl", "bigr", "boxed", "fbox"), ""),
+}  # fmt: skip
+_FRACTION = re.compile(r"(\d\s?)?\\[dt]?frac\s?\{([^{}]{1,60})\}\s?\{([^{}]{1,60})\}|\\[dt]?frac\s?(\d)\s?(\d)")
+_WORDED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s?\{([^{}]{0,60})\}")
+_COMMAND = re.compile(r"\\\\?([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
+_BOLD = re.compile(r"\*\*(?![\d(])|(?<![\d)])\*\*")
+_BRACES = str.maketrans("{}", "()")
+_THOUSANDS = re.compile(r",(?<=\d,)(?=[\d\x1f]{3}(?!\d))")
+_OPERATORS = {"x": "*", "X": "*", "times": "*", "plus": "+", "minus": "-", "of": "*", "mod": "@", "modulo": "@"}
+_SPELLED = re.compile(  # words beside numbers that are signs, and units before signs
+    r"([\d)%][ \x1f]{0,9})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by"
+    r"|mod|modulo|of|is equal to|equals|is|gives|makes)"
+    r"(?=[ (]{1,9}[-\d(.]|(?<=[xX])\d)"
+    r"|((?:/ ?[a-z])?[A-Za-z]{1,15}(?:[ -][a-z]{2,15}){0,2}(?: ?/ ?[a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
+)
+_NO_UNIT = frozenset(
+    ("because", "and", "so", "since", "then", "or", "to", "from", "by", "but", "as", "if", "is", "are", "was", "that")
+)
+_RUN = re.compile(  # a side, bounded so that a start costs no more than that, and what equals signs join to it
+    r"[-\d(.](?<!\.(?!\d))(?:[-\d\x1f+*/^@%()& ]{1,100}+|\.(?=\d)){0,12}+\s{0,2}+[=≈≡≐]"
+    r"(?:[-\d\x1f+*/^@%()& =≈≡≐]++|\.(?=\d)|\n(?:(?<=[=≈≡≐]\n)|(?<=[=≈≡≐][ ]\n)|(?=[ ]{0,9}[=≈≡≐])))*+"
+)
+_SIGN = re.compile(r"[-+*/^@%(&]")
+_SPLIT = re.compile(r"\s*[=≈≡≐]=?\s*")
+_SIMPLE = re.compile(
+    r"(N) *([-+*/]) *(N)(?: *([-+*/]) *(N))? *= *(N) *".replace("N", r"\d{1,12}(?:\.\d{1,6})?|\.\d{1,6}")
+)
+"""Two or three numbers and their result: most steps, read without the parser when they are true."""
+_MODULUS_AFTER = re.compile(r"[ (]{0,3}mod(?:ulo)?[ (]{0,3}(\d{1,15})")
+_TAIL = re.compile(r"[\s.+*/^@&-]+\Z")
+
+
+class Equation(NamedTuple):
+    """One stated equality. A chain `a = b = c` holds two."""
+
+    start: int
+    end: int
+    left: Number | None
+    right: Number | None
+    operators: int
+    """Operations on both sides."""
+    operands: tuple[Number, ...]
+    """Numbers of the sides that calculate."""
+    holds: bool | None
+    """True, False, or None: cannot be said."""
+
+
+def plain_text(text: str) -> str:
+    r"""The text with its arithmetic in one spelling; every character stays where it was.
+
+    >>> plain_text(r"\$1,200 \times 2 is \frac{1}{2}").replace(FILL, "_")
+    '  1_200 *      2 ≐    ((1)/(2))'
+    """
+    if not text.isascii():
+        for sign, said in _SIGNS.items():
+            text = text.replace(sign, said)
+    if "&" in text or "@" in text:
+        text = text.replace("@", "\0").replace("&", " ")
+    if "{" in text or "\\" in text:
+        text = text.replace("{,}", FILL * 3).replace(",\\!", FILL * 3)
+        text = _WORDED.sub(lambda found: f"{' ' * (found.start(1) - found.start())}{found[1]} ", text)
+        for _ in range(3):  # fractions of fractions
+            text, found = _FRACTION.subn(_spell_fraction, text)
+            if not found:
+                break
+        text = _COMMAND.sub(_spell_command, text).translate(_BRACES)
+    if "**" in text:  # bold, or a power
+        text = (text if " ** " in text else _BOLD.sub("  ", text)).replace("**", "^ ")
+    if "$" in text:
+        text = text.replace("$ $", " ; ").replace("$", " ")
+    if "," in text:
+        text = _THOUSANDS.sub(FILL, text)
+    return _SPELLED.sub(_spell_word, text)
+
+
+def _spell_fraction(found: re.Match[str]) -> str:
+    mixed, top, bottom, one, two = found.groups()
+    said = f"(({top})/({bottom}))" if top else f"({one}/{two})"
+    size = found.end() - found.start() - len(mixed or "")
+    return (mixed or "") + ("&" if mixed else "").ljust(size - len(said)) + said
+
+
+def _spell_command(found: re.Match[str]) -> str:
+    name, whole = found[1], found[0]
+    if name is not None:
+        said = _COMMANDS.get(name)
+        return whole if said is None else said.ljust(len(whole))
+    sign = whole[1]
+    if sign == "\\":
+        return " \n"
+    return FILL * 2 if sign in "!," else " %" if sign == "%" else f" {sign}" if sign in "{}" else "  "
+
+
+def _spell_word(found: re.Match[str]) -> str:
+    before, word, unit = found.groups()
+    if word is None:
+        variable = len(unit) < 4 and (before[-1].isdigit() or len(unit) < 2)
+        return found[0] if variable or not _NO_UNIT.isdisjoint(unit.split()) else before + " " * len(unit)
+    if word == "of" and not before.startswith(("%", ")")):
+        said = word
+    else:
+        said = _OPERATORS.get(word) or ("*" if word[0] == "m" and word[1] == "u" else "/" if word[0] == "d" else "≐")
+    return before + said.ljust(len(word))
+
+
+def find_equations(text: str, moduli: tuple[int, ...] = (), plain: str | None = None) -> list[Equation]:
+    r"""The equations with at least one operation that a text states, in order, each checked.
+
+    Args:
+        text: Any text, with plain or LaTeX arithmetic.
+        moduli: An equation of whole numbers also holds when its sides agree modulo one of these.
+        plain: Its `plain_text`, when already at hand.
+
+    >>> [(e.left, e.right, e.holds) for e in find_equations(r"Add: $12 \\times 2 = 24$, then 24 + 1 = 26.")]
+    [(24, 24, True), (25, 26, False)]
+    >>> find_equations("7+8=5", moduli=(10,))[0].holds
+    True
+    """
+    equations: list[Equation] = []
+    plain = plain_text(text) if plain is None else plain
+    if not any(sign in plain for sign in "=≐≡"):
+        return equations
+    budget = PARSED
+    for run in _RUN.finditer(plain):
+        said = run[0]
+        if not _SIGN.search(said):
+            continue
+        start = run.start()
+        simple = _SIMPLE.fullmatch(said.replace(FILL, "") if FILL in said else said)
+        if simple and (true := _read_simple(simple, start, start + len(said.rstrip()))):
+            equations.append(true)
+            continue
+        budget -= len(said)
+        if len(said) <= MAX_RUN and budget >= 0:
+            equations += _read_chain(text, plain, start, said, moduli)
+    return _drop_corrected(equations)
+
+
+def _read_simple(simple: re.Match[str], start: int, end: int) -> Equation | None:
+    """The commonest shape, if it is exactly true."""
+    one, sign, two, then, three, stated = simple.groups()
+    convert = float if "." in simple[0] else int
+    a, b, result = convert(one), convert(two), convert(stated)
+    if three is None:
+        value, operands = apply(sign, a, b), (a, b)
+    else:
+        c = convert(three)
+        operands = (a, b, c)  # type: ignore[assignment]
+        first = sign in "*/" or then in "+-"
+        value = apply(then, apply(sign, a, b), c) if first else apply(sign, a, apply(then, b, c))
+    if value is None or abs(value - result) > 1e-9 * abs(result):
+        return None
+    return Equation(start, end, value, result, len(operands) - 1, operands, True)
+
+
+def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int, ...]) -> Iterator[Equation]:
+    """The equations of one run of arithmetic, which may hold several in a chain."""
+    if ".." in said:  # 1 + 2 + ... + 10
+        return
+    named = _MODULUS_AFTER.match(plain, start + len(said.rstrip(" (")))
+    local = (*moduli, int(named[1])) if named and named[1] else moduli
+    parts, at = [], 0
+    for sign in (*_SPLIT.finditer(said), None):
+        end = sign.start() if sign else len(said)
+        parts.append((at, end))
+        at = sign.end() if sign else end
+    signs = [sign[0].strip()[0] for sign in _SPLIT.finditer(said)]
+    sides = [_read_part(said, *part, number == 0, number == len(parts) - 1) for number, part in enumerate(parts)]
+    beside = tuple(modulus for side, _, _ in sides[1:] if side for modulus in side.moduli)  # 15 = 8 = 1 mod 7
+    own = bool(beside) or named is not None
+    for number, ((left, begin, _), (right, _, end)) in enumerate(pairwise(sides)):
+        if left is None or right is None or not (left.operators or right.operators or left.products or right.products):
+            continue
+        allowed = local if left.moduli else local + beside
+        holds = compare(left, right, allowed)
+        begin, end = start + begin, start + end
+        ahead = plain[max(0, begin - 4) : begin].rstrip()
+        if (
+            number == 0
+            and not left.operators
+            and (ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha()))
+        ):
+            continue  # x = 1 gives 3 + 4, f(3) = 3 + 4
+        if holds is False and (
+            signs[number] == "≈" or "≡" in signs
+        ):  # cases that are ruled out are stated like results
+            holds = None
+        if holds is False and (
+            is_rewritten(plain[begin:end], left, right, signs[number])
+            or in_doubt(text, plain, begin, end, left, right, number == 0, signs[number], own)
+        ):
+            holds = None
+        if text[begin] != plain[begin]:  # the bracket that stands for a LaTeX fraction's start
+            slash = text.rfind("\\", max(0, begin - 9), begin + 1)
+            begin = slash if slash >= 0 and "frac" in text[slash : begin + 5] else begin
+        operands = (left.numbers if left.operators else ()) + (right.numbers if right.operators else ())
+        yield Equation(begin, end, left.value, right.value, left.operators + right.operators or 1, operands, holds)
+
+
+def _read_part(said: str, start: int, end: int, first: bool, last: bool) -> tuple[Side | None, int, int]:
+    """One side of a chain and its span, without what hangs over: brackets around the chain, a bullet, a full stop."""
+    if first:
+        if said.startswith("- ", start):
+            start += 2
+        depth = 0
+        for place in range(end - 1, start - 1, -1):  # "(3 + 4 = 7)": from the innermost bracket that stays open
+            depth += (said[place] == ")") - (said[place] == "(")
+            if depth < 0:
+                start = place + 1
+                break
+    if last:
+        depth = 0
+        for place in range(start, end):
+            depth += (said[place] == "(") - (said[place] == ")")
+            if depth < 0:
+                end = place
+                break
+        tail = _TAIL.search(said, start, end)
+        end = tail.start() if tail else end
+        if said[start:end].endswith("("):
+            end = start + len(said[start:end].rstrip("( "))
+    while start < end and said[start] == " ":
+        start += 1
+    while start < end and said[end - 1] == " ":
+        end -= 1
+    return read_side(said[start:end]), start, end
+
+
+def _drop_corrected(equations: list[Equation]) -> list[Equation]:
+    """A false step that soon is worked out again rightly is a slip put right, or a trial; one that goes on in another
+    form with the same two values ("-6 + 4 = 2, so -2 = 2") is an equation that is tried, not a result."""
+    for i, step in enumerate(equations):
+        if step.holds is not False:
+            continue
+        for j, following in enumerate(equations[i + 1 : i + 3], i + 1):
+            if following.left != step.left:
+                continue
+            fewer = len(following.operands) < len(step.operands) and not set(following.operands).isdisjoint(
+                step.operands
+            )
+            again = fewer or following.operands == step.operands
+            used = any(step.right in e.operands for e in equations[i + 1 : j + 1])
+            if again and following.holds and not used:
+                equations[i] = step._replace(holds=None)
+            elif following.holds is False and following.right == step.right and following.operands != step.operands:
+                equations[i], equations[j] = step._replace(holds=None), following._replace(holds=None)
+    return equations
