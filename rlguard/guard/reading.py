@@ -25,7 +25,7 @@ from rlguard.answers import extract_answer, read_gold
 from rlguard.luck.evidence import Evidence
 from rlguard.shortcuts.judge import judge_completion
 from rlguard.shortcuts.wording import is_bare
-from rlguard.types import Messages, make_prompt_id, prompt_text
+from rlguard.types import Messages, completion_text, make_prompt_id, prompt_text
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ def read_evidence(
     kinds: tuple[str, ...] = ()
     if completion is not None:
         try:
-            asked, said = prompt_text(prompt), prompt_text(completion)
+            asked, said = prompt_text(prompt), completion_text(completion)
             read = _judge_text if detectors else _read_text
             answer, ratio, kinds, bare, offered = read(said, asked, gold)
         except Exception as error:  # a fault of ours must not end a training run; the guard logs and counts it
