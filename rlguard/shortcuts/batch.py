@@ -11,7 +11,7 @@ from typing import Any
 
 from rlguard.answers import answer_type, extract_answer, normalise_answer
 from rlguard.shortcuts.judge import READ_LIMIT
-from rlguard.types import InputError, prompt_text
+from rlguard.types import InputError, completion_text
 
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf)\s*\{([^{}]*)\}")
 _OPTION = re.compile(r"\(?([a-z])(?:[).:]+(?:\s.*)?)?")
@@ -59,7 +59,7 @@ def read_batch(
         if not isinstance(text, str):
             if not isinstance(text, list) or not all(isinstance(part, dict) for part in text):
                 raise InputError(f"completion in row {number}: expected text or chat messages, given {text!r:.40}")
-            text = prompt_text([part for part in text if part.get("role", "assistant") == "assistant"])
+            text = completion_text(text)
         gold = None if golds[number] is None else normalise_answer(golds[number])
         if first_gold.setdefault(ids[number], gold) != gold:
             expected = first_gold[ids[number]]

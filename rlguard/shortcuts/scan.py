@@ -86,17 +86,13 @@ def scan_rollouts(source: Data, reference: Data | None = None, columns: Mapping[
 
 def search(rollouts: Sequence[Rollout]) -> tuple[list[list[Finding]], dict[str, str]]:
     """Findings on each completion, first by itself and then in its batch; and the checks that could not run fully."""
-    found = [list(judge_completion(r.completion, prompt_text(r.prompt), _gold_text(r.gold)).findings) for r in rollouts]
+    found = [list(judge_completion(r.completion, prompt_text(r.prompt), r.gold).findings) for r in rollouts]
     without_prompt = sum(not rollout.prompt for rollout in rollouts)
     skipped = {}
     if without_prompt:
         which = f"SKIPPED for {without_prompt} of {len(rollouts)} rollouts: their prompt is missing"
         skipped["skipped_computation"] = which
     return found, skipped | _search_batch(rollouts, found)
-
-
-def _gold_text(gold: Any) -> str | None:
-    return None if gold is None else str(gold)
 
 
 def _search_batch(rollouts: Sequence[Rollout], found: list[list[Finding]]) -> dict[str, str]:

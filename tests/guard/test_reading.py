@@ -89,3 +89,13 @@ def test_what_cannot_be_pickled_is_read_here(caplog):
 def test_lengths_must_agree():
     with pytest.raises(ValueError, match="zip"):
         EvidenceReader().read(PROMPTS, COMPLETIONS[:-1], DATA)
+
+
+def test_turns_of_others_are_not_read_as_the_models_words():
+    talk = [
+        {"role": "assistant", "content": "The answer is 7."},
+        {"role": "user", "content": "Are you sure? " * 30 + "The answer is 9."},
+    ]
+    evidence = read_evidence("3 + 4 = ?", talk, {"answer": "7"})
+    assert evidence.answer == "7"
+    assert evidence.kinds == ()
