@@ -20,25 +20,23 @@ from rlguard.guard.reading import EvidenceReader
 from rlguard.guard.rewrite import (
     as_array,
     as_float,
-    measure_step_scale,
     number_groups,
     put_rows,
     rewrite_groups,
     take_rows,
 )
-from rlguard.guard.settings import MIN_WEIGHT, MIN_WEIGHT_UNSCALED, GuardConfig
-from rlguard.luck.chance import ChanceRates, estimate_luck, fading
+from rlguard.guard.settings import GuardConfig
+from rlguard.guard.size import StepSize
 from rlguard.luck.evidence import Evidence
-from rlguard.luck.genuine import genuine_given_text
-from rlguard.luck.tracker import PassRateTracker
+from rlguard.luck.model import LuckModel
 from rlguard.types import Messages
 
 __all__ = ["Guard", "GuardConfig", "Judged"]
 
 logger = logging.getLogger(__name__)
 
-CLEAN_FAILURES = 1.0, 20.0
-"""Prior pseudo-counts: failed rollouts whose text speaks for success, and all failed rollouts."""
+STATE = 2
+"""Version of what `Guard.state_dict` gives."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
 
@@ -89,14 +87,9 @@ class Guard:
         """
         self.config = config or GuardConfig()
         self.scales_steps = scales_steps and self.config.scale_steps
-        least = MIN_WEIGHT if self.scales_steps else MIN_WEIGHT_UNSCALED
-        self.min_weight = least if self.config.min_weight is None else self.config.min_weight
-        self.tracker = PassRateTracker(
-            decay=self.config.decay, chance_floor=self.config.chance_floor, max_prompts=self.config.max_prompts
-        )
-        self.chance = ChanceRates()
+        self.luck = LuckModel(self.config.decay, self.config.max_prompts)
+        self.size = StepSize()
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
-        self._failures = np.zeros(2)  # failed rollouts, faded: with a text that speaks for success, and all
         self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
         self._state_file = None if state_file is None else Path(state_file)
@@ -198,13 +191,17 @@ class Guard:
             return _leave(advantages_B, {})
         outcomes = as_float(outcomes_B)
         groups, first_P = number_groups(group_ids_B)
-        genuine, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
-        success = outcomes > 0
+        success, host = outcomes > 0, as_float(advantages_B)
+        genuine, metrics = self._learn(evidence_B, outcomes, groups, first_P)
+        weights = self.size.weigh(genuine, success, host)
+        if not self.scales_steps:  # nothing but the weights can hold an Adam step back: even odds are a cut
+            weights = np.where(success, genuine >= 0.5, 1.0)
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
-        weights = np.where(success, np.where(genuine < self.min_weight, 0.0, genuine), 1.0)
         weights[faults] = 1.0  # what could not be read stays the host's
+        kept = rewrite_groups(advantages_B, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)
         changed = rewrite_groups(advantages_B, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
-        metrics["rlguard/step_scale"] = scale = measure_step_scale(advantages_B, changed)
+        size, reference = self.size.measure(genuine, success, as_float(kept), as_float(changed))
+        metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
         paid = rewards_B if total_rewards_B is None else total_rewards_B
@@ -213,8 +210,8 @@ class Guard:
         return Judged(
             # At the host's size where the learning rate carries the scale: with the smaller advantages Adam's running
             # size of the gradient would shrink too, and a rare full batch take a step many times the usual.
-            advantages_B=changed / scale if scales and 0 < scale < 1 else changed,
-            step_scale=scale if scales else 1.0,
+            advantages_B=changed / reference if scales and reference < 1 else changed,
+            step_scale=size * reference if scales else 1.0,
             genuine_B=np.where(success, genuine, np.nan),
             weights_B=weights,
             kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
@@ -222,24 +219,12 @@ class Guard:
         )
 
     def _learn(
-        self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, heads_P: list[Evidence]
+        self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, first_P: np.ndarray
     ) -> tuple[np.ndarray, dict[str, float]]:
-        """(B,) P(genuine) of each rollout, were it a success, and what to log; then the batch is learnt."""
+        """(B,) P(genuine) of each rollout, were it a success, and what to log; the batch is learnt."""
         scored, success = ~np.isnan(outcomes), outcomes > 0
-        trials_P = np.bincount(groups, scored, len(heads_P))
-        successes_P = np.bincount(groups, success, len(heads_P))
-        self.chance.fade(fading(len(evidence_B)))
-        chance_P, correlation_P = estimate_luck(self.chance, heads_P, evidence_B, outcomes, groups)
-        genuine_P = self.tracker.judge(
-            [head.prompt_id for head in heads_P],
-            successes_P,
-            trials_P,
-            chance_P,
-            [head.offline_successes for head in heads_P],
-            [head.offline_trials for head in heads_P],
-            correlation_P,
-        )
-        genuine_B = genuine_given_text(genuine_P[groups], self._temper(evidence_B, scored & ~success, groups))
+        trials_P, successes_P = (np.bincount(groups, rows, len(first_P)) for rows in (scored, success))
+        genuine_B = self.luck.observe(evidence_B, outcomes, groups)
         flat = (successes_P == 0) | (successes_P == trials_P)
         metrics = self._count_findings(evidence_B) | {
             "rlguard/flagged_share": sum(map(bool, map(attrgetter("kinds"), evidence_B))) / len(evidence_B),
@@ -249,9 +234,8 @@ class Guard:
         }
         if success.any():
             metrics["rlguard/lucky_share"] = float(1 - genuine_B[success].mean())
-        if not np.isnan(chance_P).all():
-            metrics["rlguard/chance_rate"] = float(np.nanmean(chance_P))
-            metrics["rlguard/chance_correlation"] = float(correlation_P.mean())
+        metrics["rlguard/chance_rate"] = self.luck.chance_rate
+        metrics["rlguard/chance_correlation"] = self.luck.correlation
         if not scored.any():
             self._say("unscored", "no rollout of a batch could be judged: the verifier gave no outcome")
         elif flat.all():
@@ -263,20 +247,6 @@ class Guard:
         counts = Counter(kind for evidence in evidence_B for kind in evidence.kinds)
         self._kinds |= counts.keys()
         return {f"rlguard/findings/{kind}": counts[kind] / len(evidence_B) for kind in sorted(self._kinds)}
-
-    def _temper(self, evidence_B: Sequence[Evidence], failed: np.ndarray, groups: np.ndarray) -> np.ndarray:
-        """Likelihood ratios of the texts, no larger than this run's own failures allow.
-
-        A lucky success is a failure that happens to match. Where the share s of failed rollouts show what speaks for a
-        genuine success (a gold answer is wrong; steps are true but not the prompt's), lucky successes show it too, and
-        the ratio is at most 1/s. Failures of the group itself do not count.
-        """
-        ratios = np.array([evidence.likelihood_ratio for evidence in evidence_B])
-        seen_P = np.stack([np.bincount(groups, failed & (ratios > 1)), np.bincount(groups, failed)])
-        others_P = self._failures[:, None] + seen_P.sum(axis=1, keepdims=True) - seen_P
-        self._failures = fading(len(evidence_B)) * (self._failures + seen_P.sum(axis=1))
-        share_P = (others_P[0] + CLEAN_FAILURES[0]) / (others_P[1] + CLEAN_FAILURES[1])
-        return np.minimum(ratios, np.maximum(1 / share_P[groups], 1.0))
 
     def _count_faults(self, faults: list[str], rewards_B: Any) -> int:
         if faults:
@@ -299,19 +269,22 @@ class Guard:
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state, saved with the trainer's checkpoint."""
-        failures = self._failures.tolist()
-        return {"tracker": self.tracker.state_dict(), "chance": self.chance.state_dict(), "failures": failures}
+        return {"version": STATE, "luck": self.luck.state_dict(), "size": self.size.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores what `state_dict` gave, also of earlier versions.
+        """Restores what `state_dict` gave.
 
         Raises:
-            ValueError: If it is no guard's state.
+            ValueError: If it is no guard's state, or one of an earlier version.
         """
+        if isinstance(state, Mapping) and "tracker" in state:
+            raise ValueError(
+                "a guard's state of rlguard 0.1 or an earlier 0.2: its counts took luck for a share of all completions; "
+                "start without it, what it knew is learnt again within some batches"
+            )
         try:
-            self.tracker.load_state_dict(state["tracker"])
-            self.chance.load_state_dict(state["chance"])
-            self._failures = np.array(state.get("failures", [0.0, 0.0]), float).reshape(2)
+            self.luck.load_state_dict(state["luck"])
+            self.size.load_state_dict(state["size"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"expected what Guard.state_dict gives, came to grief at {error!r}") from error
 

@@ -108,27 +108,6 @@ def rewrite_groups(
     return _like(advantages_B, rewritten, changed | recentred | ~finite)
 
 
-def measure_step_scale(advantages_B: Any, rewritten_B: Any) -> float:
-    """How much of the host's step a rewritten batch deserves: the share of advantage left, as a root mean square.
-
-    Adam divides by the running size of the gradient, so what the rewrite leaves would move the policy like a full
-    batch. Multiplied with this, the learning rate gives the genuine part the step that it had in the host's batch.
-
-    Args:
-        advantages_B: (B,) the host's advantages.
-        rewritten_B: (B,) what `rewrite_advantages` made of them.
-
-    Returns:
-        A number in [0, 1]; 1 when nothing was changed or nothing was there.
-
-    >>> measure_step_scale([1.5, -0.5, -0.5, -0.5], [0.75, -0.25, -0.25, -0.25])
-    0.5
-    """
-    host, rewritten = (np.nan_to_num(as_float(v), posinf=0.0, neginf=0.0) for v in (advantages_B, rewritten_B))
-    energy = float(host @ host)
-    return min(1.0, float(np.sqrt(rewritten @ rewritten / energy))) if energy > 0 else 1.0
-
-
 def _silence_unscored(host: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Takes the votes of unscored rows back out of the host's baseline; also says which rows that changed."""
     voted = _group_any(~scored & (host != 0), groups) & _group_any(scored, groups)

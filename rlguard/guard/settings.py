@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from rlguard.luck.genuine import CHANCE_FLOOR
-
 MODES = ("rewrite", "observe")
-MIN_WEIGHT, MIN_WEIGHT_UNSCALED = 0.25, 0.5
 
 
 @dataclass(frozen=True)
@@ -27,12 +24,6 @@ class GuardConfig:
     """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
     detectors: bool = True
     """Read the completions for shortcuts; if false, only pass rates and chance rates count."""
-    min_weight: float | None = None
-    """A success less likely genuine than this gets weight 0: where all successes are lucky, even small steps add up.
-    None takes 0.25, or 0.5 where the learning rate does not carry the step scale: there Adam turns whatever is left
-    into full steps."""
-    chance_floor: float = CHANCE_FLOOR
-    """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
     max_prompts: int = 250_000
@@ -52,10 +43,8 @@ class GuardConfig:
             )
         if self.mode not in MODES:
             raise ValueError(f"GuardConfig.mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
-        for name in ("min_weight", "chance_floor", "decay"):
-            value = getattr(self, name)
-            if not (value is None and name == "min_weight") and not 0 <= value <= 1:
-                raise ValueError(f"GuardConfig.{name}: expected a number in [0, 1], got {value!r}")
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"GuardConfig.decay: expected a number in [0, 1], got {self.decay!r}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"GuardConfig.workers: expected at least 0, or None to decide, got {self.workers!r}")
         if self.max_prompts < 1:
