@@ -9,6 +9,7 @@ correlation ρ = 1/(1 + α). A failure is *wrong by the verifier's verdict*, how
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ class ChanceRates:
     def __init__(self) -> None:
         self._failed: dict[str, dict[str, float]] = {}  # type -> gold -> failed completions of prompts with that gold
         self._wrong: dict[str, dict[str, float]] = {}  # type -> answer -> failed completions that gave it
-        self._pairs: dict[str, np.ndarray] = {}  # type -> pairs of one prompt's failures, equal pairs; of options, equal
+        self._pairs: dict[str, list[float]] = {}  # type -> failures compared in their prompt, and equal; so of options
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
         self._rates: dict[str, tuple[dict[str, float], float, float]] = {}  # what `_solve` found since the last `add`
 
@@ -58,19 +59,25 @@ class ChanceRates:
             offered: Whether the prompt itself names the answers, as it does with options.
         """
         target, kind, new = normalise_answer(gold), answer_type(gold), 1 / self._unit
-        counts: dict[str | None, float] = {}
-        for answer, count in wrong.items() if isinstance(wrong, Mapping) else ((answer, 1.0) for answer in wrong):
-            spelled = None if answer is None else normalise_answer(answer)
-            counts[spelled] = counts.get(spelled, 0.0) + count
         answers, failed = self._wrong.setdefault(kind, {}), self._failed.setdefault(kind, {})
-        failed[target] = failed.get(target, 0.0) + sum(counts.values()) * new
-        given = {answer: count for answer, count in counts.items() if answer is not None and answer != target}
+        given: dict[str, float] = {}
+        size = failures = 0.0
+        for answer, count in wrong.items() if isinstance(wrong, Mapping) else Counter(wrong).items():
+            failures += count
+            if answer is None:
+                continue
+            spelled = answer if answer in answers else normalise_answer(answer)  # what is there is spelled as we spell
+            if spelled != target:
+                given[spelled] = given.get(spelled, 0.0) + count
+                size += count
+        failed[target] = failed.get(target, 0.0) + failures * new
         for answer, count in given.items():
             answers[answer] = answers.get(answer, 0.0) + count * new
-        size = sum(given.values())
-        pairs = np.array([size * (size - 1), sum(count * (count - 1) for count in given.values())])
-        pairs = pairs / max(size - 1, 1) * new  # a prompt's failure counts once, however many there are to compare with
-        self._pairs[kind] = self._pairs.get(kind, np.zeros(4)) + (np.r_[0, 0, pairs] if offered else np.r_[pairs, 0, 0])
+        if size > 1:  # a failure counts once, however many others there are to compare it with
+            equal = sum(count * (count - 1) for count in given.values()) / (size - 1)
+            pairs = self._pairs.setdefault(kind, [0.0] * 4)
+            pairs[2 * offered] += size * new
+            pairs[2 * offered + 1] += equal * new
         self._rates.pop(kind, None)
 
     def counts(self, gold: Any) -> tuple[float, float]:
@@ -89,7 +96,7 @@ class ChanceRates:
         if not self._failed.get(kind):
             return math.nan
         found = self._of(kind, normalise_answer(gold))
-        pairs, equal = self._pairs[kind][2:] * self._unit
+        pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 4)[2:])
         if offered and pairs > 0:
             share = pairs / (pairs + SMOOTHING)
             repeated = equal / pairs
@@ -99,7 +106,7 @@ class ChanceRates:
     def correlation(self, gold: Any) -> float:
         """How far the guesses of one prompt are alike, beyond those of its type: an intraclass correlation in [0, 1]."""
         kind = answer_type(gold)
-        pairs, equal = self._pairs.get(kind, np.zeros(4))[:2] * self._unit
+        pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 4)[:2])
         wrong = np.fromiter(self._wrong.get(kind, {}).values(), float) * self._unit
         usual = pairs * float((wrong**2).sum() / max(wrong.sum(), 1e-9) ** 2)
         return float(np.clip((equal - usual + 16 * CORRELATION_PRIOR) / max(pairs - usual + 16, 1e-9), 0, 1))
@@ -153,18 +160,17 @@ class ChanceRates:
             for kind, counts in table.items():
                 scaled = ((answer, count * self._unit) for answer, count in counts.items())
                 table[kind] = {answer: count for answer, count in scaled if count >= FORGET}
-        self._pairs = {kind: pairs * self._unit for kind, pairs in self._pairs.items()}
+        self._pairs = {kind: [count * self._unit for count in pairs] for kind, pairs in self._pairs.items()}
         self._unit = 1.0
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state."""
-        pairs = {kind: pairs.tolist() for kind, pairs in self._pairs.items()}
-        return {"failed": self._failed, "wrong": self._wrong, "pairs": pairs, "unit": self._unit}
+        return {"failed": self._failed, "wrong": self._wrong, "pairs": self._pairs, "unit": self._unit}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self._failed = {kind: dict(counts) for kind, counts in state["failed"].items()}
         self._wrong = {kind: dict(counts) for kind, counts in state["wrong"].items()}
-        self._pairs = {kind: np.array(pairs, float).reshape(4) for kind, pairs in state["pairs"].items()}
+        self._pairs = {kind: [float(count) for count in pairs] for kind, pairs in state["pairs"].items()}
         self._unit = float(state["unit"])
         self._rates = {}

@@ -11,7 +11,7 @@ and the sign multiplies the odds of g by θ_G(s) / θ_N(s): how often genuine su
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -29,11 +29,11 @@ OFFLINE_TRIALS = 16.0
 """An offline estimate weighs at most so many trials: the policy has moved since."""
 TEXT_PRIOR = 20.0
 """Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes lasts longer."""
-LEVELS = (0.03, 0.1, 0.3, 1.0)
-FLOORS = (0.02, 0.05, 0.1, 0.2)
-"""Luck may be rarer than wrong answers say (`LEVELS`, factors of the chance rate), or have a floor that they do not show
-(`FLOORS`, rates): whichever explains the pass rates, with odds of `DOUBT` to 1 for the answers as they are."""
-DOUBT = 20.0
+LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (1.0, 0.1), (1.0, 0.2))
+DOUBT = 5.0
+"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each of `LEVELS`
+counts by how well it explains the pass rates, at odds of `DOUBT` to 1 for the answers as they are. No floor lies below 0.1: rarer luck
+cannot be told from rare skill. More doubt: rates from answers stand longer against the pass rates."""
 MEANS, SIZES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0)
 """F is a mixture of an atom at 0 and of Beta distributions with these means and sizes (α + β), none of which is a spike: so a
 pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
@@ -57,7 +57,6 @@ class Seen:
     trials: float
     chance: float
     correlation: float
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -135,10 +134,9 @@ class LuckModel:
         self.seen: dict[str, Seen] = {}
         """By prompt id; the latest visited last."""
         self.chance = ChanceRates()
-        self.population = beta_weights(0.5, 0.5)
-        """(GRID_POINTS,) masses of F: what is known of a prompt never seen."""
         self._parts = _components()
-        self._levels: dict[str, tuple[float, float]] = {}  # kind -> factor of its chance rates, and their floor
+        self._shares = np.array([DOUBT, *[1.0] * (len(LEVELS) - 1)]) / (DOUBT + len(LEVELS) - 1)  # of `LEVELS`
+        self._populations = np.repeat(beta_weights(0.5, 0.5)[None], len(LEVELS), axis=0)  # F of each
         self._signs = np.zeros((2, len(RATIOS)))  # faded: of genuine successes, of rollouts that did not solve
 
     def observe(self, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, groups_B: np.ndarray) -> np.ndarray:
@@ -160,11 +158,12 @@ class LuckModel:
         self._count_answers(heads, evidence_B, outcomes_B, prompt_B)
         self._remember(heads, evidence_B, outcomes_B, prompt_B)
         self._fit()
-        now = [self.seen[head.prompt_id] for head in heads]
-        k, n, chance, correlation = np.array([(s.successes, s.trials, s.chance, s.correlation) for s in now]).T
-        chance = self._level(chance, [s.kind for s in now])
-        self.chance_rate, self.correlation = float(chance.mean()), float(correlation.mean())
-        genuine_P = genuine_probability(np.maximum(k, 1.0), np.maximum(n, 1.0), chance, correlation, self.population)
+        k, n, chance, correlation = _columns(self.seen[head.prompt_id] for head in heads)
+        genuine_P, rate = np.zeros(len(heads)), 0.0
+        for share, population, rates in self._each_level(chance):
+            genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, correlation, population)
+            rate += share * float(rates.mean())
+        self.chance_rate, self.correlation = rate, float(correlation.mean())
         return self._read_signs(genuine_P[prompt_B], evidence_B, outcomes_B)
 
     def _count_answers(
@@ -189,7 +188,7 @@ class LuckModel:
         trials, right = (np.bincount(prompt_B, rows, len(heads)) for rows in (scored, outcomes_B > 0))
         correlations: dict[str, float] = {}
         for head, k, n, offered in zip(heads, right.tolist(), trials.tolist(), self._offered, strict=True):
-            kind = "" if head.gold is None else answer_type(head.gold)
+            kind = answer_type(head.gold)
             chance = head.chance_rate
             if head.gold is not None and math.isnan(chance):
                 chance = self.chance.rate(head.gold, bool(offered))
@@ -199,36 +198,36 @@ class LuckModel:
             before = _offline(head) if old is None else (old.successes, old.trials)
             self.seen[head.prompt_id] = Seen(
                 before[0] * self.decay + k, before[1] * self.decay + n,
-                CHANCE_PRIOR if math.isnan(chance) else chance, correlations[kind], kind,
+                CHANCE_PRIOR if math.isnan(chance) else chance, correlations[kind],
             )  # fmt: skip
         for prompt in list(islice(self.seen, max(0, len(self.seen) - max(self.max_prompts, len(heads))))):
             del self.seen[prompt]
         self._batch = len(heads)
 
-    def _level(self, chance_P: np.ndarray, kinds_P: Sequence[str]) -> np.ndarray:
-        factor, floor = np.array([self._levels.get(kind, (1.0, 0.0)) for kind in kinds_P]).reshape(-1, 2).T
-        return np.maximum(chance_P * factor, floor)
+    def _each_level(self, chance_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+        """The share, the population and the chance rates of each level that bears on anything."""
+        kept = self._shares * (self._shares > 0.01)
+        for share, population, (factor, floor) in zip(kept / kept.sum(), self._populations, LEVELS, strict=True):
+            if share:
+                yield float(share), population, np.maximum(chance_P * factor, floor)
 
     def _fit(self) -> None:
-        """F, and for each answer type how its chance rates compare with what wrong answers say, to the latest prompts."""
-        recent = list(islice(reversed(self.seen.values()), max(WINDOW, self._batch)))
-        k, n, chance, correlation = np.array([(s.successes, s.trials, s.chance, s.correlation) for s in recent]).T
-        kinds = np.array([s.kind for s in recent])
-        passing = pass_likelihood(k, n)
-        start = np.full(len(self._parts), 1.0 / len(self._parts))
-        for kind in np.unique(kinds):
-            rows = np.flatnonzero(kinds == kind)[:256]
-            found = []
-            for factor, floor in [(f, 0.0) for f in LEVELS] + [(1.0, f) for f in FLOORS]:
-                rates = np.maximum(chance[rows] * factor, floor)
-                likelihood = weigh_luck(passing[rows], rates, correlation[rows]) @ self._parts.T
-                mixture = fit_mixture(likelihood, start, rounds=EM_ROUNDS)
-                prior = math.log(DOUBT) * ((factor, floor) == (1.0, 0.0))
-                found.append((float(np.log(likelihood @ mixture + 1e-300).sum()) + prior, factor, floor))
-            self._levels[str(kind)] = max(found)[1:]
-        rates = self._level(chance, kinds.tolist())
-        likelihood = weigh_luck(passing, rates, correlation) @ self._parts.T
-        self.population = fit_mixture(likelihood, start, rounds=EM_ROUNDS) @ self._parts
+        """F at each level, and how well each explains the pass rates of the prompts visited last."""
+        k, n, chance, correlation = _columns(islice(reversed(self.seen.values()), max(WINDOW, self._batch)))
+        passing, start = pass_likelihood(k, n), np.full(len(self._parts), 1.0 / len(self._parts))
+        evidence = []
+        for level, (factor, floor) in enumerate(LEVELS):
+            likelihood = weigh_luck(passing, np.maximum(chance * factor, floor), correlation) @ self._parts.T
+            mixture = fit_mixture(likelihood, start, rounds=EM_ROUNDS)
+            evidence.append(np.log(likelihood @ mixture + 1e-300).sum() + math.log(DOUBT) * (level == 0))
+            self._populations[level] = mixture @ self._parts
+        self._shares = np.exp(np.array(evidence) - max(evidence))
+        self._shares /= self._shares.sum()
+
+    @property
+    def population(self) -> np.ndarray:
+        """(GRID_POINTS,) masses of F: what is known of a prompt never seen."""
+        return self._shares @ self._populations
 
     def _read_signs(
         self, genuine_B: np.ndarray, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray
@@ -280,35 +279,42 @@ class LuckModel:
         told = nan if chance_P is None else np.asarray(chance_P, float)
         recent = list(islice(reversed(self.seen.values()), WINDOW))
         usual = float(np.mean([s.chance for s in recent])) if recent else CHANCE_PRIOR
-        kind = recent[0].kind if recent else ""
         known = []
         for prompt_id, (k, n), chance in zip(prompt_ids_P, offline, told, strict=True):
             found = self.seen.get(prompt_id)
             if found is None:
-                found = Seen(*_cap(k, n), usual if math.isnan(chance) else chance, 0.0, kind)
+                found = Seen(*_cap(k, n), usual if math.isnan(chance) else chance, 0.0)
             known.append(found)
-        k, n, chance, correlation = np.array([(s.successes, s.trials, s.chance, s.correlation) for s in known]).reshape(-1, 4).T
-        rates = self._level(chance, [s.kind for s in known])
-        mass = self.population * weigh_luck(pass_likelihood(k, n), rates, correlation) + 1e-300
+        k, n, chance, correlation = _columns(known)
+        mass, rates = np.full((len(known), GRID_POINTS), 1e-300), np.zeros(len(known))
+        for share, population, level in self._each_level(chance):
+            part = population * weigh_luck(pass_likelihood(k, n), level, correlation)
+            mass += share * part / part.sum(axis=1, keepdims=True)
+            rates += share * level
         return SkillPosterior(mass / mass.sum(axis=1, keepdims=True), rates)
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state: what a resumed run needs to judge as the interrupted one would have."""
         return {
-            "seen": {i: [s.successes, s.trials, s.chance, s.correlation, s.kind] for i, s in self.seen.items()},
+            "seen": {i: [s.successes, s.trials, s.chance, s.correlation] for i, s in self.seen.items()},
             "chance": self.chance.state_dict(),
             "signs": self._signs.tolist(),
-            "population": self.population.tolist(),
-            "levels": {kind: list(level) for kind, level in self._levels.items()},
+            "populations": self._populations.tolist(),
+            "shares": self._shares.tolist(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self.seen = {i: Seen(*map(float, row[:4]), str(row[4])) for i, row in state["seen"].items()}
+        self.seen = {i: Seen(*map(float, row)) for i, row in state["seen"].items()}
         self.chance.load_state_dict(state["chance"])
         self._signs = np.array(state["signs"], float).reshape(2, len(RATIOS))
-        self.population = np.array(state["population"], float).reshape(GRID_POINTS)
-        self._levels = {kind: (float(factor), float(floor)) for kind, (factor, floor) in state["levels"].items()}
+        self._populations = np.array(state["populations"], float).reshape(len(LEVELS), GRID_POINTS)
+        self._shares = np.array(state["shares"], float).reshape(len(LEVELS))
+
+
+def _columns(seen: Iterable[Seen]) -> np.ndarray:
+    """(4, P): successes, trials, chance rates and correlations of luck."""
+    return np.array([(s.successes, s.trials, s.chance, s.correlation) for s in seen], float).reshape(-1, 4).T
 
 
 def _offline(head: Evidence) -> tuple[float, float]:
