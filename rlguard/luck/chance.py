@@ -45,8 +45,9 @@ class ChanceRates:
         self._failed: dict[str, dict[str, float]] = {}  # type -> gold -> failed completions of prompts with that gold
         self._wrong: dict[str, dict[str, float]] = {}  # type -> answer -> failed completions that gave it
         self._pairs: dict[str, list[float]] = {}  # type -> failures compared in their prompt, and equal; so of options
+        self._prompts: dict[str, float] = {}  # type -> prompts with a failure
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
-        self._rates: dict[str, tuple[dict[str, float], float, float]] = {}  # what `_solve` found since the last `add`
+        self._rates: dict[str, tuple[dict[str, float], float, float, float]] = {}  # what `_solve` found since the last `add`
 
     def add(
         self, gold: Any, wrong: Sequence[str | None] | Mapping[str | None, float], offered: bool = False
@@ -71,6 +72,7 @@ class ChanceRates:
                 given[spelled] = given.get(spelled, 0.0) + count
                 size += count
         failed[target] = failed.get(target, 0.0) + failures * new
+        self._prompts[kind] = self._prompts.get(kind, 0.0) + (failures > 0) * new
         for answer, count in given.items():
             answers[answer] = answers.get(answer, 0.0) + count * new
         if size > 1:  # a failure counts once, however many others there are to compare it with
@@ -83,7 +85,7 @@ class ChanceRates:
     def counts(self, gold: Any) -> tuple[float, float]:
         """`(matches, completions)`: of completions of other prompts that did *not* solve, those that gave this answer."""
         target, kind = normalise_answer(gold), answer_type(gold)
-        _, unsolved, _ = self._solve(kind)
+        unsolved = self._solve(kind)[1]
         own = self._failed.get(kind, {}).get(target, 0.0) / (1 - self._of(kind, target)) * self._unit
         return self._wrong.get(kind, {}).get(target, 0.0) * self._unit, max(unsolved - own, 0.0)
 
@@ -105,7 +107,9 @@ class ChanceRates:
 
     def correlation(self, gold: Any) -> float:
         """How far the guesses of one prompt are alike, beyond those of its type: an intraclass correlation in [0, 1]."""
-        kind = answer_type(gold)
+        return self._correlation(answer_type(gold))
+
+    def _correlation(self, kind: str) -> float:
         pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 4)[:2])
         wrong = np.fromiter(self._wrong.get(kind, {}).values(), float) * self._unit
         usual = pairs * float((wrong**2).sum() / max(wrong.sum(), 1e-9) ** 2)
@@ -120,17 +124,17 @@ class ChanceRates:
         return binomial_interval(round(min(matches, others)), round(others), confidence)
 
     def _of(self, kind: str, target: str) -> float:
-        rates, unsolved, mean = self._solve(kind)
-        return rates[target] if target in rates else self._shrink(kind, target, unsolved, mean)
-
-    def _shrink(self, kind: str, target: str, others: float, mean: float) -> float:
+        rates, unsolved, mean, weight = self._solve(kind)
+        if target in rates:
+            return rates[target]
         matches = self._wrong.get(kind, {}).get(target, 0.0) * self._unit
-        return min((matches + SMOOTHING * mean) / (others + SMOOTHING), 0.99)
+        return min((matches + weight * mean) / (unsolved + weight), 0.99)
 
-    def _solve(self, kind: str) -> tuple[dict[str, float], float, float]:
-        """Rates by gold answer, unsolved completions, and the type's mean rate: by EM, since lucky successes are unseen.
+    def _solve(self, kind: str) -> tuple[dict[str, float], float, float, float]:
+        """Rates by gold answer, unsolved completions, the type's mean rate and the prior's weight, in completions.
 
-        Of prompts with gold b, F failures are seen of the F/(1 − c_b) completions that did not solve.
+        By EM, since lucky successes are unseen: of prompts with gold b, F failures are seen of the F/(1 − c_b) completions
+        that did not solve. Failures of one prompt that are alike say less: the prior weighs more by their design effect.
         """
         if kind not in self._rates:
             golds = self._failed.get(kind, {})
@@ -138,16 +142,18 @@ class ChanceRates:
             wrong = self._wrong.get(kind, {})
             matches = np.array([wrong.get(gold, 0.0) for gold in golds]) * self._unit
             others = (failed.sum() - failed).sum()
-            odds = (matches.sum() + SMOOTHING * CHANCE_PRIOR) / (others + SMOOTHING) if len(golds) else CHANCE_PRIOR
+            size = failed.sum() / max(self._prompts.get(kind, 0.0) * self._unit, 1e-9)
+            weight = SMOOTHING * (1 + max(size - 1, 0.0) * self._correlation(kind))
+            odds = (matches.sum() + weight * CHANCE_PRIOR) / (others + weight)
             mean = odds / (1 + odds)
             rates = np.full(len(golds), mean)
             for _ in range(ROUNDS):
                 unsolved = failed / (1 - rates)
                 rest = unsolved.sum() - unsolved
-                mean = (matches.sum() + SMOOTHING * CHANCE_PRIOR) / (rest.sum() + SMOOTHING)
-                rates = np.minimum((matches + SMOOTHING * mean) / (rest + SMOOTHING), 0.99)
+                mean = (matches.sum() + weight * CHANCE_PRIOR) / (rest.sum() + weight)
+                rates = np.minimum((matches + weight * mean) / (rest + weight), 0.99)
             total = float((failed / (1 - rates)).sum())
-            self._rates[kind] = dict(zip(golds, rates.tolist(), strict=True)), total, float(min(mean, 0.99))
+            self._rates[kind] = dict(zip(golds, rates.tolist(), strict=True)), total, float(mean), weight
         return self._rates[kind]
 
     def fade(self, prompts: int) -> None:
@@ -161,16 +167,21 @@ class ChanceRates:
                 scaled = ((answer, count * self._unit) for answer, count in counts.items())
                 table[kind] = {answer: count for answer, count in scaled if count >= FORGET}
         self._pairs = {kind: [count * self._unit for count in pairs] for kind, pairs in self._pairs.items()}
+        self._prompts = {kind: count * self._unit for kind, count in self._prompts.items()}
         self._unit = 1.0
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state."""
-        return {"failed": self._failed, "wrong": self._wrong, "pairs": self._pairs, "unit": self._unit}
+        return {
+            "failed": self._failed, "wrong": self._wrong, "pairs": self._pairs, "prompts": self._prompts,
+            "unit": self._unit,
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self._failed = {kind: dict(counts) for kind, counts in state["failed"].items()}
         self._wrong = {kind: dict(counts) for kind, counts in state["wrong"].items()}
         self._pairs = {kind: [float(count) for count in pairs] for kind, pairs in state["pairs"].items()}
+        self._prompts = {kind: float(count) for kind, count in state["prompts"].items()}
         self._unit = float(state["unit"])
         self._rates = {}

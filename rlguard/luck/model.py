@@ -25,15 +25,15 @@ from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights, fit_mixture, pa
 
 WINDOW = 512
 """Prompts visited last to which the population is fitted; a larger batch counts whole. Fewer: F follows faster, less surely."""
-OFFLINE_TRIALS = 16.0
+OFFLINE_TRIALS = 4.0
 """An offline estimate weighs at most so many trials: the policy has moved since."""
 TEXT_PRIOR = 20.0
 """Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes lasts longer."""
-LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (1.0, 0.1), (1.0, 0.2))
-DOUBT = 5.0
+LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (0.1, 0.1), (0.1, 0.2))
+ODDS = np.array([1.0, 0.4, 0.4, 0.4, 0.8, 0.4])
 """Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each of `LEVELS`
-counts by how well it explains the pass rates, at odds of `DOUBT` to 1 for the answers as they are. No floor lies below 0.1: rarer luck
-cannot be told from rare skill. More doubt: rates from answers stand longer against the pass rates."""
+counts by these prior odds and by how well it explains the pass rates. No floor lies below 0.1: rarer luck cannot be told from
+rare skill. Smaller odds: rates from answers stand longer against the pass rates."""
 MEANS, SIZES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0)
 """F is a mixture of an atom at 0 and of Beta distributions with these means and sizes (α + β), none of which is a spike: so a
 pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
@@ -135,7 +135,7 @@ class LuckModel:
         """By prompt id; the latest visited last."""
         self.chance = ChanceRates()
         self._parts = _components()
-        self._shares = np.array([DOUBT, *[1.0] * (len(LEVELS) - 1)]) / (DOUBT + len(LEVELS) - 1)  # of `LEVELS`
+        self._shares = ODDS / ODDS.sum()  # of `LEVELS`
         self._populations = np.repeat(beta_weights(0.5, 0.5)[None], len(LEVELS), axis=0)  # F of each
         self._signs = np.zeros((2, len(RATIOS)))  # faded: of genuine successes, of rollouts that did not solve
 
@@ -160,8 +160,8 @@ class LuckModel:
         self._fit()
         k, n, chance, correlation = _columns(self.seen[head.prompt_id] for head in heads)
         genuine_P, rate = np.zeros(len(heads)), 0.0
-        for share, population, rates in self._each_level(chance):
-            genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, correlation, population)
+        for share, population, rates, alike in self._each_level(chance, correlation):
+            genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, alike, population)
             rate += share * float(rates.mean())
         self.chance_rate, self.correlation = rate, float(correlation.mean())
         return self._read_signs(genuine_P[prompt_B], evidence_B, outcomes_B)
@@ -204,12 +204,17 @@ class LuckModel:
             del self.seen[prompt]
         self._batch = len(heads)
 
-    def _each_level(self, chance_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
-        """The share, the population and the chance rates of each level that bears on anything."""
+    def _each_level(
+        self, chance_P: np.ndarray, correlation_P: np.ndarray
+    ) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
+        """The share, the population, chance rates and correlations of each level that bears on anything.
+
+        A floor is luck that wrong answers do not show, so how alike those are says nothing of it.
+        """
         kept = self._shares * (self._shares > 0.01)
         for share, population, (factor, floor) in zip(kept / kept.sum(), self._populations, LEVELS, strict=True):
             if share:
-                yield float(share), population, np.maximum(chance_P * factor, floor)
+                yield float(share), population, np.maximum(chance_P * factor, floor), correlation_P * (floor == 0)
 
     def _fit(self) -> None:
         """F at each level, and how well each explains the pass rates of the prompts visited last."""
@@ -217,9 +222,10 @@ class LuckModel:
         passing, start = pass_likelihood(k, n), np.full(len(self._parts), 1.0 / len(self._parts))
         evidence = []
         for level, (factor, floor) in enumerate(LEVELS):
-            likelihood = weigh_luck(passing, np.maximum(chance * factor, floor), correlation) @ self._parts.T
+            rates, alike = np.maximum(chance * factor, floor), correlation * (floor == 0)
+            likelihood = weigh_luck(passing, rates, alike) @ self._parts.T
             mixture = fit_mixture(likelihood, start, rounds=EM_ROUNDS)
-            evidence.append(np.log(likelihood @ mixture + 1e-300).sum() + math.log(DOUBT) * (level == 0))
+            evidence.append(np.log(likelihood @ mixture + 1e-300).sum() + math.log(ODDS[level]))
             self._populations[level] = mixture @ self._parts
         self._shares = np.exp(np.array(evidence) - max(evidence))
         self._shares /= self._shares.sum()
@@ -287,8 +293,8 @@ class LuckModel:
             known.append(found)
         k, n, chance, correlation = _columns(known)
         mass, rates = np.full((len(known), GRID_POINTS), 1e-300), np.zeros(len(known))
-        for share, population, level in self._each_level(chance):
-            part = population * weigh_luck(pass_likelihood(k, n), level, correlation)
+        for share, population, level, alike in self._each_level(chance, correlation):
+            part = population * weigh_luck(pass_likelihood(k, n), level, alike)
             mass += share * part / part.sum(axis=1, keepdims=True)
             rates += share * level
         return SkillPosterior(mass / mass.sum(axis=1, keepdims=True), rates)
