@@ -25,7 +25,7 @@ from rlguard.guard.rewrite import (
     rewrite_groups,
     take_rows,
 )
-from rlguard.guard.settings import GuardConfig
+from rlguard.guard.settings import MIN_WEIGHT_UNSCALED, GuardConfig
 from rlguard.guard.size import StepSize
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.model import LuckModel
@@ -49,11 +49,11 @@ class Judged:
     """(B,) what to train on: numpy or torch as the host's own, and the host's own object in the mode `observe`."""
     step_scale: float
     """What to multiply the learning rate of this batch's steps with, in [0, 1]; 1 where the guard was told that the
-    trainer cannot (`scales_steps`). Both discount once: what `step_scale` takes, `advantages_B` keeps."""
+    trainer cannot (`scales_steps`), and then the advantages keep their own size."""
     genuine_B: np.ndarray
     """(B,) calibrated probability that a success is genuine; NaN for other rollouts."""
     weights_B: np.ndarray
-    """(B,) what a success counts for: its `genuine`, or 0 under `GuardConfig.min_weight`; 1 for other rollouts."""
+    """(B,) what acts: how a success counts relative to the others, in [0, 1]; all 1 where `genuine` cannot tell them apart."""
     kinds_B: list[str]
     """(B,) kinds of the findings in each completion, comma-separated."""
     metrics: dict[str, float]
@@ -87,6 +87,8 @@ class Guard:
         """
         self.config = config or GuardConfig()
         self.scales_steps = scales_steps and self.config.scale_steps
+        least = 0.0 if self.scales_steps else MIN_WEIGHT_UNSCALED
+        self.min_weight = least if self.config.min_weight is None else self.config.min_weight
         self.luck = LuckModel(self.config.decay, self.config.max_prompts)
         self.size = StepSize()
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
@@ -194,8 +196,7 @@ class Guard:
         success, host = outcomes > 0, as_float(advantages_B)
         genuine, metrics = self._learn(evidence_B, outcomes, groups, first_P)
         weights = self.size.weigh(genuine, success, host)
-        if not self.scales_steps:  # nothing but the weights can hold an Adam step back: even odds are a cut
-            weights = np.where(success, genuine >= 0.5, 1.0)
+        weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
         kept = rewrite_groups(advantages_B, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 MODES = ("rewrite", "observe")
+MIN_WEIGHT_UNSCALED = 0.5
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class GuardConfig:
     """Data set column with the gold answer, for chance rates; without it they come from `rlguard_chance_rate`."""
     detectors: bool = True
     """Read the completions for shortcuts; if false, only pass rates and chance rates count."""
+    min_weight: float | None = None
+    """A success less likely genuine than this gets weight 0. None takes 0, or 0.5 where the learning rate does not carry the
+    step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
     max_prompts: int = 250_000
@@ -32,8 +36,8 @@ class GuardConfig:
     """Processes that read the completions for shortcuts, per trainer process; 0 reads here, None decides by how long
     the completions of the first batches are (`reading.EvidenceReader`)."""
     scale_steps: bool = True
-    """Shrink a step's learning rate by what the rewrite took out of its advantages. Otherwise Adam rescales what is
-    left, and a few groups move the policy like a full batch."""
+    """Let the learning rate carry the size of a step: what the rewrite took out of the advantages, by a slow reference,
+    and less where most of the push is luck (`size.StepSize`). Otherwise Adam rescales what is left."""
 
     def __post_init__(self) -> None:
         if self.mode == "drop":
@@ -43,8 +47,9 @@ class GuardConfig:
             )
         if self.mode not in MODES:
             raise ValueError(f"GuardConfig.mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
-        if not 0 <= self.decay <= 1:
-            raise ValueError(f"GuardConfig.decay: expected a number in [0, 1], got {self.decay!r}")
+        for name, value in {"decay": self.decay, "min_weight": self.min_weight or 0.0}.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"GuardConfig.{name}: expected a number in [0, 1], got {value!r}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"GuardConfig.workers: expected at least 0, or None to decide, got {self.workers!r}")
         if self.max_prompts < 1:
@@ -58,6 +63,8 @@ class GuardConfig:
             ValueError: For a name that is none of the settings, or a value out of range.
         """
         known = [field.name for field in fields(cls)]
+        if "chance_floor" in (options or {}):
+            raise ValueError("rlguard settings: 'chance_floor' was removed; the floor is estimated from the pass rates")
         for name in options or {}:
             if name not in known:
                 raise ValueError(f"rlguard settings: expected {', '.join(known)}, got {name!r}")
