@@ -85,7 +85,9 @@ class Rewrite:
         ratio = SHOWS["genuine"] / SHOWS["lucky"], (1 - SHOWS["genuine"]) / (1 - SHOWS["lucky"])
         ratios = np.where(groups.shows_PG.ravel(), *ratio) if self.reads_text else np.ones(len(flat))
         evidence = [
-            Evidence(str(groups.prompts_P[group]), likelihood_ratio=float(ratio), chance_rate=float(groups.chance_P[group]))
+            Evidence(
+                str(groups.prompts_P[group]), likelihood_ratio=float(ratio), chance_rate=float(groups.chance_P[group])
+            )
             for group, ratio in zip(ids, ratios, strict=True)
         ]
         genuine = self.luck.observe(evidence, flat, ids)

@@ -44,7 +44,10 @@ def simulate(kind: str, how: str, seed: int) -> float:
     weight = torch.nn.Parameter(torch.zeros(WEIGHTS, dtype=torch.float64))
     host = torch.nn.Parameter(torch.zeros(WEIGHTS, dtype=torch.float64))
     adams = [torch.optim.Adam([p], lr=1e-3, betas=(0.9, 0.99)) for p in (weight, host)]
-    parts, moved = np.zeros((2, WEIGHTS)), np.zeros(2)  # luck's share of the first moment; what it moves: guarded, meant
+    parts, moved = (
+        np.zeros((2, WEIGHTS)),
+        np.zeros(2),
+    )  # luck's share of the first moment; what it moves: guarded, meant
     groups = np.repeat(np.arange(PROMPTS), G)
     for step in range(STEPS):
         luck_P = {"mixed": np.arange(PROMPTS) % 2 == 0, "turns": np.full(PROMPTS, step % 4 > 0),

@@ -26,7 +26,9 @@ class StepSize:
     """
 
     def __init__(self) -> None:
-        self._sums = np.zeros(7)  # push before: genuine, lucky; after: genuine, lucky, squares; energy: host's, rewritten
+        self._sums = np.zeros(
+            7
+        )  # push before: genuine, lucky; after: genuine, lucky, squares; energy: host's, rewritten
 
     def weigh(self, genuine_B: np.ndarray, success_B: np.ndarray, advantages_B: np.ndarray) -> np.ndarray:
         """(B,) weights in [0, 1] of successes, 1 for others; the batch's push is learnt.
@@ -43,7 +45,9 @@ class StepSize:
         odds = genuine_B / np.maximum(1 - genuine_B, 1e-12)
         return np.where(success_B, np.minimum(1.0, odds / max(usual, 1e-12)) ** SHARPNESS, 1.0)
 
-    def measure(self, genuine_B: np.ndarray, success_B: np.ndarray, host_B: Any, rewritten_B: Any) -> tuple[float, float]:
+    def measure(
+        self, genuine_B: np.ndarray, success_B: np.ndarray, host_B: Any, rewritten_B: Any
+    ) -> tuple[float, float]:
         """`(size, reference)` after this batch, both in (0, 1]."""
         host, after = (np.nan_to_num(v, posinf=0.0, neginf=0.0) for v in (host_B, rewritten_B))
         push = np.where(success_B, after.clip(0), 0.0)

@@ -47,11 +47,11 @@ class ChanceRates:
         self._pairs: dict[str, list[float]] = {}  # type -> failures compared in their prompt, and equal; so of options
         self._prompts: dict[str, float] = {}  # type -> prompts with a failure
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
-        self._rates: dict[str, tuple[dict[str, float], float, float, float]] = {}  # what `_solve` found since the last `add`
+        self._rates: dict[
+            str, tuple[dict[str, float], float, float, float]
+        ] = {}  # what `_solve` found since the last `add`
 
-    def add(
-        self, gold: Any, wrong: Sequence[str | None] | Mapping[str | None, float], offered: bool = False
-    ) -> None:
+    def add(self, gold: Any, wrong: Sequence[str | None] | Mapping[str | None, float], offered: bool = False) -> None:
         """Counts the answers of one prompt's failed completions.
 
         Args:

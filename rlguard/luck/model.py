@@ -235,9 +235,7 @@ class LuckModel:
         """(GRID_POINTS,) masses of F: what is known of a prompt never seen."""
         return self._shares @ self._populations
 
-    def _read_signs(
-        self, genuine_B: np.ndarray, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray
-    ) -> np.ndarray:
+    def _read_signs(self, genuine_B: np.ndarray, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray) -> np.ndarray:
         """Multiplies the odds by what the texts say: θ_G and θ_N from the run, the table as a prior, by EM."""
         ratios = np.array([item.likelihood_ratio for item in evidence_B])
         sign_B = np.searchsorted(EDGES, np.log(ratios))
@@ -281,7 +279,9 @@ class LuckModel:
             chance_P: (P,) chance rates of prompts not seen yet; NaN or None takes the mean of those seen last.
         """
         nan = np.full(len(prompt_ids_P), math.nan)
-        offline = zip(*(nan if v is None else np.asarray(v, float) for v in (offline_successes_P, offline_trials_P)), strict=True)
+        offline = zip(
+            *(nan if v is None else np.asarray(v, float) for v in (offline_successes_P, offline_trials_P)), strict=True
+        )
         told = nan if chance_P is None else np.asarray(chance_P, float)
         recent = list(islice(reversed(self.seen.values()), WINDOW))
         usual = float(np.mean([s.chance for s in recent])) if recent else CHANCE_PRIOR

@@ -251,7 +251,10 @@ def test_a_slow_disk_is_written_to_rarely_and_a_full_one_is_said(tmp_path, monke
 
 
 def test_states_of_earlier_versions_and_others_are_refused_by_name(tmp_path):
-    old = {"tracker": {"seen": {"a": [1, 8, 0.1, 0.2]}}, "chance": {"totals": {}, "golds": {}, "misses": {}, "unit": 1.0}}
+    old = {
+        "tracker": {"seen": {"a": [1, 8, 0.1, 0.2]}},
+        "chance": {"totals": {}, "golds": {}, "misses": {}, "unit": 1.0},
+    }
     with pytest.raises(ValueError, match=r"rlguard 0\.1 or an earlier 0\.2.* start without it"):
         Guard().load_state_dict(old)
     for text in ("[]", "{}", '{"luck": {}, "size": []}', "not JSON", json.dumps(old)):
