@@ -45,7 +45,8 @@ class FakeEngine:
 
 
 def set_weight(monkeypatch: pytest.MonkeyPatch, weight: float) -> None:
-    """Gives every success one weight and one P(genuine), whatever is known of it; the step's size is that of the weights."""
+    """Gives every success one weight and one P(genuine), whatever is known of it; the step's size is that of the
+    weights."""
     monkeypatch.setattr("rlguard.luck.model.genuine_given_text", lambda genuine_B, *_: np.full(len(genuine_B), weight))
     monkeypatch.setattr(StepSize, "weigh", lambda _, genuine_B, success_B, host_B: np.where(success_B, genuine_B, 1.0))
     measure = StepSize.measure

@@ -2,8 +2,10 @@
 
     python benchmarks/streams/adam.py --seeds 1000 1001 1002
 
-A linear policy of 64 weights: the gradient of a rollout is its advantage times its direction, one for genuine successes, one
-for lucky ones, one of its own for noise. Meant is what the advantages, times their size, do under the host's own running size of the
+A linear policy of 64 weights: the gradient of a rollout is its advantage times its direction, one for genuine
+successes, one
+for lucky ones, one of its own for noise. Meant is what the advantages, times their size, do under the host's own
+running size of the
 gradient. Kinds of batches: half of the prompts are luck ("mixed"), whole batches are luck in turn with genuine ones
 ("turns"), and luck alone.
 """
@@ -24,7 +26,8 @@ from rlguard.guard.size import StepSize
 
 WEIGHTS, PROMPTS, G, STEPS = 64, 16, 8, 200
 SKILL, CHANCE, CLIP, NOISE = 0.5, 0.15, 4.0, 3.0
-"""NOISE: of a rollout's gradient in each weight; a direction is 4 long, so noise rules Adam's second moment, as it does in RL."""
+"""NOISE: of a rollout's gradient in each weight; a direction is 4 long, so noise rules Adam's second moment, as it
+does in RL."""
 KINDS = "mixed", "turns", "luck alone"
 
 
@@ -62,7 +65,8 @@ def simulate(kind: str, how: str, seed: int) -> float:
         share, reference = size.measure(genuine, flat > 0, before, after)
         own = min(1.0, float(np.sqrt(after @ after / max(before @ before, 1e-12)))) or 1.0
         given, rate = {
-            "slow": (after / reference, share * reference), "own": (after / own, share * own), "none": (after * share, 1.0),
+            "slow": (after / reference, share * reference), "own": (after / own, share * own),
+            "none": (after * share, 1.0),
         }[how]  # fmt: skip
         every = (weight, adams[0], given, rate, given), (host, adams[1], before, 1.0, share * after)
         for who, (parameter, adam, advantages, scale, lucky) in enumerate(every):

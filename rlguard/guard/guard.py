@@ -53,7 +53,8 @@ class Judged:
     genuine_B: np.ndarray
     """(B,) calibrated probability that a success is genuine; NaN for other rollouts."""
     weights_B: np.ndarray
-    """(B,) what acts: how a success counts relative to the others, in [0, 1]; all 1 where `genuine` cannot tell them apart."""
+    """(B,) what acts: how a success counts relative to the others, in [0, 1]; all 1 where `genuine` cannot tell
+    them apart."""
     kinds_B: list[str]
     """(B,) kinds of the findings in each completion, comma-separated."""
     metrics: dict[str, float]
@@ -280,7 +281,8 @@ class Guard:
         """
         if isinstance(state, Mapping) and "tracker" in state:
             raise ValueError(
-                "a guard's state of rlguard 0.1 or an earlier 0.2: its counts took luck for a share of all completions; "
+                "a guard's state of rlguard 0.1 or an earlier 0.2: its counts took luck for a share of all "
+                "completions; "
                 "start without it, what it knew is learnt again within some batches"
             )
         try:

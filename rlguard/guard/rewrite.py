@@ -2,7 +2,8 @@
 
 The reward that a success earned over its group's failures is scaled by w, and the change is carried into the
 advantage *at the host's own scale*: std normalisation is scale-free and would undo a discount made before it. Adam is
-scale-free too, so the learning rate has to carry what the rewrite takes (`size.StepSize`). docs/rewrite.md derives it on one page, with a test for each of its statements.
+scale-free too, so the learning rate has to carry what the rewrite takes (`size.StepSize`). docs/rewrite.md derives
+it on one page, with a test for each of its statements.
 """
 
 from __future__ import annotations

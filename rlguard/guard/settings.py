@@ -26,7 +26,8 @@ class GuardConfig:
     detectors: bool = True
     """Read the completions for shortcuts; if false, only pass rates and chance rates count."""
     min_weight: float | None = None
-    """A success less likely genuine than this gets weight 0. None takes 0, or 0.5 where the learning rate does not carry the
+    """A success less likely genuine than this gets weight 0. None takes 0, or 0.5 where the learning rate does not
+    carry the
     step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""

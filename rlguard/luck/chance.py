@@ -1,8 +1,11 @@
 """How often a guess passes: the chance rate, from the answers that failed completions give.
 
-A rollout that does not solve its prompt draws an answer from the prompt's own guesses, π ~ DP(α, H): a Dirichlet process
-whose base H is shared by the prompts of an answer type (or is even over the options that a prompt names). The gold answer is
-one cluster among equals, so a guess passes with L = π(gold) ~ Beta of mean H(gold), the *chance rate*, and of intraclass
+A rollout that does not solve its prompt draws an answer from the prompt's own guesses, π ~ DP(α, H): a Dirichlet
+process
+whose base H is shared by the prompts of an answer type (or is even over the options that a prompt names). The gold
+answer is
+one cluster among equals, so a guess passes with L = π(gold) ~ Beta of mean H(gold), the *chance rate*, and of
+intraclass
 correlation ρ = 1/(1 + α). A failure is *wrong by the verifier's verdict*, however it is spelled.
 """
 
@@ -19,14 +22,16 @@ from rlguard.answers import answer_type, normalise_answer
 from rlguard.stats import binomial_interval
 
 SMOOTHING = 8.0
-"""Failures that the prior of a rate weighs: the mean of its answer type for a gold answer, `CHANCE_PRIOR` for that mean. More:
+"""Failures that the prior of a rate weighs: the mean of its answer type for a gold answer, `CHANCE_PRIOR` for that
+mean. More:
 rates of rare gold answers come closer to their type's mean."""
 CHANCE_PRIOR = 0.005
 """Chance rate where nothing is known. Larger: healthy hard prompts lose weight until their answers have spoken."""
 CORRELATION_PRIOR = 0.05
 """Intraclass correlation of luck before wrong answers were compared, worth 16 of them. Larger: 8 of 8 is less sure."""
 KEEP, STEP, FORGET = 0.9, 16, 0.05
-"""Old counts are multiplied by `KEEP` per `STEP` prompts, since the policy moves; answers with less than `FORGET` go."""
+"""Old counts are multiplied by `KEEP` per `STEP` prompts, since the policy moves; answers with less than `FORGET`
+go."""
 ROUNDS = 8
 
 
@@ -83,7 +88,8 @@ class ChanceRates:
         self._rates.pop(kind, None)
 
     def counts(self, gold: Any) -> tuple[float, float]:
-        """`(matches, completions)`: of completions of other prompts that did *not* solve, those that gave this answer."""
+        """`(matches, completions)`: of completions of other prompts that did *not* solve, those that gave this
+        answer."""
         target, kind = normalise_answer(gold), answer_type(gold)
         unsolved = self._solve(kind)[1]
         own = self._failed.get(kind, {}).get(target, 0.0) / (1 - self._of(kind, target)) * self._unit
@@ -106,7 +112,8 @@ class ChanceRates:
         return found
 
     def correlation(self, gold: Any) -> float:
-        """How far the guesses of one prompt are alike, beyond those of its type: an intraclass correlation in [0, 1]."""
+        """How far the guesses of one prompt are alike, beyond those of its type: an intraclass correlation in [0,
+        1]."""
         return self._correlation(answer_type(gold))
 
     def _correlation(self, kind: str) -> float:
@@ -133,8 +140,10 @@ class ChanceRates:
     def _solve(self, kind: str) -> tuple[dict[str, float], float, float, float]:
         """Rates by gold answer, unsolved completions, the type's mean rate and the prior's weight, in completions.
 
-        By EM, since lucky successes are unseen: of prompts with gold b, F failures are seen of the F/(1 − c_b) completions
-        that did not solve. Failures of one prompt that are alike say less: the prior weighs more by their design effect.
+        By EM, since lucky successes are unseen: of prompts with gold b, F failures are seen of the F/(1 − c_b)
+        completions
+        that did not solve. Failures of one prompt that are alike say less: the prior weighs more by their design
+        effect.
         """
         if kind not in self._rates:
             golds = self._failed.get(kind, {})

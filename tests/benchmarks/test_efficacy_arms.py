@@ -16,7 +16,7 @@ from trl import GRPOTrainer  # noqa: E402
 from benchmarks.efficacy.arms import ABLATED, ABLATIONS, ARMS, COMPARED, make_coin, make_guard  # noqa: E402
 from benchmarks.methods import dr_grpo, grpo, max_rl, s_grpo, threshold  # noqa: E402
 from rlguard.guard.settings import GuardConfig  # noqa: E402
-from rlguard.luck.evidence import Evidence
+from rlguard.luck.evidence import Evidence  # noqa: E402
 
 GROUPS = np.array([[1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0], [0] * 8, [1] * 8], float)
 

@@ -112,7 +112,8 @@ def test_5_wrong_is_what_the_verifier_rejects():
     assert model.chance.state_dict()["wrong"]["choice"] == {}
     rejected = [Evidence(str(g), gold="C", answer="Paris") for g in groups]
     model.observe(rejected, np.zeros(len(groups)), groups)
-    assert model.chance.counts("Paris")[0] == len(groups)
+    state = model.chance.state_dict()
+    assert sum(state["wrong"]["choice"].values()) * state["unit"] == pytest.approx(len(groups))
 
 
 def test_6_what_failures_show_too_says_nothing():
