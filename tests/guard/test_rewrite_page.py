@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from benchmarks.methods import dr_grpo, grpo
-from benchmarks.rewrite.simulate import G
+from benchmarks.rewrite.simulate import G, lucky_share, simulate
 from rlguard.guard.rewrite import rewrite_advantages
 from rlguard.guard.size import StepSize
 from rlguard.luck.chance import ChanceRates
@@ -233,3 +233,15 @@ def test_16_under_adam_luck_moves_what_was_meant(kind):
     assert 0.8 < simulate(kind, "slow", 1000) < 1.2
     assert simulate(kind, "none", 1000) > 1.2
     assert simulate("turns", "slow", 1000) < 0.1 * simulate("turns", "own", 1000)
+
+
+def test_17_simulated_groups():
+    run = simulate(seed=1)
+    for method, first, last in (
+        ("GRPO", 0.61, 0.61), ("Dr. GRPO", 0.61, 0.61), ("S-GRPO", 0.61, 0.61),
+        ("threshold on the own group", 0.57, 0.56), ("rlguard", 0.22, 0.18),
+    ):  # fmt: skip
+        assert lucky_share(run, method, 0) == pytest.approx(first, abs=0.07)
+        assert lucky_share(run, method, 7) == pytest.approx(last, abs=0.07)
+    kept = [run[method]["rare but valid"]["genuine"].sum() for method in ("rlguard", "GRPO")]
+    assert kept[0] > 0.97 * kept[1]
