@@ -268,6 +268,10 @@ class LuckModel:
         theta_G = genuine + TEXT_PRIOR * table / table.sum()
         return theta_G / theta_G.sum() / theta_N
 
+    def __len__(self) -> int:
+        """How many prompts are remembered."""
+        return len(self.seen)
+
     def counts(self, prompt_id: str) -> tuple[float, float]:
         """Successes and trials remembered of a prompt, faded; (0, 0) when it is not known."""
         found = self.seen.get(prompt_id)
