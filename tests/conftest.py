@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlguard.guard.size import StepSize
 from rlguard.types import Generation, Request, Sampling
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # run in the background of a shell: scripts must hear Ctrl-C
@@ -44,8 +45,12 @@ class FakeEngine:
 
 
 def set_weight(monkeypatch: pytest.MonkeyPatch, weight: float) -> None:
-    """Gives every success one weight, whatever is known of it."""
-    monkeypatch.setattr("rlguard.guard.guard.genuine_given_text", lambda genuine_B, *_: np.full(len(genuine_B), weight))
+    """Gives every success one weight and one P(genuine), whatever is known of it; the step's size is that of the
+    weights."""
+    monkeypatch.setattr("rlguard.luck.model.genuine_given_text", lambda genuine_B, *_: np.full(len(genuine_B), weight))
+    monkeypatch.setattr(StepSize, "weigh", lambda _, genuine_B, success_B, host_B: np.where(success_B, genuine_B, 1.0))
+    measure = StepSize.measure
+    monkeypatch.setattr(StepSize, "measure", lambda *columns: (1.0, measure(*columns)[1]))
 
 
 @pytest.fixture

@@ -16,14 +16,13 @@ The ablations each take one thing from `rlguard_rewrite`:
 
 | ablation | what is changed |
 |---|---|
-| no_chance | no chance rates: the floor for all |
-| no_bare | what passes without computation is not looked at |
-| no_tracker | a prompt's earlier visits are forgotten: the population and the text speak |
+| no_chance | no chance rates from answers: one small rate for all |
+| no_levels | chance rates are taken as the answers have them |
+| no_tracker | a prompt's earlier visits are forgotten: the population, the group itself and the text speak |
 | no_detectors | the text is not read |
-| own_group | a group's own outcomes are among its evidence (the selection effect) |
 | weight_before | the weight is multiplied into the reward before the host normalises |
 | no_step_scale | full learning rate, however little is left |
-| no_min_weight | small weights stay small instead of 0 |
+| no_size | most of the push may be luck: the step stays as large as the weights make it |
 | independent_luck | luck of a prompt's rollouts is taken as independent |
 """
 
@@ -40,11 +39,12 @@ from trl import GRPOTrainer
 
 from benchmarks.methods import grpo, max_rl, s_grpo, threshold
 from rlguard.guard import Guard, GuardConfig, Judged
-from rlguard.guard.rewrite import as_float, measure_step_scale
-from rlguard.guard.settings import MIN_WEIGHT
+from rlguard.guard.rewrite import as_float
+from rlguard.guard.size import StepSize
 from rlguard.integrations.trl import GuardedGRPOTrainer
 from rlguard.luck.chance import ChanceRates
-from rlguard.luck.tracker import PassRateTracker
+from rlguard.luck.evidence import Evidence
+from rlguard.luck.model import LuckModel
 
 Rule = Callable[[np.ndarray], np.ndarray]
 
@@ -90,18 +90,8 @@ def ruled(rule: Rule) -> type:
 class NoRates(ChanceRates):
     """Knows no chance rate."""
 
-    def smooth_rates(self, golds: Sequence[Any], *_: Any, **__: Any) -> list[float]:
-        return [float("nan")] * len(golds)
-
-    def bare_rate(self, gold: Any) -> float:
-        return 0.0
-
-
-class NoBareRates(ChanceRates):
-    """Does not know how often answers without computation pass."""
-
-    def bare_rate(self, gold: Any) -> float:
-        return 0.0
+    def rate(self, gold: Any, offered: bool = False) -> float:
+        return float("nan")
 
 
 class IndependentLuck(ChanceRates):
@@ -111,27 +101,29 @@ class IndependentLuck(ChanceRates):
         return 0.0
 
 
-class NoHistory(PassRateTracker):
+class NoLevels(LuckModel):
+    """Takes chance rates as the answers have them."""
+
+    def _fit(self) -> None:
+        super()._fit()
+        self._shares = np.eye(len(self._shares))[0]
+
+
+class NoHistory(LuckModel):
     """Takes every visit for the first: the visits before it only speak as other prompts do."""
 
     _visits = 0
 
-    def judge(self, prompt_ids_P: Sequence[str], *rest: Any, **more: Any) -> np.ndarray:
+    def observe(self, evidence_B: Sequence[Evidence], *rest: Any) -> np.ndarray:
         self._visits += 1
-        return super().judge([f"{self._visits} {prompt_id}" for prompt_id in prompt_ids_P], *rest, **more)
+        return super().observe([replace(e, prompt_id=f"{self._visits} {e.prompt_id}") for e in evidence_B], *rest)
 
 
-class OwnGroup(PassRateTracker):
-    """Judges a group after having learnt it."""
+class NoSize(StepSize):
+    """Lets luck be most of the push."""
 
-    def judge(
-        self, prompt_ids_P: Sequence[str], successes_P: Any, trials_P: Any, *rest: Any, **more: Any
-    ) -> np.ndarray:
-        super().judge(prompt_ids_P, successes_P, trials_P, *rest, **more)
-        learnt, nothing = dict(self._seen), np.zeros(len(prompt_ids_P))
-        genuine_P = super().judge(prompt_ids_P, nothing, nothing, *rest, **more)
-        self._seen = learnt
-        return genuine_P
+    def measure(self, *columns: Any) -> tuple[float, float]:
+        return 1.0, super().measure(*columns)[1]
 
 
 class WeightBefore(Guard):
@@ -142,21 +134,20 @@ class WeightBefore(Guard):
         outcomes, groups = as_float(rest[0]), rest[1]
         rewards = as_float(rewards_B) * np.where(outcomes > 0, judged.weights_B, 1.0)
         before = grpo(rewards.reshape(len(set(groups)), -1)).ravel()
-        scale = measure_step_scale(advantages_B, before)
-        host_sized = before / scale if 0 < scale < 1 else before  # as the guard's: the learning rate carries the scale
-        return replace(judged, advantages_B=advantages_B.new_tensor(host_sized), step_scale=scale)
+        return replace(judged, advantages_B=advantages_B.new_tensor(before), step_scale=judged.metrics["rlguard/size"])
 
 
 def make_guard(
     config: GuardConfig | None = None,
     guard: type[Guard] = Guard,
     chance: type[ChanceRates] = ChanceRates,
-    tracker: type[PassRateTracker] = PassRateTracker,
+    luck: type[LuckModel] = LuckModel,
+    size: type[StepSize] = StepSize,
 ) -> Guard:
     """A guard with some of its parts exchanged."""
     made = guard(config)
-    made.chance = chance()
-    made.tracker = tracker(made.config.decay, chance_floor=made.config.chance_floor)
+    made.luck, made.size = luck(made.config.decay), size()
+    made.luck.chance = chance()
     return made
 
 
@@ -187,13 +178,12 @@ class Arm:
 
 ABLATED: dict[str, dict[str, Any]] = {
     "no_chance": {"chance": NoRates},
-    "no_bare": {"chance": NoBareRates},
-    "no_tracker": {"tracker": NoHistory},
+    "no_levels": {"luck": NoLevels},
+    "no_tracker": {"luck": NoHistory},
     "no_detectors": {"config": GuardConfig(detectors=False)},
-    "own_group": {"tracker": OwnGroup},
     "weight_before": {"guard": WeightBefore},
-    "no_step_scale": {"config": GuardConfig(scale_steps=False, min_weight=MIN_WEIGHT)},
-    "no_min_weight": {"config": GuardConfig(min_weight=0.0)},
+    "no_step_scale": {"config": GuardConfig(scale_steps=False, min_weight=0.0)},
+    "no_size": {"size": NoSize},
     "independent_luck": {"chance": IndependentLuck},
 }
 """What `make_guard` is given for each ablation."""

@@ -11,8 +11,8 @@ OTHERS = (
     "rlguard_filter", "balanced_filter", "dr_grpo", "s_grpo", "threshold", "dapo_filter", "random_reward",
 )  # fmt: skip
 ABLATIONS = (
-    "no_chance", "no_bare", "no_tracker", "no_detectors", "own_group", "weight_before", "no_step_scale",
-    "no_min_weight", "independent_luck",
+    "no_chance", "no_levels", "no_tracker", "no_detectors", "weight_before", "no_step_scale", "no_size",
+    "independent_luck",
 )  # fmt: skip
 SEEDS = (1, 2, 3, 4, 5)
 OUT = Path("out/efficacy")

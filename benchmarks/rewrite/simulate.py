@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from rlguard.guard.rewrite import rewrite_advantages
-from rlguard.guard.settings import MIN_WEIGHT
-from rlguard.luck.genuine import genuine_given_text
-from rlguard.luck.tracker import PassRateTracker
+from rlguard.guard.size import StepSize
+from rlguard.luck.evidence import Evidence
+from rlguard.luck.model import LuckModel
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.methods import dr_grpo, grpo, s_grpo, threshold
@@ -77,19 +77,23 @@ class Rewrite:
     """rlguard's rewrite of GRPO: tracker, chance rates, and the text where `reads_text`."""
 
     def __init__(self, reads_text: bool) -> None:
-        self.tracker, self.reads_text, self.min_weight = PassRateTracker(), reads_text, MIN_WEIGHT
+        self.luck, self.size, self.reads_text = LuckModel(), StepSize(), reads_text
 
     def __call__(self, groups: Groups) -> np.ndarray:
         passed = groups.passed_PG
-        successes, trials = passed.sum(axis=1), np.full(len(passed), G)
-        names = [str(number) for number in groups.prompts_P]
-        genuine_P = self.tracker.judge(names, successes, trials, groups.chance_P)
+        flat, ids, host = passed.ravel(), np.repeat(np.arange(len(passed)), G), grpo(passed).ravel()
         ratio = SHOWS["genuine"] / SHOWS["lucky"], (1 - SHOWS["genuine"]) / (1 - SHOWS["lucky"])
-        ratios = np.where(groups.shows_PG, *ratio) if self.reads_text else np.ones(passed.shape)
-        weights = genuine_given_text(np.repeat(genuine_P, G), ratios.ravel())
-        weights[weights < self.min_weight] = 0.0
-        flat, ids = passed.ravel(), np.repeat(np.arange(len(passed)), G)
-        return rewrite_advantages(grpo(passed).ravel(), flat, flat, ids, weights).reshape(passed.shape)
+        ratios = np.where(groups.shows_PG.ravel(), *ratio) if self.reads_text else np.ones(len(flat))
+        evidence = [
+            Evidence(
+                str(groups.prompts_P[group]), likelihood_ratio=float(ratio), chance_rate=float(groups.chance_P[group])
+            )
+            for group, ratio in zip(ids, ratios, strict=True)
+        ]
+        genuine = self.luck.observe(evidence, flat, ids)
+        weights = self.size.weigh(genuine, flat > 0, host)
+        changed = rewrite_advantages(host, flat, flat, ids, weights)
+        return changed.reshape(passed.shape) * self.size.measure(genuine, flat > 0, host, changed)[0]
 
 
 def ideal(groups: Groups) -> np.ndarray:

@@ -26,11 +26,10 @@ def make_guard() -> Callable[[Batch], Said]:
         if judged.metrics["rlguard/faults"]:
             raise RuntimeError("the guard gave a batch back to the trainer; its log says why")
         shape = batch.passed_PG.shape
-        weights = np.asarray(judged.weights_B).reshape(shape)
         return Said(
-            genuine_PG=weights,  # today one number is both the probability and what acts
-            weights_PG=weights,
-            advantages_PG=np.asarray(judged.advantages_B).reshape(shape),
+            genuine_PG=np.nan_to_num(judged.genuine_B).reshape(shape),
+            weights_PG=np.asarray(judged.weights_B).reshape(shape),
+            advantages_PG=np.asarray(judged.advantages_B).reshape(shape) * judged.step_scale,  # what the two come to
             scale=judged.step_scale,
             seconds=seconds,
         )

@@ -149,14 +149,14 @@ def measure_memory(prompts: int = 250_000) -> dict[str, Any]:
     before = read_memory_mb()
     for start in range(0, 2 * prompts, 1000):  # twice as many as it may
         names = [f"{number:016x}" for number in range(start, start + 1000)]
-        guard.tracker.judge(names, [1] * 1000, [8] * 1000, [0.1] * 1000)
+        guard.luck.judge(names, [1] * 1000, [8] * 1000, [0.1] * 1000)
     grown = read_memory_mb() - before
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         guard.save(Path(folder) / "state.json")
         seconds = time.perf_counter() - began
         size = (Path(folder) / "state.json").stat().st_size / 2**20
-    return {"what": "memory", "prompts": len(guard.tracker), "grown_mb": grown, "state_mb": size, "save_s": seconds}
+    return {"what": "memory", "prompts": len(guard.luck), "grown_mb": grown, "state_mb": size, "save_s": seconds}
 
 
 def read_memory_mb() -> float:

@@ -103,15 +103,12 @@ def _read_groups(problems: Sequence[Problem], groups: Iterable[Group]) -> tuple[
         if problem is None:
             continue
         gold = normalise_answer(problem.answer)
-        given: dict[str | None, int] = {}
-        wrong: dict[str, int] = {}
-        for answer, (count, right) in answers.items():  # spelled otherwise, an answer that passed is the gold answer
+        failed: dict[str | None, float] = {}
+        for answer, (count, right) in answers.items():
             spelled = None if answer is None else normalise_answer(answer)
-            given[gold] = given.get(gold, 0) + right
-            given[spelled] = given.get(spelled, 0) + count - right
-            if spelled is not None and spelled != gold:
-                wrong[spelled] = wrong.get(spelled, 0) + count - right
-        chance.add(problem.answer, given)
+            failed[spelled] = failed.get(spelled, 0) + count - right
+        chance.add(problem.answer, failed)
+        wrong = {answer: int(count) for answer, count in failed.items() if answer is not None and answer != gold}
         other = max(wrong, key=lambda answer: (wrong[answer], answer), default=None)
         silent, right = answers.get(None, (0, 0))
         extracts = extracts and not right  # else the verifier needs no final answer
@@ -152,7 +149,8 @@ def _agreed_answer(problem: Problem, found: _Seen, chance: ChanceRates) -> str |
     from scipy.special import bdtrc
 
     matches, others = chance.counts(found.other)
-    matches, others = matches - found.other_count, others - found.tally.drawn  # its own rollouts are no evidence
+    own = found.tally.trials - found.tally.successes  # its own rollouts are no evidence
+    matches, others = matches - found.other_count, others - own
     elsewhere = (max(matches, 0.0) + 0.5) / (others + 1) if others > 0 else 0.0
     by_chance = float(bdtrc(found.other_count - 1, found.tally.trials, min(elsewhere, 1.0))) if elsewhere else 0.0
     return found.other if by_chance < AGREEMENT_BY_CHANCE else None

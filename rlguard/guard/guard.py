@@ -19,17 +19,15 @@ from rlguard.guard.reading import EvidenceReader, find_column, leave_unread
 from rlguard.guard.rewrite import (
     as_array,
     as_float,
-    measure_step_scale,
     number_groups,
     put_rows,
     rewrite_groups,
     take_rows,
 )
-from rlguard.guard.settings import MIN_WEIGHT, MIN_WEIGHT_UNSCALED, GuardConfig
-from rlguard.luck.chance import ChanceRates, estimate_luck, fading
+from rlguard.guard.settings import MIN_WEIGHT_UNSCALED, GuardConfig
+from rlguard.guard.size import StepSize
 from rlguard.luck.evidence import Evidence
-from rlguard.luck.genuine import genuine_given_text
-from rlguard.luck.tracker import PassRateTracker
+from rlguard.luck.model import LuckModel
 from rlguard.tables.files import replace_file
 from rlguard.types import Messages
 
@@ -37,12 +35,12 @@ __all__ = ["Guard", "GuardConfig", "Judged"]
 
 logger = logging.getLogger(__name__)
 
-CLEAN_FAILURES = 1.0, 20.0
-"""Prior pseudo-counts: failed rollouts whose text speaks for success, and all failed rollouts."""
 GOLD_COLUMNS = ("answer", "solution", "ground_truth", "reward_model.ground_truth", "label", "gold", "target", "gt")
 """Where data sets keep their gold answers."""
 BARREN = 10
 """Batches in which no reward passes the threshold before that is said."""
+STATE = 2
+"""Version of what `Guard.state_dict` gives."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
 
@@ -55,11 +53,12 @@ class Judged:
     """(B,) what to train on: numpy or torch as the host's own, and the host's own object in the mode `observe`."""
     step_scale: float
     """What to multiply the learning rate of this batch's steps with, in [0, 1]; 1 where the guard was told that the
-    trainer cannot (`scales_steps`). Both discount once: what `step_scale` takes, `advantages_B` keeps."""
+    trainer cannot (`scales_steps`), and then the advantages keep their own size."""
     genuine_B: np.ndarray
     """(B,) calibrated probability that a success is genuine; NaN for other rollouts."""
     weights_B: np.ndarray
-    """(B,) what a success counts for: its `genuine`, or 0 under `GuardConfig.min_weight`; 1 for other rollouts."""
+    """(B,) what acts: how a success counts relative to the others, in [0, 1]; all 1 where `genuine` cannot tell
+    them apart."""
     kinds_B: list[str]
     """(B,) kinds of the findings in each completion, comma-separated."""
     metrics: dict[str, float]
@@ -90,14 +89,11 @@ class Guard:
         """
         self.config = config or GuardConfig()
         self.scales_steps = scales_steps and self.config.scale_steps
-        least = MIN_WEIGHT if self.scales_steps else MIN_WEIGHT_UNSCALED
+        least = 0.0 if self.scales_steps else MIN_WEIGHT_UNSCALED
         self.min_weight = least if self.config.min_weight is None else self.config.min_weight
-        self.tracker = PassRateTracker(
-            decay=self.config.decay, chance_floor=self.config.chance_floor, max_prompts=self.config.max_prompts
-        )
-        self.chance = ChanceRates()
+        self.luck = LuckModel(self.config.decay, self.config.max_prompts)
+        self.size = StepSize()
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
-        self._failures = np.zeros(2)  # failed rollouts, faded: with a text that speaks for success, and all
         self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
         self._barren = 0  # batches without a success so far; -1 once there was one
@@ -249,13 +245,16 @@ class Guard:
         outcomes = as_float(outcomes_B)
         self._watch_outcomes(outcomes, rewards_B)
         groups, first_P = number_groups(group_ids_B)
-        genuine, metrics = self._learn(evidence_B, outcomes, groups, [evidence_B[row] for row in first_P])
-        success = outcomes > 0
+        success, host = outcomes > 0, as_float(advantages_B)
+        genuine, metrics = self._learn(evidence_B, outcomes, groups, first_P)
+        weights = self.size.weigh(genuine, success, host)
+        weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
-        weights = np.where(success, np.where(genuine < self.min_weight, 0.0, genuine), 1.0)
         weights[faults] = 1.0  # what could not be read stays the host's
+        kept = rewrite_groups(advantages_B, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)
         changed = rewrite_groups(advantages_B, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
-        metrics["rlguard/step_scale"] = scale = measure_step_scale(advantages_B, changed)
+        size, reference = self.size.measure(genuine, success, as_float(kept), as_float(changed))
+        metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
         paid = rewards_B if total_rewards_B is None else total_rewards_B
@@ -264,8 +263,8 @@ class Guard:
         return Judged(
             # At the host's size where the learning rate carries the scale: with the smaller advantages Adam's running
             # size of the gradient would shrink too, and a rare full batch take a step many times the usual.
-            advantages_B=changed / scale if scales and 0 < scale < 1 else changed,
-            step_scale=scale if scales else 1.0,
+            advantages_B=changed / reference if scales and reference < 1 else changed,
+            step_scale=size * reference if scales else 1.0,
             genuine_B=np.where(success, genuine, np.nan),
             weights_B=weights,
             kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
@@ -273,24 +272,12 @@ class Guard:
         )
 
     def _learn(
-        self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, heads_P: list[Evidence]
+        self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, first_P: np.ndarray
     ) -> tuple[np.ndarray, dict[str, float]]:
-        """(B,) P(genuine) of each rollout, were it a success, and what to log; then the batch is learnt."""
+        """(B,) P(genuine) of each rollout, were it a success, and what to log; the batch is learnt."""
         scored, success = ~np.isnan(outcomes), outcomes > 0
-        trials_P = np.bincount(groups, scored, len(heads_P))
-        successes_P = np.bincount(groups, success, len(heads_P))
-        self.chance.fade(fading(len(evidence_B)))
-        chance_P, correlation_P = estimate_luck(self.chance, heads_P, evidence_B, outcomes, groups)
-        genuine_P = self.tracker.judge(
-            [head.prompt_id for head in heads_P],
-            successes_P,
-            trials_P,
-            chance_P,
-            [head.offline_successes for head in heads_P],
-            [head.offline_trials for head in heads_P],
-            correlation_P,
-        )
-        genuine_B = genuine_given_text(genuine_P[groups], self._temper(evidence_B, scored & ~success, groups))
+        trials_P, successes_P = (np.bincount(groups, rows, len(first_P)) for rows in (scored, success))
+        genuine_B = self.luck.observe(evidence_B, outcomes, groups)
         flat = (successes_P == 0) | (successes_P == trials_P)
         metrics = self._count_findings(evidence_B) | {
             "rlguard/flagged_share": sum(map(bool, map(attrgetter("kinds"), evidence_B))) / len(evidence_B),
@@ -300,9 +287,8 @@ class Guard:
         }
         if success.any():
             metrics["rlguard/lucky_share"] = float(1 - genuine_B[success].mean())
-        if not np.isnan(chance_P).all():
-            metrics["rlguard/chance_rate"] = float(np.nanmean(chance_P))
-            metrics["rlguard/chance_correlation"] = float(correlation_P.mean())
+        metrics["rlguard/chance_rate"] = self.luck.chance_rate
+        metrics["rlguard/chance_correlation"] = self.luck.correlation
         if not scored.any():
             self._say("unscored", "no rollout of a batch could be judged: the verifier gave no outcome")
         elif flat.all():
@@ -314,20 +300,6 @@ class Guard:
         counts = Counter(kind for evidence in evidence_B for kind in evidence.kinds)
         self._kinds |= counts.keys()
         return {f"rlguard/findings/{kind}": counts[kind] / len(evidence_B) for kind in sorted(self._kinds)}
-
-    def _temper(self, evidence_B: Sequence[Evidence], failed: np.ndarray, groups: np.ndarray) -> np.ndarray:
-        """Likelihood ratios of the texts, no larger than this run's own failures allow.
-
-        A lucky success is a failure that happens to match. Where the share s of failed rollouts show what speaks for a
-        genuine success (a gold answer is wrong; steps are true but not the prompt's), lucky successes show it too, and
-        the ratio is at most 1/s. Failures of the group itself do not count.
-        """
-        ratios = np.array([evidence.likelihood_ratio for evidence in evidence_B])
-        seen_P = np.stack([np.bincount(groups, failed & (ratios > 1)), np.bincount(groups, failed)])
-        others_P = self._failures[:, None] + seen_P.sum(axis=1, keepdims=True) - seen_P
-        self._failures = fading(len(evidence_B)) * (self._failures + seen_P.sum(axis=1))
-        share_P = (others_P[0] + CLEAN_FAILURES[0]) / (others_P[1] + CLEAN_FAILURES[1])
-        return np.minimum(ratios, np.maximum(1 / share_P[groups], 1.0))
 
     def _watch_outcomes(self, outcomes_B: np.ndarray, rewards_B: Any) -> None:
         """Says so when nothing ever counts as a success: it may be the wrong reward, or the wrong threshold."""
@@ -368,23 +340,26 @@ class Guard:
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state, saved with the trainer's checkpoint."""
-        failures = self._failures.tolist()
-        return {"tracker": self.tracker.state_dict(), "chance": self.chance.state_dict(), "failures": failures}
+        return {"version": STATE, "luck": self.luck.state_dict(), "size": self.size.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restores what `state_dict` gave, also of earlier versions.
+        """Restores what `state_dict` gave.
 
         Raises:
-            ValueError: If it is no guard's state; this guard stays as it was.
+            ValueError: If it is no guard's state, or one of an earlier version; this guard stays as it was.
         """
         known = self.state_dict()
+        if isinstance(state, Mapping) and "tracker" in state:
+            raise ValueError(
+                "a guard's state of rlguard 0.1 or an earlier 0.2, which took luck for a share of all completions: "
+                "start without it; what it knew is learnt again within some batches"
+            )
         try:
-            self.tracker.load_state_dict(state["tracker"])
-            self.chance.load_state_dict(state["chance"])
-            self._failures = np.array(state.get("failures", [0.0, 0.0]), float).reshape(2)
+            self.luck.load_state_dict(state["luck"])
+            self.size.load_state_dict(state["size"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            self.tracker.load_state_dict(known["tracker"])
-            self.chance.load_state_dict(known["chance"])
+            self.luck.load_state_dict(known["luck"])
+            self.size.load_state_dict(known["size"])
             raise ValueError(f"expected what Guard.state_dict gives, got another state ({error!r})") from error
 
     def save(self, path: str | Path) -> None:

@@ -2,8 +2,8 @@
 
 The reward that a success earned over its group's failures is scaled by w, and the change is carried into the
 advantage *at the host's own scale*: std normalisation is scale-free and would undo a discount made before it. Adam is
-scale-free too, so the guard cuts small weights to 0 (`GuardConfig.min_weight`), and `measure_step_scale` tells how far
-the learning rate should shrink. docs/rewrite.md derives it on one page, with a test for each of its statements.
+scale-free too, so the learning rate has to carry what the rewrite takes (`size.StepSize`). docs/rewrite.md derives
+it on one page, with a test for each of its statements.
 """
 
 from __future__ import annotations
@@ -106,27 +106,6 @@ def rewrite_groups(
     emptied &= _outcome_only(rewards, total, success, scored, groups)
     rewritten[emptied] = 0.0  # nothing genuine is left: no rounding residue may remain, Adam would amplify it
     return _like(advantages_B, rewritten, changed | recentred | ~finite)
-
-
-def measure_step_scale(advantages_B: Any, rewritten_B: Any) -> float:
-    """How much of the host's step a rewritten batch deserves: the share of advantage left, as a root mean square.
-
-    Adam divides by the running size of the gradient, so what the rewrite leaves would move the policy like a full
-    batch. Multiplied with this, the learning rate gives the genuine part the step that it had in the host's batch.
-
-    Args:
-        advantages_B: (B,) the host's advantages.
-        rewritten_B: (B,) what `rewrite_advantages` made of them.
-
-    Returns:
-        A number in [0, 1]; 1 when nothing was changed or nothing was there.
-
-    >>> measure_step_scale([1.5, -0.5, -0.5, -0.5], [0.75, -0.25, -0.25, -0.25])
-    0.5
-    """
-    host, rewritten = (np.nan_to_num(as_float(v), posinf=0.0, neginf=0.0) for v in (advantages_B, rewritten_B))
-    energy = float(host @ host)
-    return min(1.0, float(np.sqrt(rewritten @ rewritten / energy))) if energy > 0 else 1.0
 
 
 def _silence_unscored(host: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

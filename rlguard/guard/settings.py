@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from rlguard.luck.genuine import CHANCE_FLOOR
-
 MODES = ("rewrite", "observe")
-MIN_WEIGHT, MIN_WEIGHT_UNSCALED = 0.25, 0.5
+MIN_WEIGHT_UNSCALED = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,9 @@ class GuardConfig:
     detectors: bool = True
     """Read the completions for shortcuts; if false, only pass rates and chance rates count."""
     min_weight: float | None = None
-    """A success less likely genuine than this gets weight 0: where all successes are lucky, even small steps add up.
-    None takes 0.25, or 0.5 where the learning rate does not carry the step scale: there Adam turns whatever is left
-    into full steps."""
-    chance_floor: float = CHANCE_FLOOR
-    """Smallest chance rate: how often flawed reasoning or a verifier fault passes anyway."""
+    """A success less likely genuine than this gets weight 0. None takes 0, or 0.5 where the learning rate does not
+    carry the
+    step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
     max_prompts: int = 250_000
@@ -42,8 +38,8 @@ class GuardConfig:
     """Processes that read the completions for shortcuts, per trainer process; 0 reads here, None decides by how long
     the completions of the first batches are (`reading.EvidenceReader`)."""
     scale_steps: bool = True
-    """Shrink a step's learning rate by what the rewrite took out of its advantages. Otherwise Adam rescales what is
-    left, and a few groups move the policy like a full batch."""
+    """Let the learning rate carry the size of a step: what the rewrite took out of the advantages, by a slow reference,
+    and less where most of the push is luck (`size.StepSize`). Otherwise Adam rescales what is left."""
     on_fault: Literal["warn", "raise"] = "warn"
     """When the guard fails, or cannot read a completion: `warn` says so once and goes on with the trainer's own
     advantages; `raise` ends the run, for a first try."""
@@ -58,9 +54,8 @@ class GuardConfig:
             raise ValueError(f"GuardConfig.mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
         if self.on_fault not in ("warn", "raise"):
             raise ValueError(f"GuardConfig.on_fault: expected warn or raise, got {self.on_fault!r}")
-        for name in ("min_weight", "chance_floor", "decay"):
-            value = getattr(self, name)
-            if not (value is None and name == "min_weight") and not 0 <= value <= 1:
+        for name, value in {"decay": self.decay, "min_weight": self.min_weight or 0.0}.items():
+            if not 0 <= value <= 1:
                 raise ValueError(f"GuardConfig.{name}: expected a number in [0, 1], got {value!r}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"GuardConfig.workers: expected at least 0, or None to decide, got {self.workers!r}")
@@ -75,6 +70,8 @@ class GuardConfig:
             ValueError: For a name that is none of the settings, or a value out of range.
         """
         known = [field.name for field in fields(cls)]
+        if "chance_floor" in (options or {}):
+            raise ValueError("rlguard settings: 'chance_floor' was removed; the floor is estimated from the pass rates")
         for name in options or {}:
             if name not in known:
                 raise ValueError(f"rlguard settings: expected {', '.join(known)}, got {name!r}")

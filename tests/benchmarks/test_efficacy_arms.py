@@ -16,6 +16,7 @@ from trl import GRPOTrainer  # noqa: E402
 from benchmarks.efficacy.arms import ABLATED, ABLATIONS, ARMS, COMPARED, make_coin, make_guard  # noqa: E402
 from benchmarks.methods import dr_grpo, grpo, max_rl, s_grpo, threshold  # noqa: E402
 from rlguard.guard.settings import GuardConfig  # noqa: E402
+from rlguard.luck.evidence import Evidence  # noqa: E402
 
 GROUPS = np.array([[1, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0], [0] * 8, [1] * 8], float)
 
@@ -32,7 +33,7 @@ def test_methods_by_hand():
         assert (method(GROUPS)[2:] == 0).all()
 
 
-@pytest.mark.parametrize("arm", [*COMPARED, "weight_before", "own_group"])
+@pytest.mark.parametrize("arm", [*COMPARED, "weight_before", "no_size"])
 def test_every_arm_trains_a_step(tmp_path, arm):
     chosen = ARMS[arm]
     reward = make_coin(0.3, 1) if chosen.random_reward else correctness_reward
@@ -132,15 +133,24 @@ def compare(name, counts, base=None, **options):
 
 
 def test_without_chance_rates_luck_looks_genuine():
-    full, ablated, first = compare("no_chance", LUCKY)
-    assert (ablated.weights_B[first] > full.weights_B[first] + 0.2).all()
-    assert "rlguard/chance_rate" not in ablated.metrics
+    full, ablated, first = compare("no_chance", MIXED)
+    assert ablated.genuine_B[first][1] > full.genuine_B[first][1] + 0.05
+
+
+def test_without_levels_answers_have_the_last_word():
+    """Wrong answers say that four in ten guesses pass, and most prompts never do."""
+    full, ablated, _ = compare("no_levels", {str(p): 1 if p == 3 else 0 for p in range(10)}, alike=True)
+    assert ablated.metrics["rlguard/chance_rate"] != full.metrics["rlguard/chance_rate"]
 
 
 def test_without_the_tracker_a_prompts_past_does_not_count():
-    full, ablated, first = compare("no_tracker", MIXED)
-    spread = [np.ptp(judged.weights_B[first]) for judged in (full, ablated)]
-    assert spread[0] > 2 * spread[1]
+    full, ablated = (make_guard(**parts) for parts in ({}, ABLATED["no_tracker"]))
+    for guard in (full, ablated):
+        for outcomes in (np.zeros(8), np.eye(8)[0]):
+            evidence = [Evidence("a", chance_rate=0.1)] * 8
+            guard.judge(evidence, outcomes, outcomes, outcomes, np.zeros(8, int))
+    assert full.luck.counts("a")[1] > 8
+    assert ablated.luck.counts("2 a")[1] == 8
 
 
 def test_without_detectors_the_text_does_not_count():
@@ -153,47 +163,27 @@ def test_without_detectors_the_text_does_not_count():
     assert not np.array_equal(found["full", "answer "], found["full", "7+8=5;5+5=0;answer "])
 
 
-def test_a_groups_own_luck_speaks_for_itself():
-    """At the first visit only the group itself can tell a lucky 6 of 8 from 1 of 8."""
-    rewards = np.array([float(i < k) for k in MIXED.values() for i in range(8)])
-    ids, chance = [str(i) for i in range(10)], np.full(10, 0.1)
-    counts = rewards.reshape(-1, 8).sum(axis=1)
-    honest = make_guard().tracker.judge(ids, counts, np.full(10, 8), chance)
-    tracker = make_guard(**ABLATED["own_group"]).tracker
-    own = tracker.judge(ids, counts, np.full(10, 8), chance)
-    assert own[0] > own[1] + 0.2
-    assert own[0] - own[1] > 3 * abs(honest[0] - honest[1])
-    assert tracker.counts("0") == (6.0, 8.0)  # learnt once
-
-
 def test_a_weight_before_normalisation_is_undone_by_it():
     full, ablated, first = compare("weight_before", LUCKY)
     np.testing.assert_array_equal(full.weights_B, ablated.weights_B)
     host = judge_twice(SOFT, LUCKY)[1]
-    inside = first & (full.weights_B > 0.02) & (full.weights_B < 0.9)
-    assert inside.any()
-    discounted, undone = (judged.advantages_B.numpy() * judged.step_scale for judged in (full, ablated))
-    np.testing.assert_allclose(undone[inside], host[inside], rtol=0.02)
-    assert (discounted[inside] < 0.9 * host[inside]).all()
-    assert ablated.step_scale > full.step_scale
+    np.testing.assert_allclose(ablated.advantages_B[first], host[first], rtol=0.02)
 
 
 def test_without_step_scale_the_steps_are_full():
-    full, ablated, _ = compare("no_step_scale", LUCKY, base={})
+    full, ablated, _ = compare("no_step_scale", MIXED, base={})
     assert full.step_scale < 1 == ablated.step_scale
     np.testing.assert_array_equal(full.weights_B, ablated.weights_B)
 
 
-def test_without_a_least_weight_small_ones_remain():
-    full, ablated, first = compare("no_min_weight", LUCKY, base={"config": GuardConfig(min_weight=0.5)})
-    assert (full.weights_B[first] == 0).any()
-    assert (ablated.weights_B[first] > 0).all()
+def test_without_size_only_the_weights_shrink_a_step():
+    full, ablated, _ = compare("no_size", LUCKY)
+    assert full.metrics["rlguard/size"] < 0.5 < ablated.metrics["rlguard/size"] == 1
 
 
 def test_luck_taken_as_independent_believes_a_repeated_guess():
-    """Right in all 8 or in none: one guess a prompt. Correlated luck explains it; independent luck cannot."""
-    full, ablated, _ = compare(
-        "independent_luck", {str(prompt): 8 if prompt < 2 else 0 for prompt in range(10)}, alike=True
-    )
-    assert ablated.weights_B[0] > full.weights_B[0]
+    """Right in all 8 or in none: one guess a prompt."""
+    _, ablated, _ = compare("independent_luck", {str(p): 8 if p < 2 else 0 for p in range(10)}, alike=True)
+    full = judge_twice({}, {str(p): 8 if p < 2 else 0 for p in range(10)}, alike=True)[0]
+    assert ablated.genuine_B[0] >= full.genuine_B[0]
     assert ablated.metrics["rlguard/chance_correlation"] == 0 < full.metrics["rlguard/chance_correlation"]

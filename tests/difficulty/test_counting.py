@@ -29,7 +29,9 @@ def test_chance_rate_comes_from_the_wrong_answers_to_other_prompts():
             group("other", {"2": (9, 9)}),
         ],
     )
-    assert rates["b"].chance_rate == 0.75
+    assert rates["b"].chance_rate == pytest.approx(
+        3 / 3.7, abs=0.02
+    )  # of 3 failures, and what passed by luck beside them
     assert rates["b"].chance_low == pytest.approx(0.194, abs=1e-3)  # Clopper–Pearson for 3 of 4
     assert rates["a"].chance_rate == 0.0
     assert math.isnan(rates["c"].chance_rate)
@@ -59,7 +61,7 @@ def test_guesses_take_precedence_where_there_are_any():
     groups = [group("a", {"2": (4, 0)}), group("b", {"2": (4, 4)})]
     rates = count(problems, groups, guesses={"b": Tally(1, 8, 8)})
     assert rates["b"].chance_rate == 1 / 8
-    assert rates["a"].chance_rate == 0.0
+    assert math.isnan(rates["a"].chance_rate)  # no other prompt has failed
 
 
 def test_agreement_on_another_answer_is_reported():
@@ -109,8 +111,8 @@ def test_chance_by_answer_type():
     summary = summarise_chance([p.answer for p in problems], rates)
     assert summary.keys() == {"integer"}
     assert summary["integer"]["prompts"] == 2
-    assert summary["integer"]["chance_rate"] == pytest.approx((0.5 + 1.0) / 2)
-    assert summary["integer"]["chance_low"] < 0.75 < summary["integer"]["chance_high"]
+    assert summary["integer"]["chance_rate"] == pytest.approx(0.61, abs=0.02)
+    assert summary["integer"]["chance_low"] < 0.61 < summary["integer"]["chance_high"]
 
 
 def test_rates_after_stopping_are_drawn_towards_the_population():

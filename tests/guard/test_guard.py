@@ -36,15 +36,13 @@ def host(outcomes):
 
 def test_pure_guessing_is_silenced():
     rng, guard = np.random.default_rng(0), Guard()
-    live = []
     for step in range(12):
         evidence, outcomes = guess_batch(rng, step)
         judged = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
-        live.append(np.abs(judged.advantages_B).max() > 0)
-    assert not any(live[4:])
+        assert step < 4 or judged.step_scale < 0.05
     assert judged.metrics["rlguard/chance_rate"] == pytest.approx(0.1, abs=0.03)
     assert judged.metrics["rlguard/lucky_share"] > 0.7
-    assert judged.metrics["rlguard/weight_mean"] == 0.0
+    assert judged.metrics["rlguard/size"] < 0.05
 
 
 def test_rare_success_with_shown_computation_keeps_its_weight_where_a_bare_one_loses_it():
@@ -59,9 +57,9 @@ def test_rare_success_with_shown_computation_keeps_its_weight_where_a_bare_one_l
     evidence[8] = Evidence("99-1", gold="4", answer="4", likelihood_ratio=0.1)
     judged = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
     assert judged.weights_B[0] > 0.7
-    assert judged.weights_B[8] == 0.0
+    assert judged.weights_B[8] < 0.05
     assert judged.advantages_B[0] > 1.5
-    assert (judged.advantages_B[8:16] == 0).all()
+    assert np.abs(judged.advantages_B[8:16]).max() < 0.2 * judged.advantages_B[0]
 
 
 def test_a_model_that_solves_is_left_alone():
@@ -146,7 +144,7 @@ def test_guesses_between_options_are_lucky_and_a_problem_that_is_learnt_is_not()
             judged = guard.judge(evidence, outcomes - outcomes.mean(), outcomes, outcomes, GROUPS)
         lucky[offered] = judged.metrics["rlguard/lucky_share"]
     assert lucky[True] > 0.6
-    assert lucky[False] < 0.2
+    assert lucky[False] < 0.35 < lucky[True]
 
 
 # --- modes ----------------------------------------------------------------------------------------------------------
@@ -213,7 +211,7 @@ def test_apply_without_rows_and_texts_goes_by_pass_rates_alone():
         judged = guard.apply([0.5, -0.5] * 4, [1, 0] * 4, prompts_B=["a"] * 8, completions_B=[None] * 8)
     assert judged.metrics["rlguard/faults"] == 0
     assert judged.weights_B[0] > 0.9  # half of them pass, and guesses hardly ever do
-    assert "rlguard/chance_rate" not in judged.metrics
+    assert judged.metrics["rlguard/chance_rate"] < 0.2
 
 
 def test_state_is_saved_whole_and_a_missing_file_is_said(tmp_path, caplog):
@@ -254,19 +252,17 @@ def test_a_slow_disk_is_written_to_rarely_and_a_full_one_is_said(tmp_path, monke
     assert caplog.text.count("no space left") == 1
 
 
-def test_states_of_earlier_versions_are_read_and_damaged_ones_named_and_left(tmp_path, caplog):
+def test_states_of_earlier_versions_are_refused_by_name_and_damaged_ones_named_and_left(tmp_path, caplog):
     guard, *_ = seasoned()
     state = guard.state_dict()
     old = {
-        "tracker": state["tracker"],
-        "chance": {k: state["chance"][k] for k in ("totals", "golds", "misses", "unit")},
+        "tracker": {"seen": {"a": [1, 8, 0.1, 0.2]}},
+        "chance": {"totals": {}, "golds": {}, "misses": {}, "unit": 1.0},
     }
-    old["tracker"] = {"seen": {prompt: seen[:3] for prompt, seen in state["tracker"]["seen"].items()}}
-    Guard().load_state_dict(json.loads(json.dumps(old)))
-    half = b'{"tracker": {"seen": {"a": [1, 8, 0.1]}}, "chance": {"totals": {}}}'
-    torn, short = b'{"tracker": {"seen": {"a": [1', b'{"tracker": {"seen": {"a": [1]}}}'
-    damaged = (b"", b"[]", b"{}", b"\xff\xfe", torn, short, half)
-    for content in damaged:
+    with pytest.raises(ValueError, match=r"rlguard 0\.1 or an earlier 0\.2.* start without it"):
+        guard.load_state_dict(old)
+    half, torn = b'{"luck": {}, "size": []}', b'{"luck": {"seen": {"a": [1'
+    for content in (b"", b"[]", b"{}", b"\xff\xfe", b"not JSON", torn, half, json.dumps(old).encode()):
         (tmp_path / "state.json").write_bytes(content)
         caplog.clear()
         resumed = Guard(state_file=tmp_path / "state.json")
@@ -274,7 +270,7 @@ def test_states_of_earlier_versions_are_read_and_damaged_ones_named_and_left(tmp
         assert "resumes knowing nothing" in caplog.text
         assert resumed.state_dict() == Guard().state_dict()
         with pytest.raises(ValueError, match=r"expected what Guard\.state_dict gives"):
-            guard.load_state_dict({"tracker": state["tracker"]})
+            guard.load_state_dict({"luck": state["luck"]})
         assert guard.state_dict() == state
     Guard().load(tmp_path)  # a folder
 
@@ -326,7 +322,7 @@ def test_a_detector_that_raises_is_logged_once_and_counted(monkeypatch, caplog):
 
 def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplog):
     guard = Guard()
-    monkeypatch.setattr(guard.tracker, "judge", lambda *_: 1 / 0)
+    monkeypatch.setattr(guard.luck, "observe", lambda *_: 1 / 0)
     advantages = np.array([1.5, -0.5, -0.5, -0.5])
     for _ in range(2):
         judged = guard.judge(plain(4), advantages, [1, 0, 0, 0], [1, 0, 0, 0], [0] * 4)
@@ -366,7 +362,7 @@ def test_a_first_integration_may_ask_for_errors(monkeypatch):
     known = {"prompts_B": ["a", "a"], "completions_B": ["x", "y"]}
     with pytest.raises(RuntimeError, match="could not be read: ValueError"):
         strict.apply([1.0, -1.0], [1, 0], rows_B=[{"rlguard_trials": "many"}] * 2, **known)
-    monkeypatch.setattr(strict.tracker, "judge", lambda *_: 1 / 0)
+    monkeypatch.setattr(strict.luck, "observe", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         strict.apply([1.0, -1.0], [1, 0], **known)
     with pytest.raises(ValueError, match="on_fault: expected warn or raise"):
@@ -547,19 +543,20 @@ def test_tensors_come_back_as_tensors():
     np.testing.assert_allclose(found.advantages_B.numpy(), expected.advantages_B, atol=1e-6)
 
 
-def test_one_kind_of_advantages_whoever_carries_the_scale():
-    """At the host's size where the learning rate carries `step_scale`, discounted where it does not: the same push."""
-    pushes = []
+def test_the_slow_reference_divides_the_advantages_and_multiplies_the_rate():
+    """Where the learning rate cannot carry it, the advantages keep their own size and nothing lucky is left in them."""
+    judged = {}
     for scales_steps in (True, False):
-        guard, evidence, outcomes = seasoned(GuardConfig(min_weight=0.0))
-        guard.scales_steps = scales_steps
-        judged = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
-        assert judged.metrics["rlguard/step_scale"] == (
-            judged.step_scale if scales_steps else pytest.approx(pushes[0][1])
-        )
-        pushes.append((judged.advantages_B * judged.step_scale, judged.step_scale))
-    np.testing.assert_allclose(pushes[0][0], pushes[1][0], rtol=1e-12)
-    assert 0 < pushes[0][1] < pushes[1][1] == 1
+        guard, evidence, outcomes = seasoned()
+        guard.scales_steps, guard.min_weight = scales_steps, 0.0
+        judged[scales_steps] = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    scaled, unscaled = judged[True], judged[False]
+    reference = scaled.step_scale / scaled.metrics["rlguard/size"]
+    np.testing.assert_allclose(scaled.advantages_B * reference, unscaled.advantages_B, rtol=1e-9)
+    assert unscaled.step_scale == 1
+    guard, evidence, outcomes = seasoned(GuardConfig(scale_steps=False))
+    cut = guard.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS)
+    assert (cut.weights_B[outcomes > 0] == 0).mean() > 0.8
 
 
 def test_genuine_is_the_probability_and_weight_what_acts():
@@ -570,7 +567,8 @@ def test_genuine_is_the_probability_and_weight_what_acts():
     assert (judged.weights_B[~success] == 1).all()
     genuine = judged.genuine_B[success]
     assert (genuine > 0).all()
-    np.testing.assert_array_equal(judged.weights_B[success], np.where(genuine < 0.25, 0, genuine))
+    order = np.argsort(genuine)
+    assert (np.diff(judged.weights_B[success][order]) >= 0).all()
     assert judged.metrics["rlguard/lucky_share"] == pytest.approx(1 - genuine.mean())
 
 
@@ -608,43 +606,10 @@ def test_a_batch_with_nothing_to_judge_is_the_hosts():
     assert guard.apply([], [], prompts_B=[], completions_B=[]).metrics == {}
 
 
-def test_texts_that_failures_show_too_speak_no_louder_than_the_failures_allow():
-    def judge(guard, clean_failures):
-        evidence, outcomes, groups = [], [], []
-        for group in range(8):
-            for row in range(8):
-                lucky = row == 0
-                clean = lucky or row <= clean_failures
-                evidence.append(Evidence(f"p{group}", str(group), "9", likelihood_ratio=18.75 if clean else 0.05))
-                outcomes.append(float(lucky))
-                groups.append(group)
-        rewards = np.array(outcomes)
-        return guard.judge(evidence, rewards - 1 / 8, rewards, rewards, groups).weights_B[rewards > 0]
-
-    honest, fooled = Guard(GuardConfig(min_weight=0.0)), Guard(GuardConfig(min_weight=0.0))
-    for _ in range(4):
-        clear, blurred = judge(honest, 0), judge(fooled, 6)
-    assert clear.min() > 0.95 > 0.7 > blurred.max()
-    resumed = Guard(GuardConfig(min_weight=0.0))
-    resumed.load_state_dict(json.loads(json.dumps(fooled.state_dict())))
-    np.testing.assert_array_equal(judge(resumed, 6), judge(fooled, 6))
-
-
-def test_a_groups_own_failures_do_not_limit_its_text():
-    found = []
-    for own, others in ((0, 0.05), (7, 0.05), (0, 18.75)):
-        evidence = [Evidence("a", "1", "1" if row == 0 else "9", 18.75 if row <= own else 0.05) for row in range(8)]
-        evidence += [Evidence("b", "2", "9", others) for _ in range(8)]
-        rewards = np.array([1.0] + [0.0] * 15)
-        judged = Guard(GuardConfig(min_weight=0.0)).judge(evidence, rewards, rewards, rewards, [0] * 8 + [1] * 8)
-        found.append(judged.weights_B[0])
-    assert found[0] == found[1] > found[2]
-
-
 @pytest.mark.parametrize(
     ("config", "scales_steps", "least"),
     [
-        (GuardConfig(), True, 0.25),
+        (GuardConfig(), True, 0.0),
         (GuardConfig(), False, 0.5),  # nothing but the weights can hold a step back
         (GuardConfig(scale_steps=False), True, 0.5),
         (GuardConfig(min_weight=0.1), False, 0.1),
@@ -653,26 +618,3 @@ def test_a_groups_own_failures_do_not_limit_its_text():
 )
 def test_the_smallest_weight_depends_on_what_carries_the_discount(config, scales_steps, least):
     assert Guard(config, scales_steps=scales_steps).min_weight == least
-
-
-def test_a_batchs_answers_without_computation_speak_from_the_next_batch_on():
-    def judge(own):
-        guard, groups = Guard(GuardConfig(min_weight=0.0)), np.repeat(np.arange(9), 8)
-        evidence = [Evidence(f"p{group}", f"word {group}", "other", bare=True) for group in groups]
-        outcomes = (np.arange(72) % 16 == 0).astype(float)
-        outcomes[64:] = [float(row < own) for row in range(8)]
-        weights = [guard.judge(evidence, outcomes, outcomes, outcomes, groups).weights_B[64] for _ in range(2)]
-        return weights, guard.chance.bare_rate("word")
-
-    (first, second), rate = judge(1)
-    assert first == judge(4)[0][0]  # its own outcomes do not enter
-    assert second < first
-    assert rate == pytest.approx(0.07, abs=0.03)
-
-
-def test_problems_that_can_be_done_in_the_head_are_left_out():
-    guard, groups = Guard(GuardConfig(min_weight=0.0)), np.repeat(np.arange(16), 8)
-    evidence = [Evidence(f"p{group}", f"word {group}", "other", bare=True) for group in groups]
-    outcomes = (np.arange(128) % 8 < 7).astype(float)
-    guard.judge(evidence, outcomes, outcomes, outcomes, groups)
-    assert guard.chance.bare_rate("word") == 0

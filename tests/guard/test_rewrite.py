@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlguard.guard.rewrite import measure_step_scale, rewrite_advantages
-from rlguard.luck.genuine import genuine_given_text, genuine_probability
-from rlguard.stats import SKILL_GRID, beta_weights
+from rlguard.guard.rewrite import rewrite_advantages
 
 NAN = math.nan
-JEFFREYS = beta_weights(0.5, 0.5)
 
 
 def host_scale(rewards, mean, std, kind):
@@ -206,55 +203,7 @@ def test_bad_input_names_the_argument(change, message):
         rewrite_advantages(**(arguments | change))
 
 
-def test_step_scale_is_the_share_of_advantage_left():
-    assert measure_step_scale([3, -3, 4, -4], [0, 0, 4, -4]) == pytest.approx(0.8)  # √(32 / 50)
-    assert measure_step_scale([1, -1], [1, -1]) == 1.0
-    assert measure_step_scale([1, -1], [0, 0]) == 0.0
-    assert measure_step_scale([0, 0], [0, 0]) == 1.0
-    assert measure_step_scale([1, -1], [3, -3]) == 1.0  # never a larger step than the host's
-
-
 def test_infinite_reward_is_not_trained_on():
     out = rewrite_advantages([0.5, 0.5, -0.5, -0.5], [math.inf, 1, 0, 0], [1, 1, 0, 0], [0] * 4, [1] * 4)
     assert out[0] == 0
     assert np.isfinite(out).all()
-
-
-# --- genuine probability and weights --------------------------------------------------------------------------------
-
-
-def test_guesser_is_told_from_solver_at_the_same_pass_rate():
-    # 8 of 16 on yes/no questions is guessing; 8 of 16 on free-form answers is skill.
-    guesser, solver = genuine_probability([8, 8], [16, 16], [0.5, 0.0], JEFFREYS)
-    assert guesser < 0.35
-    assert solver > 0.95
-
-
-def test_genuine_probability_is_the_correction_for_guessing_when_much_is_known():
-    # (p − c) / (p (1 − c)), docs/rewrite.md, with p = 0.4, c = 0.1 from a million trials
-    found = genuine_probability([400_000], [1_000_000], [0.1], JEFFREYS)[0]
-    assert found == pytest.approx((0.4 - 0.1) / (0.4 * 0.9), abs=0.02)
-
-
-def test_unknown_chance_rate_takes_the_floor():
-    assert genuine_probability([1], [64], [NAN], JEFFREYS) == genuine_probability([1], [64], [0.01], JEFFREYS)
-    assert genuine_probability([1], [64], [0.0], JEFFREYS) == genuine_probability([1], [64], [0.01], JEFFREYS)
-
-
-def test_more_failures_never_raise_it():
-    found = genuine_probability([1] * 6, [2, 4, 8, 16, 64, 256], [0.1] * 6, JEFFREYS)
-    assert (np.diff(found) < 0).all()
-
-
-def test_prior_per_prompt():
-    sure, hopeless = np.zeros(len(SKILL_GRID)), np.zeros(len(SKILL_GRID))
-    sure[-1], hopeless[0] = 1, 1
-    found = genuine_probability([0, 0], [0, 0], [0.1, 0.1], np.stack([sure, hopeless]))
-    assert found[0] > 0.99
-    assert found[1] < 0.01
-
-
-def test_evidence_moves_the_odds():
-    # odds 0.5/0.5 · 9 = 9 -> 0.9; odds 0.25/0.75 · 1/3 = 1/9 -> 0.1
-    np.testing.assert_allclose(genuine_given_text([0.5, 0.25], [9, 1 / 3]), [0.9, 0.1])
-    np.testing.assert_allclose(genuine_given_text([0.0, 1.0], [9, 1 / 9]), [0, 1])

@@ -113,7 +113,7 @@ def test_the_estimator_gives_the_guards_advantages(host, normalize):
     assert guarded[8] == pytest.approx(plain[8], rel=0.1)
     assert guarded[-1] < 0
     assert host.estimator.last_metrics["rlguard/lucky_share"] > 0.05
-    assert len(guard.tracker) == 2
+    assert len(guard.luck) == 2
 
 
 def test_prompts_golds_and_texts_reach_the_guard(host, monkeypatch):
@@ -132,7 +132,7 @@ def test_without_texts_a_prompt_is_known_again_by_its_tokens(host):
     guard = host.adapter.guard_estimator(pad_token_id=PAD)
     run(host, 2, talk=False)
     run(host, 2, talk=False, pad=7)
-    assert len(guard.tracker) == 2
+    assert len(guard.luck) == 2
     assert host.estimator.last_metrics["rlguard/faults"] == 0
     assert host.estimator.last_metrics["rlguard/flagged_share"] == 0
 
@@ -170,7 +170,7 @@ def test_the_state_survives_a_restart(host, tmp_path, monkeypatch):
     monkeypatch.setattr(host.make, "compute_advantage", plain)
     again = host.adapter.guard_estimator(state_file=tmp_path / "state")
     assert again.state_dict() == guard.state_dict()
-    assert len(again.tracker) == 2
+    assert len(again.luck) == 2
 
 
 def test_another_version_and_a_second_guard_are_refused(host):

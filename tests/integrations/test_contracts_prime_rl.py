@@ -181,7 +181,7 @@ def test_groups_get_the_guards_advantages_and_metrics(host):
     metrics = groups[0][0].traces[0].metrics
     assert metrics["rlguard_weight"] == 0.0
     assert metrics["rlguard_lucky_share"] > 0.5
-    assert len(guard.tracker) == 2
+    assert len(guard.luck) == 2
     assert type(host.make("echo")).__name__.startswith("Guarded")
 
 
@@ -222,7 +222,7 @@ def test_ragged_groups_errored_traces_and_nan(host):
     assert advantages[0] > 0 > advantages[1]
     assert score(host.make("grpo"), make_group(host, ["12", "9", "8"], [1.0, np.nan, 0.0])) == [0.0] * 3
     assert score(host.make("grpo"), make_group(host, ["12"], [1.0], broken=[0])) == [None]
-    assert len(guard.tracker) == 1
+    assert len(guard.luck) == 1
 
 
 def test_the_state_survives_a_restart(host, tmp_path, monkeypatch):
@@ -232,7 +232,7 @@ def test_the_state_survives_a_restart(host, tmp_path, monkeypatch):
     run_epochs(host, host.make("grpo"), 1)
     again = host.adapter.guard_algorithms(classes, state_file=tmp_path / "state")
     assert again.state_dict() == guard.state_dict()
-    assert len(again.tracker) == 2
+    assert len(again.luck) == 2
 
 
 def test_another_version_is_refused(host, monkeypatch):

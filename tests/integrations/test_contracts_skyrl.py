@@ -153,7 +153,7 @@ def test_the_real_trainer_gets_the_guards_advantages(adapter, tmp_path, estimato
     assert guarded[8] * scale == pytest.approx(plain[8], rel=0.1)
     assert guarded[14] < 0
     assert trainer.all_metrics["rlguard/lucky_share"] > 0.05
-    assert len(trainer.guard.tracker) == 2
+    assert len(trainer.guard.luck) == 2
     assert data["advantages"].shape == data["response_mask"].shape == data["loss_mask"].shape
     assert not data["advantages"][data["response_mask"] == 0].any()
     assert data.metadata["pad_size"] == 2
@@ -176,7 +176,7 @@ def test_a_data_set_of_another_kind_costs_golds_and_prompts_and_nothing_else(ada
     data = run_batch(trainer, uids=["a"] * 8 + ["b"] * 8)
     assert np.isfinite(advantages_of(data)).all()
     assert trainer.all_metrics["rlguard/faults"] == 0
-    assert len(trainer.guard.tracker) == 2
+    assert len(trainer.guard.luck) == 2
 
 
 def test_observe_changes_nothing(adapter, tmp_path):
@@ -222,7 +222,7 @@ def test_the_state_travels_with_the_checkpoint(adapter, tmp_path, monkeypatch):
     again = make_trainer(adapter, tmp_path)
     assert again.load_checkpoints() == (1, str(tmp_path))
     assert again.guard.state_dict() == trainer.guard.state_dict()
-    assert len(again.guard.tracker) == 2
+    assert len(again.guard.luck) == 2
 
 
 @pytest.mark.parametrize("estimator", ["gae", "reinforce++"])

@@ -163,7 +163,7 @@ def test_the_real_loop_trains_on_the_guards_advantages_and_logs_its_metrics(trai
     assert guarded[8] * scale == pytest.approx(host[8], rel=0.1)
     assert metrics["rlguard/lucky_share"] > 0.05
     assert "env/all/reward/total" in metrics
-    assert len(guard.tracker) == 2
+    assert len(guard.luck) == 2
     assert client.rates[-1] == pytest.approx(1e-5 * metrics["rlguard/step_scale"])
     assert client.rates[-1] < 1e-5
 
@@ -237,7 +237,7 @@ def test_the_state_survives_a_restart(train, adapter, tmp_path, monkeypatch):
         monkeypatch.setattr(train, name, function)
     again = adapter.guard_training(state_file=tmp_path / "state")
     assert again.state_dict() == guard.state_dict()
-    assert len(again.tracker) == 2
+    assert len(again.luck) == 2
 
 
 def test_another_version_and_a_second_guard_are_refused(train, adapter, monkeypatch):

@@ -61,7 +61,7 @@ def test_two_guarded_steps_log_the_guard_and_save_its_state(tmp_path):
     assert not torch.equal(before, weights_of(trainer))
     state = json.loads((tmp_path / "checkpoint-2" / STATE_FILE).read_text())
     assert state == trainer.guard.state_dict()
-    assert state["tracker"]["seen"]
+    assert state["luck"]["seen"]
 
 
 def test_advantages_are_rewritten_and_logged_as_such(tmp_path):
@@ -186,7 +186,7 @@ def test_offline_rates_reach_the_tracker(tmp_path):
     rows = [row | {"rlguard_id": row["prompt"], "rlguard_successes": 1, "rlguard_trials": 16} for row in PROBLEMS]
     trainer = build(GuardedGRPOTrainer, tmp_path, rows=rows, config={"max_steps": 1})
     trainer.train()
-    seen = trainer.guard.tracker.state_dict()["seen"]
+    seen = trainer.guard.luck.state_dict()["seen"]
     assert set(seen) <= {row["prompt"] for row in PROBLEMS}
     assert all(trials == pytest.approx(16 * 0.8 + 4) for _, trials, *_ in seen.values())
 

@@ -254,7 +254,7 @@ def test_each_step_takes_the_scale_of_the_batches_that_feed_it(
     tmp_path, monkeypatch, iterations, per_generation, accumulate, expected
 ):
     scales = iter(SCALES)
-    monkeypatch.setattr("rlguard.guard.guard.measure_step_scale", lambda *_: next(scales))
+    monkeypatch.setattr("rlguard.guard.size.StepSize.measure", lambda *_: (next(scales), 1.0))
     config = {
         "max_steps": len(expected), "num_iterations": iterations, "steps_per_generation": per_generation,
         "gradient_accumulation_steps": accumulate, "per_device_train_batch_size": 4,
@@ -325,7 +325,7 @@ def test_an_infinite_reward_costs_its_own_rollout_alone(tmp_path, monkeypatch, s
     [
         "rlguard.guard.reading.read_evidence",
         "rlguard.guard.guard.rewrite_groups",
-        "rlguard.guard.guard.genuine_given_text",
+        "rlguard.luck.model.genuine_given_text",
     ],
 )
 def test_a_fault_of_the_guard_leaves_the_trainer_its_own_advantages(tmp_path, monkeypatch, place, caplog):

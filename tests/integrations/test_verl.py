@@ -233,7 +233,7 @@ def test_rates_may_stand_in_columns_of_their_own(queue):
     columns = [rollout(SHOWN, row < 1, **LUCKY, rlguard_id="mine") for row in range(4)]
     trainer = make_trainer("+algorithm.rlguard.detectors=False", "+algorithm.rlguard.min_weight=0.5")
     assert (step(trainer, put([columns]))[0] == 0).all()
-    assert trainer.guard.tracker.counts("mine")[1] > 4
+    assert trainer.guard.luck.counts("mine")[1] > 4
 
 
 def test_observe_logs_and_changes_nothing(queue):
@@ -260,7 +260,7 @@ def test_accuracy_speaks_before_the_score_and_none_is_unscored(queue):
     trainer = make_trainer("+algorithm.rlguard.detectors=False")
     _, metrics = step(trainer, put([rows]))
     assert metrics["rlguard/unscored_share"] == 0.5
-    (counted,) = [trainer.guard.tracker.counts(name) for name in trainer.guard.tracker.state_dict()["seen"]]
+    (counted,) = [trainer.guard.luck.counts(name) for name in trainer.guard.luck.state_dict()["seen"]]
     assert counted == (1, 2)
     with pytest.raises(
         ValueError, match=r"outcome_reward: expected one of \['acc', 'length'\] \(reported\), got 'akk'"
@@ -289,13 +289,13 @@ def test_a_penalty_in_the_reward_does_not_make_a_success_a_failure(queue):
     batch = put([rows])
     step(trainer, batch)
     assert (read(batch, "token_level_rewards").sum(1) < 0.5).all()
-    assert trainer.guard.tracker.state_dict() == state_after(group(2))
+    assert trainer.guard.luck.state_dict() == state_after(group(2))
 
 
 def state_after(rows):
     trainer = make_trainer()
     step(trainer, put([rows]))
-    return trainer.guard.tracker.state_dict()
+    return trainer.guard.luck.state_dict()
 
 
 def test_a_session_of_several_outputs_is_judged_by_its_last_and_counted_once(queue):
@@ -304,7 +304,7 @@ def test_a_session_of_several_outputs_is_judged_by_its_last_and_counted_once(que
     advantages, _ = step(trainer, put([sessions]))
     assert advantages[0, 0] == advantages[1, 0] > 0
     assert advantages[2, 0] == advantages[3, 0] < 0
-    (counted,) = [trainer.guard.tracker.counts(name) for name in trainer.guard.tracker.state_dict()["seen"]]
+    (counted,) = [trainer.guard.luck.counts(name) for name in trainer.guard.luck.state_dict()["seen"]]
     assert counted == (1, 3)
 
 
@@ -313,13 +313,13 @@ def test_padding_is_not_counted(queue):
     trainer = make_trainer()
     _, metrics = step(trainer, batch)
     assert metrics["rlguard/flat_groups"] == 0
-    assert len(trainer.guard.tracker) == 1
+    assert len(trainer.guard.luck) == 1
 
 
 def test_a_prompt_is_known_again_under_another_uid(queue):
     trainer = make_trainer()
     weights = [step(trainer, put([group(1, {"rlguard_chance_rate": 0.5})]))[1]["rlguard/lucky_share"] for _ in range(3)]
-    assert len(trainer.guard.tracker) == 1
+    assert len(trainer.guard.luck) == 1
     assert weights[2] > weights[0]
 
 

@@ -1,0 +1,346 @@
+"""One model of luck: it observes a batch and says how likely each success is genuine.
+
+Latent: skill q of a prompt, q ~ F; luck L of a prompt, L ~ Beta (`chance`); a text's sign s. A rollout solves with
+q, else it
+passes all the same with L, else it fails: p = q + (1 − q)·L. With k of n right, **the group's own outcomes included**,
+
+    g = Σ F(q) q E_L[p^(k−1) (1−p)^(n−k)] / Σ F(q) E_L[p^k (1−p)^(n−k)]
+
+and the sign multiplies the odds of g by θ_G(s) / θ_N(s): how often genuine successes show it, and rollouts that do
+not solve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from rlguard.answers import answer_type
+from rlguard.luck.chance import CHANCE_PRIOR, KEEP, STEP, ChanceRates
+from rlguard.luck.evidence import Evidence
+from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights, fit_mixture, pass_likelihood, weigh_luck
+
+WINDOW = 512
+"""Prompts visited last to which the population is fitted; a larger batch counts whole. Fewer: F follows faster,
+less surely."""
+OFFLINE_TRIALS = 4.0
+"""An offline estimate weighs at most so many trials: the policy has moved since."""
+TEXT_PRIOR = 20.0
+"""Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes
+lasts longer."""
+LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (0.1, 0.1), (0.1, 0.2))
+ODDS = np.array([1.0, 0.4, 0.4, 0.4, 0.8, 0.4])
+"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each
+of `LEVELS`
+counts by these prior odds and by how well it explains the pass rates. No floor lies below 0.1: rarer luck cannot
+be told from
+rare skill. Smaller odds: rates from answers stand longer against the pass rates."""
+MEANS, SIZES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0)
+"""F is a mixture of an atom at 0 and of Beta distributions with these means and sizes (α + β), none of which is a
+spike: so a
+pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
+EDGES = np.log([0.12, 0.8, 1.25, 8.0])
+RATIOS = np.array([0.05, 0.3, 1.0, 3.74, 18.75])
+"""Signs of a text: its ratio by the table, in five classes, and what each stands for there."""
+EM_ROUNDS = 30
+
+
+def _components() -> np.ndarray:
+    """(C, GRID_POINTS) masses: an atom at 0, then the Betas."""
+    atom = np.eye(GRID_POINTS)[0]
+    return np.stack([atom, *(beta_weights(m * s, (1 - m) * s) for m in MEANS for s in SIZES)])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is remembered of a prompt."""
+
+    successes: float
+    trials: float
+    chance: float
+    correlation: float
+
+
+@dataclass(frozen=True)
+class SkillPosterior:
+    """What is known of the skill q of P prompts."""
+
+    mass_PS: np.ndarray
+    """(P, GRID_POINTS) masses on `stats.SKILL_GRID`; rows sum to 1."""
+    chance_P: np.ndarray
+    """(P,) chance rates."""
+
+    @property
+    def mean_P(self) -> np.ndarray:
+        return self.mass_PS @ SKILL_GRID
+
+    @property
+    def variance_P(self) -> np.ndarray:
+        return self.mass_PS @ SKILL_GRID**2 - self.mean_P**2
+
+    def informative(self, rollouts: int) -> np.ndarray:
+        """(P,) P(a group of so many rollouts has a genuine success and a failure)."""
+        skill, failing = SKILL_GRID, (1 - SKILL_GRID) * (1 - self.chance_P[:, None])
+        none = (1 - skill) ** rollouts + (1 - failing) ** rollouts - ((1 - failing) - skill).clip(0) ** rollouts
+        return (self.mass_PS * (1 - none)).sum(axis=1)
+
+
+def genuine_probability(
+    successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any, population: np.ndarray
+) -> np.ndarray:
+    """P(a success is genuine) for each prompt from all its counts, the group judged included, before its text is read.
+
+    Args:
+        successes_P: (P,) successes; at least 1 where there is one to judge. Fractions are fine (faded counts).
+        trials_P: (P,) rollouts.
+        chance_P: (P,) chance rates in [0, 1].
+        correlation_P: (P,) or one intraclass correlation of luck within a prompt, in [0, 1].
+        population: (GRID_POINTS,) or (P, GRID_POINTS) masses of F on `stats.SKILL_GRID`.
+
+    Returns:
+        (P,) probabilities in [0, 1].
+
+    >>> genuine_probability([1, 8], [8, 8], [0.1, 0.1], 0.0, beta_weights(0.5, 0.5)).round(2).tolist()
+    [0.49, 1.0]
+    """
+    passing = pass_likelihood(successes_P, trials_P)
+    once = weigh_luck(np.concatenate([passing / SKILL_GRID, passing]), np.tile(np.asarray(chance_P, float), 2),
+                      np.tile(np.broadcast_to(np.asarray(correlation_P, float), len(passing)), 2))  # fmt: skip
+    solved, whole = (population * once[: len(passing)]) @ SKILL_GRID, (population * once[len(passing) :]).sum(axis=1)
+    return np.clip(solved / np.maximum(whole, 1e-300), 0.0, 1.0)
+
+
+def genuine_given_text(genuine_B: Any, likelihood_ratio_B: Any = 1.0) -> np.ndarray:
+    """P(a success is genuine) once its text is read: Bayes' rule on the odds.
+
+    >>> genuine_given_text([0.5, 0.6, 0.02], [9.0, 1.0, 1.0]).round(2).tolist()
+    [0.9, 0.6, 0.02]
+    """
+    genuine, ratio = np.asarray(genuine_B, float), np.asarray(likelihood_ratio_B, float)
+    return genuine * ratio / (genuine * ratio + 1 - genuine)
+
+
+class LuckModel:
+    """Observes batches of rollouts; remembers prompts, chance rates, the population and the signs of texts.
+
+    Memory is bounded: beyond `max_prompts` the prompt not visited for longest is forgotten, about 0.4 kB each.
+    """
+
+    def __init__(self, decay: float = 0.8, max_prompts: int = 250_000) -> None:
+        """
+        Args:
+            decay: What a prompt's earlier counts keep at each new visit, in [0, 1].
+            max_prompts: How many prompts are remembered (a larger batch counts whole).
+        """
+        self.decay, self.max_prompts = decay, max_prompts
+        self.seen: dict[str, Seen] = {}
+        """By prompt id; the latest visited last."""
+        self.chance = ChanceRates()
+        self._parts = _components()
+        self._shares = ODDS / ODDS.sum()  # of `LEVELS`
+        self._populations = np.repeat(beta_weights(0.5, 0.5)[None], len(LEVELS), axis=0)  # F of each
+        self._signs = np.zeros((2, len(RATIOS)))  # faded: of genuine successes, of rollouts that did not solve
+
+    def observe(self, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, groups_B: np.ndarray) -> np.ndarray:
+        """Learns a batch; then says how likely each rollout, were it a success, is genuine.
+
+        Args:
+            evidence_B: What is known of each rollout besides its outcome.
+            outcomes_B: (B,) 1 correct, 0 wrong, NaN unknown.
+            groups_B: (B,) number of each rollout's group, 0..P−1; a prompt may have several groups.
+
+        Returns:
+            (B,) probabilities in [0, 1], whatever the order of the rollouts.
+        """
+        first = np.unique(groups_B, return_index=True)[1]
+        prompts: dict[str, int] = {}
+        place_P = np.array([prompts.setdefault(evidence_B[row].prompt_id, len(prompts)) for row in first])
+        prompt_B = place_P[groups_B]
+        heads = [evidence_B[row] for row in first[np.unique(place_P, return_index=True)[1]]]
+        self._count_answers(heads, evidence_B, outcomes_B, prompt_B)
+        self._remember(heads, evidence_B, outcomes_B, prompt_B)
+        self._fit()
+        k, n, chance, correlation = _columns(self.seen[head.prompt_id] for head in heads)
+        genuine_P, rate = np.zeros(len(heads)), 0.0
+        for share, population, rates, alike in self._each_level(chance, correlation):
+            genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, alike, population)
+            rate += share * float(rates.mean())
+        self.chance_rate, self.correlation = rate, float(correlation.mean())
+        return self._read_signs(genuine_P[prompt_B], evidence_B, outcomes_B)
+
+    def _count_answers(
+        self, heads: list[Evidence], evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, prompt_B: np.ndarray
+    ) -> None:
+        self.chance.fade(len(heads))
+        wrong: list[list[str | None]] = [[] for _ in heads]
+        self._offered = np.ones(len(heads), bool)
+        for prompt, item, outcome in zip(prompt_B.tolist(), evidence_B, outcomes_B.tolist(), strict=True):
+            if outcome == 0:
+                wrong[prompt].append(item.answer)
+            if not item.offered and item.answer is not None:
+                self._offered[prompt] = False
+        for head, answers, offered in zip(heads, wrong, self._offered, strict=True):
+            if head.gold is not None:
+                self.chance.add(head.gold, answers, bool(offered))
+
+    def _remember(
+        self, heads: list[Evidence], evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, prompt_B: np.ndarray
+    ) -> None:
+        scored = ~np.isnan(outcomes_B)
+        trials, right = (np.bincount(prompt_B, rows, len(heads)) for rows in (scored, outcomes_B > 0))
+        correlations: dict[str, float] = {}
+        for head, k, n, offered in zip(heads, right.tolist(), trials.tolist(), self._offered, strict=True):
+            kind = answer_type(head.gold)
+            chance = head.chance_rate
+            if head.gold is not None and math.isnan(chance):
+                chance = self.chance.rate(head.gold, bool(offered))
+            if kind not in correlations:
+                correlations[kind] = self.chance.correlation(head.gold) if head.gold is not None else 0.0
+            old = self.seen.pop(head.prompt_id, None)
+            before = _offline(head) if old is None else (old.successes, old.trials)
+            self.seen[head.prompt_id] = Seen(
+                before[0] * self.decay + k, before[1] * self.decay + n,
+                CHANCE_PRIOR if math.isnan(chance) else chance, correlations[kind],
+            )  # fmt: skip
+        for prompt in list(islice(self.seen, max(0, len(self.seen) - max(self.max_prompts, len(heads))))):
+            del self.seen[prompt]
+        self._batch = len(heads)
+
+    def _each_level(
+        self, chance_P: np.ndarray, correlation_P: np.ndarray
+    ) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
+        """The share, the population, chance rates and correlations of each level that bears on anything.
+
+        A floor is luck that wrong answers do not show, so how alike those are says nothing of it.
+        """
+        kept = self._shares * (self._shares > 0.01)
+        for share, population, (factor, floor) in zip(kept / kept.sum(), self._populations, LEVELS, strict=True):
+            if share:
+                yield float(share), population, np.maximum(chance_P * factor, floor), correlation_P * (floor == 0)
+
+    def _fit(self) -> None:
+        """F at each level, and how well each explains the pass rates of the prompts visited last."""
+        k, n, chance, correlation = _columns(islice(reversed(self.seen.values()), max(WINDOW, self._batch)))
+        passing, start = pass_likelihood(k, n), np.full(len(self._parts), 1.0 / len(self._parts))
+        evidence = []
+        for level, (factor, floor) in enumerate(LEVELS):
+            rates, alike = np.maximum(chance * factor, floor), correlation * (floor == 0)
+            likelihood = weigh_luck(passing, rates, alike) @ self._parts.T
+            mixture = fit_mixture(likelihood, start, rounds=EM_ROUNDS)
+            evidence.append(np.log(likelihood @ mixture + 1e-300).sum() + math.log(ODDS[level]))
+            self._populations[level] = mixture @ self._parts
+        self._shares = np.exp(np.array(evidence) - max(evidence))
+        self._shares /= self._shares.sum()
+
+    @property
+    def population(self) -> np.ndarray:
+        """(GRID_POINTS,) masses of F: what is known of a prompt never seen."""
+        return self._shares @ self._populations
+
+    def _read_signs(self, genuine_B: np.ndarray, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray) -> np.ndarray:
+        """Multiplies the odds by what the texts say: θ_G and θ_N from the run, the table as a prior, by EM."""
+        ratios = np.array([item.likelihood_ratio for item in evidence_B])
+        sign_B = np.searchsorted(EDGES, np.log(ratios))
+        self._signs *= KEEP ** min(1.0, self._batch / STEP)
+        success, failed = outcomes_B > 0, outcomes_B == 0
+        before = self._signs.copy()
+        judged = genuine_B
+        for _ in range(3):
+            share = np.where(success, judged, 0.0)
+            self._signs = before + np.stack([
+                np.bincount(sign_B, share, len(RATIOS)),
+                np.bincount(sign_B, np.where(failed, 1.0, np.where(success, 1 - judged, 0.0)), len(RATIOS)),
+            ])  # fmt: skip
+            judged = genuine_given_text(genuine_B, self.sign_ratios()[sign_B])
+        return judged
+
+    def sign_ratios(self) -> np.ndarray:
+        """θ_G / θ_N of each sign, (5,): the run's counts, and `TEXT_PRIOR` texts as the table of ratios has them."""
+        genuine, not_solved = self._signs + 1e-9
+        theta_N = not_solved + 1.0
+        theta_N = theta_N / theta_N.sum()
+        table = theta_N * RATIOS
+        theta_G = genuine + TEXT_PRIOR * table / table.sum()
+        return theta_G / theta_G.sum() / theta_N
+
+    def __len__(self) -> int:
+        """How many prompts are remembered."""
+        return len(self.seen)
+
+    def counts(self, prompt_id: str) -> tuple[float, float]:
+        """Successes and trials remembered of a prompt, faded; (0, 0) when it is not known."""
+        found = self.seen.get(prompt_id)
+        return (found.successes, found.trials) if found else (0.0, 0.0)
+
+    def skill_posterior(
+        self, prompt_ids_P: Sequence[str], offline_successes_P: Any = None, offline_trials_P: Any = None,
+        chance_P: Any = None,
+    ) -> SkillPosterior:  # fmt: skip
+        """The posterior of each prompt's skill q from its counts, else its offline counts, and from the population.
+
+        Args:
+            prompt_ids_P: Prompts, seen or not.
+            offline_successes_P: (P,) offline counts of prompts not seen yet; NaN or None when unknown.
+            offline_trials_P: As above.
+            chance_P: (P,) chance rates of prompts not seen yet; NaN or None takes the mean of those seen last.
+        """
+        nan = np.full(len(prompt_ids_P), math.nan)
+        offline = zip(
+            *(nan if v is None else np.asarray(v, float) for v in (offline_successes_P, offline_trials_P)), strict=True
+        )
+        told = nan if chance_P is None else np.asarray(chance_P, float)
+        recent = list(islice(reversed(self.seen.values()), WINDOW))
+        usual = float(np.mean([s.chance for s in recent])) if recent else CHANCE_PRIOR
+        known = []
+        for prompt_id, (k, n), chance in zip(prompt_ids_P, offline, told, strict=True):
+            found = self.seen.get(prompt_id)
+            if found is None:
+                found = Seen(*_cap(k, n), usual if math.isnan(chance) else chance, 0.0)
+            known.append(found)
+        k, n, chance, correlation = _columns(known)
+        mass, rates = np.full((len(known), GRID_POINTS), 1e-300), np.zeros(len(known))
+        for share, population, level, alike in self._each_level(chance, correlation):
+            part = population * weigh_luck(pass_likelihood(k, n), level, alike)
+            mass += share * part / part.sum(axis=1, keepdims=True)
+            rates += share * level
+        return SkillPosterior(mass / mass.sum(axis=1, keepdims=True), rates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """JSON-serialisable state: what a resumed run needs to judge as the interrupted one would have."""
+        return {
+            "seen": {i: [s.successes, s.trials, s.chance, s.correlation] for i, s in self.seen.items()},
+            "chance": self.chance.state_dict(),
+            "signs": self._signs.tolist(),
+            "populations": self._populations.tolist(),
+            "shares": self._shares.tolist(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        self.seen = {i: Seen(*map(float, row)) for i, row in state["seen"].items()}
+        self.chance.load_state_dict(state["chance"])
+        self._signs = np.array(state["signs"], float).reshape(2, len(RATIOS))
+        self._populations = np.array(state["populations"], float).reshape(len(LEVELS), GRID_POINTS)
+        self._shares = np.array(state["shares"], float).reshape(len(LEVELS))
+
+
+def _columns(seen: Iterable[Seen]) -> np.ndarray:
+    """(4, P): successes, trials, chance rates and correlations of luck."""
+    return np.array([(s.successes, s.trials, s.chance, s.correlation) for s in seen], float).reshape(-1, 4).T
+
+
+def _offline(head: Evidence) -> tuple[float, float]:
+    return _cap(head.offline_successes, head.offline_trials)
+
+
+def _cap(successes: float, trials: float) -> tuple[float, float]:
+    """Offline counts, worth at most `OFFLINE_TRIALS`; (0, 0) where none are known."""
+    if not (trials > 0 and successes >= 0):
+        return 0.0, 0.0
+    weight = min(1.0, OFFLINE_TRIALS / trials)
+    return successes * weight, trials * weight

@@ -1,0 +1,188 @@
+"""The one model: it observes a batch and says how likely each success is genuine."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from rlguard.luck.evidence import Evidence
+from rlguard.luck.model import LuckModel, genuine_given_text, genuine_probability
+from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights
+
+G = 8
+
+
+def batch(successes, chance=0.1, prefix="p", ratio=1.0, names=None):
+    """Groups of eight with so many successes each: evidence, outcomes, groups."""
+    outcomes = np.array([float(i < k) for k in successes for i in range(G)])
+    groups = np.repeat(np.arange(len(successes)), G)
+    names = names or [f"{prefix}{n}" for n in range(len(successes))]
+    return [Evidence(names[g], chance_rate=chance, likelihood_ratio=ratio) for g in groups], outcomes, groups
+
+
+def observe(model, successes, **options):
+    """(P,) P(genuine) of each group's first success."""
+    return model.observe(*batch(successes, **options))[::G]
+
+
+def plain_formula(k, n, chance, masses):
+    """w of one prompt by a plain loop, with L = c."""
+    above = below = 0.0
+    for q, mass in zip(SKILL_GRID, masses, strict=True):
+        p = q + (1 - q) * chance
+        above += mass * q * p ** (k - 1) * (1 - p) ** (n - k)
+        below += mass * p**k * (1 - p) ** (n - k)
+    return above / below
+
+
+def test_the_formula_against_a_plain_loop():
+    masses = beta_weights(0.5, 2)
+    for k, n, chance in ((1, 8, 0.1), (3, 8, 0.25), (8, 8, 0.5), (2, 64, 0.02)):
+        found = genuine_probability([k], [n], [chance], 0.0, masses)[0]
+        assert found == pytest.approx(plain_formula(k, n, chance, masses), abs=0.025)  # pass rates lie on a grid
+
+
+def test_one_skill_rate_gives_the_share_that_solved():
+    sure = np.zeros(GRID_POINTS)
+    sure[20] = 1
+    q, c = SKILL_GRID[20], 0.2
+    found = genuine_probability([1, 5, 8], [8, 8, 8], [c] * 3, 0.0, sure)
+    np.testing.assert_allclose(found, q / (q + (1 - q) * c), atol=0.02)
+
+
+def test_text_multiplies_the_odds():
+    np.testing.assert_allclose(genuine_given_text([0.5, 0.25], [9, 1 / 3]), [0.9, 0.1])
+    np.testing.assert_allclose(genuine_given_text([0.0, 1.0], [9, 1 / 9]), [0, 1])
+
+
+def test_order_of_rollouts_and_groups_does_not_matter():
+    one, other, rng = LuckModel(), LuckModel(), np.random.default_rng(1)
+    for step in range(3):
+        evidence, outcomes, groups = batch(rng.binomial(G, 0.3, 12), prefix=f"{step}-")
+        order = rng.permutation(len(groups))
+        straight = one.observe(evidence, outcomes, groups)
+        mixed = other.observe([evidence[i] for i in order], outcomes[order], rng.permutation(12)[groups[order]])
+        np.testing.assert_allclose(mixed, straight[order], rtol=1e-6)
+
+
+def test_half_impossible_is_told_apart_at_the_first_visit_by_the_groups_own_counts():
+    rng, model = np.random.default_rng(0), LuckModel()
+    for step in range(8):
+        skill = np.where(np.arange(32) % 2, rng.random(32), 0.0)
+        k = rng.binomial(G, skill + (1 - skill) * 0.1)
+        genuine = observe(model, k, prefix=f"{step}-")
+    assert genuine[k == 1].max() < 0.4
+    assert genuine[k >= 5].min() > 0.9
+
+
+def test_luck_that_nothing_shows_is_read_off_pass_rates_that_meet():
+    """No gold answers, and half of the prompts pass one time in ten, neither more nor less: that is no skill."""
+    rng, model = np.random.default_rng(0), LuckModel()
+    for step in range(10):
+        skill = np.where(np.arange(32) % 2, rng.random(32), 0.0)
+        observe(model, rng.binomial(G, skill + (1 - skill) * 0.1), chance=float("nan"), prefix=f"{step}-")
+    assert model.chance_rate > 0.06
+    able = LuckModel()
+    for step in range(10):
+        observe(able, rng.binomial(G, rng.beta(0.3, 6, 32)), chance=float("nan"), prefix=f"{step}-")
+    assert able.chance_rate < 0.02
+
+
+def test_luck_that_answers_show_but_pass_rates_refute():
+    rng, model = np.random.default_rng(0), LuckModel()
+    for step in range(6):
+        genuine = observe(model, rng.binomial(G, rng.random(32)), chance=0.5, prefix=f"{step}-")
+    assert model.chance_rate < 0.2
+    assert genuine.min() > 0.4
+
+
+def test_population_speaks_for_prompts_never_seen():
+    hopeless, able = LuckModel(), LuckModel()
+    for step in range(10):
+        observe(hopeless, [1] * 16, chance=0.125, prefix=f"{step}-")
+        observe(able, [6] * 16, chance=0.125, prefix=f"{step}-")
+    assert observe(hopeless, [1], chance=0.125, prefix="new")[0] < 0.3
+    assert observe(able, [6], chance=0.125, prefix="new")[0] > 0.9
+    masses = able.skill_posterior(["never seen"]).mass_PS[0]
+    np.testing.assert_allclose(masses, able.population, atol=0.02)
+
+
+def test_offline_counts_speak_at_the_first_visit_and_weigh_little():
+    evidence, outcomes, groups = batch([1, 1])
+    evidence = [Evidence(e.prompt_id, chance_rate=0.1, offline_successes=900.0 * (g == 1), offline_trials=1000.0)
+                for e, g in zip(evidence, groups, strict=True)]  # fmt: skip
+    model = LuckModel()
+    hard, easy = model.observe(evidence, outcomes, groups)[::G]
+    assert hard < easy
+    assert model.counts("p1") == pytest.approx((3.6 * 0.8 + 1, 4 * 0.8 + 8))
+
+
+def test_the_past_fades_and_memory_is_bounded():
+    model = LuckModel(decay=0.5, max_prompts=24)
+    for step in range(6):
+        observe(model, [4] * 9, names=["often", *(f"{step}-{i}" for i in range(8))])
+    assert model.counts("often")[1] < 16.1
+    assert len(model.seen) == 24
+    assert model.counts("0-0") == (0, 0)
+    observe(model, [0] * 40, prefix="many")
+    assert len(model.seen) == 40  # a batch counts whole
+
+
+def test_two_groups_of_one_prompt_in_a_batch_are_one_visit():
+    model = LuckModel()
+    found = observe(model, [1, 7], names=["a", "a"])
+    assert found[0] == found[1]
+    assert model.counts("a") == (8, 16)
+
+
+def test_what_failures_show_too_says_nothing_and_a_sign_that_only_failures_have_convicts():
+    rng, blurred, clear = np.random.default_rng(0), LuckModel(), LuckModel()
+    for step in range(10):
+        k = rng.binomial(G, 0.3, 32)
+        evidence, outcomes, groups = batch(k, chance=0.1, prefix=f"{step}-")
+        for model, told in ((blurred, np.ones(len(outcomes), bool)), (clear, outcomes > 0)):
+            seen = [Evidence(e.prompt_id, chance_rate=0.1, likelihood_ratio=18.75 if t else 0.05)
+                    for e, t in zip(evidence, told, strict=True)]  # fmt: skip
+            model.observe(seen, outcomes, groups)
+    assert blurred.sign_ratios()[4] == pytest.approx(1, abs=0.1)
+    assert clear.sign_ratios()[4] > 5
+    assert clear.sign_ratios()[0] < 0.2
+    assert LuckModel().sign_ratios()[0] < 0.05 / 0.9 * 4  # the table, before anything was seen
+
+
+def test_a_repeated_guess_is_no_skill():
+    rng, names = np.random.default_rng(0), [str(n) for n in range(64)]
+    lucky = rng.random(64) < 0.3  # whether the policy's one guess at a prompt is right
+    evidence, outcomes, groups = batch(G * lucky, chance=0.3, names=names)
+    alike = [Evidence(e.prompt_id, str(g), answer=str(g) if o else str(g + 100), chance_rate=0.3)
+             for e, g, o in zip(evidence, groups, outcomes, strict=True)]  # fmt: skip
+    model = LuckModel()
+    for _ in range(3):
+        genuine = model.observe(alike, outcomes, groups)
+    assert model.correlation > 0.6
+    assert genuine[::G][lucky].max() < 0.6
+
+
+def test_posterior_of_a_prompt():
+    model = LuckModel()
+    for _ in range(3):
+        observe(model, [0, 4, 8], chance=0.05, names=["hard", "middle", "easy"])
+    found = model.skill_posterior(["hard", "middle", "easy", "new"], None, None, [0.05] * 4)
+    assert found.mass_PS.shape == (4, GRID_POINTS)
+    np.testing.assert_allclose(found.mass_PS.sum(axis=1), 1)
+    assert found.mean_P[0] < 0.1 < 0.3 < found.mean_P[1] < 0.7 < 0.9 < found.mean_P[2]
+    assert found.variance_P[3] > found.variance_P[0]
+    assert found.informative(8).argmax() == 1
+    assert ((found.informative(8) >= 0) & (found.informative(8) <= 1)).all()
+    told = model.skill_posterior(["x", "y"], [0, 4], [4, 4])
+    assert told.mean_P[0] < told.mean_P[1]
+
+
+def test_state_survives_json():
+    model, twin = LuckModel(), LuckModel()
+    observe(model, [1, 5, 3])
+    twin.load_state_dict(json.loads(json.dumps(model.state_dict())))
+    np.testing.assert_array_equal(observe(model, [2, 2], prefix="n"), observe(twin, [2, 2], prefix="n"))
+    assert model.state_dict() == twin.state_dict()
