@@ -1,10 +1,8 @@
 """Direction and size of a step: how a success counts relative to the others, and how large a step its batch deserves.
 
 Both follow one rule: a push counts in full as long as it is more likely genuine than lucky, below that by its odds
-g/(1 − g),
-raised to `SHARPNESS`. For a success the odds are taken relative to those of all push: where `genuine` cannot tell
-successes
-apart, every weight is 1, and whether the step should be smaller is the size's decision alone.
+g/(1 − g), raised to `SHARPNESS`. For a success the odds are taken relative to those of all push: where `genuine` cannot
+tell successes apart, every weight is 1, and whether the step should be smaller is the size's decision alone.
 """
 
 from __future__ import annotations
@@ -14,28 +12,24 @@ from typing import Any
 import numpy as np
 
 SHARPNESS = 2.0
-"""1 keeps .03 more of the genuine push and leaves a third more of the lucky; a hard cut at even odds the other way
-round."""
+"""1 keeps .03 more of the genuine push and leaves a third more of the lucky; a hard cut at even odds, less of both."""
 SLOW = 0.95
-"""What the running sums keep at each batch. Nearer 1: steadier for Adam; nearer 0: the first lucky batches cost
-less."""
+"""What the running sums keep at each batch. Nearer 1: steadier for Adam; nearer 0: faster to act."""
 
 
 class StepSize:
     """Running sums over batches: genuine and lucky push before and after weighing, and the advantages' energy.
 
     `reference`: the root mean square of rewritten advantages over the host's. It divides the advantages and
-    multiplies the
-    learning rate: Adam's running size of the gradient stays the host's, and old momentum is applied at the rate it
-    was made for.
+    multiplies the learning rate: Adam's running size of the gradient stays the host's, and old momentum is applied at
+    the rate it was made for.
     `size`: min(1, odds^SHARPNESS) of genuine against lucky push after weighing, the lucky share taken one standard
     error low.
     """
 
     def __init__(self) -> None:
-        self._sums = np.zeros(
-            7
-        )  # push before: genuine, lucky; after: genuine, lucky, squares; energy: host's, rewritten
+        # Push before: genuine, lucky; after: genuine, lucky, squares; energy: host's, rewritten.
+        self._sums = np.zeros(7)
 
     def weigh(self, genuine_B: np.ndarray, success_B: np.ndarray, advantages_B: np.ndarray) -> np.ndarray:
         """(B,) weights in [0, 1] of successes, 1 for others; the batch's push is learnt.

@@ -1,8 +1,8 @@
 """One model of luck: it observes a batch and says how likely each success is genuine.
 
 Latent: skill q of a prompt, q ~ F; luck L of a prompt, L ~ Beta (`chance`); a text's sign s. A rollout solves with
-q, else it
-passes all the same with L, else it fails: p = q + (1 − q)·L. With k of n right, **the group's own outcomes included**,
+probability q, else it passes all the same with L, else it fails: p = q + (1 − q)·L. With k of n right, **the group's
+own outcomes included**,
 
     g = Σ F(q) q E_L[p^(k−1) (1−p)^(n−k)] / Σ F(q) E_L[p^k (1−p)^(n−k)]
 
@@ -26,24 +26,21 @@ from rlguard.luck.evidence import Evidence
 from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights, fit_mixture, pass_likelihood, weigh_luck
 
 WINDOW = 512
-"""Prompts visited last to which the population is fitted; a larger batch counts whole. Fewer: F follows faster,
-less surely."""
+"""Prompts visited last to which the population is fitted; a larger batch counts whole. Fewer: F follows faster, less
+surely."""
 OFFLINE_TRIALS = 4.0
 """An offline estimate weighs at most so many trials: the policy has moved since."""
 TEXT_PRIOR = 20.0
-"""Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes
-lasts longer."""
+"""Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes lasts
+longer."""
 LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (0.1, 0.1), (0.1, 0.2))
 ODDS = np.array([1.0, 0.4, 0.4, 0.4, 0.8, 0.4])
-"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each
-of `LEVELS`
-counts by these prior odds and by how well it explains the pass rates. No floor lies below 0.1: rarer luck cannot
-be told from
-rare skill. Smaller odds: rates from answers stand longer against the pass rates."""
+"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each of
+`LEVELS` counts by these prior odds and by how well it explains the pass rates. No floor lies below 0.1: rarer luck
+cannot be told from rare skill. Smaller odds: rates from answers stand longer against the pass rates."""
 MEANS, SIZES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0)
 """F is a mixture of an atom at 0 and of Beta distributions with these means and sizes (α + β), none of which is a
-spike: so a
-pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
+spike: so a pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
 EDGES = np.log([0.12, 0.8, 1.25, 8.0])
 RATIOS = np.array([0.05, 0.3, 1.0, 3.74, 18.75])
 """Signs of a text: its ratio by the table, in five classes, and what each stands for there."""
@@ -322,7 +319,8 @@ class LuckModel:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self.seen = {i: Seen(*map(float, row)) for i, row in state["seen"].items()}
+        seen = {i: Seen(*map(float, row)) for i, row in state["seen"].items()}
+        self.seen = {i: known for i, known in seen.items() if math.isfinite(known.successes + known.trials)}
         self.chance.load_state_dict(state["chance"])
         self._signs = np.array(state["signs"], float).reshape(2, len(RATIOS))
         self._populations = np.array(state["populations"], float).reshape(len(LEVELS), GRID_POINTS)

@@ -88,6 +88,8 @@ def _iter_raw(path: Path) -> Iterator[Mapping[str, Any]]:
             history = read_object(path)["log_history"]
         except (InputError, KeyError) as error:
             raise InputError(f"{path}: expected a trainer's state with its log_history ({error!r})") from error
+        if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
+            raise InputError(f"{path}: expected log_history to be a list of objects, got {history!r:.60}")
         yield from (row for row in history if "step" in row)
     elif path.suffix in (".log", ".txt", ".out", ""):
         with path.open(encoding="utf-8", errors="replace") as file:

@@ -160,8 +160,8 @@ def _read_store(folder: Path, notes: list[str], name: str) -> Iterator[Rollout]:
     """The rollouts of a store, each once, with their prompts where the store has those."""
     asked = {}
     for number, row in enumerate(iter_rows(folder / PROBLEMS, []) if (folder / PROBLEMS).exists() else ()):
-        if "id" not in row:
-            raise InputError(f"{folder / PROBLEMS}: row {number}: expected the field 'id', found {', '.join(row)}")
+        if not isinstance(row.get("id"), str):
+            raise InputError(f"{folder / PROBLEMS}: row {number}: expected 'id' to be text, got {row.get('id')!r:.60}")
         asked[row["id"]] = to_prompt(row.get("prompt"), f"{PROBLEMS}: row {number}"), row.get("answer")
     seen, again, torn = set[tuple[str, int]](), 0, list[int]()
     for rollout in read_rollouts(folder, torn):

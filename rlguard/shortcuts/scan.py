@@ -11,6 +11,7 @@ from typing import Any
 
 from rlguard.difficulty.rates import RATES, read_rates
 from rlguard.rollouts.logs import read_any_rollouts
+from rlguard.shortcuts.computation import shown_steps
 from rlguard.shortcuts.groups import detect_group_shortcuts
 from rlguard.shortcuts.judge import judge_completion
 from rlguard.shortcuts.reference import LengthReference
@@ -86,13 +87,28 @@ def scan_rollouts(source: Data, reference: Data | None = None, columns: Mapping[
 
 def search(rollouts: Sequence[Rollout]) -> tuple[list[list[Finding]], dict[str, str]]:
     """Findings on each completion, first by itself and then in its batch; and the checks that could not run fully."""
-    found = [list(judge_completion(r.completion, prompt_text(r.prompt), r.gold).findings) for r in rollouts]
+    steps = _show_steps(rollouts)
+    found = [
+        list(judge_completion(r.completion, prompt_text(r.prompt), r.gold, steps.get(r.prompt_id)).findings)
+        for r in rollouts
+    ]
     without_prompt = sum(not rollout.prompt for rollout in rollouts)
     skipped = {}
     if without_prompt:
         which = f"SKIPPED for {without_prompt} of {len(rollouts)} rollouts: their prompt is missing"
         skipped["skipped_computation"] = which
     return found, skipped | _search_batch(rollouts, found)
+
+
+def _show_steps(rollouts: Sequence[Rollout]) -> dict[str, int | None]:
+    """By prompt: how many operations its rollouts show, which tells what it takes better than its words do."""
+    groups: dict[str, list[Rollout]] = {}
+    for rollout in rollouts:
+        if rollout.prompt_id:
+            groups.setdefault(rollout.prompt_id, []).append(rollout)
+    return {
+        name: shown_steps([r.completion for r in group], [r.outcome for r in group]) for name, group in groups.items()
+    }
 
 
 def _search_batch(rollouts: Sequence[Rollout], found: list[list[Finding]]) -> dict[str, str]:

@@ -383,7 +383,7 @@ def test_a_detector_that_ends_the_process_does_not_end_training(monkeypatch):
     monkeypatch.setattr("rlguard.guard.reading.judge_completion", lambda *_: sys.exit(1))
     assert read_evidence("a", "its text is new", {}).fault == "SystemExit: 1"
     guard = Guard()
-    monkeypatch.setattr(guard.tracker, "judge", lambda *_: sys.exit(1))
+    monkeypatch.setattr(guard.luck, "observe", lambda *_: sys.exit(1))
     advantages = [1.0, -1.0]
     assert guard.apply(advantages, [1, 0], prompts_B=["a"] * 2, completions_B=["x"] * 2).advantages_B is advantages
 
@@ -402,9 +402,9 @@ def test_a_row_with_impossible_counts_costs_that_row_only(bad):
             assert judged.metrics["rlguard/faults"] == 0
     assert guard.state_dict() == twin.state_dict()
     poisoned = guard.state_dict()
-    poisoned["tracker"]["seen"]["bad"] = [math.inf, 8.0, 0.1, 0.0]
+    poisoned["luck"]["seen"]["bad"] = [math.inf, 8.0, 0.1, 0.0]
     twin.load_state_dict(json.loads(json.dumps(poisoned)))
-    assert "bad" not in twin.tracker.state_dict()["seen"]
+    assert "bad" not in twin.luck.state_dict()["seen"]
 
 
 # --- mistakes that are said ---
@@ -481,7 +481,7 @@ def test_a_prompt_with_a_picture_is_known_again_by_what_it_shows():
         ]
         guard = Guard(GuardConfig(on_fault="raise"))
         guard.apply([1.0, -1.0, 0.0], [1, 0, 0], prompts_B=prompts, completions_B=["answer 3"] * 3)
-        assert len(guard.tracker) == 2, type(black)
+        assert len(guard.luck) == 2, type(black)
 
 
 def test_a_prompt_that_nothing_is_known_of_is_no_fault():
@@ -489,7 +489,7 @@ def test_a_prompt_that_nothing_is_known_of_is_no_fault():
     guard = Guard(GuardConfig(on_fault="raise"))
     completions = [[{"role": "assistant", "content": 5}], [{"role": "assistant", "content": None}], []]
     guard.apply([1.0, -1.0, 0.0], [1, 0, 0], prompts_B=prompts, completions_B=completions)
-    assert len(guard.tracker) == 3
+    assert len(guard.luck) == 3
 
 
 def test_a_verifier_that_judges_nothing(caplog):
