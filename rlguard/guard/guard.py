@@ -263,7 +263,7 @@ class Guard:
         return Judged(
             # At the host's size where the learning rate carries the scale: with the smaller advantages Adam's running
             # size of the gradient would shrink too, and a rare full batch take a step many times the usual.
-            advantages_B=changed / reference if scales and reference < 1 else changed,
+            advantages_B=changed / reference if scales and 0 < reference < 1 else changed,
             step_scale=size * reference if scales else 1.0,
             genuine_B=np.where(success, genuine, np.nan),
             weights_B=weights,

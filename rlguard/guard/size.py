@@ -49,7 +49,7 @@ class StepSize:
     def measure(
         self, genuine_B: np.ndarray, success_B: np.ndarray, host_B: Any, rewritten_B: Any
     ) -> tuple[float, float]:
-        """`(size, reference)` after this batch, both in (0, 1]."""
+        """`(size, reference)` after this batch, both in [0, 1]; 0 where nothing was left of any batch."""
         host, after = (np.nan_to_num(v, posinf=0.0, neginf=0.0) for v in (host_B, rewritten_B))
         push = np.where(success_B, after.clip(0), 0.0)
         self._sums[2:] += push @ genuine_B, push @ (1 - genuine_B), push @ push, host @ host, after @ after
@@ -58,7 +58,7 @@ class StepSize:
         share = lucky / total if total > 0 else 0.0
         share -= np.sqrt(share * (1 - share) * squares) / total if total > 0 else 0.0
         size = min(1.0, _odds(1 - share, share)) ** SHARPNESS
-        return float(size), float(min(1.0, np.sqrt(left / whole))) if whole > 0 and left > 0 else 1.0
+        return float(size), float(min(1.0, np.sqrt(left / whole))) if whole > 0 else 1.0
 
     def state_dict(self) -> list[float]:
         """JSON-serialisable state."""

@@ -169,11 +169,12 @@ def test_observe_changes_nothing_and_rewrite_takes_the_luck(swift, estimator, sc
     host = swift.host(**state)._compute_advantages(make_samples(), torch.tensor(CORRECT), [])
     observed = compute(make_guarded(swift, GuardConfig(mode="observe", answer_column="solution"), **state))
     assert torch.equal(observed, host)
-    assert torch.equal(compute(make_guarded(swift, **state)), torch.zeros(8))
+    cut = GuardConfig(answer_column="solution", min_weight=0.5)
+    assert torch.equal(compute(make_guarded(swift, cut, **state)), torch.zeros(8))
 
 
 def test_metrics_and_the_step_scale_are_handed_on(swift):
-    trainer = make_guarded(swift)
+    trainer = make_guarded(swift, GuardConfig(answer_column="solution", min_weight=0.5))
     compute(trainer)
     assert trainer._metrics["train"]["rlguard/lucky_share"][-1] > 0.5
     assert len(trainer._metrics["train"]["rlguard/faults"]) == 6
@@ -199,9 +200,10 @@ def test_only_training_is_guarded(swift):
 def test_a_rollout_cut_into_several_samples_counts_once(swift):
     """In request-aware mode the numbers of samples differ; the samples of one request get one advantage."""
     config = GuardConfig(min_weight=0.0, answer_column="solution", scale_steps=False)
-    expected = compute(make_guarded(swift, config), visits=1)
+    rewards = [*CORRECT[:5], *CORRECT[:1] * 2, CORRECT[7]]  # the second prompt is solved, the first is not
+    expected = compute(make_guarded(swift, config), rewards, visits=1)
     order = [7, 0, 1, 1, 2, 3, 4, 4, 4, 5, 6]
-    samples, rewards = [make_samples()[row] for row in order], torch.tensor(CORRECT)[order]
+    samples, rewards = [make_samples()[row] for row in order], torch.tensor(rewards)[order]
     found = make_guarded(swift, config, dynamic_num_samples=True)._compute_advantages(samples, rewards, [])
     assert torch.allclose(found, expected[order])
     assert 0 < expected[0] < 1.4  # discounted, not emptied

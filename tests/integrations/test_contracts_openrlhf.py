@@ -194,12 +194,13 @@ def test_the_order_of_rollouts_in_batches_does_not_matter(host):
     maker_class = guarded(host.experience_maker.RemoteExperienceMaker, GuardConfig(min_weight=0.0))
     maker, shuffled = make_maker(maker_class), make_maker(maker_class)
     order = [5, 0, 3, 6, 1, 7, 2, 4]
-    rollouts = make_rollouts(host)
+    rewards = [*CORRECT[:5], *CORRECT[:1] * 2, CORRECT[7]]  # the second prompt is solved, the first is not
+    rollouts = make_rollouts(host, rewards)
     for row, rollout in enumerate(rollouts):
         rollout.index = [row]
     single = [rollouts[row] for row in order]
     for _ in range(3):
-        expected = actions(run(maker, host))
+        expected = actions(run(maker, host, rewards=rewards))
         for experience in single:
             experience.kl = torch.zeros(experience.action_mask.shape)
         found = actions(shuffled.compute_advantages_and_returns(single))

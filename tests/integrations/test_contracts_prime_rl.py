@@ -216,7 +216,7 @@ def test_the_outcome_is_the_named_reward_and_the_rest_is_paid_beside_it(host, mo
 
 
 def test_ragged_groups_errored_traces_and_nan(host):
-    guard = host.adapter.guard_algorithms(host.classes)
+    guard = host.adapter.guard_algorithms(host.classes, GuardConfig(min_weight=0.0))
     advantages = score(host.make("grpo"), make_group(host, ["12", "9", "8"], [1.0, 0.0, 0.0], broken=[2]))
     assert advantages[2] is None
     assert advantages[0] > 0 > advantages[1]

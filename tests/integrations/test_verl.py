@@ -41,8 +41,8 @@ import rlguard.integrations.verl as plugin  # noqa: E402
 from rlguard.integrations.verl_trainer import STATE_FILE, GuardMixin, check_signatures, scale_rate  # noqa: E402
 
 CONFIGS = Path(verl.__file__).parent / "trainer" / "config"
-LUCKY = {"rlguard_successes": 2, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
-SOLVED = {"rlguard_successes": 30, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
+LUCKY = {"rlguard_id": "lucky", "rlguard_successes": 2, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
+SOLVED = {"rlguard_id": "solved", "rlguard_successes": 30, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
 
 
 def configure(*flags):
@@ -218,19 +218,19 @@ def test_without_a_discount_the_trainer_is_verls_to_the_last_bit(queue, monkeypa
     assert torch.equal(own, guarded)
 
 
-def test_offline_rates_silence_a_lucky_group_and_leave_a_solved_one(queue):
+def test_offline_rates_discount_a_lucky_group_and_leave_a_solved_one(queue):
     lucky = put([group(1, LUCKY), group(3, SOLVED)])
     trainer = make_trainer("+algorithm.rlguard.detectors=False")
     advantages, metrics = step(trainer, lucky)
-    assert (advantages[:4] == 0).all()
-    assert advantages[4, 0] > 0.3 > 0 > advantages[7, 0]
+    assert 0 < advantages[0, 0] < 0.4  # 1.5 in the host
+    assert advantages[4, 0] > 0.6 > 0 > advantages[7, 0]
     assert torch.equal(read(lucky, "returns"), advantages)
     assert 0 < metrics["rlguard/lucky_share"] < 1
     assert trainer._guard_scale == metrics["rlguard/step_scale"] < 1
 
 
 def test_rates_may_stand_in_columns_of_their_own(queue):
-    columns = [rollout(SHOWN, row < 1, **LUCKY, rlguard_id="mine") for row in range(4)]
+    columns = [rollout(SHOWN, row < 1, **LUCKY | {"rlguard_id": "mine"}) for row in range(4)]
     trainer = make_trainer("+algorithm.rlguard.detectors=False", "+algorithm.rlguard.min_weight=0.5")
     assert (step(trainer, put([columns]))[0] == 0).all()
     assert trainer.guard.luck.counts("mine")[1] > 4
@@ -239,7 +239,7 @@ def test_rates_may_stand_in_columns_of_their_own(queue):
 def test_observe_logs_and_changes_nothing(queue):
     batch = put([group(1, LUCKY), group(3, SOLVED)])
     own, _ = step(make_trainer("algorithm.adv_estimator=grpo", trainer_class=PPOTrainerSync), batch)
-    trainer = make_trainer("+algorithm.rlguard.mode=observe")
+    trainer = make_trainer("+algorithm.rlguard.mode=observe", "+algorithm.rlguard.detectors=False")
     seen, metrics = step(trainer, batch)
     assert torch.equal(seen, own)
     assert trainer._guard_scale == 1.0
@@ -320,7 +320,7 @@ def test_a_prompt_is_known_again_under_another_uid(queue):
     trainer = make_trainer()
     weights = [step(trainer, put([group(1, {"rlguard_chance_rate": 0.5})]))[1]["rlguard/lucky_share"] for _ in range(3)]
     assert len(trainer.guard.luck) == 1
-    assert weights[2] > weights[0]
+    assert weights[2] != weights[0]  # what was seen of it is remembered
 
 
 class NoWorkers:
