@@ -27,6 +27,7 @@ from rlguard.guard.rewrite import (
     take_rows,
 )
 from rlguard.guard.settings import MIN_WEIGHT, MIN_WEIGHT_UNSCALED, GuardConfig
+from rlguard.guard.shaped import keep_paid_size, read_success_reward
 from rlguard.luck.chance import ChanceRates, estimate_luck, fading
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.genuine import genuine_given_text
@@ -97,6 +98,7 @@ class Guard:
         self.chance = ChanceRates()
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
         self._failures = np.zeros(2)  # failed rollouts, faded: with a text that speaks for success, and all
+        self._success_reward = 1.0  # until a success was seen
         self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
         self._state_file = None if state_file is None else Path(state_file)
@@ -203,11 +205,13 @@ class Guard:
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights = np.where(success, np.where(genuine < self.min_weight, 0.0, genuine), 1.0)
         weights[faults] = 1.0  # what could not be read stays the host's
-        changed = rewrite_groups(advantages_B, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
-        metrics["rlguard/step_scale"] = scale = measure_step_scale(advantages_B, changed)
+        paid = rewards_B if total_rewards_B is None else total_rewards_B
+        sized = keep_paid_size(advantages_B, paid, outcomes, groups, self._see_success_reward(rewards_B, outcomes))
+        changed = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
+        # Only luck shrinks the step: where nothing is solved yet, Adam lets shaped rewards act at full size.
+        metrics["rlguard/step_scale"] = scale = measure_step_scale(sized, changed)
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
-        paid = rewards_B if total_rewards_B is None else total_rewards_B
         metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
         scales = self.scales_steps and self.config.mode != "observe"
         return Judged(
@@ -220,6 +224,14 @@ class Guard:
             kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
             metrics=metrics,
         )
+
+    def _see_success_reward(self, rewards_B: Any, outcomes: np.ndarray) -> float:
+        """By how much a success is paid more than a failure: as set, else as the last batch with both showed."""
+        if self.config.success_reward is not None:
+            return self.config.success_reward
+        seen = read_success_reward(rewards_B, outcomes)
+        self._success_reward = seen if seen > 0 else self._success_reward
+        return self._success_reward
 
     def _learn(
         self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, heads_P: list[Evidence]
