@@ -4,8 +4,8 @@
     python benchmarks/shaped/run.py --seeds 1 2 3                # the report
     python benchmarks/shaped/run.py --table                      # the table of the rows that are there
 
-The tiny reasoner of the efficacy benchmark (family `sums`) is trained with TRL on a share of hash problems, which no method
-solves, and learnable ones. Beside correctness (1) a second reward is paid, at a weight of 0.05, 0.2 or 0.5:
+The tiny reasoner of the efficacy benchmark (family `sums`) is trained with TRL on a share of hash problems, which no
+method solves, and learnable ones. Beside correctness (1) a second reward is paid, at a weight of 0.05, 0.2 or 0.5:
 
 - `format`: 1 where steps are written before the answer, which the untrained model does four times in five;
 - `length`: 1 less the share of the 40 characters that are used, for failures only;

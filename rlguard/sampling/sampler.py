@@ -41,8 +41,9 @@ class PromptSampler:
     """Knows of each prompt what its last visits showed; chooses the next batch by Thompson sampling.
 
     A prompt's skill rate q (how often the model really solves it) has the guard's posterior: the counts of its last
-    visits, the chance that a guess passes, and the population of the prompts seen as prior. For each batch one q is drawn
-    for each prompt, and those are taken whose group of G rollouts would most likely hold a genuine success and a failure:
+    visits, the chance that a guess passes, and the population of the prompts seen as prior. For each batch one q is
+    drawn for each prompt, and those are taken whose group of G rollouts would most likely hold a genuine success and a
+    failure:
 
         V(q) = (1 − (1 − q)^G) · (1 − p^G),   p = q + (1 − q)·c
 
@@ -124,7 +125,9 @@ class PromptSampler:
         self.batches += 1
         return places[order[:size]]
 
-    def observe(self, places_P: Any, successes_P: Any, trials_P: Any, chance_P: Any = None, correlation_P: Any = 0.0) -> None:
+    def observe(
+        self, places_P: Any, successes_P: Any, trials_P: Any, chance_P: Any = None, correlation_P: Any = 0.0
+    ) -> None:
         """Learns what a batch's groups showed; groups of one prompt are added up.
 
         Args:
@@ -140,8 +143,8 @@ class PromptSampler:
         first = np.unique(places)
         self._seen_N[first, :2] *= self._fading(first)[:, None]
         self._visit_N[first] = self.batches
-        np.add.at(self._seen_N, (places, 0), k)
-        np.add.at(self._seen_N, (places, 1), n)
+        np.add.at(self._seen_N[:, 0], places, k)
+        np.add.at(self._seen_N[:, 1], places, n)
         if chance_P is not None:
             chance = np.asarray(chance_P, float)[fine]
             known = np.isfinite(chance)
@@ -160,6 +163,10 @@ class PromptSampler:
         places = np.asarray(places_P, int)
         value_PS = self._value(SKILL_GRID[None, :], self._seen_N[places, 2, None])
         return (skill_posterior(self._likelihood(places), self._prior) * value_PS).sum(axis=1)
+
+    def mean_value(self) -> float:
+        """Expected V of a prompt drawn evenly from the population of the prompts seen."""
+        return float(self._prior @ self._value(SKILL_GRID, np.full(len(SKILL_GRID), self._seen_N[:, 2].mean())))
 
     def _value(self, skill: np.ndarray, chance: np.ndarray) -> np.ndarray:
         passing = skill + (1 - skill) * chance
@@ -185,10 +192,9 @@ class PromptSampler:
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to choose as the interrupted one would have: numpy arrays and JSON values."""
-        seen = np.flatnonzero(self._visit_N >= 0)
         return {
             "count": self.count, "batches": self.batches, "random": self._random.bit_generator.state,
-            "places": seen, "seen": self._seen_N[seen], "visits": self._visit_N[seen], "prior": self._prior,
+            "seen": self._seen_N.copy(), "visits": self._visit_N.copy(), "prior": self._prior.copy(),
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -199,10 +205,7 @@ class PromptSampler:
         """
         if state["count"] != self.count:
             raise InputError(f"the state is of {state['count']} prompts, the data set has {self.count}")
-        places = np.asarray(state["places"], int)
-        self._visit_N[:] = -1
-        self._visit_N[places] = np.asarray(state["visits"])
-        self._seen_N[places] = np.asarray(state["seen"], np.float32).reshape(-1, 4)
-        self._prior = np.asarray(state["prior"], float)
+        seen, visits, prior = np.array(state["seen"]), np.array(state["visits"]), np.array(state["prior"])
+        self._seen_N[:], self._visit_N[:], self._prior = seen, visits, prior
         self.batches = int(state["batches"])
         self._random.bit_generator.state = state["random"]
