@@ -2,7 +2,7 @@
 
 A trainer that divides by the group's standard deviation blows such rewards up there: of eight failures, the one that
 earns 0.05 for its format gets the advantage of a lone success. The model is then taught which failure is best. Here a
-shaped reward keeps the size at which it was paid, relative to a success. docs/rewrite.md derives it, with a test for
+shaped reward keeps the size at which it was paid, relative to a success. docs/shaped.md derives it, with a test for
 each of its statements.
 """
 
@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard.rewrite import _group_any, _host_scale, _like, as_float, number_groups
+
+READ_OFF = 0.01
+"""Divisors that differ by less are one: they are read off advantages that may be rounded to half precision."""
 
 
 def keep_paid_size(
@@ -26,8 +29,9 @@ def keep_paid_size(
         A' = A · s / max(s, s₁),   s₁ = min(R / √G, smallest s among the batch's groups of both outcomes)
 
     R / √G is the standard deviation of a group with one success that is paid R more than its failures: the most that
-    normalisation amplifies a success. So a difference of d in shaped rewards weighs d/R of a lone success. A host
-    that divides by 1 or by one number for the whole batch does so already, and keeps its numbers.
+    normalisation amplifies a success. So a difference of d in shaped rewards weighs d/R of a lone success. It does so
+    already, and the host's numbers stay, where the host divides by 1, and where it divides a batch that holds a group
+    of both outcomes by one number.
 
     Groups of both outcomes, groups without any outcome and groups whose rewards are all equal keep the host's numbers
     bit for bit.
@@ -55,9 +59,11 @@ def keep_paid_size(
     size = np.bincount(groups, scored)[groups]
     contrast = divisor[solved & failed & (divisor > 0)]
     least = np.minimum(success_reward / np.sqrt(np.maximum(size, 1)), contrast.min(initial=np.inf))
+    if np.allclose(divisor[divisor > 0], 1.0, rtol=READ_OFF):  # Dr. GRPO: R may be more than √G
+        least = np.zeros(len(host))
     if np.isinf(success_reward):
         least = np.full(len(host), np.inf)
-    changed = (solved != failed) & (divisor > 0) & (divisor < least)
+    changed = (solved != failed) & (divisor > 0) & (divisor < least * (1 - READ_OFF))
     with np.errstate(invalid="ignore"):
         factor = np.where(changed, divisor / np.where(changed, least, 1.0), 1.0)
     return _like(advantages_B, np.where(scored, host * factor, host), changed & scored)
