@@ -99,6 +99,7 @@ GIVEN: dict[str, Given] = {
     "docs/trainers.md": give_batch,
     "docs/audit.md": give_trainer,
     "docs/monitor.md": give_run,
+    "docs/sampling.md": give_training,
 }
 
 

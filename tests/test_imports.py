@@ -22,7 +22,7 @@ FLOORS = [  # a room takes from the floors below its own, and from nothing besid
     {"types", "version"},
     {"answers", "stats"},
     {"tables"},
-    {"engines", "verify", "luck", "curriculum", "rollouts"},
+    {"engines", "verify", "luck", "curriculum", "sampling", "rollouts"},
     {"difficulty"},
     {"shortcuts"},
     {"guard", "monitor"},

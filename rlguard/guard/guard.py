@@ -25,6 +25,7 @@ from rlguard.guard.rewrite import (
     take_rows,
 )
 from rlguard.guard.settings import MIN_WEIGHT_UNSCALED, GuardConfig
+from rlguard.guard.shaped import keep_paid_size, read_success_reward
 from rlguard.guard.size import StepSize
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.model import LuckModel
@@ -94,6 +95,7 @@ class Guard:
         self.luck = LuckModel(self.config.decay, self.config.max_prompts)
         self.size = StepSize()
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
+        self._success_reward = 1.0  # until a success was seen
         self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
         self._barren = 0  # batches without a success so far; -1 once there was one
@@ -245,19 +247,20 @@ class Guard:
         outcomes = as_float(outcomes_B)
         self._watch_outcomes(outcomes, rewards_B)
         groups, first_P = number_groups(group_ids_B)
-        success, host = outcomes > 0, as_float(advantages_B)
+        success, paid = outcomes > 0, rewards_B if total_rewards_B is None else total_rewards_B
+        sized = keep_paid_size(advantages_B, paid, outcomes, groups, self._see_success_reward(rewards_B, outcomes))
         genuine, metrics = self._learn(evidence_B, outcomes, groups, first_P)
-        weights = self.size.weigh(genuine, success, host)
+        weights = self.size.weigh(genuine, success, as_float(sized))
         weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
-        kept = rewrite_groups(advantages_B, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)
-        changed = rewrite_groups(advantages_B, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
+        kept = rewrite_groups(sized, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)
+        changed = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
+        # Only luck shrinks the step: where nothing is solved yet, Adam lets shaped rewards act at full size.
         size, reference = self.size.measure(genuine, success, as_float(kept), as_float(changed))
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
-        paid = rewards_B if total_rewards_B is None else total_rewards_B
         metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
         scales = self.scales_steps and self.config.mode != "observe"
         return Judged(
@@ -270,6 +273,14 @@ class Guard:
             kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
             metrics=metrics,
         )
+
+    def _see_success_reward(self, rewards_B: Any, outcomes: np.ndarray) -> float:
+        """By how much a success is paid more than a failure: as set, else as the last batch with both showed."""
+        if self.config.success_reward is not None:
+            return self.config.success_reward
+        seen = read_success_reward(rewards_B, outcomes)
+        self._success_reward = seen if seen > 0 else self._success_reward
+        return self._success_reward
 
     def _learn(
         self, evidence_B: Sequence[Evidence], outcomes: np.ndarray, groups: np.ndarray, first_P: np.ndarray

@@ -26,6 +26,10 @@ class GuardConfig:
     within a column is named `reward_model.ground_truth`."""
     detectors: bool = True
     """Read the completions for shortcuts; if false, only pass rates and chance rates count."""
+    success_reward: float | None = None
+    """By how much a success is paid more than a failure. Where all rollouts of a group fail, or all succeed, other
+    rewards (format, length) keep their size relative to it instead of being normalised to full size. None reads it off
+    the batches; 0 leaves such groups to the trainer, infinity silences them."""
     min_weight: float | None = None
     """A success less likely genuine than this gets weight 0. None takes 0, or 0.5 where the learning rate does not
     carry the
@@ -57,6 +61,8 @@ class GuardConfig:
         for name, value in {"decay": self.decay, "min_weight": self.min_weight or 0.0}.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"GuardConfig.{name}: expected a number in [0, 1], got {value!r}")
+        if self.success_reward is not None and not self.success_reward >= 0:
+            raise ValueError(f"GuardConfig.success_reward: expected at least 0, or None, got {self.success_reward!r}")
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"GuardConfig.workers: expected at least 0, or None to decide, got {self.workers!r}")
         if self.max_prompts < 1:

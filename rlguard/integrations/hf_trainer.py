@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from rlguard.guard import Guard, GuardConfig, Judged
 from rlguard.integrations.seams import STATE_FILE, find_reward
+from rlguard.integrations.trl_sampler import SAMPLER_FILE, LiveSampler
 from rlguard.types import is_same_model
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class TrainerGuard:
     _get_output_dir: Any
     _metrics: Any
     train_dataset: Any = None
+    _live: LiveSampler | None = None  # set where prompts are chosen while training
 
     def _start_guard(self, config: GuardConfig | None) -> None:
         """
@@ -85,7 +87,10 @@ class TrainerGuard:
     def _note_judged(self, judged: Judged) -> None:
         """Hands on the step scale and the metrics of a gathered batch, which are the same on every rank."""
         self._guard_steps.add_batch(judged.step_scale)
-        for name, value in judged.metrics.items():
+        self._note_metrics(judged.metrics)
+
+    def _note_metrics(self, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> Any:
@@ -93,12 +98,16 @@ class TrainerGuard:
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             self.guard.save(folder / STATE_FILE)
+            if self._live is not None:
+                self._live.save(folder / SAMPLER_FILE)
         return result
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
         if checkpoint is not None:
             self.guard.load(Path(checkpoint) / STATE_FILE)
+            if self._live is not None:
+                self._live.load(Path(checkpoint) / SAMPLER_FILE)
 
 
 def warn_of_other_model(dataset: Any, model: Any) -> None:

@@ -6,7 +6,8 @@
 
 It wraps two methods of TRL 1.8 to 1.16 through `super()` and copies none: `_calculate_rewards`, which returns the
 gathered rewards, and `_generate_and_score_completions`, whose advantages it rewrites before TRL shuffles the batch. A
-TRL that has `_transform_advantages` (its pull request 7298) is given them there.
+TRL that has `_transform_advantages` (its pull request 7298) is given them there. `_get_train_sampler` is replaced
+where prompts are chosen while training (`sampler=SamplerConfig()`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from rlguard.guard import GuardConfig, Judged
 from rlguard.integrations.seams import STATE_FILE, check_seams, needing
+from rlguard.types import InputError
 
 with needing("TRL", ": pip install 'rlguard[trl]'"):
     import torch
@@ -25,6 +27,8 @@ with needing("TRL", ": pip install 'rlguard[trl]'"):
     from trl import GRPOTrainer
 
     from rlguard.integrations.hf_trainer import TrainerGuard, warn_of_other_model
+    from rlguard.integrations.trl_sampler import ROW, make_sampler
+    from rlguard.sampling import SamplerConfig
 
 __all__ = ["STATE_FILE", "GuardMixin", "GuardedGRPOTrainer", "check_signatures"]
 
@@ -33,6 +37,7 @@ WRAPPED = {
     "_generate_and_score_completions": ["self", "inputs"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_optimizer_and_scheduler": ["self", "checkpoint"],
+    "_get_train_sampler": ["self", "dataset"],
 }
 ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: pip install 'trl>=1.8,<1.17'"
 
@@ -65,21 +70,28 @@ class GuardMixin(TrainerGuard):
     _guard_seen: tuple[list | None, torch.Tensor]
     _guard_judged: Judged | None
 
-    def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, guard: GuardConfig | None = None, sampler: SamplerConfig | None = None, **kwargs: Any
+    ) -> None:
         """
         Args:
             *args: As for the trainer.
             guard: Settings of the guard; None takes the defaults.
+            sampler: Choose each batch's prompts by what they are expected to teach; None keeps TRL's order.
             **kwargs: As for the trainer.
 
         Raises:
             RuntimeError: If the installed TRL is not one whose methods rlguard knows, or Unsloth's.
             ValueError: If `guard.outcome_reward` names no reward function of the trainer.
+            InputError: If a sampler is asked for that cannot choose here.
         """
         refuse_unsloth(type(self))
         check_signatures(GRPOTrainer)
         super().__init__(*args, **kwargs)
         self._start_guard(guard)
+        if sampler is not None:
+            _refuse_own_order(type(self))
+            self._live = make_sampler(self, sampler)
         warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
@@ -112,11 +124,17 @@ class GuardMixin(TrainerGuard):
             first = self.accelerator.process_index * len(inputs)
             output["advantages"] = judged.advantages_B[first : first + len(inputs)]
         self._note_judged(judged)
+        if self._live is not None:
+            places = gather_object([row[ROW] for row in inputs])
+            self._note_metrics(self._live.observe(places, self._read_rewards(rewards_per_func)[1]))
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         logged = list(self._logs["advantages"])[: -len(evidence)]
         self._logs["advantages"].clear()
         self._logs["advantages"].extend([*logged, *(judged.advantages_B * judged.step_scale).tolist()])  # what acts
         return output
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        return super()._get_train_sampler(dataset) if self._live is None else self._live  # type: ignore[misc]
 
     def _log_columns(self, weights: list[float], kinds: list[str]) -> None:
         self._logs["extra"]["rlguard_weight"].extend(weights)
@@ -136,6 +154,14 @@ class GuardMixin(TrainerGuard):
 
 class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):
     """TRL's GRPOTrainer with the guard in it; a drop-in replacement."""
+
+
+def _refuse_own_order(trainer_class: type) -> None:
+    """Raises InputError when a class of the user's own decides the order of prompts: two cannot."""
+    owner = next(c for c in trainer_class.__mro__ if c is not GuardMixin and "_get_train_sampler" in vars(c))
+    if owner is not GRPOTrainer:
+        raise InputError(f"sampler: {owner.__name__}._get_train_sampler chooses the order of prompts already; "
+                         "remove it, or leave out `sampler`")  # fmt: skip
 
 
 def _gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:

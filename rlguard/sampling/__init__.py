@@ -1,0 +1,5 @@
+"""Choose the prompts of the next batch by what they are expected to teach."""
+
+from rlguard.sampling.sampler import PromptSampler, SamplerConfig
+
+__all__ = ["PromptSampler", "SamplerConfig"]
