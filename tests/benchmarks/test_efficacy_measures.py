@@ -116,7 +116,8 @@ def test_warner_compares_with_before_training():
     assert again == judge_again(again, fitted)
     assert set(again["curve"][0]["warnings"]) >= set(warned)
     assert "lucky_share" not in again["curve"][0]["warnings"]
-    assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 1.0})  # (4 · 0.2 + 1.0) / 5
+    for _ in range(2):
+        assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 1.0})  # (4 · 0.2 + 2 · 1.0) / 6 < 0.5
     assert "lucky_share" in warner.warn({"rlguard/lucky_share": 1.0})
 
 
