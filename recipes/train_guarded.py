@@ -1,4 +1,4 @@
-"""GRPO with TRL on problems of which the tiny reasoner can solve one in 32: guarded, or unguarded as TRL does it.
+"""GRPO with TRL on problems of which the tiny reasoner can solve one in 32: guarded, or with a guard that looks on.
 
     python recipes/train_guarded.py --out out/guarded                    # about 4 minutes on one core
     python recipes/train_guarded.py --out out/unguarded --unguarded
@@ -8,8 +8,9 @@ Ends with the first and the last measurement; guarded:
     step    0  prior accuracy 0.838  bare 0.190
     step  120  prior accuracy 0.897  bare 0.102
 
-The trainer's class is the whole difference between the two. Every `--evaluate-every` steps the policy is measured on
-skills that it had before and that are not trained here; `metrics.jsonl` gets one row a measurement.
+The guard's mode is the whole difference between the two: `observe` logs its figures and leaves training as TRL does it.
+Every `--evaluate-every` steps the policy is measured on skills that it had before and that are not trained here;
+`metrics.jsonl` gets one row a measurement.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Config:
     out: Path
     """Folder for metrics, settings and TRL's own output."""
     unguarded: bool = False
-    """Plain GRPOTrainer instead of GuardedGRPOTrainer."""
+    """The guard observes: training as with TRL's GRPOTrainer."""
     mix: str = "unlearnable=16,long=15,mix=1"
     """Kinds of training problems and their shares (tiny_reasoner/tasks.py lists the kinds)."""
     steps: int = 120
@@ -59,8 +60,8 @@ def train(config: Config) -> list[dict[str, Any]]:
     from tiny_reasoner.tasks import SKILLS, make_problems
     from tiny_reasoner.training import correctness_reward, grpo_config
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-    from trl import GRPOTrainer
 
+    from rlguard.guard import GuardConfig
     from rlguard.integrations.trl import GuardedGRPOTrainer
 
     torch.set_num_threads(1)
@@ -78,14 +79,14 @@ def train(config: Config) -> list[dict[str, Any]]:
     tokenizer = AutoTokenizer.from_pretrained(config.model)
     model = AutoModelForCausalLM.from_pretrained(config.model)
     recorder = make_recorder(config, tokenizer, make_problems(SKILLS, config.evaluate_on, config.seed, held_out=True))
-    trainer_class = GRPOTrainer if config.unguarded else GuardedGRPOTrainer
-    trainer = trainer_class(
+    trainer = GuardedGRPOTrainer(
         model=model,
         args=settings,
         processing_class=tokenizer,
         reward_funcs=correctness_reward,
         train_dataset=Dataset.from_list(make_problems(mix, config.problems, config.seed)),
         callbacks=[recorder],
+        guard=GuardConfig(mode="observe" if config.unguarded else "rewrite"),
     )
     trainer.remove_callback(PrinterCallback)  # one row a measurement is enough to read
     trainer.train()

@@ -21,7 +21,7 @@ KINDS = (
     "false_step",
     "copied_answer",
 )
-COUNTS_AS = {"repetition": set(CLAIMED)}
+COUNTS_AS = {"repetition": set(CLAIMED), "copied_answer": {"skipped_computation"}}
 """Kinds of findings by which a label counts as found; by default only its own kind."""
 ANY = "any finding"
 

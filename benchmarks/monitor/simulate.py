@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.monitor.heights import draw_noise
 from rlguard.monitor.watches import WATCHES
 
-KINDS = ("skipped_computation", "false_step", "copied_answer", "loop", "placeholder", "lucky_guess")
+KINDS = ("skipped_computation", "false_step", "unsupported_answer", "loop", "placeholder", "lucky_guess")
 LEARNING = {
     "length": (-0.25, 0.5), "entropy": (-0.85, 0.1), "findings/*": (-0.05, 0.08), "findings": (-0.1, 0.08),
     "lucky_share": (-0.1, 0.1), "chance_rate": (-0.1, 0.1), "canary": (-0.02, 0.1), "format_rate": (-0.1, 0.8),

@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    help="The guard around RLVR training: pass rates, filtered data, shortcuts found, one page to read.",
+    help="The guard around RLVR training: pass rates, shortcuts, and one page to read.",
     epilog="Exit codes: 0 done, 1 findings or alarms at or over --fail-on or a loss in an audit, 2 bad input, "
     "70 a fault of rlguard, 130 interrupted.",
 )

@@ -12,7 +12,7 @@ import numpy as np
 
 from rlguard.answers import answer_type, normalise_answer
 from rlguard.difficulty.stopping import Population
-from rlguard.luck.chance import ChanceRates
+from rlguard.luck.chance import SMOOTHING, ChanceRates
 from rlguard.rollouts.segments import Group, Tally
 from rlguard.stats import binomial_interval, confidence_sequence, probability_above
 from rlguard.types import BOUNDS, PassRate, Problem, name_band
@@ -61,8 +61,12 @@ def count_rates(
     """
     seen, chance = _read_groups(problems, groups)
     k_P, n_P = (np.array([getattr(seen[p.id].tally, name) for p in problems]) for name in ("successes", "trials"))
-    chance_P = [_chance(problem, chance, (guesses or {}).get(problem.id)) for problem in problems]
-    above_P = _above_chance(k_P, n_P, chance_P)
+    guesses_P = [(guesses or {}).get(problem.id) for problem in problems]
+    chance_P, weighed_P = (
+        [_chance(problem, chance, asked, prior) for problem, asked in zip(problems, guesses_P, strict=True)]
+        for prior in (0.0, SMOOTHING)
+    )
+    above_P = _above_chance(k_P, n_P, weighed_P)
     population = Population.fit(k_P[n_P > 0], n_P[n_P > 0])
     find_interval = binomial_interval if fixed else confidence_sequence
     known: dict[tuple[int, int], tuple[float, str, float]] = {}  # most prompts share their counts with others
@@ -118,11 +122,17 @@ def _read_groups(problems: Sequence[Problem], groups: Iterable[Group]) -> tuple[
     return {problem.id: seen.get(problem.id) or _Seen(Tally()) for problem in problems}, chance
 
 
-def _chance(problem: Problem, chance: ChanceRates, guesses: Tally | None) -> tuple[float, float]:
-    """Guesses that passed, and all guesses."""
+def _chance(problem: Problem, chance: ChanceRates, guesses: Tally | None, prior: float) -> tuple[float, float]:
+    """Guesses that passed, and all guesses; where nobody asked for guesses, `prior` more at the smoothed rate.
+
+    A model that seldom fails shows few guesses: without a prior, its clear successes could not be told from luck.
+    """
     if guesses is not None and guesses.trials:
         return guesses.successes, guesses.trials
-    return chance.counts(problem.answer)
+    matches, others = chance.counts(problem.answer)
+    if not (prior and others):
+        return matches, others
+    return chance.rate(problem.answer) * (others + prior), others + prior
 
 
 def _above_chance(k_P: np.ndarray, n_P: np.ndarray, chance_P: Sequence[tuple[float, float]]) -> np.ndarray:

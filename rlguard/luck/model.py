@@ -103,7 +103,7 @@ def genuine_probability(
         (P,) probabilities in [0, 1].
 
     >>> genuine_probability([1, 8], [8, 8], [0.1, 0.1], 0.0, beta_weights(0.5, 0.5)).round(2).tolist()
-    [0.49, 1.0]
+    [0.4, 0.99]
     """
     passing = pass_likelihood(successes_P, trials_P)
     once = weigh_luck(np.concatenate([passing / SKILL_GRID, passing]), np.tile(np.asarray(chance_P, float), 2),

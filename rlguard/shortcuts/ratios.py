@@ -17,7 +17,6 @@ LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
     "placeholder": (0.05, "warn"),
     "answer_first": (0.4, "warn"),
     "answer_first_alone": (0.05, "error"),
-    "copied_answer": (0.19, "error"),
     "unsupported_answer": (0.05, "warn"),
     "false_step": (0.08, "warn"),
     "false_steps": (0.05, "error"),

@@ -101,7 +101,7 @@ def test_warner_compares_with_before_training():
     points = []
     for seed in range(1, 5):
         warner.see(*rollouts(["mix"], bare=1, seed=seed))
-        assert warner.warn({"rlguard/lucky_share": 0.3}) == []
+        assert warner.warn({"rlguard/lucky_share": 0.2}) == []  # finer than a batch of a few groups
         points.append({"step": len(points) + 2} | warner.figures)
     assert warner.figures["findings/skipped_computation"] > 0.05
     warned = []
@@ -116,7 +116,8 @@ def test_warner_compares_with_before_training():
     assert again == judge_again(again, fitted)
     assert set(again["curve"][0]["warnings"]) >= set(warned)
     assert "lucky_share" not in again["curve"][0]["warnings"]
-    assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 1.0})  # (4 · 0.3 + 1.0) / 5
+    for _ in range(2):
+        assert "lucky_share" not in warner.warn({"rlguard/lucky_share": 1.0})  # (4 · 0.2 + 2 · 1.0) / 6 < 0.5
     assert "lucky_share" in warner.warn({"rlguard/lucky_share": 1.0})
 
 
@@ -138,7 +139,7 @@ def test_recorder_measures_every_few_steps_and_says_who_warned_when(model, token
     for step in range(1, 5):
         state.global_step = step
         assert reward(prompts, texts, answers) == [1.0] * len(texts)
-        recorder.on_log(None, state, None, logs={"loss": step, "rlguard/lucky_share": 0.6}, model=model)
+        recorder.on_log(None, state, None, logs={"loss": step, "rlguard/lucky_share": 0.8}, model=model)
     recorder.on_log(None, state, None, logs={"train_runtime": 1.0}, model=model)
     assert [row["step"] for row in recorder.rows] == [0, 2, 4]
     assert [row.get("loss") for row in recorder.rows] == [None, 1.5, 3.5]
@@ -147,7 +148,7 @@ def test_recorder_measures_every_few_steps_and_says_who_warned_when(model, token
     assert "lucky_share" not in recorder.rows[1]["warnings"]
     assert recorder.rows[2]["warnings"]["lucky_share"] == 4
     assert [[row["step"] for row in point["figures"]] for point in recorder.rows] == [[], [1, 2], [3, 4]]
-    assert recorder.rows[2]["figures"][1]["lucky_share"] == 0.6
+    assert recorder.rows[2]["figures"][1]["lucky_share"] == 0.8
     assert recorder.rows[2]["prior_accuracy"] == recorder.rows[0]["prior_accuracy"] > 0.6  # the same model
 
 
