@@ -125,8 +125,9 @@ class GuardMixin(TrainerGuard):
             output["advantages"] = judged.advantages_B[first : first + len(inputs)]
         self._note_judged(judged)
         if self._live is not None:
-            places = gather_object([row[ROW] for row in inputs])
-            self._note_metrics(self._live.observe(places, self._read_rewards(rewards_per_func)[1]))
+            places, outcomes = gather_object([row[ROW] for row in inputs]), self._read_rewards(rewards_per_func)[1]
+            luck_P = self.guard.luck.read_rates(item.prompt_id for item in evidence[:: self.num_generations])
+            self._note_metrics(self._live.observe(places, outcomes, *luck_P))
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         logged = list(self._logs["advantages"])[: -len(evidence)]
         self._logs["advantages"].clear()

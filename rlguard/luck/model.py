@@ -274,6 +274,13 @@ class LuckModel:
         found = self.seen.get(prompt_id)
         return (found.successes, found.trials) if found else (0.0, 0.0)
 
+    def read_rates(self, prompt_ids_P: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+        """(P,) chance rates and (P,) correlations of luck of some prompts; NaN and 0 where one is not known."""
+        known = (self.seen.get(prompt_id) for prompt_id in prompt_ids_P)
+        rates = [(math.nan, 0.0) if found is None else (found.chance, found.correlation) for found in known]
+        chance_P, correlation_P = np.array(rates, float).reshape(-1, 2).T
+        return chance_P, correlation_P
+
     def skill_posterior(
         self, prompt_ids_P: Sequence[str], offline_successes_P: Any = None, offline_trials_P: Any = None,
         chance_P: Any = None,

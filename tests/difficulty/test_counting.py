@@ -56,6 +56,14 @@ def test_a_prompt_that_is_not_above_chance_is_told_apart():
     assert rates["p9"].above_chance > 0.99
 
 
+def test_few_failures_do_not_make_clear_successes_luck():
+    problems = [Problem(f"p{i}", "?", str(i)) for i in range(4)]
+    groups = [group("p0", {"0": (6, 6), "9": (2, 0)}), group("p1", {"1": (7, 7), "8": (1, 0)})]
+    rates = count(problems, [*groups, *(group(f"p{i}", {str(i): (8, 8)}) for i in (2, 3))])
+    assert rates["p0"].chance_rate == 0.0
+    assert all(rate.above_chance > 0.95 for rate in rates.values())
+
+
 def test_guesses_take_precedence_where_there_are_any():
     problems = [Problem("a", "?", "1"), Problem("b", "?", "2")]
     groups = [group("a", {"2": (4, 0)}), group("b", {"2": (4, 4)})]
