@@ -4,9 +4,9 @@
 
 About 15 seconds on one core, and again at once: rollouts that were sampled are not sampled again. Prints
 
-    1382 rollouts of 64 problems
-    preflight: learnable 75% · pass@8 − pass@1 = 0.80 − 0.50 = 0.29 · guessable 48% of the learnable · wrong labels ...
-    kept 25; dropped 23 chance, 12 near-impossible, 3 mastered, 1 suspected_wrong_label
+    616 rollouts of 64 problems
+    preflight: learnable 77% · pass@8 − pass@1 = 0.88 − 0.54 = 0.34 · guessable 61% of the learnable · wrong labels ...
+    kept 19; dropped 30 chance, 10 mastered, 5 impossible
     train on out/filtered/kept.jsonl; what was dropped, and why: out/filtered/kept.dropped.jsonl; data card: ...
 
 Four kinds of problems that the tiny reasoner can, can sometimes, and cannot solve. With a model of yours: another

@@ -59,10 +59,10 @@ def test_the_list_of_recipes_is_complete():
 
 
 def test_estimate_and_filter(tmp_path):
-    printed = run("estimate_and_filter.py", "--out", tmp_path, "--problems", 24)
-    assert re.search(r"\d+ rollouts of 24 problems\npreflight: learnable \d+%", printed)
+    printed = run("estimate_and_filter.py", "--out", tmp_path, "--problems", 32)
+    assert re.search(r"\d+ rollouts of 32 problems\npreflight: learnable \d+%", printed)
     kept, dropped = read_rows(tmp_path / "kept.jsonl"), read_rows(tmp_path / "kept.dropped.jsonl")
-    assert len(kept) + len(dropped) == 24
+    assert len(kept) + len(dropped) == 32
     assert {row["family"] for row in kept} <= {"add", "mul", "rare_valid"}  # what has no method is never worth it
     assert all(row["rlguard_drop_reason"] for row in dropped)
     assert (tmp_path / "kept.card.md").read_text().startswith("---\ntags:")

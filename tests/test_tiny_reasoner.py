@@ -71,4 +71,5 @@ def test_the_training_recipe_runs(tmp_path):
         assert done.returncode == 0, done.stderr[-2000:]
         rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
         assert [row["step"] for row in rows] == [0, 1, 2]
-        assert ("rlguard/flagged_share" in rows[-1]) == (not flags)
+        assert "rlguard/flagged_share" in rows[-1]  # of the unguarded one too: its guard observes
+        assert json.loads((tmp_path / "config.json").read_text())["unguarded"] == bool(flags)
