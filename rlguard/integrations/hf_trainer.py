@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import TrainerCallback
 
 from rlguard.guard import Guard, GuardConfig, Judged
@@ -121,3 +122,16 @@ def warn_of_other_model(dataset: Any, model: Any) -> None:
             "the data set's pass rates (rlguard_*) are those of %r, and a rate does not carry over to %r: "
             "estimate them anew, or drop those columns", rated, trained,
         )  # fmt: skip
+
+
+def gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:
+    """TRL's divisor of the outcome's reward under `normalize_then_sum`: per-function group std, then batch std."""
+    grouped = rewards_per_func.reshape(-1, num_generations, rewards_per_func.shape[1])
+    with np.errstate(invalid="ignore"):
+        std = np.nanstd(grouped, axis=1, keepdims=True, ddof=1)
+        normalised = ((grouped - np.nanmean(grouped, axis=1, keepdims=True)) / (std + 1e-4)).reshape(
+            rewards_per_func.shape
+        )
+    total = np.where(np.isnan(rewards_per_func).all(axis=1), np.nan, np.nansum(normalised * weights, axis=1))
+    batch_std = np.nanstd(total, ddof=1) + 1e-4
+    return np.repeat(std[:, 0, outcome] + 1e-4, num_generations) * batch_std

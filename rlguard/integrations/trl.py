@@ -18,7 +18,6 @@ import numpy as np
 
 from rlguard.guard import GuardConfig, Judged
 from rlguard.integrations.seams import STATE_FILE, check_seams, needing
-from rlguard.types import InputError
 
 with needing("TRL", ": pip install 'rlguard[trl]'"):
     import torch
@@ -26,8 +25,8 @@ with needing("TRL", ": pip install 'rlguard[trl]'"):
     from accelerate.utils import gather_object
     from trl import GRPOTrainer
 
-    from rlguard.integrations.hf_trainer import TrainerGuard, warn_of_other_model
-    from rlguard.integrations.trl_sampler import ROW, make_sampler
+    from rlguard.integrations.hf_trainer import TrainerGuard, gdpo_scale, warn_of_other_model
+    from rlguard.integrations.trl_sampler import ChoosesPrompts
     from rlguard.sampling import SamplerConfig
 
 __all__ = ["STATE_FILE", "GuardMixin", "GuardedGRPOTrainer", "check_signatures"]
@@ -57,7 +56,7 @@ def refuse_unsloth(trainer_class: type) -> None:
         )
 
 
-class GuardMixin(TrainerGuard):
+class GuardMixin(ChoosesPrompts, TrainerGuard):
     """Puts the guard into a GRPO trainer. Takes one more argument, `guard`, and is otherwise the trainer."""
 
     # What the trainer in front of which it stands has.
@@ -89,9 +88,7 @@ class GuardMixin(TrainerGuard):
         check_signatures(GRPOTrainer)
         super().__init__(*args, **kwargs)
         self._start_guard(guard)
-        if sampler is not None:
-            _refuse_own_order(type(self))
-            self._live = make_sampler(self, sampler)
+        self._start_sampler(sampler)
         warn_of_other_model(self.train_dataset, self.model)
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
@@ -124,18 +121,12 @@ class GuardMixin(TrainerGuard):
             first = self.accelerator.process_index * len(inputs)
             output["advantages"] = judged.advantages_B[first : first + len(inputs)]
         self._note_judged(judged)
-        if self._live is not None:
-            places, outcomes = gather_object([row[ROW] for row in inputs]), self._read_rewards(rewards_per_func)[1]
-            luck_P = self.guard.luck.read_rates(item.prompt_id for item in evidence[:: self.num_generations])
-            self._note_metrics(self._live.observe(places, outcomes, *luck_P))
+        self._note_chosen(inputs, evidence, rewards_per_func)
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         logged = list(self._logs["advantages"])[: -len(evidence)]
         self._logs["advantages"].clear()
         self._logs["advantages"].extend([*logged, *(judged.advantages_B * judged.step_scale).tolist()])  # what acts
         return output
-
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
-        return super()._get_train_sampler(dataset) if self._live is None else self._live  # type: ignore[misc]
 
     def _log_columns(self, weights: list[float], kinds: list[str]) -> None:
         self._logs["extra"]["rlguard_weight"].extend(weights)
@@ -149,30 +140,9 @@ class GuardMixin(TrainerGuard):
         scale = None
         if self.multi_objective_aggregation == "normalize_then_sum":
             seen = np.where(np.isinf(per_func), np.nan, per_func)
-            scale = _gdpo_scale(seen, weights, self._guard_outcome, self.num_generations)
+            scale = gdpo_scale(seen, weights, self._guard_outcome, self.num_generations)
         return *self._read_outcome(rewards_per_func), group_ids, scale, np.nansum(per_func * weights, axis=1)
 
 
 class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):
     """TRL's GRPOTrainer with the guard in it; a drop-in replacement."""
-
-
-def _refuse_own_order(trainer_class: type) -> None:
-    """Raises InputError when a class of the user's own decides the order of prompts: two cannot."""
-    owner = next(c for c in trainer_class.__mro__ if c is not GuardMixin and "_get_train_sampler" in vars(c))
-    if owner is not GRPOTrainer:
-        raise InputError(f"sampler: {owner.__name__}._get_train_sampler chooses the order of prompts already; "
-                         "remove it, or leave out `sampler`")  # fmt: skip
-
-
-def _gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:
-    """TRL's divisor of the outcome's reward under `normalize_then_sum`: per-function group std, then batch std."""
-    grouped = rewards_per_func.reshape(-1, num_generations, rewards_per_func.shape[1])
-    with np.errstate(invalid="ignore"):
-        std = np.nanstd(grouped, axis=1, keepdims=True, ddof=1)
-        normalised = ((grouped - np.nanmean(grouped, axis=1, keepdims=True)) / (std + 1e-4)).reshape(
-            rewards_per_func.shape
-        )
-    total = np.where(np.isnan(rewards_per_func).all(axis=1), np.nan, np.nansum(normalised * weights, axis=1))
-    batch_std = np.nanstd(total, ddof=1) + 1e-4
-    return np.repeat(std[:, 0, outcome] + 1e-4, num_generations) * batch_std

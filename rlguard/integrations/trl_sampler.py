@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
 
@@ -137,3 +138,40 @@ def make_sampler(trainer: Any, config: SamplerConfig) -> LiveSampler:
         trainer.train_dataset = data.add_column(ROW, range(len(data)))
     repeats = trainer.num_iterations * trainer.args.steps_per_generation
     return LiveSampler(chooser, size, repeats, lambda: trainer.state.epoch)
+
+
+class ChoosesPrompts:
+    """What a guarded trainer has where its prompts are chosen while training; without a sampler it is TRL's own."""
+
+    # What the trainer in front of which it stands has.
+    guard: Any
+    num_generations: int
+    _note_metrics: Any
+    _read_outcome: Any
+    _live: LiveSampler | None = None
+
+    def _start_sampler(self, config: SamplerConfig | None) -> None:
+        """
+        Raises:
+            InputError: If prompts cannot be chosen here, or a class of the user's own decides their order already.
+        """
+        if config is None:
+            return
+        order = "_get_train_sampler"
+        owner = next(c for c in type(self).__mro__ if c is not ChoosesPrompts and order in vars(c))
+        if not owner.__module__.startswith("trl."):
+            raise InputError(f"sampler: {owner.__name__}.{order} chooses the order of prompts already; remove it, or "
+                             "leave out `sampler`")  # fmt: skip
+        self._live = make_sampler(self, config)
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        return super()._get_train_sampler(dataset) if self._live is None else self._live  # type: ignore[misc]
+
+    def _note_chosen(self, inputs: list, evidence_B: list, rewards_per_func: Any) -> None:
+        """Learns a gathered batch, of which `inputs` is this rank's part."""
+        if self._live is None:
+            return
+        places = gather_object([row[ROW] for row in inputs])
+        luck_P = self.guard.luck.read_rates(item.prompt_id for item in evidence_B[:: self.num_generations])
+        outcomes_B = self._read_outcome(rewards_per_func)[1]
+        self._note_metrics(self._live.observe(places, outcomes_B, *luck_P))

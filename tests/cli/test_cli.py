@@ -240,7 +240,11 @@ def test_help_of_every_command():
         assert "--" in told
         assert "--json" in told or command == "watch"
     assert rlguard("--version").stdout.startswith("rlguard ")
-    assert "complete" in rlguard("--show-completion", "bash").stdout
+    shell = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # where none is around it
+    told = subprocess.run(
+        [sys.executable, "-m", "rlguard", "--show-completion", "bash"], env=shell, capture_output=True
+    )
+    assert b"complete" in told.stdout
 
 
 def test_a_fault_of_our_own_is_no_finding():
