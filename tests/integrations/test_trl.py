@@ -20,10 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
 from rlguard import GuardConfig, rewrite_advantages  # noqa: E402
-from rlguard.integrations.hf_trainer import (
-    StepScaler,
-    gdpo_scale,
-)
+from rlguard.integrations.hf_trainer import StepScaler, gdpo_scale  # noqa: E402
 from rlguard.integrations.trl import (  # noqa: E402
     STATE_FILE,
     GuardedGRPOTrainer,
