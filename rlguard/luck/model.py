@@ -63,30 +63,6 @@ class Seen:
     correlation: float
 
 
-@dataclass(frozen=True)
-class SkillPosterior:
-    """What is known of the skill q of P prompts."""
-
-    mass_PS: np.ndarray
-    """(P, GRID_POINTS) masses on `stats.SKILL_GRID`; rows sum to 1."""
-    chance_P: np.ndarray
-    """(P,) chance rates."""
-
-    @property
-    def mean_P(self) -> np.ndarray:
-        return self.mass_PS @ SKILL_GRID
-
-    @property
-    def variance_P(self) -> np.ndarray:
-        return self.mass_PS @ SKILL_GRID**2 - self.mean_P**2
-
-    def informative(self, rollouts: int) -> np.ndarray:
-        """(P,) P(a group of so many rollouts has a genuine success and a failure)."""
-        skill, failing = SKILL_GRID, (1 - SKILL_GRID) * (1 - self.chance_P[:, None])
-        none = (1 - skill) ** rollouts + (1 - failing) ** rollouts - ((1 - failing) - skill).clip(0) ** rollouts
-        return (self.mass_PS * (1 - none)).sum(axis=1)
-
-
 def genuine_probability(
     successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any, population: np.ndarray
 ) -> np.ndarray:
@@ -280,39 +256,6 @@ class LuckModel:
         rates = [(math.nan, 0.0) if found is None else (found.chance, found.correlation) for found in known]
         chance_P, correlation_P = np.array(rates, float).reshape(-1, 2).T
         return chance_P, correlation_P
-
-    def skill_posterior(
-        self, prompt_ids_P: Sequence[str], offline_successes_P: Any = None, offline_trials_P: Any = None,
-        chance_P: Any = None,
-    ) -> SkillPosterior:  # fmt: skip
-        """The posterior of each prompt's skill q from its counts, else its offline counts, and from the population.
-
-        Args:
-            prompt_ids_P: Prompts, seen or not.
-            offline_successes_P: (P,) offline counts of prompts not seen yet; NaN or None when unknown.
-            offline_trials_P: As above.
-            chance_P: (P,) chance rates of prompts not seen yet; NaN or None takes the mean of those seen last.
-        """
-        nan = np.full(len(prompt_ids_P), math.nan)
-        offline = zip(
-            *(nan if v is None else np.asarray(v, float) for v in (offline_successes_P, offline_trials_P)), strict=True
-        )
-        told = nan if chance_P is None else np.asarray(chance_P, float)
-        recent = list(islice(reversed(self.seen.values()), WINDOW))
-        usual = float(np.mean([s.chance for s in recent])) if recent else CHANCE_PRIOR
-        known = []
-        for prompt_id, (k, n), chance in zip(prompt_ids_P, offline, told, strict=True):
-            found = self.seen.get(prompt_id)
-            if found is None:
-                found = Seen(*_cap(k, n), usual if math.isnan(chance) else chance, 0.0)
-            known.append(found)
-        k, n, chance, correlation = _columns(known)
-        mass, rates = np.full((len(known), GRID_POINTS), 1e-300), np.zeros(len(known))
-        for share, population, level, alike in self._each_level(chance, correlation):
-            part = population * weigh_luck(pass_likelihood(k, n), level, alike)
-            mass += share * part / part.sum(axis=1, keepdims=True)
-            rates += share * level
-        return SkillPosterior(mass / mass.sum(axis=1, keepdims=True), rates)
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state: what a resumed run needs to judge as the interrupted one would have."""

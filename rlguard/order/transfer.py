@@ -78,11 +78,6 @@ class Transfer:
         return len(self.after[0])
 
     @property
-    def questions_D(self) -> np.ndarray:
-        """Held-out questions of each domain."""
-        return np.array([len(before) for before in self.before])
-
-    @property
     def before_D(self) -> np.ndarray:
         """Accuracy on each domain before training."""
         return np.array([np.nanmean(before) for before in self.before])

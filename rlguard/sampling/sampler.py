@@ -40,10 +40,10 @@ class SamplerConfig:
 class PromptSampler:
     """Knows of each prompt what its last visits showed; chooses the next batch by Thompson sampling.
 
-    A prompt's skill rate q (how often the model really solves it) has the guard's posterior: the counts of its last
-    visits, the chance that a guess passes, and the population of the prompts seen as prior. For each batch one q is
-    drawn for each prompt, and those are taken whose group of G rollouts would most likely hold a genuine success and a
-    failure:
+    A prompt's skill rate q (how often the model really solves it) has a posterior from the counts of its last visits,
+    the guard's chance rate of its guesses, and the population of the prompts seen as prior; counts and population are
+    kept here, beside the guard's own. For each batch one q is drawn for each prompt, and those are taken whose group
+    of G rollouts would most likely hold a genuine success and a failure:
 
         V(q) = (1 − (1 − q)^G) · (1 − p^G),   p = q + (1 − q)·c
 

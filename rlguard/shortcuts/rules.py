@@ -40,7 +40,6 @@ _TOOL = re.compile(
     r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b"
 )
 """A tool call with a number in it, in the ways that chat templates write one; an empty one computes nothing."""
-_TOOL_MARKS = ("tool", "<function_", "<|python_tag|>", "<interpreter>", "```output")
 _NUMBER_LIST = """
     zero three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
     nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand dozen

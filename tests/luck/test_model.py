@@ -105,8 +105,7 @@ def test_population_speaks_for_prompts_never_seen():
         observe(able, [6] * 16, chance=0.125, prefix=f"{step}-")
     assert observe(hopeless, [1], chance=0.125, prefix="new")[0] < 0.3
     assert observe(able, [6], chance=0.125, prefix="new")[0] > 0.9
-    masses = able.skill_posterior(["never seen"]).mass_PS[0]
-    np.testing.assert_allclose(masses, able.population, atol=0.02)
+    assert hopeless.population @ SKILL_GRID < 0.1 < 0.6 < able.population @ SKILL_GRID
 
 
 def test_offline_counts_speak_at_the_first_visit_and_weigh_little():
@@ -163,21 +162,6 @@ def test_a_repeated_guess_is_no_skill():
         genuine = model.observe(alike, outcomes, groups)
     assert model.correlation > 0.6
     assert genuine[::G][lucky].max() < 0.6
-
-
-def test_posterior_of_a_prompt():
-    model = LuckModel()
-    for _ in range(3):
-        observe(model, [0, 4, 8], chance=0.05, names=["hard", "middle", "easy"])
-    found = model.skill_posterior(["hard", "middle", "easy", "new"], None, None, [0.05] * 4)
-    assert found.mass_PS.shape == (4, GRID_POINTS)
-    np.testing.assert_allclose(found.mass_PS.sum(axis=1), 1)
-    assert found.mean_P[0] < 0.1 < 0.3 < found.mean_P[1] < 0.7 < 0.9 < found.mean_P[2]
-    assert found.variance_P[3] > found.variance_P[0]
-    assert found.informative(8).argmax() == 1
-    assert ((found.informative(8) >= 0) & (found.informative(8) <= 1)).all()
-    told = model.skill_posterior(["x", "y"], [0, 4], [4, 4])
-    assert told.mean_P[0] < told.mean_P[1]
 
 
 def test_state_survives_json():
