@@ -209,7 +209,7 @@ def test_scan_exit_codes(tmp_path):
         (["scan", "DATA", "--out", "DATA"], "would replace"),
         (["truncate", "DATA", "--model", "m", "--out", "DATA"], "would replace"),
         (["report", "DATA", "--column", "completion=answer", "--out", "DATA"], "is no page and would be replaced"),
-        (["order", "o/schedule.jsonl", "--model", "m", "--out", "o"], "would replace"),
+        (["order", "DATA", "--model", "m", "--out", "FOLDER"], "would replace"),
         (["scan", "a/b/c"], "a/b/c: no such file or folder"),
         (["scan", "DATA", "--column", "reward=x"], "column 'x' is missing"),
         (["scan", "DATA"], "--column completion=NAME"),
@@ -226,7 +226,10 @@ def test_bad_input_is_exit_code_2_with_a_reason(tmp_path, arguments, message):
         "EMPTY": tmp_path / "empty.jsonl",
         "o": tmp_path / "o",
         "r": tmp_path / "r",
+        "FOLDER": tmp_path / "folder",
     }
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "schedule.jsonl").symlink_to(tmp_path / "data.jsonl")
     before = (tmp_path / "data.jsonl").read_bytes()
     done = rlguard(*(names.get(a, a) for a in arguments), code=2)
     assert message in one_line(done.stderr)
