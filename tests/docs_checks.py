@@ -153,7 +153,8 @@ SLICE = {  # a slice for a laptop, in the place of a hub's model on a GPU
     "Qwen/Qwen2.5-0.5B-Instruct": "model",
     "--engine vllm": "--engine transformers",
     "max-tokens 512": "max-tokens 40",
-    "max_completion_length=512,": "max_completion_length=40, max_steps=2, report_to='none', bf16=False, per_device_train_batch_size=32,",
+    "max_completion_length=512,": "max_completion_length=40, max_steps=2, per_device_train_batch_size=32,",
+    'output_dir="out/gsm8k",': 'output_dir="out/gsm8k", report_to="none", bf16=False,',
     "use_vllm=True,": "",
     'vllm_mode="colocate",': "",
 }
