@@ -1,7 +1,9 @@
-"""Makes docs/start-trl.ipynb of docs/start-trl.md and runs it: `pip install nbclient ipykernel`, then `python docs/notebook.py`.
+"""Makes docs/start-trl.ipynb of docs/start-trl.md, and runs it.
 
-The page is the source: text becomes text, blocks become cells, and what the page shows as output is left to the run. A test
-compares the two.
+    pip install nbclient ipykernel && python docs/notebook.py
+
+The page is the source: text becomes text, blocks become cells, and what the page shows as output is left to the run.
+A test compares the two.
 """
 
 from __future__ import annotations

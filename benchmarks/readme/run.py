@@ -3,8 +3,8 @@
     python benchmarks/readme/run.py           # trains what rows.csv lacks: nine runs of about 4 core-minutes
     python benchmarks/readme/run.py --draw    # only draws docs/guarded-{light,dark}.svg and prints the figures
 
-Every run is `recipes/train_guarded.py` as it stands: 31 of 32 training problems are nearly impossible for the model, and
-every ten steps it is measured on skills that it had before. The third arm is a sceptic's: plain GRPO at the mean
+Every run is `recipes/train_guarded.py` as it stands: 31 of 32 training problems are nearly impossible for the model,
+and every ten steps it is measured on skills that it had before. The third arm is a sceptic's: plain GRPO at the mean
 learning rate that rlguard left of it in the run of the same seed.
 """
 
