@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.monitor.watches import to_number
+from rlguard.tables.columns import check_columns
 from rlguard.tables.files import read_object
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError
@@ -60,17 +61,24 @@ def has_numbers(path: Path) -> bool:
         return path.name == STATE  # says what is wrong with it
 
 
-def read_log(path: str | Path) -> Rows:
+def read_log(path: str | Path, columns: Mapping[str, str] | None = None) -> Rows:
     """The numbers that a trainer logged, a row for each step; what one step has in several rows is put together.
 
     A step that is smaller than the one before stays where it is: a log that starts over.
 
+    Args:
+        path: The log.
+        columns: Figure, or `step` -> what this log calls it.
+
     Raises:
-        InputError: If the file cannot be read as a log; names it, and the line.
+        InputError: If the file cannot be read as a log; names it, and the line. If it has no such column.
     """
     rows: Rows = []
+    names: dict[str, Any] = {}
     for row in _iter_raw(Path(path)):
         flat = dict(_flatten(row))
+        names |= flat
+        flat |= {figure: flat.pop(name) for figure, name in (columns or {}).items() if name in flat}
         known = next((to_number(str(flat[name]).partition("/")[0]) for name in STEPS if name in flat), math.nan)
         numbers = {name: to_number(value) for name, value in flat.items() if not isinstance(value, bool)}
         figures = {name: value for name, value in numbers.items() if math.isfinite(value) and name not in STEPS}
@@ -79,6 +87,7 @@ def read_log(path: str | Path) -> Rows:
             rows[-1][1].update(figures)
         elif figures:
             rows.append((step, figures))
+    check_columns(names, columns or {}, str(path))
     return rows
 
 

@@ -27,8 +27,14 @@ Row = Mapping[str, Any]
 OF_PROMPT = ("prompt", "answer", "prompt_id", "step")
 """Parts that the completions of one row share."""
 
+AGGREGATED = "aggregated_results.jsonl"
+"""Beside SkyRL's tables of an evaluation."""
+
 NOT_REWARDS = {"level", "length", "num_tokens", "entropy"}
 """Numbers in tables of TRL and ms-swift that are no rewards, besides those in `COLUMNS`."""
+
+TOKENS = {"response_tokens", "response_ids"}
+"""What token ids are called by trainers that write no text, open-instruct among them."""
 
 CHATS = ("messages", "conversation", "conversations")
 """What chats are called that hold prompt and completion."""
@@ -54,6 +60,12 @@ def _unfold_pairs(row: Row) -> Iterator[Row]:
     """NeMo-RL writes `content`, pairs of prompt and completion, and `rewards`."""
     for (prompt, completion), reward in zip(row["content"], row["rewards"], strict=True):
         yield {**row, "prompt": prompt, "completion": completion, "reward": reward}
+
+
+def _unfold_scores(row: Row) -> Iterator[Row]:
+    """SkyRL writes a `score` a rollout, or one a token."""
+    score = row["score"]
+    yield {**row, "score": sum(score) if isinstance(score, list) else score}
 
 
 def _unfold_samples(row: Row) -> Iterator[Row]:
@@ -104,7 +116,7 @@ LAYOUTS = (
     Layout("TRL completions", ("step", "prompt", "completion", "advantage"), columns={"reward": ()}),
     Layout("ms-swift completions", ("gen_step", "prompt", "completion"), columns={"reward": ()}),
     Layout("verl rollouts", ("input", "output", "score")),
-    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score")),
+    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score"), _unfold_scores),
     Layout("NeMo-RL samples", ("content", "rewards"), _unfold_pairs),
     Layout("lm-eval samples", ("doc", "arguments", "resps"), _unfold_samples),
     *PLAINS,
@@ -147,8 +159,8 @@ def read_any_rollouts(
         tables = list_tables(path) or [path]
         if tables == [path] and path.is_dir() and not (path / "dataset_info.json").exists():
             raise InputError(
-                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet or verl's tables "
-                "(1.jsonl), found none of them"
+                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl) "
+                "or SkyRL's, found none of them"
             )
     drawn = Counter[str]()  # of each prompt
     read = [_read_table(table, notes, name, drawn, columns) for table in tables]
@@ -158,7 +170,9 @@ def read_any_rollouts(
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """A trainer's tables of rollouts, by step: those of TRL, or of verl, packed or not."""
+    """A trainer's tables of rollouts, by step: those of TRL, or of verl, packed or not; SkyRL's, by data set."""
+    if (folder / AGGREGATED).exists():
+        return sorted(path for path in folder.glob("*.jsonl") if path.name != AGGREGATED)
     trl = sorted(folder.glob("completions/completions_*.parquet")) or sorted(folder.glob("completions_*.parquet"))
     steps = {path: path.name.partition(".")[0] for path in folder.glob("*.jsonl*") if find_format(path) == ".jsonl"}
     return trl or sorted((path for path, step in steps.items() if step.isdecimal()), key=lambda path: int(steps[path]))
@@ -232,6 +246,7 @@ def _find_layout(rows: Sequence[Row], where: str) -> Layout:
         layout = NESTED
     if layout is None:
         hint = "; its text is prompt and completion in one: split it" if TEXT in have else ""
+        hint = "; its completions are token ids: decode them" if TOKENS & set(have) else hint
         raise InputError(
             f"{where}: no column of completions; expected one of {', '.join(COLUMNS['completion'])}, the table has "
             f"{', '.join(have)}{hint}. Say --column completion=NAME, or in Python columns={{'completion': 'NAME'}}"

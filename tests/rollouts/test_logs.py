@@ -122,6 +122,8 @@ def test_a_table_of_wandb_is_read_as_it_is_exported(tmp_path):
 def test_token_ids_are_no_text(tmp_path):
     with pytest.raises(InputError, match="row 0: expected a completion as text or chat, got token ids"):
         read([{"prompt": "q", "responses": [[1, 2, 3]]}], tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match=r"no column of completions.* its completions are token ids: decode them"):
+        read([{"prompt_tokens": [1], "response_tokens": [1, 2, 3], "reward": 1.0}], tmp_path / "a.jsonl")
 
 
 def test_a_user_names_the_columns(tmp_path):
@@ -170,6 +172,14 @@ def test_a_chat_that_ends_with_the_user_is_what_the_assistant_said_before(tmp_pa
     assert (rollout.prompt, rollout.completion) == (ASKED, "6 - 2 = 4")
     with pytest.raises(InputError, match=r"row 1: expected chats, .*without an assistant"):
         read([{"messages": turns}, {"messages": ASKED}], tmp_path / "a.jsonl")
+
+
+def test_a_folder_of_skyrl_is_read_and_its_scores_of_tokens_add_up(tmp_path):
+    row = {"input_prompt": "6 - 2?", "output_response": "4", "score": [0.0, 0.0, 1.0], "env_class": "sums"}
+    write_rows([row, row | {"score": [0.0]}], tmp_path / "sums.jsonl")
+    write_rows([{"eval/all/avg_score": 0.5}], tmp_path / "aggregated_results.jsonl")
+    schema, rollouts = read_any_rollouts(tmp_path)
+    assert (schema, [r.outcome for r in rollouts]) == ("SkyRL evaluations", [1.0, 0.0])
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
