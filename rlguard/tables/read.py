@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlguard.tables.columns import check_columns, pick
-from rlguard.tables.files import PACKED, iter_json_lines, open_bytes
+from rlguard.tables.files import PACKED, iter_json_lines, open_bytes, read_json
 from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Messages, Problem, make_prompt_id, prompt_text
 
@@ -125,11 +125,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _read_array(path: Path) -> list[Any]:
-    try:
-        with open_bytes(path) as file:
-            value = json.loads(file.read().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected a JSON array ({error})") from error
+    value = read_json(path, object, "a JSON array")
     if isinstance(value, list):
         return value
     if "columns" in value and "data" in value:  # of W&B
