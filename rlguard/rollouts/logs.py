@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ TOKENS = {"response_tokens", "response_ids"}
 
 CHATS = ("messages", "conversation", "conversations")
 """What chats are called that hold prompt and completion."""
+
+CORRECTNESS = re.compile("accura|correct|exact|right|solve|outcome", re.IGNORECASE)
+FORM = re.compile("format|tag|xml|length|cosine|repet|style|language|overlong", re.IGNORECASE)
+"""In names of reward functions."""
 
 TEXT = "text"
 """What the completion is called in lists of samples, besides the names in `COLUMNS`."""
@@ -236,6 +241,10 @@ def _read_table(
     for number, row in flat:
         for one in _split_samples(row, found):
             rollouts.append(_to_rollout(one, found, f"{where}: row {number}", name, drawn))
+    if empty := sum(row.get(found["completion"]) == [] for _, row in flat):
+        notes.append(f"{Path(where).name}: {empty} of {len(flat)} rows hold no completion.")
+    if not rollouts:
+        raise InputError(f"{where}: expected completions, found none in {len(rows)} rows")
     return layout.name, rollouts, columns.get("reward") or found.get("reward")
 
 
@@ -259,13 +268,19 @@ def _find_columns(layout: Layout, rows: Sequence[Row]) -> dict[str, str]:
     have = set(names_in(rows))
     names = {**COLUMNS, **layout.columns}
     found = {part: next((name for name in known if _has(have, rows, name)), None) for part, known in names.items()}
-    if names["reward"] == ():  # a column for each reward function; the guard takes the first for correctness
+    if names["reward"] == ():  # a column for each reward function
         known = {name for part in names.values() for name in part} | {n for ns in COLUMNS.values() for n in ns}
         others = (
             name for name in names_in(rows) if name not in known | NOT_REWARDS and not name.startswith("rlguard_")
         )
-        found["reward"] = next((name for name in others if _is_numeric(row.get(name) for row in rows)), None)
+        paid = [name for name in others if _is_numeric(row.get(name) for row in rows)]
+        found["reward"] = min(paid, key=_rank_reward, default=None)
     return {part: column for part, column in found.items() if column is not None}
+
+
+def _rank_reward(name: str) -> int:
+    """Rewards for correctness come first, those for form last; else, as in the guard, the first one counts."""
+    return 0 if CORRECTNESS.search(name) else 2 if FORM.search(name) else 1
 
 
 def _has(have: Container[str], rows: Sequence[Row], name: str) -> bool:
@@ -282,7 +297,7 @@ def _is_numeric(values: Iterable[Any]) -> bool:
 def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
     """A row of n completions as n rows. Where the prompts are a list of n too, every column is one."""
     completions, prompt = row.get(columns["completion"]), row.get(columns.get("prompt", ""))
-    if not isinstance(completions, list) or is_chat(completions) or _is_tokens(completions):
+    if not isinstance(completions, list) or (completions and is_chat(completions)) or _is_tokens(completions):
         yield row
         return
     n = len(completions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rlguard.types import InputError
@@ -92,6 +92,12 @@ def check_columns(row: Mapping[str, Any], columns: Mapping[str, str], where: str
                 f"{where}{': ' if where else ''}column {column!r} is missing{hint} The data set has: "
                 f"{', '.join(map(repr, row))}. Name it with --column {part}=NAME, in Python {part}_column='NAME'"
             )
+
+
+def check_distinct(names: Sequence[str], path: Any) -> None:
+    """Raises InputError where two columns have one name, of which only one could be read."""
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise InputError(f"{path}: expected columns of distinct names, found {twice[0]!r} twice")
 
 
 def _list_names(row: Mapping[str, Any], depth: int = 2) -> Iterator[str]:

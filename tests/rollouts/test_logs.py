@@ -230,6 +230,41 @@ def test_rewards_of_all_or_nothing_are_outcomes(tmp_path, rewards, outcomes):
     assert [note[: len(said)] for note in notes] == [said]
 
 
+def test_of_several_rewards_correctness_counts(tmp_path):
+    row = {"step": 1, "prompt": "q", "completion": "x", "advantage": 0.5}
+    for rewards in ({"format_reward": 1.0, "check": 0.0}, {"check": 1.0, "format": 1.0, "Accuracy": 0.0}):
+        (rollout,) = read([row | rewards], tmp_path / "a.jsonl")
+        assert rollout.reward == 0.0
+    assert read([row | {"a": 0.0, "b": 1.0}], tmp_path / "a.jsonl")[0].reward == 0.0
+
+
+def test_rows_without_a_completion_are_said(tmp_path):
+    notes: list[str] = []
+    assert (
+        len(
+            read(
+                [{"problem": "q", "generations": []}, {"problem": "q", "generations": ["x"]}],
+                tmp_path / "a.jsonl",
+                notes,
+            )
+        )
+        == 1
+    )
+    assert notes == ["a.jsonl: 1 of 2 rows hold no completion."]
+    with pytest.raises(InputError, match="expected completions, found none in 1 rows"):
+        read([{"problem": "q", "generations": []}], tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text", ["q,completion,q\n1,2,3\n", '{"columns": ["q", "completion", "q"], "data": [[1, 2, 3]]}']
+)
+def test_two_columns_of_one_name_are_refused(tmp_path, text):
+    path = tmp_path / ("a.json" if text[0] == "{" else "a.csv")
+    path.write_text(text)
+    with pytest.raises(InputError, match="distinct names, found 'q' twice"):
+        read_any_rollouts(path)
+
+
 def test_a_written_outcome_is_not_overruled_by_a_reward(tmp_path):
     rows = [
         {"prompt": "q", "completion": "x", "reward": 1, "outcome": 0},
