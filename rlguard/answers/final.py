@@ -27,29 +27,33 @@ _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _CUES = ("nswer", "NSWER", "rect option", "rect choice", "ntwort", "spuesta", "sposta", "éponse", "твет", "答", "정답")
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
     rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE})|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
-    r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→])(?:[\s*_]*(?:\bis\b|[:=：]))?|(?P<heading>[*_:# \t]*\n))"
+    r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→])(?:[\s*_]*(?:\bis\b|[:=：]))?"
+    r"|(?P<heading>[*_:# \t]*\n))"
 )
-_SAID_CJK = re.compile(r"(?:案|え)?(?:应该|應該|就)?(?:是|为|為|等于|等於|应?选|選|은|는|は|(?=[:：=*]))[:：=*\s]*")
+_SAID_CJK = re.compile(
+    r"(?:案|え)?(?:应该|應該|就)?(?:不是[^。\n]{1,30}?而是|是|为|為|等于|等於|应?选|選|은|는|は|(?=[:：=*]))[:：=*\s]*"
+)
 _BEFORE = re.compile(  # nothing before "answer" in its sentence but such words
     r"(?:^|[\n.!?;:：。—,>])[\s*#_>\-(]*(?:(?:so|thus|therefore|hence|then|now|wait|no|actually|and|but|the|my|our|your|a|"
     r"final|correct|right|best|overall|numerical|numeric|short|option)\b[\s,*_:]*)*\Z",
     re.IGNORECASE,
 )
-_CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\s*\Z", re.IGNORECASE)  # nothing else in the last line
+_CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\Z", re.IGNORECASE)  # nothing else in the last line
 _DENIED = re.compile(r"\bnot\b|n't\b|\bcannot\b|\bnever\b", re.IGNORECASE)
 _FILLER = re.compile(
     r"(?:(?:approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
     r"obviously|of course|also|actually|now|still|precisely|as follows|equal to|given by|found to be|(?:the |an? )?"
-    r"(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?|[;,] ?it(?:"
-    r"'s| is)))\b[\s:,]+|不是[^。\n]{1,30}?而是|[≈:：=,\s]|\\approx\b)+(?=\S)",
+    r"(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?"
+    r"|[;,] ?it(?:'s| is)))\b[\s:,]+|不是[^。\n]{1,30}?而是|[≈:：=,\s]|\\approx\b)+(?=\S)",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"\n|;|。|；|[.?](?=[\s*_\"'`)]|\Z)|！|？|<\||です|입니다")
+_SENTENCE_END = re.compile(r"\n|;|。|；|(?<!\bRs)[.?](?=[\s*_\"'`)]|\Z)|！|？|<\||です|입니다")
 _REMARK = re.compile(
     r"(?:,\s*|\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|so|for|by|after|before|given|hence|therefore|"
+    r"porque|weil|denn|parce que|perché|"
     r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|according|in total|altogether|each|per day"
     r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?=[a-z]{2,}\s+[a-z])"
-    r"|\s-\s(?=(?:the|an?|this|that)\b)|(?<=[\d)}%$A-Z*°])\s\((?!mod|base)(?=[a-z]{2})",
+    r"|\s-\s(?=(?:the|an?|this|that)\b)|(?<=[\d)}%$A-Z*°])\s\((?!(?:mod|base|or|and)\b)(?=[^\W\d]{2})",
     re.IGNORECASE,
 )
 _HASH_HEADING = re.compile(
@@ -61,7 +65,7 @@ _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*")
 _BARE_BOX = re.compile(r"[^\s{}$.,;]+")
 _BRACE = re.compile(r"\\?[{}]")
 _BETWEEN_BOXES = re.compile(
-    r"[\s,;.$&/|(]*(?:\\(?:quad|qquad|[ ;]|text\{\s*(?:and|or)\s*(?=\})\}?|[()\[\]])|and|or|或|和)?[\s,;.$]*\Z"
+    r"(?:[\s,;.$&/|()]|\\[ ;,()\[\]]|\\q?quad\b)*(?:\\text\{\s*(?:and|or)\s*\}|and|or|或|和)?(?:[\s,;.$]|\\[()\[\]])*\Z"
 )
 _DRESS = re.compile(r"[\s*_`\"'>:]*")
 _DISPLAY = re.compile(r"\\\[(.*?)\\\]|\$\$(.*?)\$\$", re.DOTALL)
@@ -72,9 +76,10 @@ _CHOICE = re.compile(  # an option that a sentence without the word "answer" bef
     r"|选(?:项|择)?(?:是|为)?[\s:：(（*]*([A-J])(?![A-Za-z])"
 )
 _CHOICE_TAIL = 600  # characters
+_CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "选")
 _LAST_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?![\d])")
 _HEDGE = re.compile(  # a number that is denied, or a bound, or one of two
-    r"(?:\S{1,20}\s+or|\b(?:not|than|most|least|between|cannot|never)|n't(?:\s+be)?|[<>≤≥≠]|!=|\\(?:leq?|geq?|neq?)\b)[\s($]*\Z"
+    r"(?:\S{1,20}\s+or|\b(?:not|than|most|least|between|cannot|never)(?:\s+be)?|n't(?:\s+be)?|[<>≤≥≠]|!=|\\(?:leq?|geq?|neq?)\b)[\s($]*\Z"
 )
 _RUN = re.compile(r"[^\s|;]+")
 _RUN_BACK = re.compile(r"[^\s|;]*\Z")
@@ -114,9 +119,9 @@ def find_answer(completion: str) -> FinalAnswer | None:
     r"""Finds the final answer of a completion: the whole expression that stands after the last marker.
 
     Markers are `<answer>…</answer>` (also an empty one), `\boxed{…}` and `\fbox{…}` (boxes joined by a comma, "and" or
-    "or" are one answer), `#### …`, "answer …", "answer is …", "答案是…" and the like in a few languages, one bold phrase
-    in the last line, and "(B) is correct". Where there is none the last number is a guess. What stands inside `<think>`
-    is no answer. Linear in the completion's length.
+    "or" are one answer), `#### …`, "answer …", "answer is …" and "答案是…" in a few languages, one bold phrase in the
+    last line, and "(B) is correct". Where there is none the last number is a guess. What stands inside `<think>` is no
+    answer. Linear in the completion's length.
     >>> find_answer("The answer is $2\\sqrt{3}$, as before.")[0], find_answer("<think>It is 3</think> So 4 of 5.")
     ('2\\sqrt{3}', FinalAnswer(text='5', start=31, end=32, marked=False))
     """
@@ -199,13 +204,17 @@ def _find_marked(text: str, start: int, end: int) -> FinalAnswer | None:
 def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
     """What stands in the last box; from the first box to the last where several are one statement."""
     whole: tuple[int, int] | None = None
-    first = end  # where the first of them begins
+    first, close = end, end  # where the first of them begins and the last ends
     for place, _ in _backwards(text, ("\\boxed", "\\fbox", "\\framebox"), start, end):
         box = _read_box(text, place, end)
-        if box is None or (whole and not (box[1] < first and _BETWEEN_BOXES.match(text[box[1] + 1 : first]))):
+        if box is None:
             break
-        whole = box if whole is None else (place, whole[1] + (first_alone and text[whole[1] : whole[1] + 1] == "}"))
-        first_alone = whole == box
+        if whole is None:
+            whole, close = box, box[1] + text.startswith("}", box[1])
+        elif box[1] < first and _BETWEEN_BOXES.match(text[box[1] + 1 : first]):
+            whole = place, close
+        else:  # another statement, or the box around this one
+            break
         first = place
     return whole
 
@@ -249,8 +258,9 @@ def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, in
         end: Where to end.
         strict: Only sentences that begin with the answer, and state a value.
     """
-    closing = _CLOSING.search(text, max(start, end - _VALUE), end)
-    if closing and closing.end() == end:
+    tail = max(start, end - _VALUE)
+    closing = _CLOSING.search(text, tail, end) if "nswer" in text[tail:end] else None
+    if closing:
         return closing.span(1)
     words = None
     for place, cue in _backwards(text, _CUES, start, end):
@@ -349,16 +359,16 @@ def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:
 
 def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
     """The option that one of the last sentences calls right: "so (B) is correct", "I choose C", "故选B"."""
-    found = None
-    for found in _CHOICE.finditer(text, max(start, end - _CHOICE_TAIL), end):
-        pass
+    found, tail = None, max(start, end - _CHOICE_TAIL)
+    if any(word in text[tail:end] for word in _CHOOSING):  # the pattern itself is slow
+        found = next(reversed(list(_CHOICE.finditer(text, tail, end))), None)
     if found is None or found["or"] is not None:
         return None
     return _answer(text, *found.span(found.lastindex or 0), marked=True)
 
 
 def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The last number, or what it is a part of: a formula, a product, a number with its unit; with a "not" before it."""
+    """The last number, or what it is a part of: a formula, a product, a number with its unit; and a "not" before it."""
     for first, last in _numbers_backwards(text, start, end):
         span = _widen(text, first, last, start, end)
         if span is not None:

@@ -23,20 +23,22 @@ _UNIT_WORDS = {  # a unit's other names, without the plural s
 _LONE_UNITS = frozenset("mgshLlVAWJNKCF°")  # units of one letter; any other letter is a variable
 _FACTORS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8}
-_NO_UNITS = frozenset(  # words that make another number, or no number, of the one before them
-    "and or not nor but plus minus times over squared cubed factorial pi half halves third thirds quarter quarters tenths "
-    "fifth fifths sixth sixths eighth eighths ninth ninths tenth hundredths sqrt root log ln sin cos tan mod modulo base "
-    "divided to power infinity more less than if unless pair pairs score scores dozens hundreds thousands millions "
-    "billions sets below above under st nd rd th".split()
+_NO_UNITS = (  # words that make another number, or no number, of the one before them
+    "and or not nor but plus minus times over squared cubed factorial pi half halves third thirds quarter quarters"
+    " tenths fifth fifths sixth sixths eighth eighths ninth ninths tenth hundredths sqrt root log ln sin cos tan mod"
+    " modulo base divided to power infinity more less than if unless pair pairs score scores dozens hundreds thousands"
+    " millions billions sets below above under st nd rd th"
 )
+_NO_UNIT_SET = frozenset(_NO_UNITS.split())
 _ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen".split()
+    "eighteen nineteen"
 )
-_WORDS = {word: number for number, word in enumerate(_ONES)}
-_WORDS |= {word: 10 * n for n, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
-_PARTS = {word: n for n, word in enumerate("half third quarter fifth sixth seventh eighth ninth tenth".split(), 2)}
-_PARTS |= {"fourth": 4, "halve": 2}
+_WORDS = {word: number for number, word in enumerate(_ONES.split())}
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORDS |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
+_PARTS = "half third quarter fifth sixth seventh eighth ninth tenth"
+_DENOMINATORS = {word: n for n, word in enumerate(_PARTS.split(), 2)} | {"fourth": 4, "halve": 2}
 _HANZI = {word: number for number, word in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _TENS_IN_HANZI = re.compile(r"([一二三四五六七八九])?十([一二三四五六七八九])?")
 _PLAIN = str.maketrans(
@@ -52,7 +54,10 @@ _DIGITS = (
     r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:[ '’_~]\d{3})+(?:\.\d+)?"
     r"|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}|\d+(?:\.\d*)?|\.\d+"
 )
-_TEN = r"(?:[eE](?P<e>[-+]?\d{1,4})|\s*(?:\\times|\\cdot|×|·|\*|x)\s*10\s*(?:\^|\*\*)\s*[{(]?\s*(?P<p>[-+]?\d{1,4})\s*[})]?)"
+_TEN = (
+    r"(?:[eE](?P<e>[-+]?\d{1,4})"
+    r"|\s*(?:\\times|\\cdot|×|·|\*|x)\s*10\s*(?:\^|\*\*)\s*[{(]?\s*(?P<p>[-+]?\d{1,4})\s*[})]?)"
+)
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)\s*(?P<money>[{CURRENCIES}]?)\s*(?P<sign2>[-+]?)\s*"
     rf"(?:(?P<whole>\d+)\s+(?P<top>\d+)/(?P<under>\d+)"
@@ -196,7 +201,7 @@ def _read_unit(text: str) -> str | None:
     if text == "\\circ" or text in CURRENCIES:
         return text
     words = re.split(r"\s+", text)
-    if any(low in _NO_UNITS or low in _WORDS or low in _FACTORS for low in map(str.lower, words)):
+    if any(low in _NO_UNIT_SET or low in _WORDS or low in _FACTORS for low in map(str.lower, words)):
         return None
     if len(words) > 1 and words[0].lower() in ("square", "sq", "cubic", "cu"):
         inner = _name_unit(words[1])
@@ -230,7 +235,7 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
         return None
     total = part = 0  # of thousands and more, of the group at hand
     used, last = 0, 0
-    for used, word in enumerate([*words, ""]):
+    for word in words:
         value, factor = _WORDS.get(word), _FACTORS.get(word)
         if value is not None and (not part or (value < last and (last >= 100 or last % 10 == 0))):
             part, last = part + value, value
@@ -239,10 +244,11 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
             last = factor if factor < 1000 else 10**9
         elif word != "and" or last < 100:
             break
+        used += 1
     rest = words[used:]
     number = Fraction(total + part)
     single = rest[0].removesuffix("s") if rest else ""
-    if single in _PARTS and (len(rest) == 1 or rest[1] == "of"):
-        return number / _PARTS[single], ""
+    if single in _DENOMINATORS and (len(rest) == 1 or rest[1] == "of"):
+        return number / _DENOMINATORS[single], ""
     unit = _read_unit(" ".join(rest))
     return None if unit is None else (number, unit)
