@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from rlguard.answers.numerals import CURRENCIES, read_quantity
@@ -20,6 +21,8 @@ _SPECIAL = re.compile(r"(?:<[|｜][^|｜<>\s]{1,40}[|｜]>|</s>|<eos>|<pad>|<end
 _TAG = re.compile(r"<(?i:\s*(?:final[_ ]?)?answer)\b[^<>\n]{0,200}>")
 _TAG_END = re.compile(r"<(?i:\s*/\s*(?:final[_ ]?)?answer)\b")
 _TAG_TAIL = 500  # characters: an <answer> that is never closed is one when it stands so near the end (a stop string)
+_REMEMBERED = 4096  # texts: guard, detectors, groups and verifiers ask for the answer of the same one
+_REMEMBERED_LENGTH = 32_000  # characters; longer texts are read anew, so that the memory stays small
 _ASK = 60  # characters between "answer" and what says that it comes
 _VALUE = 300  # characters of a sentence that are read as an answer
 _LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the last one back
@@ -125,6 +128,11 @@ def find_answer(completion: str) -> FinalAnswer | None:
     >>> find_answer("The answer is $2\\sqrt{3}$, as before.")[0], find_answer("<think>It is 3</think> So 4 of 5.")
     ('2\\sqrt{3}', FinalAnswer(text='5', start=31, end=32, marked=False))
     """
+    return (_find if len(completion) <= _REMEMBERED_LENGTH else _find.__wrapped__)(completion)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _find(completion: str) -> FinalAnswer | None:
     region = _said_aloud(completion)
     if region is None:
         return None
