@@ -60,16 +60,17 @@ def has_numbers(path: Path) -> bool:
         return path.name == STATE  # says what is wrong with it
 
 
-def read_log(path: str | Path) -> Rows:
+def read_log(path: str | Path, torn: list[int] | None = None) -> Rows:
     """The numbers that a trainer logged, a row for each step; what one step has in several rows is put together.
 
-    A step that is smaller than the one before stays where it is: a log that starts over.
+    A step that is smaller than the one before stays where it is: a log that starts over. The number of a half-written
+    last line goes to `torn`.
 
     Raises:
         InputError: If the file cannot be read as a log; names it, and the line.
     """
     rows: Rows = []
-    for row in _iter_raw(Path(path)):
+    for row in _iter_raw(Path(path), [] if torn is None else torn):
         flat = dict(_flatten(row))
         known = next((to_number(str(flat[name]).partition("/")[0]) for name in STEPS if name in flat), math.nan)
         numbers = {name: to_number(value) for name, value in flat.items() if not isinstance(value, bool)}
@@ -82,7 +83,7 @@ def read_log(path: str | Path) -> Rows:
     return rows
 
 
-def _iter_raw(path: Path) -> Iterator[Mapping[str, Any]]:
+def _iter_raw(path: Path, torn: list[int]) -> Iterator[Mapping[str, Any]]:
     if path.suffix == ".json":
         try:
             history = read_object(path)["log_history"]
@@ -95,7 +96,7 @@ def _iter_raw(path: Path) -> Iterator[Mapping[str, Any]]:
         with path.open(encoding="utf-8", errors="replace") as file:
             yield from _read_printed(part for line in file for part in line.split("\r"))
     else:
-        yield from iter_rows(path, [], allow_empty=True)
+        yield from iter_rows(path, torn, allow_empty=True)
 
 
 def _read_printed(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
