@@ -32,7 +32,7 @@ from rlguard.report.findings import pair_findings
 from rlguard.report.load import Row, Run, read_run
 from rlguard.report.prompt_rows import describe_prompts, merge_prompts
 from rlguard.report.runs import name_arms, name_runs, say_comparison
-from rlguard.report.verdict import SIGNS, Headline, Line, judge, say_verdict, split_models, tally
+from rlguard.report.verdict import SIGNS, STATES, Headline, Line, judge, say_verdict, split_models, tally
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 from rlguard.version import __version__
@@ -110,6 +110,7 @@ def write_report(
             of = dict.fromkeys(filter(None, (name if others else "", found.of)))
             headlines.append(replace(found, of=", ".join(of)))
         each.append([*say_verdict(one, rows, counts, odd), *losses])
+    headlines.sort(key=lambda found: STATES.index(found.state))
     totals = [tally(own, one.unsearched) for one, own in zip(runs, owned, strict=True)]
     verdict = say_comparison(runs, merged, totals) if others else each[0]
     notes = [*_gather_notes(runs), *_note_bounds(rollouts, len(listed), len(merged), runs)]
@@ -198,10 +199,12 @@ def render_page(
         style=style,
         library=library,
         script=script,
-        title=escape(title or f"{' against '.join(names)}: training guard report"),
+        title=escape(
+            title or f"{' against '.join(filter(None, (names[0], ', '.join(names[1:]))))}: training guard report"
+        ),
         made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         version=escape(__version__),
-        source=escape(" · ".join(dict.fromkeys(filter(None, map(_name_source, runs))))),
+        source=escape(" · ".join(dict.fromkeys(word for run in runs for word in _name_source(run)))),
         settings=settings,
         headlines="".join(map(_render_headline, headlines)),
         verdict=_render_verdicts(verdicts, names),
@@ -280,9 +283,9 @@ def _list_settings(runs: list[Run]) -> Iterator[tuple[str, str]]:
             yield key, f"{value[:LONGEST_VALUE]} …" if len(value) > LONGEST_VALUE else value
 
 
-def _name_source(run: Run) -> str:
-    """The model and engine in a few words, from the store's provenance, and the run's name."""
+def _name_source(run: Run) -> list[str]:
+    """The model, the engine, both from the store's provenance, and the run's name."""
     engine = run.meta.get("engine")
     if isinstance(engine, dict):
         engine = " ".join(str(engine[key]) for key in ("name", "engine", "version") if key in engine)
-    return " · ".join([*(str(word) for word in (run.model, engine) if word), run.name])
+    return [*(str(word) for word in (run.model, engine) if word), run.name]

@@ -6,7 +6,7 @@ function showAlarms(hasSteps) {
   const several = new Set(data.events.map((event) => event.arm)).size > 1, signs = { critical: "✕ critical", warning: "! warning" };
   const item = (event) => el("li", { class: event.severity },
     el("b", {}, signs[event.severity] || event.severity), " ", el("span", { class: "muted" }, [several && event.arm, `step ${event.step}`, words(event.figure)].filter(Boolean).join(" · ")),
-    el("p", {}, event.message), event.cause && el("p", { class: "advice" }, el("b", {}, "Usual cause: "), `${event.cause}. `, el("b", {}, "Do: "), event.do), hasSteps && el("a", { href: `#steps=${event.step - 1}..${event.step}` }, `Rollouts of step ${event.step}`));
+    el("p", {}, event.message), event.cause && el("p", { class: "advice" }, el("b", {}, "Usual cause: "), `${event.cause}. `, el("b", {}, "Do: "), event.do.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part))), hasSteps && el("a", { href: `#steps=${event.step - 1}..${event.step}` }, `Rollouts of step ${event.step}`));
   const list = (events) => el("ul", { class: "alarms" }, events.map(item)), said = new Set();
   const open = data.events.filter((event) => {  // the gravest of each figure
     const name = `${event.arm} ${event.figure}`, fresh = event.severity !== "note" && !said.has(name) && said.size < 6;
@@ -15,7 +15,7 @@ function showAlarms(hasSteps) {
   });
   const rest = data.events.filter((event) => !open.includes(event));
   byId("alarm-list").append(open.length ? list(open) : el("p", {}, "No alarm."));
-  if (rest.length) byId("alarm-list").append(el("details", {}, el("summary", {}, plural(rest.length, "more alarm or note")), list(rest)));
+  if (rest.length) byId("alarm-list").append(el("details", {}, el("summary", {}, `${rest.length} more alarms and notes`), list(rest)));
 }
 
 function showTraining(hasSteps) {

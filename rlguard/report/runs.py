@@ -52,8 +52,8 @@ def _tell(names: list[str], picked: list[int], told: list[str]) -> str:
 
 def _say_rates(names: list[str], prompts: list[Row]) -> list[Line]:
     """The mean pass rate on the prompts that the runs share, and how many of those prompts moved."""
-    rated = [
-        [one if one and one["trials"] and one["rate"] is not None else None for one in row["of"]] for row in prompts
+    rated: list[list[Row]] = [
+        [one if one and one["trials"] and one["rate"] is not None else {} for one in row["of"]] for row in prompts
     ]
     picked = _pick([any(of[number] for of in rated) for number in range(len(names))])
     shared = [[of[number] for number in picked] for of in rated if all(of[number] for number in picked)]

@@ -202,7 +202,7 @@ def _judge_arm(name: str, arm: Arm) -> Headline:
     if not watched:
         told = "none of its curves is a figure that the monitor knows"
         return Headline(name, "Unknown", told, "log reward, length and entropy by a name of docs/monitor.md.")
-    because = f"nothing fell that should not: {', '.join(watched[:4])}"
+    because = f"no watched figure left its healthy range: {', '.join(watched[:4])}"
     return Headline(name, "Healthy", because, "go on; read ten rollouts of the last steps all the same.")
 
 

@@ -281,7 +281,7 @@ def test_the_headline_of_a_training_says_because_of_what_and_what_to_do(tmp_path
     said = [report(run, tmp_path / "r.html")[0]["headlines"] for run in (calm, fell, forgot, few, odd)]
     assert [line.split(",")[0].rpartition(": ")[2] for (line,) in said] == [
         "Healthy", "Harmed", "Harmed", "Unknown", "Unknown"]  # fmt: skip
-    assert "nothing fell that should not: reward. Next: go on" in said[0][0]
+    assert "no watched figure left its healthy range: reward. Next: go on" in said[0][0]
     assert "because at step 3" in said[1][0]
     assert "reward fell to" in said[1][0]
     assert "Next: Read completions of these steps. Lower learning_rate" in said[1][0]
