@@ -9,7 +9,7 @@ from statistics import stdev
 from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
-from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, to_number
+from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, to_number
 from rlguard.types import InputError
 
 Severity = Literal["critical", "warning", "note"]
@@ -179,7 +179,7 @@ class Monitor:
         """The figures that are watched, by their names here, in what a trainer logged; others become `unread`."""
         logs = {name.removeprefix("train/"): value for name, value in logs.items()} | dict(logs)
         found: dict[str, float] = {}
-        taken = {*PROXY, *TRUTH}
+        taken, watched = {*PROXY, *TRUTH}, {watch.figure for watch in self.config.watches}
         for watch in self.config.watches:
             for figure, name in watch.find(logs).items():
                 if "*" in watch.figure and figure != name and (name in taken or BOOKKEEPING.search(name)):
@@ -187,6 +187,12 @@ class Monitor:
                 found.setdefault(figure, to_number(logs[name]))
                 self.read_as[name] = figure
             taken.update((watch.figure, *watch.names))
+        for name in logs:  # others go by what they look like, one name for a figure that has none
+            guess = None if name in taken or name in self.read_as else guess_figure(name)
+            if guess in watched - {*self.read_as.values()} and math.isfinite(to_number(logs[name])):
+                self.read_as[name] = guess
+            if self.read_as.get(name) in watched and math.isfinite(to_number(logs[name])):
+                found.setdefault(self.read_as[name], to_number(logs[name]))
         proxy, truth = (next((to_number(logs[n]) for n in names if n in logs), math.nan) for names in (PROXY, TRUTH))
         self._pair(found, proxy, truth)
         for name in (name.removeprefix("train/") for name, value in logs.items() if math.isfinite(to_number(value))):
