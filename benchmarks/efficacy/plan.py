@@ -120,12 +120,13 @@ def _score(row: Row) -> float:
 
 
 def list_reported(rates: Mapping[tuple[str, str], float]) -> Iterator[Run]:
-    """The reported runs whose rates are chosen, each once: parts in order of worth, whole comparisons first."""
+    """The reported runs, each once: parts in order of worth, whole comparisons first; none before all rates are chosen."""
+    if any((family, arm) not in rates for family, arms in TUNED.items() for arm in arms):
+        return
     seen = set()
     for part in PARTS:
         for seed, mix, arm in product(SEEDS, part.mixes, part.arms):
-            best = rates.get((part.family, arm))
-            for rate in part.rates or ([] if best is None else [best]):
+            for rate in part.rates or [rates[part.family, arm]]:
                 run = Run(arm, part.family, *mix, seed, rate)
                 if key(run) not in seen:
                     seen.add(key(run))

@@ -125,9 +125,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def fit_square(x: Sequence[float], y: Sequence[float]) -> float:
     """R² of a second-degree polynomial, as RL's Razor reports it (arXiv 2509.04259); NaN with fewer than four points."""
-    if len(x) < 4 or np.ptp(y) == 0:
+    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return nan
-    residual = np.asarray(y) - np.polyval(np.polyfit(x, y, 2), x)
+    residual = np.asarray(y) - np.polynomial.Polynomial.fit(x, y, 2)(np.asarray(x))
     return 1 - float((residual**2).sum() / ((y - np.mean(y)) ** 2).sum())
 
 

@@ -100,7 +100,7 @@ class Queue:
         self._given: set[Any] = set()
 
     def list(self) -> list[Run]:
-        """All runs of the plan whose rate is known."""
+        """All runs of the plan; of the reported ones none before the tuning is done."""
         return list_tuning() + ([] if self._tuning_only else list(list_reported(choose_rates(read_rows(self._rows)))))
 
     def __iter__(self) -> Iterator[Run]:
