@@ -106,7 +106,6 @@ def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> d
             mopps.observe(places, rates)
             if chooser is not mopps and chooser is not sampler:
                 chooser.observe(places, rates)
-            sampler.batches += chooser is not sampler
             sampler.observe(places, [guard_id(row) for row in problems[::GROUP]])
             choosing += time.perf_counter() - clock
             signal = (rates > 0) & (rates < 1)

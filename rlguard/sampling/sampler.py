@@ -8,26 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.luck.model import LuckModel, SkillPosterior, signal_probability
-from rlguard.stats import SKILL_GRID
+from rlguard.luck.model import OFFLINE_TRIALS, LuckModel, SkillPosterior
 from rlguard.types import InputError
+
+CANDIDATES = 16_384
+"""So many of the prompts seen, chosen at random, compete at most: more change nothing that counts."""
 
 
 @dataclass(frozen=True)
 class SamplerConfig:
     """How prompts are chosen while training."""
 
-    half_life: float = 40.0
+    half_life: float = 100.0
     """Batches after which what was seen of a prompt counts half: the policy moves. It bounds how long a prompt that
     failed is left alone; infinity never forgets."""
-    candidates: int = 4_096
-    """Of a larger data set so many prompts, drawn at random, compete for each batch."""
+    fresh: float = 4.0
+    """So many prompts never seen compete for each place in a batch. More explore faster, fewer come back sooner to what
+    is known to teach."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("half_life", "candidates"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"SamplerConfig.{name}: expected a positive number, got {getattr(self, name)!r}")
+        for name, least in {"half_life": 0.0, "fresh": 1.0}.items():
+            if not (getattr(self, name) > 0 and getattr(self, name) >= least):
+                raise InputError(f"SamplerConfig.{name}: expected a number above {least:g}, got {getattr(self, name)!r}")
 
 
 class PromptSampler:
@@ -41,22 +44,20 @@ class PromptSampler:
         V(q) = 1 − (1 − q)^G − p^G + (p − q)^G,   p = q + (1 − q)·c
 
     V is 0 for a prompt that only luck solves (q = 0) and for one that is mastered (p = 1). Uncertain prompts sometimes
-    draw a high V, so they are tried; what is known of a prompt fades with `half_life`, so none is left out for good.
+    draw a high V, so they are tried; what is known of a prompt fades with `half_life`, so none is left out for good. Of
+    prompts never seen a few compete for each place: among very many, some would always draw the highest V.
 
     >>> from rlguard.luck.evidence import Evidence
     >>> luck, prompts = LuckModel(), ["never", "half", "always"]
     >>> sampler = PromptSampler(3, group_size=8, luck=luck)
     >>> evidence, groups = [Evidence(name) for name in prompts for _ in range(8)], np.repeat(range(3), 8)
     >>> for _ in range(5):
-    ...     places = sampler.choose(3)
     ...     _ = luck.observe(evidence, np.array([0] * 8 + [0, 1] * 4 + [1] * 8), groups)
-    ...     sampler.observe([0, 1, 2], prompts)
+    >>> sampler.observe([0, 1, 2], prompts)
     >>> taken = np.concatenate([sampler.choose(1) for _ in range(20)])
     >>> bool((taken == 1).mean() > 0.8)
     True
     """
-
-    rule = "thompson"
 
     def __init__(
         self,
@@ -74,65 +75,53 @@ class PromptSampler:
             group_size: G, rollouts of a prompt in a batch.
             config: Settings; None takes the defaults.
             luck: What knows the prompts: the guard's (`guard.luck`), which observes each batch. None makes a new one.
-            offline_successes_N: (N,) what an estimate before training found; NaN where nothing is known.
-            offline_trials_N: (N,) of how many rollouts.
-            chance_N: (N,) chance rates before a prompt's first visit; None or NaN takes the usual one.
+            offline_successes_N: (N,) what an estimate before training found; NaN or None where nothing is known.
+            offline_trials_N: (N,) of how many rollouts; they weigh as little as they do in the guard.
+            chance_N: (N,) chance rates before a prompt's first visit; NaN or None takes the usual one.
 
         Raises:
-            InputError: For fewer than one prompt or two rollouts, or columns of another length.
+            InputError: For fewer than one prompt or two rollouts, columns of another length, or rates out of [0, 1].
         """
         if count < 1 or group_size < 2:
             raise InputError(f"expected at least 1 prompt and 2 rollouts of each, got {count} and {group_size}")
+        # An empty model is false: `luck or LuckModel()` would part the sampler from the guard.
         self.config, self.luck = config or SamplerConfig(), LuckModel() if luck is None else luck
         self.count, self.group_size = count, group_size
-        self.batches = 0
+        self.expected = float("nan")
+        """Expected V of prompts drawn evenly, when a batch was chosen last."""
         self._random = np.random.default_rng(self.config.seed)
-        self._ids: dict[int, str] = {}  # of the prompts visited, by place
-        self._visit_N = np.full(count, -1, np.int32)  # the batch after which a prompt was seen last; -1 never
-        self._offline: dict[str, np.ndarray] = {}
-        columns = {
-            "offline_successes_P": offline_successes_N, "offline_trials_P": offline_trials_N, "chance_P": chance_N,
-        }  # fmt: skip
-        for name, values_N in columns.items():
-            if values_N is not None:
-                column = np.array([np.nan if value is None else value for value in values_N], np.float32)
-                if column.shape != (count,):
-                    raise InputError(f"{name[:-1]}N has shape {column.shape}, expected ({count},), one per prompt")
-                self._offline[name] = column
+        self._ids: dict[int, str] = {}  # what the model calls the prompts seen, by place
+        self._unseen_N = np.ones(count, bool)
+        self._before_N = _read_columns(count, offline_successes_N, offline_trials_N, chance_N)
 
-    def choose(self, size: int) -> np.ndarray:
+    def choose(self, size: int, without: Sequence[int] = ()) -> np.ndarray:
         """The (size,) different prompts of the next batch, by their places.
+
+        Args:
+            size: How many.
+            without: Places that are not to be taken.
 
         Raises:
             InputError: If there are fewer prompts than that.
         """
-        if not 0 < size <= self.count:
-            raise InputError(f"expected a batch of 1 to {self.count} prompts (all there are), got {size}")
-        pool = max(self.config.candidates, size)
-        places = self._random.choice(self.count, pool, replace=False) if pool < self.count else np.arange(self.count)
+        barred_N = np.zeros(self.count, bool)
+        barred_N[list(without)] = True
+        free = self.count - int(barred_N.sum())
+        if not 0 < size <= free:
+            raise InputError(f"expected a batch of 1 to {free} prompts (all there are), got {size}")
+        seen, unseen = np.flatnonzero(~(self._unseen_N | barred_N)), np.flatnonzero(self._unseen_N & ~barred_N)
+        few = max(int(self.config.fresh * size), size - len(seen))
+        places = np.concatenate([self._draw(seen, max(CANDIDATES, size)), self._draw(unseen, few)])
         known = self.posterior(places)
-        if self.rule == "thompson":
-            below_PS = known.mass_PS.cumsum(axis=1)
-            drawn = (below_PS < self._random.random((len(places), 1))).sum(axis=1).clip(max=len(SKILL_GRID) - 1)
-            value = signal_probability(SKILL_GRID[drawn], known.chance_P, self.group_size)
-            order = np.lexsort((self._random.random(len(places)), -value))
-        elif self.rule[0] == "thompson_m":
-            v = 0
-            for _ in range(self.rule[1]):
-                below_PS = known.mass_PS.cumsum(axis=1)
-                drawn = (below_PS < self._random.random((len(places), 1))).sum(axis=1).clip(max=len(SKILL_GRID) - 1)
-                v = v + signal_probability(SKILL_GRID[drawn], known.chance_P, self.group_size)
-            order = np.lexsort((self._random.random(len(places)), -v))
-        elif self.rule[0] == "share":
-            order = np.argsort(self.rule[1] * np.log(known.informative(self.group_size)) + self._random.gumbel(size=len(places)))[::-1]
-        elif self.rule[0] == "var":
-            below_PS = known.mass_PS.cumsum(axis=1)
-            drawn = (below_PS < self._random.random((len(places), 1))).sum(axis=1).clip(max=len(SKILL_GRID) - 1)
-            q = SKILL_GRID[drawn]; p = q + (1 - q) * known.chance_P
-            value = q * (1 - p) ** self.rule[1]
-            order = np.lexsort((self._random.random(len(places)), -value))
-        self.batches += 1
+        value_P = self._value(known.draw_P, known.chance_P)
+        # Ties are many among the unseen, whose draws come from one distribution: broken at random, not by place.
+        order = np.lexsort((self._random.random(len(places)), -value_P))
+        even = self._draw(np.arange(self.count), 512)
+        self.expected = float(self.value(even).mean())
         return places[order[:size]]
+
+    def _draw(self, places: np.ndarray, most: int) -> np.ndarray:
+        return places if len(places) <= most else self._random.choice(places, most, replace=False)
 
     def observe(self, places_P: Any, prompt_ids_P: Sequence[str]) -> None:
         """Notes a batch that the model of luck has observed.
@@ -143,22 +132,19 @@ class PromptSampler:
         """
         places = np.asarray(places_P, int)
         self._ids.update(zip(places.tolist(), prompt_ids_P, strict=True))
-        self._visit_N[places] = self.batches
+        self._unseen_N[places] = False
 
     def posterior(self, places_P: Any) -> SkillPosterior:
-        """What is known of some prompts now: the model's posterior, moved towards its population since the last visit.
-
-        Tempering F·L^a, with what is left of the evidence L as the power a, is what fading its counts would give.
-        """
+        """What is known of some prompts now: by their counts, which fade while they are not visited, else by what was
+        known before training."""
         places = np.asarray(places_P, int)
-        known = self.luck.skill_posterior(
-            [self._ids.get(place, "") for place in places.tolist()],
-            **{name: values_N[places] for name, values_N in self._offline.items()},
-        )
-        age = np.where(self._visit_N[places] < 0, 0, self.batches - self._visit_N[places])
-        left = (0.5 ** (age / self.config.half_life))[:, None]
-        mass_PS = known.mass_PS**left * self.luck.population ** (1 - left)
-        return SkillPosterior(mass_PS / mass_PS.sum(axis=1, keepdims=True), known.chance_P)
+        rows = self.luck.find(self._ids.get(place, "") for place in places.tolist())
+        known = np.zeros((len(places), 4))  # successes, trials, chance rate, correlation
+        known[:, :3] = self._before_N[places] if len(self._before_N) else (0.0, 0.0, np.nan)
+        seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
+        known[seen] = np.stack(counts, axis=1)
+        known[seen, :2] *= 0.5 ** ((self.luck.batches - visit) / self.config.half_life)[:, None]
+        return self.luck.posterior(*known.T, random=self._random)
 
     def predict(self, places_P: Any) -> np.ndarray:
         """(P,) expected pass rate of some prompts, luck included."""
@@ -166,5 +152,54 @@ class PromptSampler:
         return known.mean_P + (1 - known.mean_P) * known.chance_P
 
     def value(self, places_P: Any) -> np.ndarray:
-        """(P,) expected V of some prompts: how likely a group of them holds a genuine success and a failure."""
-        return self.posterior(places_P).informative(self.group_size)
+        """(P,) V of the skill drawn for some prompts; its mean over prompts is what groups of them are expected to hold
+        of a genuine success and a failure."""
+        known = self.posterior(places_P)
+        return self._value(known.draw_P, known.chance_P)
+
+    def _value(self, skill_P: np.ndarray, chance_P: np.ndarray) -> np.ndarray:
+        passing_P = skill_P + (1 - skill_P) * chance_P
+        none_P = (1 - skill_P) ** self.group_size + passing_P**self.group_size
+        return 1 - none_P + (passing_P - skill_P) ** self.group_size
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs, beside the guard's state, to choose as the interrupted one would have; JSON."""
+        return {
+            "count": self.count, "expected": self.expected, "random": self._random.bit_generator.state,
+            "places": list(self._ids), "ids": list(self._ids.values()),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave.
+
+        Raises:
+            InputError: If it is of another number of prompts.
+        """
+        if state["count"] != self.count:
+            raise InputError(f"the state is of {state['count']} prompts, the data set has {self.count}")
+        self._random.bit_generator.state = state["random"]
+        self._ids, self._unseen_N[:], self.expected = {}, True, float(state["expected"])
+        self.observe(state["places"], state["ids"])
+
+
+def _read_columns(count: int, *columns_N: Any) -> np.ndarray:
+    """(N, 3) successes and trials, as much as they weigh, and chance rates; (0, 3) where no column is given.
+
+    Raises:
+        InputError: If a column has another length, or holds what is no number or no rate.
+    """
+    found = np.full((count if any(column is not None for column in columns_N) else 0, 3), np.nan, np.float32)
+    for place, (name, values_N) in enumerate(zip(("offline_successes_N", "offline_trials_N", "chance_N"), columns_N, strict=True)):
+        if values_N is None:
+            continue
+        column = np.array([np.nan if value is None else value for value in values_N], float)
+        if column.shape != (count,):
+            raise InputError(f"{name} has shape {column.shape}, expected ({count},), one per prompt")
+        found[:, place] = column
+    successes, trials, chance = found.T
+    for row in np.flatnonzero((chance < 0) | (chance > 1) | (successes < 0) | (successes > trials)):
+        raise InputError(f"row {row}: expected 0 <= successes <= trials and a chance rate in [0, 1], got "
+                         f"{successes[row]:g} of {trials[row]:g} and {chance[row]:g}")  # fmt: skip
+    found[:, :2] *= np.minimum(1.0, OFFLINE_TRIALS / np.maximum(trials, 1e-9))[:, None]
+    found[:, :2] = np.where(np.isnan(found[:, :2]).any(axis=1, keepdims=True), 0.0, found[:, :2])
+    return found
