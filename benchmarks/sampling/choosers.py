@@ -4,10 +4,10 @@
 |---|---|
 | uniform | each once an epoch, in random order |
 | dapo | uniform; silent groups are generated anew with other prompts, up to ten times (arXiv 2503.14476) |
-| greso | a prompt that was silent z times in a row is skipped with probability 1 − p^z, p moved by 1% towards a quarter of \
-silent groups; then as dapo (arXiv 2506.02177) |
-| mopps | a Beta posterior of each prompt's pass rate, whose counts halve at each visit; the draws nearest to ½ among 16 \
-times as many candidates (arXiv 2507.04632) |
+| greso | a prompt that was silent z times in a row is skipped with probability 1 − p^z, p moved by 1% \
+towards a quarter of silent groups; then as dapo (arXiv 2506.02177) |
+| mopps | a Beta posterior of each prompt's pass rate, whose counts halve at each visit; the draws nearest to ½ \
+among 16 times as many candidates (arXiv 2507.04632) |
 | rlguard | `rlguard.sampling.PromptSampler`; plain GRPO trains on what it chooses |
 | rewrite | uniform, trained with the guard's advantages: the control of the next |
 | both | rlguard's sampler and rlguard's advantages |
@@ -43,7 +43,7 @@ class Uniform:
 
 
 class Greso(Uniform):
-    """Skips prompts that were silent, the surer the more often in a row; solved and failed ones at rates of their own."""
+    """Skips prompts that were silent, the surer the more often in a row; solved and failed ones at their own rates."""
 
     def __init__(self, count: int, rng: np.random.Generator) -> None:
         super().__init__(count, rng)

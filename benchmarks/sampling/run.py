@@ -6,8 +6,8 @@
 
 The tiny reasoner of the efficacy benchmark is trained by GRPO (16 prompts x 8 rollouts, one Adam step on each batch,
 lr 5e-4, T=1; as TRL's defaults are, in a loop of its own that counts every rollout) on 256 problems, a share of which
-are hashes that no method solves. The arms are in `choosers.py`. A run ends when so many rollouts were *generated*, those
-that were thrown away included. Held-out problems are measured every tenth of them.
+are hashes that no method solves. The arms are in `choosers.py`. A run ends when so many rollouts were *generated*,
+thrown away or not. Held-out problems are measured every tenth of them.
 
 One row of JSON a run goes to `rows.jsonl` beside this file; a run that has its row is not run again.
 """
@@ -93,7 +93,9 @@ def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> d
             problems = [rows[place] for place in places for _ in range(GROUP)]
             tokens, mask, texts = generate(model, tokenizer, [row["prompt"] for row in problems])
             used += len(texts)
-            rewards = np.array([float(family.find_answer(t) == r["answer"]) for t, r in zip(texts, problems, strict=True)])
+            rewards = np.array(
+                [float(family.find_answer(t) == r["answer"]) for t, r in zip(texts, problems, strict=True)]
+            )
             rates = rewards.reshape(-1, GROUP).mean(axis=1)
             host = torch.tensor(grpo(rewards.reshape(-1, GROUP)).ravel())
             judged = guard.apply(
@@ -120,7 +122,10 @@ def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> d
         if used >= rollouts * len(curve) / POINTS:
             curve.append({"rollouts": used, "steps": steps, **measure()})
     columns = np.array(predicted).T if predicted else np.zeros((3, 0))
-    rho = {name: round(float(spearmanr(columns[i], columns[2]).statistic), 4) for i, name in enumerate(("mopps", "rlguard"))}
+    rho = {
+        name: round(float(spearmanr(columns[i], columns[2]).statistic), 4)
+        for i, name in enumerate(("mopps", "rlguard"))
+    }
     return {
         "family": family_name, "arm": arm, "share": share, "seed": seed, "rollouts": rollouts, "curve": curve,
         "signal": mixed / groups, "spearman": rho, "choosing": choosing / (time.time() - training),

@@ -25,12 +25,19 @@ class SamplerConfig:
     fresh: float = 4.0
     """So many prompts never seen compete for each place in a batch. More explore faster, fewer come back sooner to what
     is known to teach."""
+    replace: int = 0
+    """Groups that are all right or all wrong are generated anew with other prompts, so many times at most, before a
+    step; groups that have both take their place (DAPO's dynamic sampling). 0 trains on what was generated. TRL only."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, least in {"half_life": 0.0, "fresh": 1.0}.items():
             if not (getattr(self, name) > 0 and getattr(self, name) >= least):
-                raise InputError(f"SamplerConfig.{name}: expected a number above {least:g}, got {getattr(self, name)!r}")
+                raise InputError(
+                    f"SamplerConfig.{name}: expected a number above {least:g}, got {getattr(self, name)!r}"
+                )
+        if not (isinstance(self.replace, int) and self.replace >= 0):
+            raise InputError(f"SamplerConfig.replace: expected how many times, 0 or more, got {self.replace!r}")
 
 
 class PromptSampler:
@@ -189,7 +196,9 @@ def _read_columns(count: int, *columns_N: Any) -> np.ndarray:
         InputError: If a column has another length, or holds what is no number or no rate.
     """
     found = np.full((count if any(column is not None for column in columns_N) else 0, 3), np.nan, np.float32)
-    for place, (name, values_N) in enumerate(zip(("offline_successes_N", "offline_trials_N", "chance_N"), columns_N, strict=True)):
+    for place, (name, values_N) in enumerate(
+        zip(("offline_successes_N", "offline_trials_N", "chance_N"), columns_N, strict=True)
+    ):
         if values_N is None:
             continue
         column = np.array([np.nan if value is None else value for value in values_N], float)
