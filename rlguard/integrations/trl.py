@@ -107,13 +107,18 @@ class GuardMixin(ChoosesPrompts, TrainerGuard):
         return self._guard_judged.advantages_B
 
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
+        output, judged = self._generate_guarded(inputs)
+        return output if judged is None or self._live is None else self._replace_silent(output, judged, inputs)
+
+    def _generate_guarded(self, inputs: list) -> tuple[dict[str, Any], Judged | None]:
+        """A batch as the trainer makes it, with the advantages that the guard leaves; None in evaluation."""
         self._guard_judged = None
         output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
         evidence, rewards_per_func = self._guard_seen
         if evidence is None:  # evaluation: no gradient, but the completions table wants a cell in every row
             count = len(rewards_per_func)
             self._log_columns([float("nan")] * count, [""] * count)
-            return output
+            return output, None
         judged = self._guard_judged
         if judged is None:
             host = self.accelerator.gather(output["advantages"])
@@ -121,12 +126,11 @@ class GuardMixin(ChoosesPrompts, TrainerGuard):
             first = self.accelerator.process_index * len(inputs)
             output["advantages"] = judged.advantages_B[first : first + len(inputs)]
         self._note_judged(judged)
-        self._note_chosen(inputs, evidence, rewards_per_func)
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         logged = list(self._logs["advantages"])[: -len(evidence)]
         self._logs["advantages"].clear()
         self._logs["advantages"].extend([*logged, *(judged.advantages_B * judged.step_scale).tolist()])  # what acts
-        return output
+        return output, judged
 
     def _log_columns(self, weights: list[float], kinds: list[str]) -> None:
         self._logs["extra"]["rlguard_weight"].extend(weights)
