@@ -72,6 +72,8 @@ def read_gold(answer: Any) -> str | None:
     if isinstance(answer, dict):
         return next((read_gold(answer[key]) for key in _GOLD_KEYS if key in answer), None)
     if isinstance(answer, (list, tuple)):
+        if any(isinstance(part, (list, tuple)) for part in answer):  # a matrix, a grid
+            return json.dumps(answer) if "NaN" not in repr(answer) else None
         parts = [read_gold(part) for part in answer]
         if not parts or None in parts:
             return None

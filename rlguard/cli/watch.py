@@ -116,7 +116,7 @@ def look(run: Path, columns: Mapping[str, str]) -> Look:
         replay(rows[: 2 * monitor.config.reference + 1], monitor)  # later references are among the events
         events = read_events(folder / EVENTS) if (folder / EVENTS).exists() else []
     elif log := find_log(run):
-        logged = read_log(log, columns)
+        logged = read_log(log, columns=columns)
         events = replay(logged, monitor)
         rows = [(step, figures) for step, logs in logged if (figures := monitor.read(logs))]
     else:

@@ -194,6 +194,9 @@ LOGS = {
     "train.log": PRINTED,
     "verl.log": [f"\x1b[36m(Task pid=1)\x1b[0m step:{i} - response_length/mean:100.000 - critic/score/mean:0.500 - "
                  "actor/lr:0.000\n" for i in (1, 2)],
+    "loop.log": [f"12:00:0{i} INFO iter {i} | reward: 0.5 | resp_len = 100.0 | eta: 01:20\n" for i in (1, 2)],
+    "wandb_export.csv": ["Step,tiny run - train/reward,tiny run - train/reward__MAX,tiny run - train/gen_len\n",
+                         "1,0.5,0.9,100\n2,0.5,0.9,100\n"],
     "trainer_state.json": [json.dumps({"log_history": [{"step": i, "completion_length": 100.0, "reward": 0.5}
                                                        for i in (1, 2)] + [{"train_runtime": 5.0}]})],
 }  # fmt: skip
