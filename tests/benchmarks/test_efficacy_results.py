@@ -112,9 +112,7 @@ def make_rows(harm=0.4, sampler=0.55, rival=0.0, seeds=SEEDS):
                 ("grpo", ("rare_valid", 0.75), 0.8, 0.5), ("rlguard", ("rare_valid", 0.75), 0.8, 0.5),
             ):  # fmt: skip
                 half = sampler + noise() + 0.05 if arm == "rlguard_sampler" else None
-                rows.append(
-                    make_row(Run(arm, family, *mix, seed), prior + noise(), learnable + noise(), 0.5 + noise(), half)
-                )
+                rows.append(make_row(Run(arm, family, *mix, seed), prior + noise(), learnable + noise(), 0.5 + noise(), half))
     return rows
 
 
