@@ -40,12 +40,12 @@ class Severe(StrEnum):
 @app.command()
 def watch(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its log: figures.jsonl, JSONL, CSV, printed lines.")],
-    once: Annotated[bool, typer.Option("--once", help="Print and leave.")] = False,
-    fail_on: Annotated[Severe | None, typer.Option(help="Leave with 1 if there was an alarm this severe.")] = None,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the files.")] = 2.0,
-    webhook: Annotated[str | None, typer.Option(help="Post alarms here as they come, as Slack takes them.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print once and exit.")] = False,
+    fail_on: Annotated[Severe | None, typer.Option(help="Exit with 1 on an alarm this severe.")] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two reads of the files.")] = 2.0,
+    webhook: Annotated[str | None, typer.Option(help="Post each alarm to this address, in Slack's format.")] = None,
     serve: Annotated[
-        int | None, typer.Option(help="Also show the report at this port of 127.0.0.1; 0 picks one.")
+        int | None, typer.Option(help="Also serve the report on this port of 127.0.0.1; 0 picks one.")
     ] = None,
     column: Annotated[
         list[str] | None,

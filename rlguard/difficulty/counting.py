@@ -57,7 +57,7 @@ def count_rates(
         model: Whose rollouts they are.
 
     Returns:
-        One pass rate a problem, in their order.
+        One pass rate per problem, in their order.
     """
     seen, chance = _read_groups(problems, groups)
     k_P, n_P = (np.array([getattr(seen[p.id].tally, name) for p in problems]) for name in ("successes", "trials"))

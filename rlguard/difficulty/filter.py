@@ -1,4 +1,4 @@
-"""Keep or drop: splits a data set by pass rate, and gives every dropped row its reason."""
+"""Splits a data set by pass rate and gives every dropped row its reason."""
 
 from __future__ import annotations
 

@@ -22,19 +22,19 @@ _FIELDS = {field.name: field for field in dataclasses.fields(PassRate)}
 
 
 class PassRates(list[PassRate], Shown):
-    """Pass rates, one a problem."""
+    """Pass rates, one per problem."""
 
     def __repr__(self) -> str:
         bands = ", ".join(f"{band} {count}" for band, count in count_reasons(rate.band for rate in self).items())
         return f"PassRates({len(self)} prompts: {bands})"
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """One row a pass rate."""
+        """One row per pass rate."""
         return map(dataclasses.asdict, self)
 
 
 def write_rates(rates: Iterable[PassRate], problems: Iterable[Problem], path: str | Path) -> None:
-    """Writes pass rates, one row a problem, with its prompt's text and gold answer; NaN becomes null.
+    """Writes pass rates, one row per problem, with its prompt's text and gold answer; NaN becomes null.
 
     Args:
         rates: Pass rates in the order of the problems.
@@ -86,7 +86,7 @@ class RateTable(Mapping[str, PassRate], Shown):
         """Takes a table with the columns of `PassRate`, or at least those in `REQUIRED`.
 
         Args:
-            table: One row a problem.
+            table: One row per problem.
             name: Where it comes from; errors name it.
 
         Raises:
@@ -120,7 +120,7 @@ class RateTable(Mapping[str, PassRate], Shown):
         return f"RateTable({len(self)} pass rates)"
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """One row a pass rate."""
+        """One row per pass rate."""
         return map(dataclasses.asdict, self.values())
 
 

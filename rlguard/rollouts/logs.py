@@ -139,7 +139,7 @@ def read_any_rollouts(
     some are 1. Other rewards stay rewards, and the outcomes NaN.
 
     Args:
-        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one a step
+        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one per step
             (`1.jsonl`); or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.iter_data`).
         notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
         name: What `Rollout.source` will be.

@@ -1,7 +1,7 @@
 """The rollout store: a folder that only grows, can be resumed after a kill, and says where its rollouts come from.
 
 meta.json               the key: all that must be equal for two rollouts to be draws from one distribution
-rollouts.jsonl          the log: one scored rollout a line; a run killed in mid-line loses that line only
+rollouts.jsonl          the log: one scored rollout per line; a run killed in mid-line loses that line only
 rollouts-00000.parquet  sealed logs; a log is sealed when it has grown to `SEGMENT_BYTES`
 received.jsonl          rollouts that came out of the engine and wait for their verifier
 design.json             the plans by which it was decided how many rollouts a prompt gets

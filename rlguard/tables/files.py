@@ -46,7 +46,7 @@ def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    r"""Streams a file of one JSON object a line; blank lines are passed over.
+    r"""Streams a file of one JSON object per line; blank lines are passed over.
 
     Lines end at bytes: a raw U+2028 in a text is no end.
 

@@ -213,7 +213,7 @@ def read_problems(
 def iter_problems(
     rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer"
 ) -> Iterator[Problem]:
-    """Turns data rows into problems, one a row and in order; ids are content hashes, so duplicates share theirs.
+    """Turns data rows into problems, one per row and in order; ids are content hashes, so duplicates share theirs.
 
     Args:
         rows: Rows as dicts.
