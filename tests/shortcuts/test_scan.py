@@ -124,8 +124,8 @@ def test_a_prompt_that_the_reference_lacks_is_compared_with_its_band(tmp_path):
 def test_a_rollout_without_a_gold_answer_costs_no_other_one(gold):
     rows = [{"prompt": f"{n}+1?", "completion": "The answer is 4.", "answer": str(n + 1)} for n in range(8)]
     more = scan_rollouts([*rows, {"prompt": "9+9?", "completion": "The answer is 4.", "answer": gold}])
-    wrong = {rollout.prompt for _, rollout in more.findings if rollout.gold is not None and rollout.prompt != "9+9?"}
-    assert wrong == {row["prompt"] for row in rows if row["answer"] != "4"}
+    flagged = {rollout.prompt for _, rollout in more.findings} - {"9+9?"}
+    assert flagged == {rollout.prompt for _, rollout in scan_rollouts(rows).findings}
 
 
 @pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}])
