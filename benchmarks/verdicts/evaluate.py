@@ -1,13 +1,12 @@
 """Verdicts of rlguard's `auto`, math-verify and TRL's `accuracy_reward`: `python benchmarks/verdicts/evaluate.py`.
 
-Judges pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table into RESULTS.md.
+Judges unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table into RESULTS.md.
 `--work` prints instead the failures of the half to work on. Each verifier runs in a VerifierPool, so that none hangs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import os
@@ -20,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rlguard.tables.read import read_rows
 from rlguard.types import Problem
 from rlguard.verify.pool import VerifierPool
 from rlguard.verify.verifiers import Auto
@@ -102,7 +102,7 @@ def read_gsm8k(count: int = 60) -> list[dict[str, Any]]:
     path = Path(os.environ.get("RLGUARD_DATA", HERE.parents[2] / "shared" / "data")) / "gsm8k" / "train.jsonl"
     if not path.exists():
         return []
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = list(read_rows(path))
     draw, pairs = random.Random(SEED), []
     for row, another in zip(draw.sample(rows, count), draw.sample(rows, count), strict=True):
         said = re.sub(r"<<[^>]*>>", "", row["answer"])
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--only", choices=list(VERIFIERS), help="one verifier")
     arguments = parser.parse_args()
     logging.getLogger("rlguard").setLevel(logging.ERROR)
-    pairs = [json.loads(line) for line in (HERE / "pairs.jsonl").read_text().splitlines()]
+    pairs = list(read_rows(HERE / "pairs.jsonl"))
     if arguments.work:
         pairs = [pair for pair in pairs if pair["half"] == "work"]
         outcomes = judge(Auto(), pairs)
@@ -155,11 +155,12 @@ def main() -> None:
             }
         )
         return
-    sets = {
+    unseen = list(read_rows(HERE / "unseen.jsonl"))
+    sets = {f"{third}, unseen": [pair for pair in unseen if pair["third"] == third] for third in THIRDS} | {
         f"{third}, {half}": [p for p in pairs if p["half"] == half and p["template"].startswith(third)]
         for half in ("report", "work") for third in THIRDS
     } | {"GSM8K": read_gsm8k()}  # fmt: skip
-    first = ("variant, report", "near miss, report", "GSM8K", "hostile, report")
+    first = (*(f"{third}, unseen" for third in THIRDS), *(f"{third}, report" for third in THIRDS), "GSM8K")
     sets = {title: sets[title] for title in (*first, *(t for t in sets if t not in first)) if sets[title]}
     done: dict[str, list[dict[str, Any]]] = {}
     verdicts: dict[str, dict[str, list[float]]] = {}
