@@ -1,7 +1,8 @@
 """Verdicts of rlguard's `auto`, math-verify and TRL's `accuracy_reward`: `python benchmarks/verdicts/evaluate.py`.
 
-Judges unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table into RESULTS.md.
-`--work` prints instead the failures of the half to work on. Each verifier runs in a VerifierPool, so that none hangs.
+Judges unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table
+into RESULTS.md. `--work` prints instead the failures of the half to work on. Each verifier runs in a VerifierPool, so
+that none hangs.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def read_gsm8k(count: int = 60) -> list[dict[str, Any]]:
     path = Path(os.environ.get("RLGUARD_DATA", HERE.parents[2] / "shared" / "data")) / "gsm8k" / "train.jsonl"
     if not path.exists():
         return []
-    rows = list(read_rows(path))
+    rows = read_rows(path)
     draw, pairs = random.Random(SEED), []
     for row, another in zip(draw.sample(rows, count), draw.sample(rows, count), strict=True):
         said = re.sub(r"<<[^>]*>>", "", row["answer"])
@@ -136,7 +137,7 @@ def main() -> None:
     parser.add_argument("--only", choices=list(VERIFIERS), help="one verifier")
     arguments = parser.parse_args()
     logging.getLogger("rlguard").setLevel(logging.ERROR)
-    pairs = list(read_rows(HERE / "pairs.jsonl"))
+    pairs = read_rows(HERE / "pairs.jsonl")
     if arguments.work:
         pairs = [pair for pair in pairs if pair["half"] == "work"]
         outcomes = judge(Auto(), pairs)
@@ -155,7 +156,7 @@ def main() -> None:
             }
         )
         return
-    unseen = list(read_rows(HERE / "unseen.jsonl"))
+    unseen = read_rows(HERE / "unseen.jsonl")
     sets = {f"{third}, unseen": [pair for pair in unseen if pair["third"] == third] for third in THIRDS} | {
         f"{third}, {half}": [p for p in pairs if p["half"] == half and p["template"].startswith(third)]
         for half in ("report", "work") for third in THIRDS
