@@ -121,20 +121,22 @@ def read_gsm8k(count: int = 60) -> list[dict[str, Any]]:
     return pairs
 
 
-def tabulate(sets: dict[str, list[dict[str, Any]]], verdicts: dict[str, dict[str, list[float]]]) -> str:
-    lines = ["| pairs | verifier | right | false pass | false fail | unscored |", "|---|---|---|---|---|---|"]
-    for title, pairs in sets.items():
-        for verifier, outcomes in verdicts[title].items():
-            counts = count(pairs, outcomes)
-            cells = " | ".join(str(counts[name]) for name in ("right", "false pass", "false fail", "unscored"))
-            lines.append(f"| {title} ({len(pairs)}) | {verifier} | {cells} |")
-    return "\n".join(lines)
+def read_table(text: str) -> dict[tuple[str, str], str]:
+    """The lines of the table that stands in RESULTS.md, by set and verifier."""
+    lines = text.partition(MARK[0])[2].partition(MARK[1])[0].splitlines()
+    return {(cells[1].strip(), cells[2].strip()): line for line in lines if len(cells := line.split("|")) == 8}
+
+
+def write_line(title: str, verifier: str, counts: Counter[str]) -> str:
+    cells = " | ".join(str(counts[name]) for name in ("right", "false pass", "false fail", "unscored"))
+    return f"| {title} | {verifier} | {cells} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", action="store_true", help="print the failures of the half to work on, write nothing")
-    parser.add_argument("--only", choices=list(VERIFIERS), help="one verifier")
+    parser.add_argument("--only", choices=list(VERIFIERS), help="one verifier; the lines of the others stay")
+    parser.add_argument("--sets", default="", help="those whose name has this in it; the lines of the others stay")
     arguments = parser.parse_args()
     logging.getLogger("rlguard").setLevel(logging.ERROR)
     pairs = read_rows(HERE / "pairs.jsonl")
@@ -163,12 +165,19 @@ def main() -> None:
     } | {"GSM8K": read_gsm8k()}  # fmt: skip
     first = (*(f"{third}, unseen" for third in THIRDS), *(f"{third}, report" for third in THIRDS), "GSM8K")
     sets = {title: sets[title] for title in (*first, *(t for t in sets if t not in first)) if sets[title]}
-    done: dict[str, list[dict[str, Any]]] = {}
-    verdicts: dict[str, dict[str, list[float]]] = {}
+    titles = {title: f"{title} ({len(chosen)})" for title, chosen in sets.items()}
     for title, chosen in sets.items():  # written after each set: texts that hang a verifier take minutes
-        verdicts[title] = {name: judge(make(), chosen) for name, make in VERIFIERS.items()}
-        done[title] = chosen
-        RESULTS.write_text(write_section(tabulate(done, verdicts), RESULTS.read_text()))
+        if arguments.sets not in title:
+            continue
+        lines = read_table(RESULTS.read_text())
+        for name, make in VERIFIERS.items():
+            if arguments.only in (None, name):
+                lines[titles[title], name] = write_line(titles[title], name, count(chosen, judge(make(), chosen)))
+        known = [
+            lines[key] for title in titles.values() for key in ((title, name) for name in VERIFIERS) if key in lines
+        ]
+        head = ["| pairs | verifier | right | false pass | false fail | unscored |", "|---|---|---|---|---|---|"]
+        RESULTS.write_text(write_section("\n".join(head + known), RESULTS.read_text()))
 
 
 def write_section(table: str, text: str) -> str:
