@@ -24,7 +24,8 @@ from report_runs import (
 
 from rlguard.report import write_report
 from rlguard.report.embed import CHUNK, LONGEST_PART, POINTS, cut_at_spans, shelve
-from rlguard.types import InputError
+from rlguard.report.findings import find_odd
+from rlguard.types import InputError, Rollout
 
 FEW = "(single steps or nearly, which may be noise: 8 logged steps would give an interval)."
 
@@ -338,6 +339,18 @@ def test_prompts_on_which_the_verifier_may_be_wrong_come_first(tmp_path):
     assert summary["verdict"][0].startswith("1 prompt whose successes share one odd text")
     assert "rlguard verifier" in summary["headlines"][0]
     assert summary["headlines"][0].startswith("rollouts: Watch, because the successes of 1 prompt share one odd text")
+
+
+def test_a_shared_text_that_gives_the_gold_answer_in_another_spelling_is_not_odd():
+    golds = {"solution": "First 2 * 4 = 8.\n#### 8", "half": "0.5", "names": ["NYC", "New York"], "wrong": "9"}
+    said = {"solution": "2 * 4 = 8, so 8", "half": "One of two: 1/2", "names": "It is New York", "wrong": "I pass"}
+    answers = {"solution": "8", "half": "1/2", "names": "New York", "wrong": "I pass"}
+    owned = [
+        (Rollout(name, i, said[name], outcome=1.0, gold=golds[name], answer=answers[name]), [])
+        for name in golds
+        for i in range(4)
+    ]
+    assert {name for name, why in find_odd(owned).items() if "one text" in why} == {"wrong"}
 
 
 def test_correct_rollouts_with_a_finding_go_into_the_page_first(tmp_path):
