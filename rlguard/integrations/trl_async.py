@@ -69,11 +69,8 @@ def check_signatures() -> None:
     """Raises RuntimeError when the installed TRL is not put together as the one that this adapter was written for."""
     for (owner, name), expected in WRAPPED.items():
         check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, ADVICE)
-    faults = [
-        f"{record.__name__}.{name} is missing"
-        for record, names in READ.items()
-        for name in sorted(names - {field.name for field in fields(record)})
-    ]
+    known = {record: {field.name for field in fields(record)} for record in READ}
+    faults = [f"{r.__name__}.{name} is missing" for r, names in READ.items() for name in sorted(names - known[r])]
     if getattr(AsyncRolloutWorker, "_loop_cls", None) is not _AsyncRolloutLoop:
         faults.append("AsyncRolloutWorker does not start its `_loop_cls`")
     if faults:
@@ -128,11 +125,12 @@ class GuardLoopMixin(Anything):
         left = metrics.pop("rlguard/step_scale", 1.0) ** 2  # of the group's squares; a step has a scale of its own
         for sample, rollout in zip(samples, np.repeat(np.arange(len(heads)), rows_of), strict=True):
             square = sample.advantage**2 if math.isfinite(sample.advantage) else 0.0
-            sample.metrics |= metrics | {"rlguard/weight": float(judged.weights_B[rollout])}
-            sample.metrics |= {HOST_SQUARE: square, KEPT_SQUARE: left * square}
-            if self.guard.config.mode != "observe":  # there the log still knows what would have been left
-                sample.advantage = float(judged.advantages_B[rollout]) * judged.step_scale  # rows scale their own step
-                sample.metrics[KEPT_SQUARE] = sample.advantage**2
+            sample.completion_mask = sample.completion_mask * int(judged.trained_B[rollout])
+            sample.advantage = float(judged.advantages_B[rollout]) * judged.step_scale  # rows scale their own step
+            # Where nothing acts, the log still says what would have been left.
+            kept = left * square if self.guard.config.mode == "observe" else sample.advantage**2
+            told = {"rlguard/weight": float(judged.weights_B[rollout]), HOST_SQUARE: square, KEPT_SQUARE: kept}
+            sample.metrics |= metrics | told
 
 
 def build_loop(loop_class: type, guard: GuardConfig | None, guard_state: Path, **kwargs: Any) -> Any:
@@ -148,9 +146,8 @@ def guard_worker(worker: Any, guard: GuardConfig | None, guard_state: Path) -> N
             f"rollout_worker: expected TRL's AsyncRolloutWorker or a subclass, got {type(worker).__name__}. "
             "For a worker of another kind, put GuardLoopMixin in front of the class that scores its groups"
         )
-    worker._loop_cls = functools.partial(  # type: ignore[assignment]
-        build_loop, worker._loop_cls, guard, guard_state
-    )
+    made: Any = functools.partial(build_loop, worker._loop_cls, guard, guard_state)
+    worker._loop_cls = made
 
 
 class SampleScaler(StepScaler):
@@ -158,7 +155,7 @@ class SampleScaler(StepScaler):
 
     def __init__(self, acts: bool, metrics: dict[str, list]) -> None:
         super().__init__()
-        self._acts, self._metrics = acts, metrics
+        self.acts, self._metrics = acts, metrics
         self._squares = np.zeros(2)
 
     def add_rows(self, squares: Any) -> None:
@@ -173,7 +170,7 @@ class SampleScaler(StepScaler):
         scale = min(1.0, math.sqrt(kept / host)) if host > 0 else 1.0
         self._squares = np.zeros(2)
         self._metrics["rlguard/step_scale"].append(scale)
-        return scale if self._acts else 1.0
+        return scale if self.acts else 1.0
 
 
 def collate(collator: Any, examples: list[Any]) -> dict[str, Any]:
@@ -204,9 +201,8 @@ class GuardAsyncMixin(Anything):
         check_signatures()
         super().__init__(*args, **kwargs)
         config = guard or GuardConfig()
-        self._guard_steps = SampleScaler(config.scale_steps and config.mode != "observe", self._metrics["train"])
+        self._guard_steps = SampleScaler(config.scale_steps and config.mode == "rewrite", self._metrics["train"])
         self.add_callback(self._guard_steps)
-        self._guard_fills = config.scale_steps and config.mode == "rewrite"
         self._guard_folder = tempfile.TemporaryDirectory(prefix="rlguard_")
         self._guard_state = Path(self._guard_folder.name) / STATE_FILE
         if self.rollout_worker is not None:  # on rank 0
@@ -225,7 +221,7 @@ class GuardAsyncMixin(Anything):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         host, kept = inputs.pop(SQUARES)[0].tolist()
         self._guard_steps.add_rows((host, kept))
-        if self._guard_fills and 0 < kept < host:  # at the host's size: the learning rate carries what is gone
+        if self._guard_steps.acts and 0 < kept < host:  # at the host's size: the learning rate carries what is gone
             inputs = inputs | {"advantages": inputs["advantages"] * math.sqrt(host / kept)}
         return super().training_step(model, inputs, num_items_in_batch)
 
