@@ -100,13 +100,18 @@ class GuardMixin(ChoosesPrompts, TrainerGuard):
         return self._guard_judged.advantages_B
 
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
+        output, judged = self._generate_guarded(inputs)
+        return output if judged is None or self._live is None else self._replace_silent(output, judged, inputs)
+
+    def _generate_guarded(self, inputs: list) -> tuple[dict[str, Any], Judged | None]:
+        """A batch as the trainer makes it, with the advantages that the guard leaves; None in evaluation."""
         self._guard_judged = None
         output = super()._generate_and_score_completions(inputs)
         evidence, rewards_per_func = self._guard_seen
         if evidence is None:  # evaluation: no gradient, but the completions table wants a cell in every row
             count = len(rewards_per_func)
             self._log_columns([float("nan")] * count, [""] * count)
-            return output
+            return output, None
         judged = self._guard_judged or self._judge_batch(self.accelerator.gather(output["advantages"]))
         first = self.accelerator.process_index * len(inputs)
         own = slice(first, first + len(inputs))
@@ -116,12 +121,11 @@ class GuardMixin(ChoosesPrompts, TrainerGuard):
             output["completion_mask"] = output["completion_mask"] * kept[:, None]
             loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
             output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
-        self._note_chosen(inputs, evidence, rewards_per_func)
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         logged = list(self._logs["advantages"])[: -len(evidence)]
         self._logs["advantages"].clear()
         self._logs["advantages"].extend([*logged, *(judged.advantages_B * judged.step_scale).tolist()])  # what acts
-        return output
+        return output, judged
 
     def _log_columns(self, weights: list[float], kinds: list[str]) -> None:
         self._logs["extra"]["rlguard_weight"].extend(weights)
