@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ from tiny_reasoner.training import correctness_reward, grpo_config
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOTrainer
 
-MODEL = ROOT / "recipes" / "tiny_reasoner" / "model"
+MODEL = Path(__file__).parents[2] / "recipes" / "tiny_reasoner" / "model"
 LOSSES = ("grpo", "sapo", "luspo", "dr_grpo", "bnpo", "dapo", "cispo", "vespo")
 BETA, NOISE = 0.04, 0.01
 
