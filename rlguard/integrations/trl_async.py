@@ -2,12 +2,12 @@
 
     from rlguard.integrations.trl_async import GuardedAsyncGRPOTrainer as AsyncGRPOTrainer
 
-TRL generates and scores in a process of its own and queues the training rows one by one. So the guard lives in that
-process and wraps `_AsyncRolloutLoop._score_group`, the one place that sees a whole group with its texts, its data row
-and its advantages. What is to be logged travels in each row's `metrics`, which TRL averages over the rows that it
-really trains on. A step mixes rows of many groups: two more numbers in `metrics` say what each row's advantage was and
-is, and the learning rate of a step shrinks by their ratio over its own rows. The guard writes its state to a file,
-which checkpoints copy; like TRL's own place in the data, it may be a few groups ahead of the rows trained on.
+TRL generates and scores in a separate process and queues the training rows one by one. So the guard lives in that
+process and wraps `_AsyncRolloutLoop._score_group`, the only place that sees a whole group: texts, data row, advantages.
+Figures to log travel in each row's `metrics`, which TRL averages over the rows that it trains on. A step mixes rows of
+many groups, so two of these figures are the squares of a row's advantage before and after the guard; the learning rate
+of a step shrinks by their ratio over its rows. The guard writes its state to a file that checkpoints copy. Like TRL's
+own position in the data, it may be a few groups ahead of the rows trained on.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ NO_ROWS = [TrainingSequence([], [], [], "")]
 
 
 def check_signatures() -> None:
-    """Raises RuntimeError when the installed TRL is not put together as the one that this adapter was written for."""
+    """Raises RuntimeError if the installed TRL is not built like the one that this adapter was written for."""
     for (owner, name), expected in WRAPPED.items():
         check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, ADVICE)
     known = {record: {field.name for field in fields(record)} for record in READ}
@@ -97,7 +97,7 @@ class GuardLoopMixin(Anything):
         self._guard_failed = False
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
-        # A rollout without a row to train on gives no sample, but it voted in the baseline: lend it an empty row.
+        # A rollout without a training row gives no sample, but it counts in the baseline: lend it an empty row.
         rows_of = [rows or NO_ROWS for rows in group.completions_sequences]
         samples = await super()._score_group(replace(group, completions_sequences=rows_of))
         try:
@@ -134,13 +134,13 @@ class GuardLoopMixin(Anything):
 
 
 def build_loop(loop_class: type, guard: GuardConfig | None, guard_state: Path, **kwargs: Any) -> Any:
-    """The guarded loop, put together in the worker's process: a class made on the spot could not be sent there."""
+    """The guarded loop. Made in the worker's process, because a class made at run time cannot be sent there."""
     guarded = type(f"Guarded{loop_class.__name__}", (GuardLoopMixin, loop_class), {})
     return guarded(guard=guard, guard_state=guard_state, **kwargs)
 
 
 def guard_worker(worker: Any, guard: GuardConfig | None, guard_state: Path) -> None:
-    """Makes a worker that has not started yet start a guarded loop. TypeError if it has none of TRL's kind."""
+    """Makes a worker that has not started yet start a guarded loop. TypeError if it is not TRL's worker."""
     if not isinstance(worker, AsyncRolloutWorker):
         raise TypeError(
             f"rollout_worker: expected TRL's AsyncRolloutWorker or a subclass, got {type(worker).__name__}. "
@@ -174,7 +174,7 @@ class SampleScaler(StepScaler):
 
 
 def collate(collator: Any, examples: list[Any]) -> dict[str, Any]:
-    """TRL's batch, and beside it the sums of squares for `SampleScaler`, the same for each rank."""
+    """TRL's batch, with the sums of squares for `SampleScaler` added, the same for each rank."""
     (rows,) = examples
     squares = [
         [sample["metrics"].pop(name, sample["advantage"] ** 2) for name in (HOST_SQUARE, KEPT_SQUARE)]
@@ -238,7 +238,7 @@ class GuardAsyncMixin(Anything):
 
 
 def copy_state(source: Path, target: Path) -> None:
-    """Copies the guard's state; where that cannot be, it is logged, and training goes on."""
+    """Copies the guard's state; a failure is logged, and training goes on."""
     try:
         replace_file(target, source.read_bytes())
     except (OSError, InputError) as error:
