@@ -272,7 +272,7 @@ class Guard:
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
         metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
-        silent = find_silent(advantages_B, changed, groups)
+        silent = find_silent(sized, changed, paid, groups)
         metrics["rlguard/silent_groups"] = float(silent[first_P].mean())
         trained = ~silent if self.config.mask_silent and self.config.mode != "observe" else np.ones(len(silent), bool)
         changed[~trained] = 0.0
