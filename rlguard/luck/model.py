@@ -23,7 +23,16 @@ import numpy as np
 from rlguard.answers import answer_type
 from rlguard.luck.chance import CHANCE_PRIOR, KEEP, STEP, ChanceRates
 from rlguard.luck.evidence import Evidence
-from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights, fit_mixture, pass_likelihood, weigh_luck
+from rlguard.stats import (
+    GRID_POINTS,
+    SKILL_GRID,
+    beta_weights,
+    fit_mixture,
+    pass_likelihood,
+    skill_posterior,
+    weigh_luck,
+)
+from rlguard.types import BOUNDS
 
 WINDOW = 512
 """Prompts visited last to which the population is fitted; a larger batch counts whole. Fewer: F follows faster, less
@@ -45,6 +54,8 @@ EDGES = np.log([0.12, 0.8, 1.25, 8.0])
 RATIOS = np.array([0.05, 0.3, 1.0, 3.74, 18.75])
 """Signs of a text: its ratio by the table, in five classes, and what each stands for there."""
 EM_ROUNDS = 30
+DRAWS = 256
+"""Quantiles of a posterior that a draw is one of."""
 
 
 def _components() -> np.ndarray:
@@ -54,13 +65,17 @@ def _components() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is remembered of a prompt."""
+class SkillPosterior:
+    """What is known of the skill q of P prompts: how often each is really solved."""
 
-    successes: float
-    trials: float
-    chance: float
-    correlation: float
+    mean_P: np.ndarray
+    """Expected q."""
+    impossible_P: np.ndarray
+    """P(q < 0.02): at most luck passes."""
+    chance_P: np.ndarray
+    """Chance rates: with q, a rollout passes with q + (1 − q)·chance."""
+    draw_P: np.ndarray
+    """One q drawn from each posterior (Thompson sampling)."""
 
 
 def genuine_probability(
@@ -111,8 +126,13 @@ class LuckModel:
             max_prompts: How many prompts are remembered (a larger batch counts whole).
         """
         self.decay, self.max_prompts = decay, max_prompts
-        self.seen: dict[str, Seen] = {}
-        """By prompt id; the latest visited last."""
+        self.rows: dict[str, int] = {}
+        """By prompt id, the latest visited last: its row in `table`."""
+        self.table = np.zeros((0, 5))
+        """Faded successes and trials, chance rate, correlation of luck, and the batch of the last visit (`batches`)."""
+        self.batches = 0
+        self.chance_rate, self.correlation = CHANCE_PRIOR, 0.0  # means of the last batch
+        self._free: list[int] = []
         self.chance = ChanceRates()
         self._parts = _components()
         self._shares = ODDS / ODDS.sum()  # of `LEVELS`
@@ -138,7 +158,7 @@ class LuckModel:
         self._count_answers(heads, evidence_B, outcomes_B, prompt_B)
         self._remember(heads, evidence_B, outcomes_B, prompt_B)
         self._fit()
-        k, n, chance, correlation = _columns(self.seen[head.prompt_id] for head in heads)
+        k, n, chance, correlation, _ = self.table[self.find(head.prompt_id for head in heads)].T
         genuine_P, rate = np.zeros(len(heads)), 0.0
         for share, population, rates, alike in self._each_level(chance, correlation):
             genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, alike, population)
@@ -167,6 +187,11 @@ class LuckModel:
         scored = ~np.isnan(outcomes_B)
         trials, right = (np.bincount(prompt_B, rows, len(heads)) for rows in (scored, outcomes_B > 0))
         correlations: dict[str, float] = {}
+        self.batches += 1
+        if len(self._free) < len(heads):
+            known, more = len(self.table), max(len(self.table), len(heads))
+            self.table = np.concatenate([self.table, np.zeros((more, 5))])
+            self._free = [*range(known + more - 1, known - 1, -1), *self._free]
         for head, k, n, offered in zip(heads, right.tolist(), trials.tolist(), self._offered, strict=True):
             kind = answer_type(head.gold)
             chance = head.chance_rate
@@ -174,14 +199,17 @@ class LuckModel:
                 chance = self.chance.rate(head.gold, bool(offered))
             if kind not in correlations:
                 correlations[kind] = self.chance.correlation(head.gold) if head.gold is not None else 0.0
-            old = self.seen.pop(head.prompt_id, None)
-            before = _offline(head) if old is None else (old.successes, old.trials)
-            self.seen[head.prompt_id] = Seen(
+            row = self.rows.pop(head.prompt_id, None)
+            fresh = row is None
+            row = self._free.pop() if row is None else row
+            self.rows[head.prompt_id] = row
+            before = _offline(head) if fresh else self.table[row, :2].tolist()
+            self.table[row] = (
                 before[0] * self.decay + k, before[1] * self.decay + n,
-                CHANCE_PRIOR if math.isnan(chance) else chance, correlations[kind],
+                CHANCE_PRIOR if math.isnan(chance) else chance, correlations[kind], self.batches,
             )  # fmt: skip
-        for prompt in list(islice(self.seen, max(0, len(self.seen) - max(self.max_prompts, len(heads))))):
-            del self.seen[prompt]
+        for prompt in list(islice(self.rows, max(0, len(self.rows) - max(self.max_prompts, len(heads))))):
+            self._free.append(self.rows.pop(prompt))
         self._batch = len(heads)
 
     def _each_level(
@@ -198,7 +226,8 @@ class LuckModel:
 
     def _fit(self) -> None:
         """F at each level, and how well each explains the pass rates of the prompts visited last."""
-        k, n, chance, correlation = _columns(islice(reversed(self.seen.values()), max(WINDOW, self._batch)))
+        last = np.fromiter(islice(reversed(self.rows.values()), max(WINDOW, self._batch)), int)
+        k, n, chance, correlation, _ = self.table[last].T
         passing, start = pass_likelihood(k, n), np.full(len(self._parts), 1.0 / len(self._parts))
         evidence = []
         for level, (factor, floor) in enumerate(LEVELS):
@@ -243,24 +272,82 @@ class LuckModel:
 
     def __len__(self) -> int:
         """How many prompts are remembered."""
-        return len(self.seen)
+        return len(self.rows)
+
+    def find(self, prompt_ids_P: Iterable[str]) -> np.ndarray:
+        """(P,) rows of `table`, -1 for prompts not known. A prompt keeps its row until more than `max_prompts` were
+        seen: then the one not visited for longest is forgotten, and its row goes to another."""
+        return np.fromiter((self.rows.get(prompt_id, -1) for prompt_id in prompt_ids_P), int)
 
     def counts(self, prompt_id: str) -> tuple[float, float]:
         """Successes and trials remembered of a prompt, faded; (0, 0) when it is not known."""
-        found = self.seen.get(prompt_id)
-        return (found.successes, found.trials) if found else (0.0, 0.0)
+        row = self.rows.get(prompt_id)
+        return (0.0, 0.0) if row is None else tuple(self.table[row, :2].tolist())
 
     def read_rates(self, prompt_ids_P: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """(P,) chance rates and (P,) correlations of luck of some prompts; NaN and 0 where one is not known."""
-        known = (self.seen.get(prompt_id) for prompt_id in prompt_ids_P)
-        rates = [(math.nan, 0.0) if found is None else (found.chance, found.correlation) for found in known]
-        chance_P, correlation_P = np.array(rates, float).reshape(-1, 2).T
-        return chance_P, correlation_P
+        rows_P = self.find(prompt_ids_P)
+        known = np.concatenate([self.table, [[0, 0, np.nan, 0, 0]]])  # -1 is the last row
+        return known[rows_P, 2], known[rows_P, 3]
+
+    def posterior(
+        self, successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any = 0.0, random: Any = None
+    ) -> SkillPosterior:
+        """What counts say of the skill of P prompts, with the population of the prompts seen as prior.
+
+        Prompts whose counts differ by less than an eighth are judged once, so that a million take a tenth of a second.
+
+        Args:
+            successes_P: (P,) successes; columns of `table`, or counts of one's own. Fractions are fine; 0 of 0 trials
+                is a prompt never seen.
+            trials_P: (P,) rollouts.
+            chance_P: (P,) chance rates; NaN takes the mean of the last batch.
+            correlation_P: (P,) or one intraclass correlation of luck within a prompt.
+            random: `numpy.random.Generator` of the draws; None makes a new one.
+        """
+        random = random or np.random.default_rng()
+        shape = len(successes_P)
+        k, n, chance, alike = (
+            np.broadcast_to(np.asarray(values, np.float32), shape)
+            for values in (successes_P, trials_P, chance_P, correlation_P)
+        )
+        chance = np.where(np.isnan(chance), np.float32(self.chance_rate), chance)
+        sides = [(np.log1p(counts) * 8).astype(np.int32).clip(0, 63) for counts in (k, n - k)]
+        key_P = (sides[0] * 64 + sides[1]) * 64 + (np.log1p(chance * 1e3) * 9).astype(np.int32)
+        key_P = key_P * 8 + (alike * 7).astype(np.int32)
+        cell_of = np.full(64**3 * 8, -1, np.int32)
+        cell_of[key_P] = np.arange(shape, dtype=np.int32)  # one of the prompts that are alike
+        one_C = cell_of[cells := np.flatnonzero(cell_of >= 0)]
+        cell_of[cells] = np.arange(len(cells), dtype=np.int32)
+        place_P = cell_of[key_P]
+        mass_CS, rate_C = self._skill_mass(*(values[one_C].astype(float) for values in (k, n, chance, alike)))
+        below_CS = mass_CS.cumsum(axis=1)
+        steps = (np.arange(DRAWS) + 0.5) / DRAWS
+        drawn = [SKILL_GRID[np.searchsorted(below_S, steps * below_S[-1])] for below_S in below_CS]
+        return SkillPosterior(
+            mean_P=(mass_CS @ SKILL_GRID)[place_P],
+            impossible_P=mass_CS[:, BOUNDS[0] > SKILL_GRID].sum(axis=1)[place_P],
+            chance_P=rate_C[place_P],
+            draw_P=np.array(drawn)[place_P, random.integers(0, DRAWS, shape, dtype=np.uint8)],
+        )
+
+    def _skill_mass(
+        self, k_P: np.ndarray, n_P: np.ndarray, chance_P: np.ndarray, correlation_P: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(P, GRID_POINTS) posterior masses of skill, and (P,) expected chance rates."""
+        mass, rate = np.zeros((len(k_P), GRID_POINTS)), np.zeros(len(k_P))
+        for share, population, rates, alike in self._each_level(chance_P, correlation_P):
+            likelihood = weigh_luck(pass_likelihood(k_P, n_P), rates, alike)
+            mass += share * skill_posterior(likelihood, population)
+            rate += share * rates
+        return mass, rate
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state: what a resumed run needs to judge as the interrupted one would have."""
         return {
-            "seen": {i: [s.successes, s.trials, s.chance, s.correlation] for i, s in self.seen.items()},
+            "seen": {prompt_id: self.table[row].tolist() for prompt_id, row in self.rows.items()},
+            "batches": self.batches,
+            "chance_rate": self.chance_rate,
             "chance": self.chance.state_dict(),
             "signs": self._signs.tolist(),
             "populations": self._populations.tolist(),
@@ -269,17 +356,14 @@ class LuckModel:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        seen = {i: Seen(*map(float, row)) for i, row in state["seen"].items()}
-        self.seen = {i: known for i, known in seen.items() if math.isfinite(known.successes + known.trials)}
+        sound = {i: row for i, row in state["seen"].items() if all(map(math.isfinite, row))}
+        self.table = np.array(list(sound.values()), float).reshape(-1, 5)
+        self.rows, self._free = {i: row for row, i in enumerate(sound)}, []
+        self.batches, self.chance_rate = int(state["batches"]), float(state["chance_rate"])
         self.chance.load_state_dict(state["chance"])
         self._signs = np.array(state["signs"], float).reshape(2, len(RATIOS))
         self._populations = np.array(state["populations"], float).reshape(len(LEVELS), GRID_POINTS)
         self._shares = np.array(state["shares"], float).reshape(len(LEVELS))
-
-
-def _columns(seen: Iterable[Seen]) -> np.ndarray:
-    """(4, P): successes, trials, chance rates and correlations of luck."""
-    return np.array([(s.successes, s.trials, s.chance, s.correlation) for s in seen], float).reshape(-1, 4).T
 
 
 def _offline(head: Evidence) -> tuple[float, float]:

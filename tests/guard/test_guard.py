@@ -402,7 +402,7 @@ def test_a_row_with_impossible_counts_costs_that_row_only(bad):
             assert judged.metrics["rlguard/faults"] == 0
     assert guard.state_dict() == twin.state_dict()
     poisoned = guard.state_dict()
-    poisoned["luck"]["seen"]["bad"] = [math.inf, 8.0, 0.1, 0.0]
+    poisoned["luck"]["seen"]["bad"] = [math.inf, 8.0, 0.1, 0.0, 1.0]
     twin.load_state_dict(json.loads(json.dumps(poisoned)))
     assert "bad" not in twin.luck.state_dict()["seen"]
 

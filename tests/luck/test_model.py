@@ -123,10 +123,10 @@ def test_the_past_fades_and_memory_is_bounded():
     for step in range(6):
         observe(model, [4] * 9, names=["often", *(f"{step}-{i}" for i in range(8))])
     assert model.counts("often")[1] < 16.1
-    assert len(model.seen) == 24
+    assert len(model) == 24
     assert model.counts("0-0") == (0, 0)
     observe(model, [0] * 40, prefix="many")
-    assert len(model.seen) == 40  # a batch counts whole
+    assert len(model) == 40  # a batch counts whole
 
 
 def test_two_groups_of_one_prompt_in_a_batch_are_one_visit():
@@ -170,3 +170,22 @@ def test_state_survives_json():
     twin.load_state_dict(json.loads(json.dumps(model.state_dict())))
     np.testing.assert_array_equal(observe(model, [2, 2], prefix="n"), observe(twin, [2, 2], prefix="n"))
     assert model.state_dict() == twin.state_dict()
+
+
+def test_posterior_of_many_prompts_is_the_one_of_each():
+    rng, model = np.random.default_rng(0), LuckModel()
+    for step in range(4):
+        skill = np.where(np.arange(32) % 2, rng.random(32), 0.0)
+        observe(model, rng.binomial(G, skill + (1 - skill) * 0.1), prefix=f"{step}-")
+    k, n = np.array([0.0, 0, 1, 7, 8]), np.array([0.0, 8, 8, 8, 8])
+    told = model.posterior(np.tile(k, 2000), np.tile(n, 2000), np.full(10_000, np.nan), random=rng)
+    alone = [model.posterior(k[i : i + 1], n[i : i + 1], [np.nan]) for i in range(5)]
+    np.testing.assert_allclose(told.mean_P[:5], [one.mean_P[0] for one in alone], rtol=1e-5)
+    assert told.mean_P[0] == pytest.approx(model.population @ SKILL_GRID, abs=0.01)  # never seen
+    assert (np.diff(told.mean_P[1:5]) > 0).all()
+    assert (np.diff(told.impossible_P[1:5]) < 0).all()
+    np.testing.assert_allclose(told.draw_P.reshape(-1, 5).mean(axis=0), told.mean_P[:5], atol=0.03)
+    rows = model.find(["0-0", "never seen", "3-31"])
+    assert rows[1] == -1
+    assert model.table[rows[2], 1] == G
+    assert model.table[rows[[0, 2]], 4].tolist() == [1, 4]
