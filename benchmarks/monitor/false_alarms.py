@@ -4,8 +4,8 @@
     python benchmarks/monitor/false_alarms.py --texts                      # completions are real texts (RLGUARD_DATA)
     python benchmarks/monitor/false_alarms.py --real out/efficacy --seeds 1 2 3 4 5
 
-A real run is a row of the first efficacy benchmark (../archive), which kept what the monitor saw of each step. Seeds from
-1000 on were for tuning.
+A real run is a row of the first efficacy benchmark (../archive), which kept what the monitor saw of each step. Seeds
+from 1000 on were for tuning.
 """
 
 from __future__ import annotations
