@@ -17,7 +17,8 @@ import numpy as np
 from benchmarks.streams.texts import FAMILIES, Answers, Task
 
 POPULATIONS = {
-    "U(0,1)": (1.0, 1.0), "Beta(.5,2)": (0.5, 2.0), "Beta(.3,6)": (0.3, 6.0), "Beta(2,3)": (2.0, 3.0), "rare": (1.0, 1.0),
+    "U(0,1)": (1.0, 1.0), "Beta(.5,2)": (0.5, 2.0), "Beta(.3,6)": (0.3, 6.0), "Beta(2,3)": (2.0, 3.0),
+    "rare": (1.0, 1.0),
 }  # fmt: skip
 """Parameters of the Beta that skill rates come from."""
 RARE = 0.03

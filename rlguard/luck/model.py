@@ -27,7 +27,6 @@ from rlguard.stats import (
     GRID_POINTS,
     SKILL_GRID,
     beta_weights,
-    fit_mixture,
     pass_likelihood,
     skill_posterior,
     weigh_luck,
@@ -43,17 +42,19 @@ TEXT_PRIOR = 20.0
 """Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes lasts
 longer."""
 LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (0.1, 0.1), (0.1, 0.2))
-ODDS = np.array([1.0, 0.4, 0.4, 0.4, 0.8, 0.4])
+ODDS = np.array([1.0, 0.4, 0.4, 0.4, 0.2, 0.1])
 """Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each of
 `LEVELS` counts by these prior odds and by how well it explains the pass rates. No floor lies below 0.1: rarer luck
 cannot be told from rare skill. Smaller odds: rates from answers stand longer against the pass rates."""
 MEANS, SIZES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0)
-"""F is a mixture of an atom at 0 and of Beta distributions with these means and sizes (α + β), none of which is a
-spike: so a pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
+IMPOSSIBLE = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
+"""F is an atom at 0 with one of these masses, and a Beta with one of these means and sizes (α + β). None is a spike:
+so a pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
+HEALTHY = 0.5
+"""Prior probability that no prompt is impossible. Larger: healthy runs lose less at first, luck is seen later."""
 EDGES = np.log([0.12, 0.8, 1.25, 8.0])
 RATIOS = np.array([0.05, 0.3, 1.0, 3.74, 18.75])
 """Signs of a text: its ratio by the table, in five classes, and what each stands for there."""
-EM_ROUNDS = 30
 DRAWS = 256
 """Quantiles of a posterior that a draw is one of."""
 
@@ -135,9 +136,9 @@ class LuckModel:
         self._free: list[int] = []
         self.chance = ChanceRates()
         self._parts = _components()
-        self._shares = ODDS / ODDS.sum()  # of `LEVELS`
-        self._populations = np.repeat(beta_weights(0.5, 0.5)[None], len(LEVELS), axis=0)  # F of each
+        self._populations = np.zeros((len(LEVELS), GRID_POINTS))  # F at each level
         self._signs = np.zeros((2, len(RATIOS)))  # faded: of genuine successes, of rollouts that did not solve
+        self._fit()
 
     def observe(self, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, groups_B: np.ndarray) -> np.ndarray:
         """Learns a batch; then says how likely each rollout, were it a success, is genuine.
@@ -160,10 +161,11 @@ class LuckModel:
         self._fit()
         k, n, chance, correlation, _ = self.table[self.find(head.prompt_id for head in heads)].T
         genuine_P, rate = np.zeros(len(heads)), 0.0
-        for share, population, rates, alike in self._each_level(chance, correlation):
+        for share, population, (rates, alike) in self._levels(chance, correlation):
             genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, alike, population)
             rate += share * float(rates.mean())
         self.chance_rate, self.correlation = rate, float(correlation.mean())
+        self._signs *= KEEP ** min(1.0, len(heads) / STEP)
         return self._read_signs(genuine_P[prompt_B], evidence_B, outcomes_B)
 
     def _count_answers(
@@ -210,34 +212,33 @@ class LuckModel:
             )  # fmt: skip
         for prompt in list(islice(self.rows, max(0, len(self.rows) - max(self.max_prompts, len(heads))))):
             self._free.append(self.rows.pop(prompt))
-        self._batch = len(heads)
-
-    def _each_level(
-        self, chance_P: np.ndarray, correlation_P: np.ndarray
-    ) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
-        """The share, the population, chance rates and correlations of each level that bears on anything.
-
-        A floor is luck that wrong answers do not show, so how alike those are says nothing of it.
-        """
-        kept = self._shares * (self._shares > 0.01)
-        for share, population, (factor, floor) in zip(kept / kept.sum(), self._populations, LEVELS, strict=True):
-            if share:
-                yield float(share), population, np.maximum(chance_P * factor, floor), correlation_P * (floor == 0)
 
     def _fit(self) -> None:
-        """F at each level, and how well each explains the pass rates of the prompts visited last."""
-        last = np.fromiter(islice(reversed(self.rows.values()), max(WINDOW, self._batch)), int)
-        k, n, chance, correlation, _ = self.table[last].T
-        passing, start = pass_likelihood(k, n), np.full(len(self._parts), 1.0 / len(self._parts))
-        evidence = []
-        for level, (factor, floor) in enumerate(LEVELS):
-            rates, alike = np.maximum(chance * factor, floor), correlation * (floor == 0)
-            likelihood = weigh_luck(passing, rates, alike) @ self._parts.T
-            mixture = fit_mixture(likelihood, start, rounds=EM_ROUNDS)
-            evidence.append(np.log(likelihood @ mixture + 1e-300).sum() + math.log(ODDS[level]))
-            self._populations[level] = mixture @ self._parts
-        self._shares = np.exp(np.array(evidence) - max(evidence))
+        """F at each level, and how well each explains the pass rates of the prompts visited last: Bayes' rule on a grid
+        of shares of impossible prompts, means and sizes."""
+        newest = int((self.table[:, 4] == self.batches).sum())
+        last = np.fromiter(islice(reversed(self.rows.values()), max(WINDOW, newest)), int)
+        (k, n, chance, correlation), alike_P = _distinct(self.table[last, :4])
+        passing, found = pass_likelihood(k, n), []
+        prior = np.where(IMPOSSIBLE > 0, (1 - HEALTHY) / (len(IMPOSSIBLE) - 1), HEALTHY)
+        for level, (rates, alike) in enumerate(_each_level(chance, correlation)):
+            likelihood = (weigh_luck(passing, rates, alike) @ self._parts.T)[..., None]
+            mixed = IMPOSSIBLE * likelihood[:, :1] + (1 - IMPOSSIBLE) * likelihood[:, 1:]
+            evidence = np.tensordot(alike_P, np.log(mixed + 1e-300), 1) + np.log(prior)  # of Betas and shares
+            posterior = np.exp(evidence - evidence.max())
+            found.append(math.log(ODDS[level] * posterior.sum()) + evidence.max())
+            posterior /= posterior.sum()
+            self._populations[level] = (
+                np.append(posterior.sum(axis=0) @ IMPOSSIBLE, posterior @ (1 - IMPOSSIBLE)) @ self._parts
+            )
+        self._shares = np.exp(np.array(found) - max(found))
         self._shares /= self._shares.sum()
+
+    def _levels(self, chance_P: np.ndarray, correlation_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, Any]]:
+        """Share, population, and chance rates and correlations of each level that bears on anything."""
+        kept = self._shares * (self._shares > 0.01)
+        levels = zip(kept / kept.sum(), self._populations, _each_level(chance_P, correlation_P), strict=True)
+        return (level for level in levels if level[0])
 
     @property
     def population(self) -> np.ndarray:
@@ -248,7 +249,6 @@ class LuckModel:
         """Multiplies the odds by what the texts say: θ_G and θ_N from the run, the table as a prior, by EM."""
         ratios = np.array([item.likelihood_ratio for item in evidence_B])
         sign_B = np.searchsorted(EDGES, np.log(ratios))
-        self._signs *= KEEP ** min(1.0, self._batch / STEP)
         success, failed = outcomes_B > 0, outcomes_B == 0
         before = self._signs.copy()
         judged = genuine_B
@@ -336,7 +336,7 @@ class LuckModel:
     ) -> tuple[np.ndarray, np.ndarray]:
         """(P, GRID_POINTS) posterior masses of skill, and (P,) expected chance rates."""
         mass, rate = np.zeros((len(k_P), GRID_POINTS)), np.zeros(len(k_P))
-        for share, population, rates, alike in self._each_level(chance_P, correlation_P):
+        for share, population, (rates, alike) in self._levels(chance_P, correlation_P):
             likelihood = weigh_luck(pass_likelihood(k_P, n_P), rates, alike)
             mass += share * skill_posterior(likelihood, population)
             rate += share * rates
@@ -350,8 +350,6 @@ class LuckModel:
             "chance_rate": self.chance_rate,
             "chance": self.chance.state_dict(),
             "signs": self._signs.tolist(),
-            "populations": self._populations.tolist(),
-            "shares": self._shares.tolist(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -362,8 +360,19 @@ class LuckModel:
         self.batches, self.chance_rate = int(state["batches"]), float(state["chance_rate"])
         self.chance.load_state_dict(state["chance"])
         self._signs = np.array(state["signs"], float).reshape(2, len(RATIOS))
-        self._populations = np.array(state["populations"], float).reshape(len(LEVELS), GRID_POINTS)
-        self._shares = np.array(state["shares"], float).reshape(len(LEVELS))
+        self._fit()
+
+
+def _each_level(chance_P: np.ndarray, correlation_P: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Chance rates and correlations at each level. A floor is luck that wrong answers do not show, so how alike those
+    are says nothing of it."""
+    return [(np.maximum(chance_P * factor, floor), correlation_P * (floor == 0)) for factor, floor in LEVELS]
+
+
+def _distinct(rows_PN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The columns of distinct rows, and how often each stands there."""
+    distinct, counts = np.unique(rows_PN, axis=0, return_counts=True)
+    return distinct.T, counts
 
 
 def _offline(head: Evidence) -> tuple[float, float]:
