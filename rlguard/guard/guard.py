@@ -254,10 +254,9 @@ class Guard:
         weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
-        kept = rewrite_groups(sized, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)
-        changed = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
+        changed, kept = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
         # Only luck shrinks the step: where nothing is solved yet, Adam lets shaped rewards act at full size.
-        size, reference = self.size.measure(genuine, success, as_float(kept), as_float(changed))
+        size, reference = self.size.measure(genuine, success, kept, as_float(changed))
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())

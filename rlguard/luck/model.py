@@ -41,13 +41,13 @@ OFFLINE_TRIALS = 4.0
 TEXT_PRIOR = 20.0
 """Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes lasts
 longer."""
-LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (0.1, 0.1), (0.1, 0.2))
-ODDS = np.array([1.0, 0.4, 0.4, 0.4, 0.2, 0.1])
-"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each of
-`LEVELS` counts by these prior odds and by how well it explains the pass rates. No floor lies below 0.1: rarer luck
-cannot be told from rare skill. Smaller odds: rates from answers stand longer against the pass rates."""
+LEVELS = ((1.0, 0.0), (0.1, 0.0), (0.01, 0.0), (0.0, 0.1))
+"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show. No floor lies
+below 0.1: rarer luck cannot be told from rare skill."""
+UNSEEN = 0.1
+"""Prior probability of the floor. Smaller: rates from answers stand longer against the pass rates."""
 MEANS, SIZES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0)
-IMPOSSIBLE = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
+IMPOSSIBLE = np.linspace(0, 1, 5)
 """F is an atom at 0 with one of these masses, and a Beta with one of these means and sizes (α + β). None is a spike:
 so a pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
 HEALTHY = 0.5
@@ -221,12 +221,15 @@ class LuckModel:
         (k, n, chance, correlation), alike_P = _distinct(self.table[last, :4])
         passing, found = pass_likelihood(k, n), []
         prior = np.where(IMPOSSIBLE > 0, (1 - HEALTHY) / (len(IMPOSSIBLE) - 1), HEALTHY)
-        for level, (rates, alike) in enumerate(_each_level(chance, correlation)):
+        for level, ((_, floor), (rates, alike)) in enumerate(
+            zip(LEVELS, _each_level(chance, correlation), strict=True)
+        ):
             likelihood = (weigh_luck(passing, rates, alike) @ self._parts.T)[..., None]
             mixed = IMPOSSIBLE * likelihood[:, :1] + (1 - IMPOSSIBLE) * likelihood[:, 1:]
             evidence = np.tensordot(alike_P, np.log(mixed + 1e-300), 1) + np.log(prior)  # of Betas and shares
             posterior = np.exp(evidence - evidence.max())
-            found.append(math.log(ODDS[level] * posterior.sum()) + evidence.max())
+            odds = UNSEEN if floor else (1 - UNSEEN) / (len(LEVELS) - 1)
+            found.append(math.log(odds * posterior.sum()) + evidence.max())
             posterior /= posterior.sum()
             self._populations[level] = (
                 np.append(posterior.sum(axis=0) @ IMPOSSIBLE, posterior @ (1 - IMPOSSIBLE)) @ self._parts
