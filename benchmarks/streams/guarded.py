@@ -31,9 +31,9 @@ def read_batches(stream: Stream, seed: int, folder: Path | None = None) -> list[
     return read
 
 
-def make_guard() -> Callable[[Batch, list[Evidence]], Said]:
-    """A new guard with default settings, which learns from batch to batch."""
-    guard = Guard(GuardConfig(workers=0))
+def make_guard(config: GuardConfig | None = None) -> Callable[[Batch, list[Evidence]], Said]:
+    """A new guard, which learns from batch to batch; with default settings unless told otherwise."""
+    guard = Guard(config or GuardConfig(workers=0))
 
     def judge(batch: Batch, evidence: list[Evidence]) -> Said:
         rewards = batch.passed_PG.ravel()

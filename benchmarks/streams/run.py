@@ -135,7 +135,7 @@ def find_commit() -> str:
     return (name or "unknown") + (" with changes" if changed else "")
 
 
-def put(page: Path, text: str) -> None:
+def put(page: Path, text: str, place: str = "streams") -> None:
     """Writes what stands between the markers of a page.
 
     Raises:
@@ -143,14 +143,14 @@ def put(page: Path, text: str) -> None:
     """
     old = page.read_text(encoding="utf-8")
     new, places = re.subn(
-        r"(<!-- streams -->\n).*?(<!-- end -->)",
+        rf"(<!-- {place} -->\n).*?(<!-- end -->)",
         lambda found: f"{found[1]}\n{text}\n\n{found[2]}",
         old,
         count=1,
         flags=re.DOTALL,
     )
     if not places:
-        raise ValueError(f"{page}: expected a place between '<!-- streams -->' and '<!-- end -->'")
+        raise ValueError(f"{page}: expected a place between '<!-- {place} -->' and '<!-- end -->'")
     page.write_text(new, encoding="utf-8")
 
 

@@ -92,8 +92,8 @@ class Guard:
         self.scales_steps = scales_steps and self.config.scale_steps
         least = 0.0 if self.scales_steps else MIN_WEIGHT_UNSCALED
         self.min_weight = least if self.config.min_weight is None else self.config.min_weight
-        self.luck = LuckModel(self.config.decay, self.config.max_prompts)
-        self.size = StepSize()
+        self.luck = LuckModel(self.config.decay, self.config.max_prompts, self.config.luck)
+        self.size = StepSize(self.config.luck)
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
         self._success_reward = 1.0  # until a success was seen
         self._kinds: set[str] = set()  # of findings that were seen so far

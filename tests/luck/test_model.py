@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from rlguard.guard.settings import GuardConfig
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.model import LuckModel, genuine_given_text, genuine_probability
+from rlguard.luck.settings import LuckSettings
 from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights
 
 G = 8
@@ -189,3 +191,24 @@ def test_posterior_of_many_prompts_is_the_one_of_each():
     assert rows[1] == -1
     assert model.table[rows[2], 1] == G
     assert model.table[rows[[0, 2]], 4].tolist() == [1, 4]
+
+
+def test_settings_are_checked_and_read_from_a_section():
+    config = GuardConfig.from_options({"luck": {"unseen": 0.3}})
+    assert config.luck == LuckSettings(unseen=0.3)
+    assert LuckModel(settings=config.luck).chance.settings.unseen == 0.3
+    with pytest.raises(ValueError, match=r"LuckSettings\.keep: expected a number in \(0, 1\), got 1"):
+        LuckSettings(keep=1)
+    with pytest.raises(ValueError, match=r"LuckSettings\.smoothing: expected a positive number, got 0"):
+        LuckSettings(smoothing=0)
+    with pytest.raises(ValueError, match="luck has no unsean"):
+        GuardConfig.from_options({"luck": {"unsean": 0.3}})
+
+
+def test_more_prior_on_unseen_luck_says_less_genuine_where_no_answer_is_known():
+    rng, found = np.random.default_rng(0), []
+    k = rng.binomial(G, np.where(np.arange(32) % 2, rng.random(32), 0.0) * 0.9 + 0.1)
+    for unseen in (0.02, 0.5):
+        model = LuckModel(settings=LuckSettings(unseen=unseen))
+        found.append(observe(model, k, chance=float("nan"))[k == 1].mean())
+    assert found[1] < found[0] - 0.05
