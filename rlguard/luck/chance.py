@@ -17,7 +17,6 @@ import numpy as np
 
 from rlguard.answers import answer_type, normalise_answer
 from rlguard.luck.settings import LuckSettings
-from rlguard.stats import binomial_interval
 
 FORGET, ROUNDS = 0.05, 8
 """Answers that count less are forgotten; rounds of EM. Neither shows in a figure."""
@@ -106,14 +105,6 @@ class ChanceRates:
         wrong = np.fromiter(self._wrong.get(kind, {}).values(), float) * self._unit
         usual = pairs * float((wrong**2).sum() / max(wrong.sum(), 1e-9) ** 2)
         return float(np.clip((equal - usual) / (max(pairs - usual, 0.0) + self.settings.smoothing), 0, 1))
-
-    def interval(self, gold: Any, confidence: float = 0.95) -> tuple[float, float]:
-        """An exact binomial interval for the chance rate, as if the completions were independent; (0, 1) without any.
-
-        Completions of one prompt resemble each other, so with few prompts it is too narrow.
-        """
-        matches, others = self.counts(gold)
-        return binomial_interval(round(min(matches, others)), round(others), confidence)
 
     def _of(self, kind: str, target: str) -> float:
         rates, unsolved, mean, weight = self._solve(kind)

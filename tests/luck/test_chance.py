@@ -51,7 +51,6 @@ def test_nothing_failed_or_nothing_known():
     chance = fill(guess_digit)
     assert math.isnan(chance.rate("yes"))  # no prompt of its type
     assert chance.rate("77") < 0.02  # a gold answer of a known type that nobody gave
-    assert ChanceRates().interval("3") == (0, 1)
 
 
 def test_a_collapsed_model_is_right_by_chance_where_its_answer_is():

@@ -117,16 +117,16 @@ def test_offline_counts_speak_at_the_first_visit_and_weigh_little():
     model = LuckModel()
     hard, easy = model.observe(evidence, outcomes, groups)[::G]
     assert hard < easy
-    assert model.counts("p1") == pytest.approx((3.6 * 0.8 + 1, 4 * 0.8 + 8))
+    assert model.table[model.rows["p1"], :2] == pytest.approx((3.6 * 0.8 + 1, 4 * 0.8 + 8))
 
 
 def test_the_past_fades_and_memory_is_bounded():
     model = LuckModel(decay=0.5, max_prompts=24)
     for step in range(6):
         observe(model, [4] * 9, names=["often", *(f"{step}-{i}" for i in range(8))])
-    assert model.counts("often")[1] < 16.1
+    assert model.table[model.rows["often"], 1] < 16.1
     assert len(model) == 24
-    assert model.counts("0-0") == (0, 0)
+    assert "0-0" not in model.rows
     observe(model, [0] * 40, prefix="many")
     assert len(model) == 40  # a batch counts whole
 
@@ -135,7 +135,7 @@ def test_two_groups_of_one_prompt_in_a_batch_are_one_visit():
     model = LuckModel()
     found = observe(model, [1, 7], names=["a", "a"])
     assert found[0] == found[1]
-    assert model.counts("a") == (8, 16)
+    assert model.table[model.rows["a"], :2].tolist() == [8, 16]
 
 
 def test_what_failures_show_too_says_nothing_and_a_sign_that_only_failures_have_convicts():
