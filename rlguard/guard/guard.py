@@ -41,7 +41,7 @@ GOLD_COLUMNS = ("answer", "solution", "ground_truth", "reward_model.ground_truth
 """Where data sets keep their gold answers."""
 BARREN = 10
 """Batches in which no reward passes the threshold before that is said."""
-STATE = 2
+STATE = 3
 """Version of what `Guard.state_dict` gives."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
@@ -374,10 +374,10 @@ class Guard:
             ValueError: If it is no guard's state, or one of an earlier version; this guard stays as it was.
         """
         known = self.state_dict()
-        if isinstance(state, Mapping) and "tracker" in state:
+        if isinstance(state, Mapping) and ("tracker" in state or state.get("version", STATE) != STATE):
             raise ValueError(
-                "a guard's state of rlguard 0.1 or an earlier 0.2, which took luck for a share of all completions: "
-                "start without it; what it knew is learnt again within some batches"
+                "a guard's state of rlguard 0.1 or an earlier 0.2, which had another model of luck: start without it; "
+                "what it knew is learnt again within some batches"
             )
         try:
             self.luck.load_state_dict(state["luck"])
