@@ -114,7 +114,7 @@ def main() -> None:
             found = {stream.name: _judge(stream.visits, runs, config) for stream, runs in data}
         cells = [np.nanmean([found[s][what] for s in found if re.search(pattern, s)] or [np.nan])
                  for pattern, what in ROWS.values()]  # fmt: skip
-        lines.append(f"| {name} | " + " | ".join(_cell(round(cell, 3)) for cell in cells) + " |")
+        lines.append(f"| {name} | " + " | ".join(_cell(round(float(cell), 3)) for cell in cells) + " |")
         print(lines[-1], flush=True)
     text = f"Seeds {', '.join(map(str, arguments.seeds))}.\n\n" + "\n".join(lines)
     if arguments.into:
