@@ -278,6 +278,11 @@ class LuckModel:
         seen: then the one not visited for longest is forgotten, and its row goes to another."""
         return np.fromiter((self.rows.get(prompt_id, -1) for prompt_id in prompt_ids_P), int)
 
+    def counts(self, prompt_id: str) -> tuple[float, float]:
+        """Successes and trials remembered of a prompt, faded; (0, 0) when it is not known."""
+        row = self.rows.get(prompt_id)
+        return (0.0, 0.0) if row is None else tuple(self.table[row, :2].tolist())
+
     def read_rates(self, prompt_ids_P: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """(P,) chance rates and (P,) correlations of luck of some prompts; NaN and 0 where one is not known."""
         rows_P = self.find(prompt_ids_P)

@@ -20,7 +20,7 @@ class LuckSettings:
     smoothing: float = 8.0
     """Observations that a prior weighs: failures for a chance rate, comparisons for the correlation of luck, texts for
     the ratio of a sign. Larger: rare gold answers come closer to their type's rate, refuted signs last longer."""
-    offline_trials: float = 4.0
+    offline_trials: float = 2.0
     """An offline estimate weighs at most so many rollouts: the policy has moved since."""
     keep: float = 0.95
     """What answers, signs and the push keep at each batch. Nearer 1: steadier, for Adam too; nearer 0: faster."""

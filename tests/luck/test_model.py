@@ -117,7 +117,7 @@ def test_offline_counts_speak_at_the_first_visit_and_weigh_little():
     model = LuckModel()
     hard, easy = model.observe(evidence, outcomes, groups)[::G]
     assert hard < easy
-    assert model.table[model.rows["p1"], :2] == pytest.approx((3.6 * 0.8 + 1, 4 * 0.8 + 8))
+    assert model.table[model.rows["p1"], :2] == pytest.approx((1.8 * 0.8 + 1, 2 * 0.8 + 8))
 
 
 def test_the_past_fades_and_memory_is_bounded():
