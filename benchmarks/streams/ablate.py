@@ -31,19 +31,19 @@ from rlguard.guard.settings import GuardConfig
 from rlguard.luck import model
 from rlguard.luck.chance import ChanceRates
 
-FREE = r"^(?!held|four|yes)"
+FREE = r"^(integers|GSM8K|code)"
 ROWS: dict[str, tuple[str, str]] = {
-    "healthy, U and Beta(.5,2): scale": (FREE + r".*healthy, (U|Beta\(.5)", "scale"),
-    "Beta(.3,6): scale": (FREE + r".*healthy, Beta\(.3", "scale"),
+    "healthy, U and Beta(.5,2): scale": (FREE + r", healthy, (U|Beta\(.5)", "scale"),
+    "Beta(.3,6): scale": (FREE + r", healthy, Beta\(.3", "scale"),
     "options, yes/no, U: scale": (r"^(four|yes).*healthy, (U|guesses)", "scale"),
-    "half impossible: lucky push left": (FREE + ".*half impossible, 1 visit", "pushed"),
-    "kept": (FREE + ".*half impossible, 1 visit", "kept"),
-    "worst gap": (FREE + ".*half impossible, 1 visit", "gap"),
+    "half impossible: lucky push left": (FREE + ", half impossible, 1 visit", "pushed"),
+    "kept": (FREE + ", half impossible, 1 visit", "kept"),
+    "worst gap": (FREE + ", half impossible, 1 visit", "gap"),
     "options, yes/no: lucky push left": (r"^(four|yes).*half impossible, 1 visit", "pushed"),
     "options, yes/no: kept": (r"^(four|yes).*half impossible, 1 visit", "kept"),
-    "4 visits: lucky push left": (FREE + ".*half impossible, 4 visits", "pushed"),
+    "4 visits: lucky push left": (FREE + ", half impossible, 4 visits", "pushed"),
     "stale, hard: kept": ("integers, hard, stale", "kept"),
-    "all impossible: scale": ("^(?!held).*all impossible", "scale"),
+    "all impossible: scale": (FREE + ", all impossible", "scale"),
     "rare: kept": ("rare but valid", "kept"),
 }
 """Columns: streams by name, and what is averaged over them."""
