@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.luck.evidence import Evidence
+from rlguard.luck.settings import LuckSettings
 
 G = 4
 REWARDS = np.array([1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0], float)
@@ -19,7 +22,8 @@ def advantages(rewards):
 
 
 def judge(config, rewards=REWARDS, ratio=1e-9, total=None, **options):
-    """The last group's success is all but surely lucky by its text."""
+    """The last group's success is all but surely lucky by its text; in so few texts the table has to say so."""
+    config = replace(config, luck=LuckSettings(smoothing=32))
     evidence = [Evidence(prompt_id=name, likelihood_ratio=ratio if name == "lucky" else 1.0) for name in GROUPS]
     paid = rewards if total is None else total
     host = advantages(paid)
