@@ -290,7 +290,7 @@ class LuckModel:
         return known[rows_P, 2], known[rows_P, 3]
 
     def posterior(
-        self, successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any = 0.0, random: Any = None
+        self, successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any = 0.0, *, random: Any = None
     ) -> SkillPosterior:
         """What counts say of the skill of P prompts, with the population of the prompts seen as prior.
 
