@@ -36,7 +36,7 @@ def verifier(
     from rlguard.tables.read import iter_problems, iter_rows
     from rlguard.verify.planted import examine_verifier
 
-    problems = list(islice(iter_problems(iter_rows(data), *read_problem_columns(column)), rows))
+    problems = list(islice(iter_problems(iter_rows(data), *read_problem_columns(column), data), rows))
     found = examine_verifier(problems, _find(verifier))
     if as_json:
         print_json([asdict(one) for one in found])
