@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.answers import ANSWER_CUE, normalise_answer
+from rlguard.answers import ANSWER_CUE, normalise_answer, read_gold
 from rlguard.difficulty.counting import count_rates
 from rlguard.difficulty.rates import RATES, PassRates, write_rates
 from rlguard.difficulty.sampling import AnswerOnly, Progress, Sampler
@@ -238,7 +238,8 @@ def _distinct(problems: Sequence[Problem]) -> list[Problem]:
     golds: dict[str, set[str]] = {}
     for problem in problems:
         by_id.setdefault(problem.id, problem)
-        golds.setdefault(problem.text, set()).add(normalise_answer(problem.answer))
+        if read_gold(problem.answer) is not None:
+            golds.setdefault(problem.text, set()).add(normalise_answer(problem.answer))
     if len(by_id) < len(problems):
         logger.warning("%d duplicate rows: their prompts are sampled once", len(problems) - len(by_id))
     contradictory = [text for text, answers in golds.items() if len(answers) > 1]

@@ -31,7 +31,8 @@ PAIR = re.compile(r"([A-Za-z_][\w./@-]*)\s*[:=]\s*(?:np\.float\d+\()?(-?\d[\d.]*
 BARE_STEP = re.compile(r"\b(?:step|iter(?:ation)?|update)\s+(\d+)\b", re.IGNORECASE)
 WANDB = re.compile(r"^.* - (?=\S+$)")
 """What an export of Weights & Biases puts before a name: the run's."""
-LOGS = ("metrics.jsonl", "metrics.csv", "progress.csv", "logging.jsonl", "log_history.json", "*.csv", "*.log", "*.txt")
+LOGS = ("metrics.jsonl", "metrics.csv", "progress.csv", "*metrics*.jsonl", "*log*.jsonl", "log_history.json",
+        "*trainer_state.json", "*.csv", "*.tsv", "*.log", "*.out", "*.txt")  # fmt: skip
 """Names of logs in a folder, the likeliest first."""
 EXPECTED = "figures.jsonl of a monitor, a checkpoint with trainer_state.json, metrics.jsonl, metrics.csv, or a *.log"
 
