@@ -125,7 +125,7 @@ WORKERS = Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engi
 VERIFIER = Annotated[str, typer.Option(help="auto, math, exact, numeric or reasoning_gym.")]
 MAX_TOKENS = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones are truncated.")]
 TEMPERATURE = Annotated[float, typer.Option(min=0.0, help="Sampling temperature, as in training.")]
-TOP_P = Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus sampling.")]
+TOP_P = Annotated[float, typer.Option(min=0.001, max=1.0, help="Nucleus sampling; 1 is none.")]
 
 
 def read_columns(given: Sequence[str] | None, parts: Sequence[str] = tuple(COLUMNS)) -> dict[str, str]:

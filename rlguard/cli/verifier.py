@@ -36,7 +36,7 @@ def verifier(
     from rlguard.tables.read import iter_problems, iter_rows
     from rlguard.verify.planted import examine_verifier
 
-    problems = list(islice(iter_problems(iter_rows(data), *read_problem_columns(column)), rows))
+    problems = list(islice(iter_problems(iter_rows(data), *read_problem_columns(column), data), rows))
     found = examine_verifier(problems, _find(verifier))
     if as_json:
         print_json([asdict(one) for one in found])
@@ -84,9 +84,11 @@ def _find(name: str) -> Verifier:
     sys.path.insert(0, "")  # the user's module lies where the command is run
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the user's module does
         raise InputError(f"--verifier {name}: expected MODULE:FUNCTION that can be imported here ({error})") from error
     finally:
         sys.path.remove("")
+    if not (callable(found) or hasattr(found, "score")):
+        raise InputError(f"--verifier {name}: expected a function or a verifier, got {found!r:.60}")
     own: Verifier = found() if isinstance(found, type) else found if hasattr(found, "score") else _Function(name, found)
     return own

@@ -91,7 +91,7 @@ def estimate_pass_rates(
     sampling = sampling or Sampling()
     if sampling.temperature == 0 and plan.max_n > 1:
         raise InputError(f"temperature 0 draws the same completion {plan.max_n} times: set n to 1, or a temperature")
-    problems = _distinct(read_problems(iter_data(data), prompt_column, answer_column))
+    problems = _distinct(read_problems(iter_data(data), prompt_column, answer_column, data))
     verifier = pick_verifier(verifier) if isinstance(verifier, str) else verifier
     with VerifierPool(verifier, timeout_s=timeout_s, memory_gb=memory_gb) as pool:
         rejected = _reject_gold(problems, verifier, pool)

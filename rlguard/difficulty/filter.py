@@ -119,7 +119,7 @@ def filter_file(
     keep_apart(paths, (data, rates))
 
     def problems() -> Iterator[Problem]:
-        return iter_problems(iter_rows(data), prompt_column, answer_column)
+        return iter_problems(iter_rows(data), prompt_column, answer_column, data)
 
     judge = RowJudge(_index_rates(rates), rules, Clashes(problems()))
     types = _column_types(data)

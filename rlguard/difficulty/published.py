@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rlguard.stats import binomial_interval
@@ -195,23 +196,24 @@ def read_published(
         raise InputError(f"trials: expected the number of rollouts that {scale} are counted of, got none")
     rates = PublishedRates()
     rates.prompt_column, rates.answer_column = prompt_column, answer_column
+    place = f"{data}: " if isinstance(data, str | Path) else ""
     names: dict[str, None] = {}
     found = False
-    for problem in iter_problems(iter_data(data), prompt_column, answer_column):
+    for problem in iter_problems(iter_data(data), prompt_column, answer_column, data):
         value = pick(problem.row, column, ABSENT)
         found = found or value is not ABSENT
         names |= dict.fromkeys(problem.row)
         if value is ABSENT or value is None or value == "" or value != value:
             rates.missing += 1
         elif problem.id not in rates:
-            where = f"row {problem.number}: column {column!r}"
+            where = f"{place}row {problem.number}: column {column!r}"
             rate, k, n = _read_value(value, scale, trials, where)
             low, high = binomial_interval(k, n) if n else (0.0, 1.0)
             rates[problem.id] = PassRate(
                 problem.id, k, n, low, high, name_band(rate, bounds), rate=rate, status="published", model=model
             )
     if not found:
-        raise InputError(f"column {column!r} is missing; the data set has: {', '.join(map(repr, names))}")
+        raise InputError(f"{place}column {column!r} is missing; the data set has: {', '.join(map(repr, names))}")
     if rates.missing:
         logger.info("%d rows have no published rate in %r", rates.missing, column)
     return rates

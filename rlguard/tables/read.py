@@ -160,8 +160,8 @@ def _iter_parquet(path: Path) -> Iterator[dict[str, Any]]:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             for batch in file.iter_batches(BATCH):
                 yield from batch.to_pylist()
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a Parquet file: {error}") from error
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file that can be read: {error}") from error
 
 
 def import_datasets(source: str | Path) -> Any:
@@ -204,14 +204,14 @@ def _mend(prompt: str | Messages, number: int) -> str | Messages:
 
 
 def read_problems(
-    rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer"
+    rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer", source: Any = None
 ) -> list[Problem]:
     """`iter_problems` as a list, with its errors."""
-    return list(iter_problems(rows, prompt_column, answer_column))
+    return list(iter_problems(rows, prompt_column, answer_column, source))
 
 
 def iter_problems(
-    rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer"
+    rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer", source: Any = None
 ) -> Iterator[Problem]:
     """Turns data rows into problems, one per row and in order; ids are content hashes, so duplicates share theirs.
 
@@ -219,6 +219,7 @@ def iter_problems(
         rows: Rows as dicts.
         prompt_column: Column with text or chat messages; `pick` says how to name a nested one.
         answer_column: Column with the gold answer, likewise.
+        source: Where the rows come from; a path is named in errors.
 
     Raises:
         InputError: If a column is missing (names those there are), or a prompt is neither text nor chat messages (names
@@ -227,17 +228,19 @@ def iter_problems(
     >>> [p.answer for p in iter_problems([{"q": "2+2?", "gold": {"value": 4}}], "q", "gold.value")]
     [4]
     """
-    number = -1
+    number, where = -1, f"{source}: " if isinstance(source, str | Path) else ""
     for number, row in enumerate(rows):
         if number == 0:
-            check_columns(row, {"prompt": prompt_column, "answer": answer_column})
+            check_columns(row, {"prompt": prompt_column, "answer": answer_column}, where[:-2])
         prompt = pick(row, prompt_column)
         answer = pick(row, answer_column)
         if not (prompt.strip() if isinstance(prompt, str) else prompt and is_chat(prompt)):
-            raise InputError(f"row {number}: {prompt_column!r} must be text or chat messages, got {prompt!r:.80}")
+            raise InputError(
+                f"{where}row {number}: {prompt_column!r} must be text or chat messages, got {prompt!r:.80}"
+            )
         yield Problem(make_prompt_id(prompt, answer), _mend(prompt, number), answer, row, number)
     if number < 0:
-        raise InputError("the data set is empty")
+        raise InputError(f"{where}the data set is empty")
 
 
 def is_chat(value: Any) -> bool:

@@ -232,3 +232,14 @@ def test_any_text_has_an_id():
 
 def test_other_columns_can_be_chosen():
     assert read_problems([{"q": "2+2?", "a": 4}], "q", "a")[0].answer == 4
+
+
+def test_errors_of_problems_name_the_file_that_they_come_from(tmp_path):
+    path = tmp_path / "a.jsonl"
+    write_rows([{"prompt": "q", "answer": 1}, {"prompt": None, "answer": 1}], path)
+    with pytest.raises(InputError, match=r"a\.jsonl: row 1: 'prompt' must be text"):
+        read_problems(iter_rows(path), source=path)
+    with pytest.raises(InputError, match=r"a\.jsonl: column 'p' is missing: is it 'prompt'"):
+        read_problems(iter_rows(path), "p", source=path)
+    with pytest.raises(InputError, match=r"^row 1: 'prompt' must be text"):
+        read_problems(iter_rows(path))
