@@ -28,7 +28,7 @@ _LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the l
 _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _CUES = ("nswer", "NSWER", "rect option", "rect choice", "ntwort", "spuesta", "sposta", "éponse", "твет", "答", "정답")
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
-    rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE})|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
+    rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE}[ \t*]*(?:[.,;\n]|\Z))|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
     r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→])(?:[\s*_]*(?:\bis\b|[:=：]))?"
     r"|(?P<heading>[*_:# \t]*\n))"
 )
@@ -54,7 +54,7 @@ _REMARK = re.compile(
     r"(?:,\s*|\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|so|for|by|after|before|given|hence|therefore|"
     r"porque|weil|denn|parce que|perché|"
     r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|according|in total|altogether|each|per day"
-    r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?=[a-z]{2,}\s+[a-z])"
+    r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?!or\b)(?=[a-z]{2,}\s+[a-z])"
     r"|\s-\s(?=(?:the|an?|this|that)\b)|(?<=[\d)}%$A-Z*°])\s\((?!(?:mod|base|or|and)\b)(?=[^\W\d]{2})",
     re.IGNORECASE,
 )
@@ -82,6 +82,11 @@ _CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "�
 _LAST_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?![\d])")
 _HEDGE = re.compile(  # a number that is denied, or a bound, or one of two
     r"(?:\S{1,20}\s+or|\b(?:not|than|most|least|between|cannot|never)(?:\s+be)?|n't(?:\s+be)?|[<>≤≥≠]|!=|\\(?:leq?|geq?|neq?)\b)[\s($]*\Z"
+)
+_GIVEN_UP = re.compile(
+    r"\bno answer\b|\b(?:cannot|can't|can not|could not|impossible to) (?:be )?(?:tell|say|answer|determine|decide)|"
+    r"\b(?:not enough|lacks?|insufficient) (?:information|data)\b|\b(?:do not|don't) know\b",
+    re.IGNORECASE,
 )
 _RUN = re.compile(r"[^\s|;]*")
 _RUN_BACK = re.compile(r"[^\s|;=]*\Z")
@@ -376,7 +381,10 @@ def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
 
 
 def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The last number, or what it is a part of: a formula, a product, a number with its unit; and a "not" before it."""
+    """The last number, or what it is a part of: a formula, a product, a number with its unit; and a "not" before it.
+    None where the text ends by saying that it does not know."""
+    if _GIVEN_UP.search(text, max(start, end - _VALUE), end):
+        return None
     for first, last in _numbers_backwards(text, start, end):
         span = _widen(text, first, last, start, end)
         if span is not None:
