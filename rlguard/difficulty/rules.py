@@ -1,4 +1,4 @@
-"""Judges one data row after the other by its pass rate: keep, or drop with a reason and its figures."""
+"""Judges data rows by their pass rates: keep, or drop with a reason and its figures."""
 
 from __future__ import annotations
 
