@@ -129,14 +129,14 @@ def _compare_options(gold: str, given: str) -> float | None:
         return float(letters == sorted(re.findall("[A-J]", given)))
     label = _LABEL.fullmatch(gold)
     letter = _OPTION.fullmatch(gold)
-    named = _NAMED_OPTION.fullmatch(given)
     given_label = _LABEL.fullmatch(given)
-    given_letter = _OPTION.fullmatch(given) or named
+    given_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
     if letter:
         if given_letter:
             return float(given_letter[1].lower() == letter[1].lower())
         if given_label:
-            return float(given_label[1] == letter[1].upper() and not _names_options(given_label[2]))
+            others = re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", given_label[2])
+            return float(given_label[1] == letter[1].upper() and not others)
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
     if label and label[2]:
         if given_letter:
@@ -145,10 +145,6 @@ def _compare_options(gold: str, given: str) -> float | None:
             return 0.0
         return float(normalise_answer(given_label[2] if given_label else given) == normalise_answer(label[2]))
     return None
-
-
-def _names_options(text: str) -> bool:
-    return bool(re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", text))
 
 
 def _compare_truths(gold: str, given: str) -> float | None:
