@@ -28,7 +28,7 @@ _LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the l
 _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _CUES = ("nswer", "NSWER", "rect option", "rect choice", "ntwort", "spuesta", "sposta", "éponse", "твет", "答", "정답")
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
-    rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE}[ \t*]*(?:[.,;\n]|\Z))|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
+    rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE}[ \t*]*(?:[.,;\n]|is\b|\Z))|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
     r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→])(?:[\s*_]*(?:\bis\b|[:=：]))?"
     r"|(?P<heading>[*_:# \t]*\n))"
 )
@@ -433,7 +433,8 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
         return None
     if "(" not in text[left:right]:
         right = end + len(text[end:right].rstrip(")]}!?,.:*"))
-    return left + len(text[left:start]) - len(text[left:start].lstrip("([{*_\"'`$\\")), right
+    opening = "" if ")" in text[left:right] else "([{"
+    return left + len(text[left:start]) - len(text[left:start].lstrip(opening + "*_\"'`$\\")), right
 
 
 def begin_answer(prompt: str | Messages, cue: str, shown: str = "") -> str | Messages:
