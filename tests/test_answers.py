@@ -121,6 +121,8 @@ def test_final_answers(completion, answer):
         ("which leaves $25", "25"),
         (r"So we get $4\sqrt{2}$.", r"4\sqrt{2}"),
         ("hence x = -4", "-4"),
+        ("so it is (a+3)*2", "(a+3)*2"),
+        ("that is 6 groups, not 8", "not 8"),
         ("it is the 3rd of 5 and the 2nd", "5"),
     ],
 )

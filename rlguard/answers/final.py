@@ -28,7 +28,7 @@ _LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the l
 _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _CUES = ("nswer", "NSWER", "rect option", "rect choice", "ntwort", "spuesta", "sposta", "éponse", "твет", "答", "정답")
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
-    rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE})|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
+    rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE}[ \t*]*(?:[.,;\n]|is\b|\Z))|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
     r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→])(?:[\s*_]*(?:\bis\b|[:=：]))?"
     r"|(?P<heading>[*_:# \t]*\n))"
 )
@@ -54,7 +54,7 @@ _REMARK = re.compile(
     r"(?:,\s*|\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|so|for|by|after|before|given|hence|therefore|"
     r"porque|weil|denn|parce que|perché|"
     r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|according|in total|altogether|each|per day"
-    r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?=[a-z]{2,}\s+[a-z])"
+    r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?!or\b)(?=[a-z]{2,}\s+[a-z])"
     r"|\s-\s(?=(?:the|an?|this|that)\b)|(?<=[\d)}%$A-Z*°])\s\((?!(?:mod|base|or|and)\b)(?=[^\W\d]{2})",
     re.IGNORECASE,
 )
@@ -82,6 +82,11 @@ _CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "�
 _LAST_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?![\d])")
 _HEDGE = re.compile(  # a number that is denied, or a bound, or one of two
     r"(?:\S{1,20}\s+or|\b(?:not|than|most|least|between|cannot|never)(?:\s+be)?|n't(?:\s+be)?|[<>≤≥≠]|!=|\\(?:leq?|geq?|neq?)\b)[\s($]*\Z"
+)
+_DOUBTING = (" not ", "n't", "cannot", "no answer", "impossible", "lack", "insufficient")  # the pattern itself is slow
+_GIVEN_UP = re.compile(
+    r"no answer\b|(?:can(?:no|')t|can not|could not|impossible to) (?:be )?(?:tell|say|answer|determine|decide)|"
+    r"(?:not enough|lacks?|insufficient) (?:information|data)|(?:do not|don't) know\b"
 )
 _RUN = re.compile(r"[^\s|;]*")
 _RUN_BACK = re.compile(r"[^\s|;=]*\Z")
@@ -258,14 +263,8 @@ def _last_hashes(text: str, start: int, end: int) -> tuple[int, int] | None:
 
 
 def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, int] | None:
-    """What the last sentence "… answer … is …" states: a value if there is one, words otherwise.
-
-    Args:
-        text: A completion.
-        start: Where to begin.
-        end: Where to end.
-        strict: Only sentences that begin with the answer, and state a value.
-    """
+    """What the last sentence "… answer … is …" states: a value if there is one, words otherwise; where `strict`, only
+    of sentences that begin with the answer, and a value."""
     tail = max(start, end - _VALUE)
     closing = _CLOSING.search(text, tail, end) if "nswer" in text[tail:end] else None
     if closing:
@@ -376,7 +375,11 @@ def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
 
 
 def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The last number, or what it is a part of: a formula, a product, a number with its unit; and a "not" before it."""
+    """The last number, or what it is a part of: a formula, a product, a number with its unit; and a "not" before it.
+    None where the text ends by saying that it does not know."""
+    said = text[max(start, end - _VALUE) : end].lower()
+    if any(word in said for word in _DOUBTING) and _GIVEN_UP.search(said):
+        return None
     for first, last in _numbers_backwards(text, start, end):
         span = _widen(text, first, last, start, end)
         if span is not None:
@@ -430,7 +433,8 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
         return None
     if "(" not in text[left:right]:
         right = end + len(text[end:right].rstrip(")]}!?,.:*"))
-    return left + len(text[left:start]) - len(text[left:start].lstrip("([{*_\"'`$\\")), right
+    opening = "" if ")" in text[left:right] else "([{"
+    return left + len(text[left:start]) - len(text[left:start].lstrip(opening + "*_\"'`$\\")), right
 
 
 def begin_answer(prompt: str | Messages, cue: str, shown: str = "") -> str | Messages:

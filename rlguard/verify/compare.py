@@ -43,6 +43,7 @@ _STRING = re.compile(
 )
 _SEQUENCE = re.compile(r"[-\w.]+(?:\s+[-\w.]+)+")
 _BASED = re.compile(r"([0-9A-Za-z]+)_\{?(?:\\text\{)?(\d{1,2})\}?\}?")
+_BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGNORECASE)
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
 _NAMED = re.compile(
     r"(?:\\[a-z]+\s+)?\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)"
@@ -123,18 +124,19 @@ def _squeeze(text: str) -> str:
 
 def _compare_options(gold: str, given: str) -> float | None:
     """A letter against a letter with or without its text; a letter with its text against either."""
-    if _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
-        return float(set(re.findall("[A-J]", gold)) == set(re.findall("[A-J]", given)))
+    letters = re.findall("[A-J]", gold)
+    if letters == sorted(set(letters)) and _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
+        return float(letters == sorted(re.findall("[A-J]", given)))
     label = _LABEL.fullmatch(gold)
     letter = _OPTION.fullmatch(gold)
-    named = _NAMED_OPTION.fullmatch(given)
     given_label = _LABEL.fullmatch(given)
-    given_letter = _OPTION.fullmatch(given) or named
+    given_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
     if letter:
         if given_letter:
             return float(given_letter[1].lower() == letter[1].lower())
         if given_label:
-            return float(given_label[1] == letter[1].upper() and not _names_options(given_label[2]))
+            others = re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", given_label[2])
+            return float(given_label[1] == letter[1].upper() and not others)
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
     if label and label[2]:
         if given_letter:
@@ -143,10 +145,6 @@ def _compare_options(gold: str, given: str) -> float | None:
             return 0.0
         return float(normalise_answer(given_label[2] if given_label else given) == normalise_answer(label[2]))
     return None
-
-
-def _names_options(text: str) -> bool:
-    return bool(re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", text))
 
 
 def _compare_truths(gold: str, given: str) -> float | None:
@@ -225,6 +223,8 @@ def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
     """A given answer that is no plain number: prose is not the answer unless it may name it, a formula may be equal."""
     numbers = re.findall(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w.])", given)
     words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\[A-Za-z]+", " ", given))
+    if _BOUND.search(given):
+        return 0.0
     if len(words) >= 3 and "\\" not in given:
         named = [read_quantity(number) for number in numbers]
         return math.nan if len(named) == 1 and named[0] and named[0][0] == right[0] else 0.0

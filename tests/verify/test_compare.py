@@ -52,6 +52,7 @@ RIGHT = [
     ("2345678", r"\boxed{2~345~678}"), ("2345678", "The answer is 2_345_678."), ("2345678", r"\boxed{2.345.678}"), ("80", "The answer is EUR 80."), ("80", "The answer is US$80."),
     ("80", "The answer is Rs. 80."), ("80", r"\boxed{\pounds 80}"), (1e-6, r"\boxed{10^{-6}}"), ("2/3", r"\boxed{0.(6)}"), ("3/4", "The answer is three quarters."), ("1/2", "The answer is one half."),
     ("2350", "The answer is two thousand three hundred and fifty."), ("31", r"\boxed{30 + 1 = 31}"), ("31", r"\boxed{\angle ABC = 31}"),
+    ("3000000", "So that makes 3 million."), ("7/2", "so it needs 3 1/2"), ("12", "so we need 3 * 4"),
     # words, ratios, times, sets
     ("CO2", r"\boxed{\text{C}\text{O}_2}"), ("CO2", "The answer is CO₂."), ("salt, sugar", "The answer is salt and sugar."), ("5–2", "<answer>5-2</answer>"), ("4:6", r"\boxed{2:3}"), ("2:3", "The answer is 2 to 3."),
     ("2:3", r"\boxed{\frac{2}{3}}"), ("2019-08-07", "The answer is 7th of August 2019."), ("2 hours 5 minutes", "The answer is 2 hours and 5 minutes."), (r"\emptyset", "The answer is the empty set."), ("∅", r"\boxed{\emptyset}"),
@@ -73,7 +74,9 @@ WRONG = [
     ("31", "so 30 or 31"), ("31", "so 31 or 32"), ("31", "It isn't 31"), ("31", "The answer isn't 31."), ("31", "The answer cannot be 31."), ("31", "It is less than 31"), ("31", "x > 31"), ("31", "x != 31"), ("31", "Is it 31?"),
     ("31", "The answer is 31 if n is even, 32 otherwise."), ("31", "The answer is 31 when n is odd and 32 when it is even."), ("31", r"\boxed{30} / \boxed{31}"), ("31", r"\boxed{30}\ (\text{or }\boxed{31})"),
     ("31", r"\boxed{32 = 31}"), ("12", r"\boxed{267867925!}"), ("C", "So option C is incorrect."), ("C", "I would not choose C."), ("C", "B or C is correct."), ("C", "I choose C or D."), ("C", "The answer is B (or C)."),
-    ("AD", r"\boxed{A, C}"), ("31", "31.\n####"), ("31", "答案是三十二。"), ("16", "答案不是16，而是15。"), ("2/3", "The answer is two fifths."), ("x > 3", r"\boxed{[3, \infty)}"), ("10.0.0.1", "<answer>10.0.0.2</answer>"), ("1", r"\boxed{0.999999}"),
+    ("31", "The answer is no more than 31."), ("31", r"\boxed{\text{any number up to } 31}"), ("AD", r"\boxed{A, C}"), ("CAFE", "<answer>FACE</answer>"), ("ABAC", r"\boxed{A, B, C}"), ("31", "The answer may be 31, or it may be 33."), ("31", "I know the answer 31 from a friend. The answer is 30."),
+    ("31", "I cannot determine it from 31 alone."), ("31", "There is no answer for 31 of them."), ("31", "I don't know, there are 31 ways?"), ("31", "31.\n####"), ("31", "答案是三十二。"), ("16", "答案不是16，而是15。"), ("2/3", "The answer is two fifths."), ("x > 3", r"\boxed{[3, \infty)}"), ("10.0.0.1", "<answer>10.0.0.2</answer>"), ("1", r"\boxed{0.999999}"),
+    ("3", "So that makes 3 million."), ("2", "so it needs 3 1/2"), ("4", "so we need 3 * 4"),
     # numbers nearby
     ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
     ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
