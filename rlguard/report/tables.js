@@ -157,7 +157,7 @@ function showPrompts(flags) {
   async function refresh() {
     const query = form.query.value.trim().toLowerCase(), turn = ++searched;
     const found = query ? await searchPrompts(query, () => turn === searched) : null;
-    if (turn === searched) update(range(id.length).filter((p) => (!found || found.has(p)) && (!chosen.prompts || chosen.prompts.has(p))));
+    if (turn === searched) update(range(id.length).filter((p) => (!found || found.has(p)) && (!chosen.prompts || chosen.one !== null || chosen.prompts.has(p))));
   }
   onFilter(form, refresh);
   return refresh;
