@@ -52,7 +52,7 @@ function showRates() {
   byId("bands").append(...used.map((band) => el("li", {}, bandKey(band), ` ${band === "unscored" ? "no band" : band} `, el("b", {}, runs.map((run) => count(run, band).toLocaleString("en")).join(" → ")))));
   for (const run of runs) {
     const rows = BINS.map((name, bin) => [name, [used.map((band) => [bandColor(band), count(run, band, bin)])], bin]);
-    byId("histograms").append(el("figure", {}, el("h3", {}, `${runs.length > 1 ? `${data.runs[run]}: ` : ""}pass rates of ${plural(used.reduce((sum, band) => sum + count(run, band), 0), "prompt")}`),
+    byId("histograms").append(el("figure", {}, el("h3", {}, `${runs.length > 1 ? `${data.runs[run]}: p` : "P"}ass rates of ${plural(used.reduce((sum, band) => sum + count(run, band), 0), "prompt")}`),
       countBars(rows, `Prompts of ${data.runs[run]} by pass rate`, (bin) => { location.hash = `bin=${run},${bin}`; })));
   }
 }
