@@ -229,5 +229,5 @@ def to_number(value: Any) -> float:
     """A number, also as text; NaN for anything else."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan

@@ -131,8 +131,9 @@ def _say_distance(comparison: Row) -> str:
 
 def _read_coverage(comparison: Row) -> list[Row]:
     """The rows of pass@k with their k, smallest first."""
-    rows = [row for row in list_figures(comparison) if row["group"] == "coverage" and row["name"].startswith("pass@")]
-    known = [row | {"k": int(row["name"][5:])} for row in rows if None not in (row["before"], row["after"])]
+    rows = [row for row in list_figures(comparison) if row["group"] == "coverage"]
+    found = [(row, re.fullmatch(r"pass@([0-9]{1,9})", row["name"])) for row in rows]
+    known = [row | {"k": int(k[1])} for row, k in found if k and None not in (row["before"], row["after"])]
     return sorted(known, key=lambda row: row["k"])
 
 

@@ -39,6 +39,14 @@ REQUIRED = {
     "findings": ("kind", "start", "end"),
 }
 RATES, FINDINGS, AUDIT = "rates.parquet", "findings.jsonl", "audit.json"
+AUDIT_SHAPE = {
+    "domains": {}, "settings": {}, "skipped": {}, "models": [{}],
+    "comparisons": [
+        {"name": "", "rows": [{"name": ""}], "cliff": {"points": [{}]}, "crossing": {"k": 0.0, "probability": 0.0},
+         "lost": [{}], "newly_solved": [{}]}
+    ],
+}  # fmt: skip
+"""What is read of an audit, by example."""
 TAKEN = "a folder or file of pass rates, a filtered set, rollouts, a training, findings or an audit"
 
 
@@ -152,8 +160,41 @@ def _read_folder(run: Run) -> None:
         found = list(dict.fromkeys(found))
         _note_others(run, found)
         if found:
-            setattr(run, part, read_object(found[0]) if part == "audit" else run.read(part, found[0]))
+            setattr(run, part, read_audit(found[0]) if part == "audit" else run.read(part, found[0]))
     _read_trainings(run)
+
+
+def read_audit(path: Path) -> Row:
+    """The record of an audit.
+
+    Raises:
+        InputError: If a part of it is not what the page reads; names it.
+    """
+    audit = read_object(path)
+    check_shape(audit, AUDIT_SHAPE, str(path))
+    return audit
+
+
+def check_shape(value: Any, shape: Any, where: str) -> None:
+    """Compares JSON with an example, of which all but text may be missing or null.
+
+    Raises:
+        InputError: At the first value of another kind.
+
+    >>> check_shape({"rows": [{"k": 4}, {"k": None}]}, {"rows": [{"k": 0.0}]}, "audit.json")
+    """
+    if value is None and not isinstance(shape, str):
+        return
+    kinds: Any = (int, float) if isinstance(shape, float) else type(shape)
+    if not isinstance(value, kinds):
+        words = {dict: "an object", list: "a list", str: "text", float: "a number"}
+        raise InputError(f"{where}: expected {words[type(shape)]}, got {value!r:.60}")
+    if isinstance(shape, list):
+        for number, each in enumerate(value):
+            check_shape(each, shape[0], f"{where} {number}")
+    if isinstance(shape, dict):
+        for name, inner in shape.items():
+            check_shape(value.get(name), inner, f"{where}: {name}")
 
 
 def _note_others(run: Run, found: Iterable[Path | None]) -> None:
@@ -207,12 +248,13 @@ def _read_trainings(run: Run) -> None:
 
 def _read_file(run: Run) -> None:
     """One file, known by its name or its columns."""
-    path = run.path
+    path, is_audit = run.path, False
     if path.suffix == ".json" and path.name != STATE:
         with suppress(InputError):  # else a table, or what reading it as one says
-            if "comparisons" in (audit := read_object(path)):
-                run.audit = audit
-                return
+            is_audit = "comparisons" in read_object(path)
+        if is_audit:
+            run.audit = read_audit(path)
+            return
     pair = _pair(path.with_name(path.name.replace(".dropped", "")))
     if pair[1] is not None:
         _read_filtered(run, *pair)

@@ -89,6 +89,9 @@ def write_report(
     Raises:
         InputError: `run` is missing, holds nothing known or a file that cannot be read, or `out` cannot be written.
     """
+    begins = Path(out).read_bytes()[:64].lstrip().lower() if Path(out).is_file() else b""
+    if begins and not begins.startswith(b"<!doctype html"):
+        raise InputError(f"--out: {out} is no page and would be replaced: choose another name")
     others = [against] if isinstance(against, Path | str) else list(against or ())
     runs = [_read(path, columns) for path in (run, *others)]
     owned = [pair_findings(one, scan) for one in runs]

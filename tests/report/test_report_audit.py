@@ -26,7 +26,7 @@ from rlguard.audit.compare import compare
 from rlguard.audit.samples import Item, Sample
 from rlguard.report import write_report
 from rlguard.report.audits import LISTED, say_comparison, say_crossing, say_turned, say_unmeasured
-from rlguard.types import Rollout
+from rlguard.types import InputError, Rollout
 
 
 def write(record: dict, folder: Path) -> Path:
@@ -229,3 +229,25 @@ def test_text_of_models_and_suites_stays_text(tmp_path):
     audit = read_data(path)["audit"]
     assert sum(row["model"] == "a" for row in audit["rows"]) == 200
     assert max(len(change["prompt"]) for change in audit["turned"]) == 2000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda audit: audit | {"domains": "sums"}, "domains: expected an object, got 'sums'"),
+        (lambda audit: audit | {"comparisons": [[]]}, "comparisons 0: expected an object"),
+        (lambda audit: audit["comparisons"][0].pop("name") and audit, "comparisons 0: name: expected text, got None"),
+        (lambda audit: audit["comparisons"][0]["crossing"].update(probability="high") or audit, "expected a number"),
+    ],
+)
+@pytest.mark.parametrize("name", ["audit.json", "other.json"])
+def test_a_damaged_audit_is_refused_by_the_part_that_is_damaged(tmp_path, spoil, said, name):
+    (tmp_path / name).write_text(json.dumps(spoil(make_record())))
+    with pytest.raises(InputError, match=said):
+        write_report(tmp_path if name == "audit.json" else tmp_path / name, tmp_path / "report.html")
+
+
+def test_a_figure_of_coverage_without_a_k_is_listed_and_not_drawn(tmp_path):
+    record = make_record()
+    record["comparisons"][0]["rows"].append(make_row("coverage", "pass@many", "all", 1, 9, False, 0.5, 0.0, 0.1))
+    assert "pass@many" in read_text(write(record, tmp_path)) + (tmp_path / "report.html").read_text()
