@@ -335,15 +335,15 @@ def test_tiny_batches_do_not_alarm_by_themselves():
 
 
 def test_names_of_every_trainer_and_what_is_not_read():
-    monitor = Monitor()
     for names in (
         {"response_length/clip_ratio", "critic/score/mean", "actor/entropy", "actor/kl_loss", "actor/pg_clipfrac"},
         {"train/reward", "completion_length", "kl", "rewards/accuracy_reward", "rewards/format/mean", "clip_ratio"},
         {"env/all/reward/total", "env/all/correct", "optim/entropy", "by_group/frac_all_good"},
     ):
+        monitor = Monitor()
         found = monitor.read(dict.fromkeys(names, 0.5))
         assert len(found) == len(names)
-    assert monitor.unread == {}
+        assert monitor.unread == {}
     monitor.read(
         {"truncated_count": 3, "loss": 1.0, "rewards/std": 1.0, "reward_std": 0.1, "learning_rate": 0.1, "x": "y"}
     )
