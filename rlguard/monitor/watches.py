@@ -32,7 +32,7 @@ class Watch:
     limit: tuple[float | None, float | None] = (None, None)
     """Values beyond which the state is a warning and critical, whatever the reference."""
     window: int = 16
-    """Number of last steps whose mean is compared with `limit`; early in a run all steps, at least 4."""
+    """Number of last steps whose mean (median if no `share`) is compared with `limit`; early all, at least 4."""
     noise: float = 0.02
     """Floor for the standard deviation from step to step; of the logarithm if `relative`."""
     beside: str = ""
