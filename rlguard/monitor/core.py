@@ -354,7 +354,7 @@ class Monitor:
         return found
 
     def _hold(self, watch: Watch, track: Track) -> Alarms:
-        """Which limits the last steps are beyond: shares by their mean (tiny batches: twice the steps), others by the median."""
+        """Which limits the last steps are beyond: shares by mean (tiny batches: of more steps), others by median."""
         found: Alarms = {}
         coarse = watch.share and track.grain >= COARSE
         window, least = (2 * watch.window,) * 2 if coarse else (watch.window, min(watch.window, LEAST))
