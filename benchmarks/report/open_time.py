@@ -102,9 +102,9 @@ def open_once(page: Path) -> dict[str, float]:
         start = time.perf_counter()
         tab.locator("#rollout-controls [name=sort]").select_option("longest first")
         tab.locator("#prompts tbody a").nth(7).click()
-        tab.locator("dialog .rollout").first.wait_for()
+        tab.locator("#rollouts .group article").first.wait_for()
         group = time.perf_counter() - start
-        tab.keyboard.press("Escape")
+        tab.locator("#rollouts .chosen button", has_text="Show all").click()
         start = time.perf_counter()
         tab.locator("#rollout-controls [name=query]").fill("zzz nowhere")
         tab.locator("#rollouts [role=status]", has_text="No rollout matches.").wait_for()

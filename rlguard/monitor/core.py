@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from statistics import stdev
+from statistics import median, stdev
 from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
@@ -354,7 +354,7 @@ class Monitor:
         return found
 
     def _hold(self, watch: Watch, track: Track) -> Alarms:
-        """Which limits the mean of the last steps is beyond; a share of a tiny batch needs twice as many."""
+        """Which limits the last steps are beyond: shares by mean (tiny batches: of more steps), others by median."""
         found: Alarms = {}
         coarse = watch.share and track.grain >= COARSE
         window, least = (2 * watch.window,) * 2 if coarse else (watch.window, min(watch.window, LEAST))
@@ -365,10 +365,8 @@ class Monitor:
             if (track.last[-1] > limit) == watch.rises and track.last[-1] != limit:
                 track.since.setdefault(name, self.step)
             recent = track.last[-window:]
-            if not watch.share and len(recent) > 1:  # one step by itself is no state
-                recent = sorted(recent, reverse=not watch.rises)[:-1]
-            mean = _mean(recent, window)
-            if (mean > limit) == watch.rises and mean != limit:
+            level = _mean(recent, window) if watch.share else median(recent)  # a few spikes are no state
+            if (level > limit) == watch.rises and level != limit:
                 if len(track.last) >= least:
                     found[severity] = watch, "state", limit, window
             elif (track.last[-1] > limit) != watch.rises:

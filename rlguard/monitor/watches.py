@@ -32,7 +32,7 @@ class Watch:
     limit: tuple[float | None, float | None] = (None, None)
     """Values beyond which the state is a warning and critical, whatever the reference."""
     window: int = 16
-    """Number of last steps whose mean is compared with `limit`; early in a run all steps, at least 4."""
+    """Number of last steps whose mean (median if no `share`) is compared with `limit`; early all, at least 4."""
     noise: float = 0.02
     """Floor for the standard deviation from step to step; of the logarithm if `relative`."""
     beside: str = ""
@@ -88,16 +88,9 @@ class Watch:
         return figure.startswith(self.figure[:-1]) if self.figure.endswith("*") else figure == self.figure
 
 
-LENGTH = ("completions/mean_length", "completion_length", "response_length/mean", "response_length",
-          "env/all/ac_tokens_per_turn", "rollout/response_len/mean", "val/sequence_lengths")  # fmt: skip
-TRUNCATED = ("completions/clipped_ratio", "response_length/clip_ratio", "truncation_rate", "is_truncated/mean")
-ENTROPY = ("actor/entropy", "policy/entropy", "optim/entropy", "actor/entropy_loss", "entropy_loss")
-REWARD = ("reward/mean", "critic/rewards/mean", "critic/score/mean", "env/all/reward/total", "rewards/mean",
-          "reward/total", "rollout/raw_reward", "rollout/rewards")  # fmt: skip
-ACCURACY = ("env/all/correct", "correct_ratio", "critic/acc/mean")
-FORMAT = ("env/all/format", "format/success_rate", "format_reward", "format/mean", "format")
-KL = ("objective/kl", "actor/kl_loss", "train/kl_loss", "kl_loss", "actor/ppo_kl", "ppo_kl", "optim/kl_sample_train_v1")
-CLIPPED = ("clip_ratio/region_mean", "clip_ratio", "actor/pg_clipfrac", "train/pg_clipfrac", "pg_clipfrac")
+LENGTH = ("completions/mean_length", "response_length/mean", "env/all/ac_tokens_per_turn", "val/sequence_lengths")
+REWARD = ("reward/mean", "critic/rewards/mean", "critic/score/mean", "env/all/reward/total", "rollout/raw_reward")
+KL = ("objective/kl", "actor/kl_loss", "kl_loss", "optim/kl_sample_train_v1", "actor/ppo_kl", "ppo_kl")
 LIKELY = {
     "truncated": r"trunc|cut_?off|no_eos|overlong|(response|completion)\w*[/_]clip",
     "format_rate": r"format",
@@ -111,7 +104,7 @@ LIKELY = {
     "length": r"len(gths?)?(\b|_)|(avg|mean)_(\w+_)?tokens|tokens(_per_(turn|completion|response|sample)|/(avg|mean))",
     "reward": r"(\b|_)(rewards?|scores?)(\b|_)",
 }
-"""A figure -> what its name looks like where a trainer has one of its own for it; the first that fits counts."""
+"""A figure -> what its name looks like; the first that fits counts. `Watch.names` say which of several is meant."""
 UNLIKELY = re.compile(
     r"prompt|count|advantage|tim(e|ing)|throughput|^(tokens$|rlguard|rollouts|canary|audit|prior)|"
     r"(^|[/_])((eval|val|test)[/_]|(stds?|var|min|max|median|p\d+|low|high|target|beta|ctl|coef\w*)($|[/_]))"
@@ -129,16 +122,16 @@ WATCHES = (
           noise=0.02,
           cause="the model gives one part of the reward up for another, or that function fails",
           do="Look at this reward function's values in the newest completions; check reward_weights."),
-    Watch("accuracy", ACCURACY, False, 0.4, 0.7, best=True, noise=0.02,
+    Watch("accuracy", ("env/all/correct",), False, 0.4, 0.7, best=True, noise=0.02,
           cause="the policy broke, or it is paid for something other than right answers",
           do=f"{READ}. {RATE}, and {BACK}."),
-    Watch("format_rate", FORMAT, False, 0.3, 0.6, best=True, noise=0.02,
+    Watch("format_rate", ("env/all/format",), False, 0.3, 0.6, best=True, noise=0.02,
           cause="completions are cut off before their answer, or turn into gibberish",
           do="Look at the share of truncated completions first, then read completions of these steps."),
     Watch("unearned", (), True, 0.2, 0.4, noise=0.04,
           cause="the reward that is trained on (the proxy) is earned without the task being solved",
           do=f"{READ}; check the verifier: `rlguard verifier DATA --verifier V`. Stop the run until it is repaired."),
-    Watch("truncated", TRUNCATED, True, 0.25, 0.5, limit=(0.6, 0.9), noise=0.03, share=True,
+    Watch("truncated", (), True, 0.25, 0.5, limit=(0.6, 0.9), noise=0.03, share=True,
           cause="completions reach the length limit before their answer, and earn 0 for it",
           do="Raise max_completion_length (TRL) or data.max_response_length (verl), or leave cut-off completions out "
              "of the loss: mask_truncated_completions=True."),
@@ -149,7 +142,7 @@ WATCHES = (
           cause="loops and padding: length is paid, or the loss is a mean over each completion's own tokens",
           do="Read the longest completions. Set loss_type='dr_grpo' (TRL) or overlong reward shaping (verl); see "
              "whether truncated rises too."),
-    Watch("entropy", ENTROPY, False, 0.9, 0.98, relative=True, noise=0.1,
+    Watch("entropy", (), False, 0.9, 0.98, relative=True, noise=0.1,
           cause="the policy has become deterministic: groups turn equal and learning ends",
           do="Raise epsilon_high (clip higher) or temperature; drop prompts that are always solved."),
     Watch("entropy", (), True, 2.0, 5.0, relative=True, noise=0.1,
@@ -158,11 +151,10 @@ WATCHES = (
     Watch("kl", KL, True, limit=(1.0, 5.0), window=8,
           cause="the policy has left the reference model",
           do=f"{RATE}, and {BACK}."),
-    Watch("grad_norm", ("actor/grad_norm", "optim/grad_norm", "grad_norm/mean", "policy/grad_norm"), True, 9.0, 99.0,
-          relative=True, noise=0.3,
+    Watch("grad_norm", (), True, 9.0, 99.0, relative=True, noise=0.3,
           cause="steps too large, a broken batch, or log-probabilities that do not match",
           do="Set max_grad_norm (0.1 to 1), lower learning_rate, look at the batch of this step."),
-    Watch("clip_fraction", CLIPPED, True, 0.2, 0.5, noise=0.03,
+    Watch("clip_fraction", ("clip_ratio/region_mean",), True, 0.2, 0.5, noise=0.03,
           cause="the policy moves far within one batch: too many updates on the same rollouts, or too large steps",
           do="Lower num_iterations or learning_rate (TRL), ppo_epochs or actor.optim.lr (verl)."),
     Watch("findings", ("rlguard/flagged_share",), True, 0.1, 0.4, noise=0.04, share=True,
@@ -175,12 +167,12 @@ WATCHES = (
     Watch("chance_rate", ("rlguard/chance_rate",), True, 0.3, 0.6, noise=0.05,
           cause="answers can be guessed more and more often",
           do="Ask for open answers instead of options; filter prompts whose pass rate is their chance rate."),
-    Watch("unsolved_groups", ("rlguard/unsolved_groups", "by_group/frac_all_bad", "env/all/by_group/frac_all_bad",
-                              "frac_all_wrong"), True, 0.3, limit=(0.7, None), noise=0.05, share=True,
+    Watch("unsolved_groups", ("rlguard/unsolved_groups", "env/all/by_group/frac_all_bad"), True,
+          0.3, limit=(0.7, None), noise=0.05, share=True,
           cause="the problems are too hard, or the verifier refuses right answers",
           do="Filter the data (`rlguard filter`); check the verifier: `rlguard verifier DATA --verifier V`."),
-    Watch("solved_groups", ("rlguard/solved_groups", "by_group/frac_all_good", "env/all/by_group/frac_all_good",
-                            "frac_all_right"), True, limit=(0.9, None), share=True,
+    Watch("solved_groups", ("rlguard/solved_groups", "env/all/by_group/frac_all_good"), True, limit=(0.9, None),
+          share=True,
           cause="the problems are too easy, or everything is paid",
           do=f"{READ}; then take harder data (`rlguard filter`, the curriculum)."),
     Watch("flat_groups", ("rlguard/flat_groups", "frac_reward_zero_std", "frac_zero_std", "zero_std_ratio"), True,

@@ -169,7 +169,8 @@ def say_unmeasured(audit: Row) -> list[str]:
     """What was not measured, and why."""
     told = [f"{what} was not measured: {why}." for what, why in (audit.get("skipped") or {}).items()]
     found = {row["group"] for comparison in list_comparisons(audit) for row in list_figures(comparison)}
-    return told + [f"{group}: no figure that both models have." for group in GROUPS if found and group not in found]
+    lacking = ", ".join(group for group in GROUPS if found and group not in found)
+    return [*told, *([f"No figure that both models have: {lacking}."] if lacking else [])]
 
 
 def describe_audits(named: list[tuple[str, Row]]) -> Row | None:

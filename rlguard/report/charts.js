@@ -27,7 +27,7 @@ const reveal = (id) => { byId(id).hidden = false; };
 const words = (name) => name.replaceAll("_", " ");
 const range = (n) => Array.from({ length: n }, (_, i) => i);
 const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-const signed = (value) => (value === null ? "–" : `${value < 0 ? "−" : "+"}${show(Math.abs(value))}`);
+const signed = (value) => (!value ? show(value) : `${value < 0 ? "−" : "+"}${show(Math.abs(value))}`);
 const option = (value, label) => el("option", { value }, label || value);
 
 function show(value) {

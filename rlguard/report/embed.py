@@ -18,7 +18,7 @@ from typing import Any
 from rlguard.report.findings import Owned
 from rlguard.report.load import Row, Run, find_figure, finite
 from rlguard.report.prompt_rows import FACTS, count_drops, place_rate
-from rlguard.report.runs import name_arms, name_runs
+from rlguard.report.runs import name_arms
 from rlguard.report.verdict import METRICS, show_ends
 from rlguard.types import Rollout
 
@@ -221,12 +221,10 @@ def describe_training(runs: list[Run]) -> Row:
 def describe_events(runs: list[Run]) -> list[Row]:
     """All alarms, each under the name its training has in the page; the most severe first."""
     events = []
-    for number, (run, name) in enumerate(zip(runs, name_runs(runs), strict=True)):
-        for own, arm in run.arms.items():
-            full = own if len(runs) == 1 else name if len(run.arms) == 1 else f"{name}/{own}"
-            for event in arm.events:
-                row = {key: finite(v) if isinstance(v, float) else v for key, v in asdict(event).items()}
-                events.append(row | {"run": number, "source": own, "arm": full})
+    for name, arm in name_arms(runs).items():
+        for event in arm.events:
+            row = {key: finite(value) if isinstance(value, float) else value for key, value in asdict(event).items()}
+            events.append(row | {"arm": name})
     grave = {"critical": 0, "warning": 1}
     return sorted(events, key=lambda event: (grave.get(event["severity"], 2), event["step"]))
 

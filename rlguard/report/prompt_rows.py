@@ -70,26 +70,17 @@ def _count(row: Row, rollout: Rollout, tally: bool) -> None:
 
 def _from_rates(row: Row) -> Row:
     """A row of rates.parquet in the page's words."""
-    successes, trials = finite(row.get("successes")), finite(row.get("trials"))
-    trials = None if successes is None else trials
+    numbers = ("successes", "trials", "low", "high", "truncated", "unscored")
+    known: Row = {name: finite(row.get(name)) for name in numbers}
+    if known["successes"] is None:
+        known["trials"] = None
+    if not known["trials"]:
+        known |= {"low": None, "high": None}
     rate = finite(row.get("pass_rate"))
-    if rate is None and successes is not None and trials:
-        rate = successes / trials
-    return _describe(
-        row["prompt_id"],
-        text=row.get("prompt"),
-        answer=row.get("answer"),
-        successes=successes,
-        trials=trials,
-        rate=rate,
-        low=finite(row.get("low")) if trials else None,
-        high=finite(row.get("high")) if trials else None,
-        band=row.get("band"),
-        chance=finite(row.get("chance_rate")),
-        truncated=finite(row.get("truncated")),
-        unscored=finite(row.get("unscored")),
-        status=row.get("status"),
-    )
+    if rate is None and known["trials"]:
+        rate = known["successes"] / known["trials"]
+    known |= {"rate": rate, "chance": finite(row.get("chance_rate")), "text": row.get("prompt")}
+    return _describe(row["prompt_id"], **known, **{name: row.get(name) for name in ("answer", "band", "status")})
 
 
 def _from_filter(row: Row) -> Row:

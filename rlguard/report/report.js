@@ -52,7 +52,7 @@ function showRates() {
   byId("bands").append(...used.map((band) => el("li", {}, bandKey(band), ` ${band === "unscored" ? "no band" : band} `, el("b", {}, runs.map((run) => count(run, band).toLocaleString("en")).join(" → ")))));
   for (const run of runs) {
     const rows = BINS.map((name, bin) => [name, [used.map((band) => [bandColor(band), count(run, band, bin)])], bin]);
-    byId("histograms").append(el("figure", {}, el("h3", {}, `${runs.length > 1 ? `${data.runs[run]}: ` : ""}pass rates of ${plural(used.reduce((sum, band) => sum + count(run, band), 0), "prompt")}`),
+    byId("histograms").append(el("figure", {}, el("h3", {}, `${runs.length > 1 ? `${data.runs[run]}: p` : "P"}ass rates of ${plural(used.reduce((sum, band) => sum + count(run, band), 0), "prompt")}`),
       countBars(rows, `Prompts of ${data.runs[run]} by pass rate`, (bin) => { location.hash = `bin=${run},${bin}`; })));
   }
 }
@@ -65,23 +65,28 @@ function showDecisions() {
     data.filters.map((one) => (one && one[reason] !== null ? [[several ? "" : bandColor(reason === "kept" ? "learnable" : reason), one[reason] || 0]] : null))]), "Kept and dropped rows by reason"));
 }
 
-// What an address chooses: #steps=30..40 or #bin=0,3.
+// What an address chooses: #prompt=id, #steps=30..40 or #bin=0,3; a broken one chooses nothing.
 function readChoice(hash) {
-  const nothing = { label: "", prompts: null, steps: null }, [, name, one, two] = /^#(steps|bin)=([^,]+?)(?:\.\.|,)(.+)$/.exec(hash) || [];
-  const [first, second] = [Number(one), Number(two)];
-  if (Number.isNaN(first) || Number.isNaN(second)) return nothing;
-  if (name === "steps") return { ...nothing, label: second - first === 1 ? `step ${second}` : first === -Infinity ? `steps up to ${second}` : `steps after ${first}, up to ${second}`, steps: [first, second] };
-  const bins = data.prompts.of[first]?.bin;
-  if (!bins || !BINS[second]) return nothing;
+  const [, name, value] = /^#(prompt|steps|bin)=(.*)$/.exec(hash) || [], { id, of } = data.prompts;
+  if (name === "prompt") {
+    let prompt = -1;
+    try { prompt = id.indexOf(decodeURIComponent(value)); } catch { /* no address */ }
+    return prompt < 0 ? NOTHING : { ...NOTHING, label: title(prompt, 90), prompts: new Set([prompt]), one: prompt };
+  }
+  const [first, second] = (value || "").split(/\.\.|,/).map(Number), bins = of[first]?.bin;
+  if (name === "steps" && second >= first) return { ...NOTHING, label: second - first === 1 ? `step ${second}` : first === -Infinity ? `steps up to ${second}` : `steps after ${first}, up to ${second}`, steps: [first, second] };
+  if (name !== "bin" || !bins || !BINS[second]) return NOTHING;
   const label = `${second % 11 ? "pass rate " : ""}${BINS[second]}${data.runs.length > 1 ? ` in ${data.runs[first]}` : ""}`;
-  return { ...nothing, label, prompts: new Set(range(bins.length).filter((p) => bins[p] === second)) };
+  return { ...NOTHING, label, prompts: new Set(range(bins.length).filter((p) => bins[p] === second)) };
 }
 
-function showChoice() {
+async function showChoice() {
+  const { label, prompts, one } = chosen, described = one !== null && await describePrompt(one);
   for (const place of document.querySelectorAll(".chosen")) {
-    const fits = chosen.label && (chosen.prompts || place.closest("section").id === "rollouts");
+    const section = place.closest("section").id, fits = label && (section === "rollouts" || (prompts && (one === null || !data.rollouts.prompt.length)));
     place.hidden = !fits;
-    place.replaceChildren(...(fits ? ["Only ", el("b", {}, chosen.label), " ", el("button", { type: "button", onclick: () => { location.hash = ""; } }, "Show all")] : []));
+    place.replaceChildren();
+    if (fits) fill(place, {}, [described || ["Only ", el("b", {}, label), " "], el("button", { type: "button", onclick: () => { location.hash = ""; } }, "Show all")]);
   }
 }
 
@@ -89,51 +94,24 @@ async function open() {
   data = await inflate("data");
   texts = shelf("rollouts", data.starts.rollouts);
   heads = shelf("prompts", data.starts.prompts);
-  const { prompt, step, kinds } = data.rollouts, numbersOf = new Map(), flags = range(data.prompts.id.length).map(() => 0);
-  prompt.forEach((p, i) => {
-    if (p < 0) return;
-    if (numbersOf.has(p)) numbersOf.get(p).push(i); else numbersOf.set(p, [i]);
-    if (kinds[i]) flags[p]++;
-  });
-  const hasSteps = step.some((value) => value !== null), placeOf = new Map(data.prompts.id.map((id, p) => [id, p]));
+  const { prompt, step, kinds } = data.rollouts, flags = range(data.prompts.id.length).map(() => 0);
+  prompt.forEach((p, i) => { if (p >= 0 && kinds[i]) flags[p]++; });
+  const hasSteps = step.some((value) => value !== null);
   showAlarms(hasSteps);
   showTraining(hasSteps);
   showRates();
   showDecisions();
   showAudit();
   const refreshPrompts = showPrompts(flags), refreshRollouts = showRollouts();
-  const dialog = byId("group");
-  let kept = "";  // the address of what is chosen, to which a closed group returns
-
   async function follow() {
-    const found = /^#prompt=(.*)$/.exec(location.hash);
-    let id = null;
-    try { id = found && decodeURIComponent(found[1]); } catch { /* a broken address opens nothing */ }
-    if (id !== null && placeOf.has(id)) {
-      const drawn = drawGroup(dialog, placeOf.get(id), numbersOf);
-      if (!dialog.open) dialog.showModal();
-      dialog.scrollTop = 0;
-      byId("group-heading").focus();
-      return drawn;
-    }
-    if (dialog.open) dialog.close();
-    const choice = readChoice(location.hash);
-    if (!choice.label && !chosen.label) return null;
+    const choice = readChoice(location.hash), section = byId(prompt.length ? "rollouts" : "prompts");
+    if (!choice.label && !chosen.label) return;
     chosen = choice;
-    kept = choice.label ? location.hash : "";
-    showChoice();
-    const section = byId(prompt.length ? "rollouts" : "prompts");
-    const drawn = Promise.all([refreshPrompts(), refreshRollouts()]);
-    if (choice.label) {
-      section.scrollIntoView({ block: "start" });
-      section.querySelector("h2").focus({ preventScroll: true });
-    }
-    return drawn;
+    await Promise.all([showChoice(), refreshPrompts(), refreshRollouts()]);
+    if (!choice.label) return;
+    section.scrollIntoView({ block: "start" });
+    section.querySelector("h2").focus({ preventScroll: true });
   }
-  dialog.addEventListener("close", () => {
-    // Leave the page where it was: no jump to the top.
-    if (location.hash.startsWith("#prompt=")) history.replaceState(null, "", location.pathname + location.search + kept);
-  });
   addEventListener("hashchange", follow);
   await Promise.all([refreshPrompts(), refreshRollouts()]);
   await follow();

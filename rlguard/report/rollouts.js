@@ -1,7 +1,8 @@
 // Completions with the spans of their findings: the browser of all of them, and the group of one prompt.
 
-// What a plot's point has chosen: {label, prompts: a set or null, steps: [after, to] or null}.
-let chosen = { label: "", prompts: null, steps: null };
+// What an address has chosen; prompts: a set, steps: [after, to], one: the only prompt; null where it is not about them.
+const NOTHING = { label: "", prompts: null, steps: null, one: null };
+let chosen = NOTHING;
 
 // [answer, text or its pieces, findings] of a completion, as objects.
 async function fetchText(number) {
@@ -32,6 +33,7 @@ function origin(run, source) {
 function facts(number, text) {
   const r = data.rollouts, shown = (name, label) => r[name][number] !== null && `${label} ${show(r[name][number])}`;
   return [
+    r.index[number] !== null && `#${r.index[number]}`,
     origin(r.run[number], r.source[number]),
     r.step[number] !== null && `step ${r.step[number]}`,
     text.answer !== null && `answer ${oneLine(text.answer, 60)}`,
@@ -51,7 +53,7 @@ function reasons(text) {
 async function browsedCard(number) {
   const text = await fetchText(number), prompt = data.rollouts.prompt[number];
   return el("article", { class: "finding" },
-    el("h3", {}, prompt < 0 ? title(prompt, 90) : groupLink(prompt, title(prompt, 90), `Open the group of ${title(prompt, 60)}`)),
+    el("h3", {}, prompt < 0 ? title(prompt, 90) : groupLink(prompt, title(prompt, 90), `All rollouts of ${title(prompt, 60)}`)),
     el("p", { class: "foot" }, outcome(data.rollouts.outcome[number]), el("span", { class: "muted" }, facts(number, text))),
     reasons(text), marked(text));
 }
@@ -116,6 +118,7 @@ function showRollouts() {
     const going = (done) => { if (turn === searched && done) pages.say(`Searching … ${Math.round(100 * done)}%`); return turn === searched; };
     const found = query ? await searchRollouts(query, going) : null;
     if (turn !== searched) return;
+    list.classList.toggle("group", chosen.one !== null);
     const rows = range(count).filter((i) => (!found || found.has(i)) && passes(form, kinds, i)), [, , key] = ORDERS.find(([name]) => name === form.sort.value);
     if (key) rows.sort((a, b) => key(r, a) - key(r, b) || 0);  // two infinities differ by NaN
     await pages.show(rows);
@@ -124,14 +127,7 @@ function showRollouts() {
   return refresh;
 }
 
-// ---- one group: the rollouts of a prompt side by side ------------------------------------------------------------
-
-async function groupCard(number) {
-  const text = await fetchText(number), index = data.rollouts.index[number];
-  return el("article", { class: "rollout" },
-    el("h3", {}, index === null ? "rollout" : `#${index}`, " ", outcome(data.rollouts.outcome[number])),
-    el("p", { class: "muted" }, facts(number, text)), marked(text), reasons(text));
-}
+// ---- one prompt --------------------------------------------------------------------------------------------------
 
 function groupSummary(prompt, run) {
   const of = factsOf(prompt, run), answer = data.prompts.answer[prompt];
@@ -142,20 +138,13 @@ function groupSummary(prompt, run) {
   return el("dl", { class: "summary" }, said.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
-async function drawGroup(dialog, prompt, numbersOf) {
-  const r = data.rollouts, { id, omitted } = data.prompts, odd = (i) => (r.kinds[i] ? (r.outcome[i] === 1 ? 0 : 1) : 2);
-  const numbers = (numbersOf.get(prompt) || []).slice().sort((a, b) => r.run[a] - r.run[b] || odd(a) - odd(b) || (r.step[a] ?? -1) - (r.step[b] ?? -1) || r.index[a] - r.index[b]);
+// A prompt as a whole, above its rollouts.
+async function describePrompt(prompt) {
+  const { id, omitted } = data.prompts, embedded = data.rollouts.prompt.filter((p) => p === prompt).length;
+  const missing = range(data.runs.length).reduce((sum, run) => sum + (data.prompts.of[run].rollouts[prompt] || 0), 0) - embedded;
   const step = (by, label) => el("button", { type: "button", disabled: !id[prompt + by], onclick: () => { location.hash = `prompt=${encodeURIComponent(id[prompt + by])}`; } }, label);
-  const host = el("div"), grid = el("div", { class: "group" }), list = lister(host, grid, 48, groupCard, "rollout");
-  const missing = range(data.runs.length).reduce((sum, run) => sum + (data.prompts.of[run].rollouts[prompt] || 0), 0) - numbers.length;
-  const heading = el("h2", { id: "group-heading", tabindex: -1, dir: "auto" }, title(prompt, 300));
-  host.prepend(grid);
-  dialog.replaceChildren(
-    el("div", { class: "bar-top" }, step(-1, "← Previous prompt"), step(1, "Next prompt →"), el("button", { type: "button", class: "close", onclick: () => dialog.close() }, "Close")),
-    heading, ...range(data.runs.length).map((run) => groupSummary(prompt, run)),
-    missing > 0 ? el("p", { class: "muted" }, `${plural(missing, "more rollout")} of this prompt in the run, not embedded here.`) : "",
-    numbers.length ? host : el("p", { class: "muted" }, "No rollout of this prompt is in this page."));
-  const text = await heads.get(prompt);
-  heading.replaceChildren(visible(text || title(prompt, 300)), omitted[prompt] ? ` … ${plural(omitted[prompt], "character")} not embedded` : "");
-  await list.show(numbers);
+  return [step(-1, "← Previous prompt"), step(1, "Next prompt →"),
+    el("h3", { dir: "auto" }, await heads.get(prompt) || title(prompt, 300), omitted[prompt] ? ` … ${plural(omitted[prompt], "character")} not embedded` : ""),
+    range(data.runs.length).map((run) => groupSummary(prompt, run)),
+    missing > 0 && el("p", { class: "muted" }, `${plural(missing, "rollout")} of this prompt are in the run, but not in this page.`)];
 }

@@ -141,15 +141,16 @@ function showPrompts(flags) {
   reveal("prompts");
   const form = byId("prompt-controls"), runs = range(data.runs.length), several = runs.length > 1;
   const has = (name) => of.some((columns) => columns[name].some((value) => value !== null));
-  const per = (name, key, cell) => runs.map((run) => [several ? `${name} ${run + 1}` : name, (p) => { const facts = factsOf(p, run); return facts && key(facts); }, (p) => cell(factsOf(p, run))]);
+  const per = (name, key, cell) => [name, (p) => key(lastFacts(p)), (p) => runs.map((run) => el("div", {}, cell(factsOf(p, run))))];
+  if (several) byId("prompts").querySelector(".hint").append(` Each line of a cell is a run: ${data.runs.join(", ")}.`);
   const decided = has("decision") || of.some((columns) => columns.status.some((status) => status && status !== "ok"));
   const [one, other] = [of[0], of[runs.length - 1]], change = (p) => (one.rate[p] === null || other.rate[p] === null ? null : other.rate[p] - one.rate[p]);
   const update = sortedTable(byId("prompt-table"), [
     ["Prompt", (p) => head[p].toLowerCase(), (p) => [groupLink(p, title(p, 110)), el("small", {}, answer[p] === null ? id[p] : `answer ${oneLine(answer[p], 40)}`), oddness(p)]],
-    ...per("Solved", (facts) => facts("successes"), solved),
-    ...per("Pass rate", (facts) => facts("rate"), rateBar),
+    per("Solved", (facts) => facts("successes"), solved),
+    per("Pass rate", (facts) => facts("rate"), rateBar),
     ...(several ? [["Change", change, (p) => signed(change(p))]] : has("chance") ? [["Chance", (p) => lastFacts(p)("chance"), (p) => show(lastFacts(p)("chance"))]] : []),
-    ...(has("band") ? [["Band", (p) => (lastFacts(p)("band") ? BANDS.indexOf(lastFacts(p)("band")) : null), (p) => runs.map((run) => el("div", {}, bandName(factsOf(p, run))))]] : []),
+    ...(has("band") ? [per("Band", (facts) => (facts("band") ? BANDS.indexOf(facts("band")) : null), bandName)] : []),
     ...(decided ? [["Decision", (p) => `${lastFacts(p)("decision") || "~"} ${lastFacts(p)("reason") || ""}`, (p) => decision(lastFacts(p))]] : []),
     ["Findings", (p) => flags[p], (p) => (flags[p] ? String(flags[p]) : "–")],
   ], "Prompts", 25, "prompt");
@@ -157,7 +158,7 @@ function showPrompts(flags) {
   async function refresh() {
     const query = form.query.value.trim().toLowerCase(), turn = ++searched;
     const found = query ? await searchPrompts(query, () => turn === searched) : null;
-    if (turn === searched) update(range(id.length).filter((p) => (!found || found.has(p)) && (!chosen.prompts || chosen.prompts.has(p))));
+    if (turn === searched) update(range(id.length).filter((p) => (!found || found.has(p)) && (!chosen.prompts || chosen.one !== null || chosen.prompts.has(p))));
   }
   onFilter(form, refresh);
   return refresh;

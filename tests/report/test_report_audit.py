@@ -138,7 +138,7 @@ def test_what_was_not_measured_is_told(tmp_path):
     for comparison in record["comparisons"]:
         comparison["rows"] = [row for row in comparison["rows"] if row["group"] != "format"]
     said = ["base: scores was not measured: no weights here: the model is behind a server.",
-            "format: no figure that both models have."]  # fmt: skip
+            "No figure that both models have: format."]  # fmt: skip
     assert say_unmeasured(record) == said
     assert all(words in read_text(write(record, tmp_path)) for words in said)
 

@@ -170,22 +170,25 @@ def test_the_table_of_prompts_sorts_and_filters(visit, many):
     expect_count(page, "prompts", "60")
 
 
-def test_a_group_opens_closes_and_goes_on(visit, many):
+def test_a_prompt_is_chosen_and_left(visit, many):
     page = visit(many)
     page.locator("#prompts tbody a").nth(1).click()
-    dialog = page.locator("dialog#group")
-    dialog.locator(".rollout").nth(9).wait_for()
-    assert dialog.locator(".rollout").count() == 10
-    assert dialog.locator("h2").inner_text() == "prompt of p1"
-    assert "✓ correct" in dialog.locator(".rollout").nth(3).inner_text()
-    assert dialog.locator(".rollout").first.locator("mark").count() == 1  # the one with a finding stands first
-    dialog.get_by_role("button", name="Next prompt").click()
-    expect(page.locator("#group-heading")).to_have_text("prompt of p2")
-    page.keyboard.press("Escape")
-    assert not dialog.is_visible()
-    expect(page).to_have_url(re.compile("html$"))
-    page.goto(page.url.partition("#")[0] + "#prompt=%zz")  # a broken address opens nothing
-    assert not dialog.is_visible()
+    expect_count(page, "rollouts", "10")
+    chosen, cards = page.locator("#rollouts .chosen"), page.locator("#rollouts article")
+    assert chosen.locator("h3").inner_text() == "prompt of p1"
+    assert "Gold answer" in chosen.inner_text()
+    assert cards.first.locator("mark").count() == 1  # the one with a finding stands first
+    assert "✓ correct" in page.locator("#rollouts .group").inner_text()
+    assert "#3" in cards.first.inner_text()
+    assert page.locator("#prompts tbody tr").count() == 25  # the table stays
+    chosen.get_by_role("button", name="Next prompt").click()
+    expect(chosen.locator("h3")).to_have_text("prompt of p2")
+    page.go_back()
+    expect(chosen.locator("h3")).to_have_text("prompt of p1")
+    chosen.get_by_role("button", name="Show all").click()
+    expect_count(page, "rollouts", "3,000")
+    page.goto(page.url.partition("#")[0] + "#prompt=%zz")  # a broken address chooses nothing
+    expect(chosen).to_be_hidden()
 
 
 def test_from_a_bar_to_its_prompts_and_rollouts(visit, many):
@@ -217,9 +220,9 @@ def test_from_a_step_of_a_curve_to_its_rollouts(visit, whole):
     expect(page).to_have_url(re.compile("#steps=1..2$"))
     assert page.evaluate("document.activeElement.id") == "rollouts-heading"
     page.locator("#rollouts article a").first.click()
-    page.locator("dialog .rollout").first.wait_for()
-    page.keyboard.press("Escape")
-    expect(page).to_have_url(re.compile("#steps=1..2$"))  # the choice is kept
+    expect_count(page, "rollouts", "6")
+    page.go_back()
+    expect_count(page, "rollouts", "4")  # the choice is kept
     plot.scroll_into_view_if_needed()
     page.wait_for_timeout(100)  # uPlot learns of the scrolling in the next frame
     box = plot.locator(".u-over").bounding_box()
@@ -237,10 +240,12 @@ def test_two_runs_side_by_side(visit, tmp_path):
     assert page.locator("h1").inner_text() == "before against after: training guard report"
     assert page.locator("#histograms figure").count() == 2
     page.locator("#prompts tbody a").first.click()
-    page.locator("dialog .rollout").nth(11).wait_for()
-    texts = page.locator("dialog .rollout").all_inner_texts()
-    assert ["after" in text for text in texts] == [False] * 6 + [True] * 6
-    page.keyboard.press("Escape")
+    expect_count(page, "rollouts", "12")
+    page.locator("#rollouts .pager button").click()
+    page.locator("#rollouts article").nth(11).wait_for()
+    texts = page.locator("#rollouts article").all_inner_texts()
+    assert ["after" in text for text in texts].count(True) == 6
+    page.locator("#rollouts .chosen button", has_text="Show all").click()
     page.locator("#rollout-controls [name=source]").select_option(label="after")
     expect_count(page, "rollouts", "12")
 
@@ -259,17 +264,16 @@ def test_nothing_that_a_model_wrote_runs(visit, tmp_path):
     (run / "audit.json").write_text(json.dumps(record | {"before": HOSTILE}))
     write_report(run, tmp_path / "r.html", title="Quiet")
     page = visit(tmp_path / "r.html", "#prompt=p1")
-    dialog = page.locator("dialog")
-    dialog.locator(".rollout").first.wait_for()
-    shown = dialog.locator(".completion").first.text_content()
+    chosen, cards = page.locator("#rollouts .chosen"), page.locator("#rollouts article")
+    cards.first.wait_for()
+    shown = cards.locator(".completion").first.text_content()
     assert "</script><script>document.title='pwned'</script><img src=x onerror=" in shown
     assert "[U+202E]" in shown  # what would turn the order around, and what would be unseen, is shown as what it is
     assert "␀" in shown
     page.evaluate("location.hash = 'prompt=' + encodeURIComponent(data.prompts.id.find((id) => id.startsWith('</')))")
-    expect(page.locator("#group-heading")).to_contain_text("</script><script>")
-    expect(page.locator("dialog .rollout")).to_have_count(1)
-    assert "characters not embedded" in dialog.locator(".completion").text_content()
-    page.keyboard.press("Escape")
+    expect(chosen.locator("h3")).to_contain_text("</script><script>")
+    expect(cards).to_have_count(1)
+    assert "characters not embedded" in cards.locator(".completion").text_content()
     page.locator("#more-metrics summary").click()
     page.wait_for_timeout(200)
     assert page.title() == "Quiet"
@@ -296,8 +300,8 @@ def test_axe_finds_no_barrier(visit, whole, width):
         found = axe.run(page).response["violations"]
         assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == []
     page.locator("#prompts tbody a").first.click()
-    page.locator("dialog .rollout").first.wait_for()
-    found = axe.run(page, context="dialog").response["violations"]
+    page.locator("#rollouts .group article").first.wait_for()
+    found = axe.run(page).response["violations"]
     assert [(one["id"], one["nodes"][0]["html"][:120]) for one in found] == []
 
 
