@@ -162,7 +162,7 @@ def test_examples_are_never_held_out_and_mostly_written(family):
 
 def test_models_of_two_designs_are_built_once_and_repeat(tmp_path):
     transformers = pytest.importorskip("transformers")
-    from benchmarks.efficacy.build import DESIGNS, build_model
+    from benchmarks.efficacy.build import DESIGNS, build_model, check_model
 
     for design, kind in zip(DESIGNS, ("LlamaForCausalLM", "GPTNeoXForCausalLM"), strict=True):
         out = build_model("logic", tmp_path / design, design, steps=3)
@@ -174,6 +174,9 @@ def test_models_of_two_designs_are_built_once_and_repeat(tmp_path):
         again = build_model("logic", tmp_path / f"again-{design}", design, steps=3)
         assert again.joinpath("model.safetensors").read_bytes() == written
     assert len(list(tmp_path.iterdir())) == 4
+    found = check_model("logic", tmp_path / "llama", count=10)
+    assert set(found) == set(FAMILIES["logic"].kinds)
+    assert all(1 >= right >= computed >= 0 for right, computed in found.values())
     with pytest.raises(ValueError, match="no such"):
         build_model("logic", tmp_path / "other", "no such")
 
