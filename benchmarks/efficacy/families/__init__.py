@@ -10,8 +10,9 @@ and fit `MAX_COMPLETION` tokens.
 | `logic`   | `T&F^T=?`        | `&F=F;^T=T;answer T`            | 1 in 2: the extreme case          |
 | `words`   | `Today Ben ...?` | `9 + 4 = 13. The answer is 13.` | 1 in 41 numbers, 4 options, 2 ... |
 
-Each has three to five *prior* kinds, held before and never trained on in RL; `mix`, longer chains of all their operators
-(words: longer stories with questions of four types), which the model half masters; and the four near-impossible kinds:
+Each has three to five *prior* kinds, held before and never trained on in RL; `mix`, longer chains of all their
+operators (words: longer stories with questions of four types), which the model half masters; and the four
+near-impossible kinds:
 
 | kind          | what it is                                                           | a right answer is ...     |
 |---------------|----------------------------------------------------------------------|---------------------------|
