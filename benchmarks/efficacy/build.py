@@ -1,4 +1,6 @@
-"""Trains a family's models from scratch with plain SFT: `python benchmarks/efficacy/build.py --family strings`.
+"""Trains a family's models from scratch with plain SFT, and says what they can do.
+
+    python benchmarks/efficacy/build.py --family strings --design neox
 
 Two designs a family, of about 0.1M parameters (words: 1M), each with its own seed of weights and data: a Llama
 (RMSNorm, gated MLP, tied embeddings) and a GPT-NeoX (LayerNorm, attention and MLP side by side, embeddings apart). Both
@@ -31,7 +33,7 @@ from benchmarks.efficacy.families.words import list_texts
 from benchmarks.efficacy.settings import DESIGNS
 
 MODELS = Path(__file__).parents[2] / "out" / "efficacy" / "models"
-STEPS = {"sums": 5000, "strings": 4000, "logic": 4000, "words": 2400}
+STEPS = {"sums": 5000, "strings": 4000, "logic": 4000, "words": 3000}
 BATCH = 32
 SIZES = {"llama": (160, 3), "neox": (128, 5)}
 """Hidden size and layers of the models of `words`; those of the other families are 64 and 2."""
@@ -149,6 +151,24 @@ def pad_batch(tokenizer: PreTrainedTokenizerFast, examples: Sequence[tuple[str, 
     return {"input_ids": tokens_BT, "labels": labels_BT}
 
 
+def check_model(family: str, folder: Path, count: int = 200) -> dict[str, tuple[float, float]]:
+    """Of each kind of held-out problems the share of right answers, and of right and computed ones, at T=1."""
+    from tiny_reasoner.training import generate_texts
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    task, found = FAMILIES[family], {}
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(0)
+    for kind in task.kinds:
+        rows = task.make_problems([kind], count, seed=0, held_out=True)
+        texts = generate_texts(model, tokenizer, [row["prompt"] for row in rows], temperature=1.0)
+        right = [task.find_answer(text) == row["answer"] for row, text in zip(rows, texts, strict=True)]
+        ways = [task.check(row["prompt"], text) == "computed" for row, text in zip(rows, texts, strict=True)]
+        computed = sum(ok and way for ok, way in zip(right, ways, strict=True))
+        found[kind] = sum(right) / count, computed / count
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=tuple(FAMILIES), required=True)
@@ -158,6 +178,8 @@ def main() -> None:
     args = parser.parse_args()
     out = args.out or MODELS / f"{args.family}-{args.design}"
     print(build_model(args.family, out, args.design, args.steps))
+    for kind, (right, computed) in check_model(args.family, out).items():
+        print(f"{kind:12} right {right:.2f}, computed {computed:.2f}")
 
 
 if __name__ == "__main__":

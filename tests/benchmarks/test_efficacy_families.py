@@ -16,7 +16,7 @@ SPACES["words"] = {
     "unlearnable": 18,
     "guessable": 5,
 }  # ten numbers or eight colours; yes or no, or one of three options
-STORY = "Anna has 5 pens. A spell doubles them and adds 2. She loses 3. How many pens are left at the end?\n"
+STORY = "Once Anna has 5 pens. A spell doubles them and adds 2. She loses 3. How many pens are left at the end?\n"
 COMPUTED = {
     "sums": ("7+8@5 mod 10=?\n", "7+8=5;5@5=5;answer 5", "7+8=6;6@5=7;answer 7"),
     "strings": ("abcd r@=?\n", "r:dcba;@:badc;answer badc", "r:dcba;@:abdc;answer abdc"),
@@ -25,15 +25,15 @@ COMPUTED = {
 }
 PROBLEMS = {
     "change": ("Today Ben has 9 pens. He buys 4 more. How many pens are left at the end?", "9 + 4 = 13.", "13"),
-    "enough": ("Ben has 9 pens. He loses 4. A kite costs 6 pens. Can Ben pay for it?",
+    "enough": ("Once Ben has 9 pens. He loses 4. A kite costs 6 pens. Can Ben pay for it?",
                "9 - 4 = 5. 5 is less than 6.", "no"),
-    "choice": ("Ben has 3 boxes with 4 pens each. How many pens is that? (A) 7 (B) 12 (C) 9 (D) 10",
+    "choice": ("Today Ben has 3 boxes with 4 pens each. How many pens is that? A) 7 B) 12 C) 9 D) 10",
                "3 * 4 = 12. 12 is option B.", "B"),
-    "order": ("Ben is older than Ivan. Anna is older than Ben. Who is the oldest?",
+    "order": ("We know that Ben is older than Ivan. Anna is older than Ben. Who is the oldest?",
               "Anna is older than Ben. Ben is older than Ivan.", "Anna"),
     "legs": ("Now, how many legs are there in total if you have 2 sea slugs, 3 ants?",
              "2 * 0 = 0. 3 * 6 = 18. 0 + 18 = 18.", "18"),
-    "mix": ("Ben has 9 pens. He loses 4. In the morning Anna has 3 pens. She wins 1. Who has more pens now?",
+    "mix": ("Once Ben has 9 pens. He loses 4. In the morning Anna has 3 pens. She wins 1. Who has more pens now?",
             "9 - 4 = 5. 3 + 1 = 4. 5 is more than 4.", "Ben"),
 }  # fmt: skip
 """Of each kind of `words` a prompt, its reasoning and its answer."""
@@ -114,7 +114,7 @@ def test_strings_can_be_guessed_as_often_as_said():
 def test_stories_are_reasoned_out_in_words(kind):
     prompt, steps, answer = PROBLEMS[kind]
     words = FAMILIES["words"]
-    assert words.write(words.solve_steps(prompt + "\n")) == f"{steps} The answer is {answer}."
+    assert words.write(words.solve_steps(prompt + "\n")) == f" {steps} The answer is {answer}."
     assert words.find_answer(f"{steps} The answer is {answer}.") == answer
 
 
@@ -162,7 +162,7 @@ def test_examples_are_never_held_out_and_mostly_written(family):
 
 def test_models_of_two_designs_are_built_once_and_repeat(tmp_path):
     transformers = pytest.importorskip("transformers")
-    from benchmarks.efficacy.build import DESIGNS, build_model
+    from benchmarks.efficacy.build import DESIGNS, build_model, check_model
 
     for design, kind in zip(DESIGNS, ("LlamaForCausalLM", "GPTNeoXForCausalLM"), strict=True):
         out = build_model("logic", tmp_path / design, design, steps=3)
@@ -174,6 +174,9 @@ def test_models_of_two_designs_are_built_once_and_repeat(tmp_path):
         again = build_model("logic", tmp_path / f"again-{design}", design, steps=3)
         assert again.joinpath("model.safetensors").read_bytes() == written
     assert len(list(tmp_path.iterdir())) == 4
+    found = check_model("logic", tmp_path / "llama", count=10)
+    assert set(found) == set(FAMILIES["logic"].kinds)
+    assert all(1 >= right >= computed >= 0 for right, computed in found.values())
     with pytest.raises(ValueError, match="no such"):
         build_model("logic", tmp_path / "other", "no such")
 

@@ -1,15 +1,18 @@
-"""The three families of the efficacy benchmark: kinds of problems whose difficulty is known. Pure Python, no torch.
+"""The four families of the efficacy benchmark: kinds of problems whose difficulty is known. Pure Python, no torch.
 
-All are chains read strictly left to right, with written steps and a closing answer; all fits `MAX_COMPLETION` tokens.
+Three are chains read strictly left to right, one is stories in English; all have written steps and a closing answer,
+and fit `MAX_COMPLETION` tokens.
 
-| family    | a prompt         | a full completion            | a guess is right ...             |
-|-----------|------------------|------------------------------|----------------------------------|
-| `sums`    | `7+8-5 mod 10=?` | `7+8=5;5-5=0;answer 0`       | 1 in 7 or 10                     |
-| `strings` | `abcd rl=?`      | `r:dcba;l:cbad;answer cbad`  | 1 in 24: a shuffle of 4 letters  |
-| `logic`   | `T&F^T=?`        | `&F=F;^T=T;answer T`         | 1 in 2: the extreme case         |
+| family    | a prompt         | a full completion               | a guess is right ...              |
+|-----------|------------------|---------------------------------|-----------------------------------|
+| `sums`    | `7+8-5 mod 10=?` | `7+8=5;5-5=0;answer 0`          | 1 in 7 or 10                      |
+| `strings` | `abcd rl=?`      | `r:dcba;l:cbad;answer cbad`     | 1 in 24: a shuffle of 4 letters   |
+| `logic`   | `T&F^T=?`        | `&F=F;^T=T;answer T`            | 1 in 2: the extreme case          |
+| `words`   | `Today Ben ...?` | `9 + 4 = 13. The answer is 13.` | 1 in 41 numbers, 4 options, 2 ... |
 
-Each has three *prior* kinds, held before and never trained on in RL; `mix`, longer chains of all their operators, which
-the model half masters; and the four near-impossible kinds:
+Each has three to five *prior* kinds, held before and never trained on in RL; `mix`, longer chains of all their
+operators (words: longer stories with questions of four types), which the model half masters; and the four
+near-impossible kinds:
 
 | kind          | what it is                                                           | a right answer is ...     |
 |---------------|----------------------------------------------------------------------|---------------------------|
@@ -20,7 +23,8 @@ the model half masters; and the four near-impossible kinds:
 
 `@` is 2a+b mod 10 in sums, swaps the halves in strings, and in logic ends a chain with one of four digits. What makes
 `mix` hard is length in sums and strings, and `~` (equal), which the prior kinds lack, in logic. Its `rare_valid` is
-not rare yet: a table of four is learned all or nothing, so its built model computes about half of these.
+not rare yet: a table of four is learned all or nothing, so its built model computes about half of these. In words a
+"secret" is the hash, and `@` is a spell that doubles a number and adds to it.
 """
 
 from __future__ import annotations

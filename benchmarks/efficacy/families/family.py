@@ -37,6 +37,8 @@ class Family:
     """What a written step looks like, a regular expression."""
     answer: str = field(repr=False)
     """What an answer looks like."""
+    opening: str = ""
+    """What stands before the first step."""
     separator: str = ";"
     """What stands between steps."""
     closing: str = "answer {}"
@@ -84,7 +86,7 @@ class Family:
     def write(self, steps: Sequence[str], bare: bool = False) -> str:
         """The completion with these steps, or with none of them."""
         shown = [] if bare else steps[:-1] if self.answer_apart else steps
-        return self.separator.join([*shown, self.closing.format(self.find_result(steps))])
+        return self.opening + self.separator.join([*shown, self.closing.format(self.find_result(steps))])
 
     def find_answer(self, completion: str) -> str | None:
         """The answer at the end of a completion, or None."""
@@ -116,7 +118,7 @@ class Family:
         if not self.writes_steps(completion):
             return "bare"
         steps = self.solve_steps(prompt)
-        computed = bool(steps) and completion == self.write(steps)
+        computed = bool(steps) and completion == self.write(steps).strip()
         return "computed" if computed else "false_steps"
 
     def make_example(self, rng: random.Random) -> tuple[str, str]:

@@ -1,4 +1,8 @@
-"""words: short stories in English with written reasoning, some from reasoning-gym, most from templates made here."""
+"""words: short stories in English with written reasoning, some from reasoning-gym, most from templates made here.
+
+A space stands before every name, number and option, also where a completion begins, so that each is one token wherever
+it stands: models this small learn to copy a token, not to spell it in two ways.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,18 @@ _GAINS = ("finds {n} more", "buys {n} more", "gets {n} from {other}", "wins {n}"
 _LOSSES = ("loses {n}", "sells {n}", "gives {n} to {other}", "drops {n}", "breaks {n}", "hides {n}")
 _GOODS = ["kite", "ball", "lamp", "drum", "scarf", "ticket"]
 _COLOURS = ["red", "blue", "green", "white", "black", "pink", "brown", "grey"]
-_OPENERS = ("{name} has {n} {things}.", "In the morning {name} has {n} {things}.", "Today {name} has {n} {things}.")
+_OPENERS = (
+    "Once {name} has {n} {things}.",
+    "In the morning {name} has {n} {things}.",
+    "Today {name} has {n} {things}.",
+)
 _NUMBER = ("How many {things} does {name} have now?", "How many {things} are left at the end?")
 _ENOUGH = ("A {goods} costs {n} {things}. Can {name} pay for it?", "Does {name} have {n} {things} or more now?")
 _MOST = ("Who has more {things} now?", "Who of the two has more {things}?")
-_PACKED = ("{name} has {a} boxes with {b} {things} each.", "There are {b} {things} in each of the {a} boxes of {name}.")
+_PACKED = (
+    "Today {name} has {a} boxes with {b} {things} each.",
+    "There are {b} {things} in each of the {a} boxes of {name}.",
+)
 _TOTAL = ("How many {things} is that?", "How many {things} does {name} have?", "What is the number of {things}?")
 _CHAINS = {"taller": "tallest", "older": "oldest", "faster": "fastest", "richer": "richest"}
 _SECRETS = (
@@ -29,7 +40,7 @@ _SECRETS = (
 )
 _GUESSES = (
     "{name} locks {a} {things} and {b} {others} in a box. Is there a secret coin in the box?",
-    "{name} hides {a} {things} and {b} {others} under secret lids. Which lid? (A) red (B) blue (C) green",
+    "{name} hides {a} {things} and {b} {others} under secret lids. Which lid? A) red B) blue C) green",
 )
 _LEGS = {"min_animals": 1, "max_animals": 2, "min_instances": 1, "max_instances": 3}
 
@@ -37,7 +48,7 @@ _HAS = re.compile(r"(\w+) has (\d+) \w+\.")
 _CHANGE = re.compile(
     r"(finds|buys|gets|wins|picks|adds|loses|sells|gives|drops|breaks|hides) (\d+)|doubles them and adds (\d+)"
 )
-_OPTION = re.compile(r"\((\w)\) (\w+)")
+_OPTION = re.compile(r"\b([A-D])\) (\w+)")
 
 
 def _follow(story: str) -> tuple[list[str], int]:
@@ -91,7 +102,7 @@ def _reason(prompt: str) -> tuple[list[str], str]:
         word = re.search(r"is (\w+) than", prompt)[1]  # type: ignore[index]
         return [f"{top} is {word} than {middle}.", f"{middle} is {word} than {pairs[middle]}."], top
     if "Who " in prompt:
-        parts = re.split(r"(?<=\.) (?=(?:In the morning |Today )?\w+ has \d)", prompt)
+        parts = re.split(r"(?<=\.) (?=(?:In the morning |Today |Once )?\w+ has \d)", prompt)
         (first, a), (second, b) = (_follow(part) for part in parts)
         names = [_HAS.search(part)[1] for part in parts]  # type: ignore[index]
         return [*first, *second, f"{max(a, b)} is more than {min(a, b)}."], names[int(b > a)]
@@ -153,7 +164,7 @@ def _offer(rng: random.Random, value: int) -> str:
     """Four options, one of them right."""
     others = rng.sample([n for n in range(max(0, value - 6), value + 7) if n != value], 3)
     shown = rng.sample([value, *others], 4)
-    return " ".join(f"({letter}) {number}" for letter, number in zip("ABCD", shown, strict=True))
+    return " ".join(f"{letter}) {number}" for letter, number in zip("ABCD", shown, strict=True))
 
 
 def _ask(rng: random.Random, form: str, changes: int, spell: bool = False) -> tuple[str, str]:
@@ -197,7 +208,10 @@ def _write(kind: str, rng: random.Random) -> tuple[str, str]:
         a, b, c = rng.sample(_SHE + _HE, 3)
         facts = [f"{a} is {word} than {b}.", f"{b} is {word} than {c}."]
         turned = rng.randrange(2)
-        return f"{' '.join(facts[::-1] if turned else facts)} Who is the {_CHAINS[word]}?", f"{word}{turned}"
+        return (
+            f"We know that {' '.join(facts[::-1] if turned else facts)} Who is the {_CHAINS[word]}?",
+            f"{word}{turned}",
+        )
     if kind == "legs":
         prompt = _draw_legs(rng)
         return prompt, f"of {prompt.count(chr(44))}"
@@ -223,7 +237,7 @@ def _draw_legs(rng: random.Random) -> str:
 def _make(kind: str, rng: random.Random) -> dict:
     prompt, template = _write(kind, rng)
     prompt += "\n"
-    template += next((f" {word}" for word in ("In the morning", "Today") if prompt.startswith(word)), "")
+    template += next((f" {word}" for word in ("In the morning", "Today", "Once") if prompt.startswith(word)), "")
     steps, answer = _reason(prompt)
     answers = _list_answers(prompt)
     if not steps:
@@ -253,6 +267,7 @@ WORDS = Family(
     count_answers=lambda prompt: len(_list_answers(prompt)),
     step=r"\d+ [-+*] \d+|is (taller|older|faster|richer) than|is option|is at least|is less than|is more than",
     answer=r"\d+|[A-D]|[a-z]+|[A-Z][a-z]+",
+    opening=" ",
     separator=" ",
     closing="The answer is {}.",
     answer_apart=True,
