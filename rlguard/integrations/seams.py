@@ -88,7 +88,7 @@ def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", f
 
 
 def find_reward(names: Sequence[str], wanted: str | int) -> int:
-    """Position of the reward function that tells correctness; ValueError if none has that name or position."""
+    """Position of the reward function that tells correctness; ValueError if none has that name or place."""
     if isinstance(wanted, int) and 0 <= wanted < len(names):
         return wanted
     if wanted in names:
@@ -123,8 +123,7 @@ def decode_rollouts(tokenizer: Any, tokens_BT: Any, mask_BT: Any) -> list[str]:
 
 
 def center_groups(rewards_B: Any, group_ids_B: Any, divide: bool = False) -> np.ndarray:
-    """(B,) rewards minus their group's mean, divided by its standard deviation if `divide`; NaN rewards are left out and
-    get 0."""
+    """(B,) rewards minus their group's mean, over its standard deviation if `divide`; NaN is left out and gets 0."""
     rewards, groups = as_float(rewards_B), np.unique(group_ids_B, return_inverse=True)[1]
     advantages = np.zeros(len(rewards))
     for group in range(groups.max(initial=-1) + 1):
