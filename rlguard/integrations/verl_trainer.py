@@ -22,7 +22,10 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
+from rlguard.guard.reading import read_evidence
 from rlguard.integrations.seams import STATE_FILE, check_seams, read_advantages, spread_advantages
+from rlguard.integrations.verl_sampler import ROW, make_loader, read_sampler
+from rlguard.sampling import BatchChooser, SamplerConfig
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ OTHER_KINDS = ["gae", "gdpo", "grpo_passk", "reinforce_plus_plus", *TOKEN_BASELI
 """Estimators whose advantages are not, within a group, the reward less a baseline, divided by a scale."""
 HOST_COLUMNS = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields"]
 WRAPPED = {
+    "_init_dataloader": ["self"],
     "_compute_advantage": ["self", "batch", "metrics"],
     "_update_actor": ["self", "batch", "metrics"],
     "_save_checkpoint": ["self"],
@@ -47,8 +51,8 @@ def check_signatures(trainer_class: type) -> None:
     check_seams(trainer_class, WRAPPED, f"This is verl {verl.__version__}; {install}: algorithm.adv_estimator=grpo")
 
 
-def read_options(algorithm: Any) -> tuple[str, GuardConfig]:
-    """The host estimator's name and the guard's settings, from the section `algorithm` of verl's configuration.
+def read_options(algorithm: Any) -> tuple[str, GuardConfig, SamplerConfig | None]:
+    """The host estimator's name and the settings of guard and sampler, from `algorithm` of verl's configuration.
 
     Raises:
         ValueError: If the host's advantages cannot be rewritten, or an option is unknown or out of its range.
@@ -60,7 +64,8 @@ def read_options(algorithm: Any) -> tuple[str, GuardConfig]:
             "algorithm.rlguard.host: expected an estimator that gives, within a group, the reward less a baseline, "
             f"divided by a scale (grpo, rloo, opo, gpg, reinforce_plus_plus_baseline), got {host!r}"
         )
-    return host, GuardConfig.from_options(options)
+    sampler = read_sampler(options.pop("sampler", None))
+    return host, GuardConfig.from_options(options), sampler
 
 
 class GuardMixin:
@@ -72,7 +77,10 @@ class GuardMixin:
     global_steps: int
     tokenizer: Any
     guard: Guard | None = None
+    train_dataloader: Any
     _guard_scale = 1.0
+    _sampler: SamplerConfig | None = None
+    _chooser: BatchChooser | None = None
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         """
@@ -85,12 +93,20 @@ class GuardMixin:
 
             order = type(self).__mro__
             check_signatures(order[order.index(GuardMixin) + 1])
-            host, settings = read_options(config.algorithm)
+            host, settings, self._sampler = read_options(config.algorithm)
             self.guard = Guard(settings)
             with open_dict(config):  # verl has a path of its own for GRPO; the settings are logged with the others
                 config.algorithm.adv_estimator = host
-                config.algorithm[NAME] = {"host": host, **asdict(settings)}
+                chosen = {"sampler": asdict(self._sampler)} if self._sampler else {}
+                config.algorithm[NAME] = {"host": host, **asdict(settings), **chosen}
         super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]
+
+    def _init_dataloader(self) -> None:
+        super()._init_dataloader()  # type: ignore[misc]
+        if self.guard is not None and self._sampler is not None:
+            self.train_dataloader, self._chooser = make_loader(
+                self.train_dataloader, self.config, self._sampler, self.guard.luck
+            )
 
     def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
         written = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
@@ -106,25 +122,33 @@ class GuardMixin:
 
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
         name = str(guard.config.outcome_reward or "acc")
-        columns = [*HOST_COLUMNS, *guard.reader.columns, name]
+        columns = [*HOST_COLUMNS, *guard.reader.columns, name, ROW]
         tensors = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
         data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*tensors, *columns])))
         host_BT, mask_BT = (data[tensor].to_padded_tensor(0) for tensor in ("advantages", "response_mask"))
         host_B = read_advantages(host_BT, mask_BT)
         rows = _read_rows(data, columns, guard.config.answer_column)
         paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows a KL penalty
+        outcomes_B = guard.read_outcomes(_read_scores(data, rows, name, bool(guard.config.outcome_reward)))
+        speaker_B = _find_speakers(batch.keys, mask_BT.any(1).tolist())
         judged = guard.apply(
             host_B,
             data[paid].to_padded_tensor(0).sum(-1),
             prompts_B=[row["raw_prompt"] for row in rows],
             completions_B=[self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
             rows_B=rows,
-            outcomes_B=guard.read_outcomes(_read_scores(data, rows, name, bool(guard.config.outcome_reward))),
+            outcomes_B=outcomes_B,
             group_ids_B=[row["uid"] for row in rows],
-            speaker_B=_find_speakers(batch.keys, mask_BT.any(1).tolist()),
+            speaker_B=speaker_B,
         )
         self._guard_scale = judged.step_scale
         metrics.update(judged.metrics)
+        if self._chooser is not None:
+            spoke = [row for row in np.unique(speaker_B).tolist() if row >= 0 and ROW in rows[row]]
+            ids = [
+                read_evidence(rows[i]["raw_prompt"], None, rows[i], guard.config.answer_column).prompt_id for i in spoke
+            ]
+            metrics.update(self._chooser.observe([rows[i][ROW] for i in spoke], ids, outcomes_B[spoke]))
         new_BT = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
         if new_BT is not host_BT:
             nested = {name: response_to_nested(new_BT, data["response_mask"]) for name in ("advantages", "returns")}
