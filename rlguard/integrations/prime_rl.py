@@ -74,15 +74,14 @@ def _judge(guard: Guard, traces_B: Sequence[Any]) -> None:
     # An algorithm gives all sampled tokens of a trace one number.
     host_B = np.array([next((n.advantages[0] for n in trace.nodes if n.advantages), 0.0) for trace in traces_B], float)
     total_B = np.array([trace.reward for trace in traces_B], float)
-    named_B = [trace.rewards.get(str(guard.config.outcome_reward)) for trace in traces_B]
-    paid_B, score_B = ([reward and getattr(reward, name) for reward in named_B] for name in ("value", "score"))
+    paid_B, score_B = read_rewards(guard, traces_B)
     judged = guard.apply(
         host_B,
-        paid_B if any(named_B) else total_B,
-        prompts_B=[_read_prompt(trace) for trace in traces_B],
+        paid_B,
+        prompts_B=[read_prompt(trace) for trace in traces_B],
         completions_B=[_read_completion(trace) for trace in traces_B],
         rows_B=[trace.task.data.model_dump() for trace in traces_B],
-        outcomes_B=guard.read_outcomes(score_B if any(named_B) else total_B),
+        outcomes_B=guard.read_outcomes(score_B),
         group_ids_B=np.zeros(len(traces_B), int),
         total_rewards_B=total_B,
     )
@@ -93,7 +92,18 @@ def _judge(guard: Guard, traces_B: Sequence[Any]) -> None:
         trace.metrics.update(metrics, rlguard_weight=float(weight))
 
 
-def _read_prompt(trace: Any) -> str:
+def read_rewards(guard: Guard, traces_B: Sequence[Any]) -> tuple[Any, Any]:
+    """(B,) what the outcome's reward paid, and (B,) its scores; the whole reward where none has its name."""
+    named_B = [trace.rewards.get(str(guard.config.outcome_reward)) for trace in traces_B]
+    if not any(named_B):
+        total_B = np.array([trace.reward for trace in traces_B], float)
+        return total_B, total_B
+    paid_B, score_B = ([reward and getattr(reward, name) for reward in named_B] for name in ("value", "score"))
+    return paid_B, score_B
+
+
+def read_prompt(trace: Any) -> str:
+    """What was asked: the task's prompt, else all before the first sampled node."""
     asked = itertools.takewhile(lambda node: not node.sampled, trace.nodes)
     prompt = trace.task.data.prompt
     return prompt if isinstance(prompt, str) else "\n".join(str(node.message.content or "") for node in asked)

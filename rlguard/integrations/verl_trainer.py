@@ -1,7 +1,7 @@
 """The guard in verl's trainers, where it sees texts, gold answers and `rlguard_*` columns.
 
 `integrations.verl` puts `GuardMixin` in front of verl's own trainers; for yours, `class Mine(GuardMixin, MyTrainer)`.
-It wraps four methods of verl 0.9 through `super()` and copies none. With `adv_estimator=rlguard` it lets verl take its
+It wraps five methods of verl 0.9 through `super()` and copies none. With `adv_estimator=rlguard` it lets verl take its
 advantage step with the host estimator (`+algorithm.rlguard.host=grpo`), judges the rollouts and rewrites what verl
 wrote; otherwise it does nothing. Fields of `GuardConfig` are set with `+algorithm.rlguard.mode=observe` and so on.
 
@@ -9,6 +9,9 @@ wrote; otherwise it does nothing. Fields of `GuardConfig` are set with `+algorit
 else the column `GuardConfig.answer_column`. The outcome is what the reward function reports as
 `GuardConfig.outcome_reward`, by default as `acc`, else the score. The learning rate lives in verl's workers: it is
 shrunk there for one update, at whose end verl's schedule sets it anew. Out of reach it is left, and the log says so.
+
+With `+algorithm.rlguard.sampler=true` each batch's prompts are chosen by what they are expected to teach
+(`rlguard.sampling`); settings stand below that, like `+algorithm.rlguard.sampler.half_life=50`.
 """
 
 from __future__ import annotations
@@ -22,9 +25,8 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.guard.reading import read_evidence
-from rlguard.integrations.seams import STATE_FILE, check_seams, read_advantages, spread_advantages
-from rlguard.integrations.verl_sampler import ROW, make_loader, read_sampler
+from rlguard.integrations.loader_sampler import ROW, NumberedRows, choose_loader, read_sampler
+from rlguard.integrations.seams import STATE_FILE, check_seams, note_rollouts, read_advantages, spread_advantages
 from rlguard.sampling import BatchChooser, SamplerConfig
 
 logger = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class GuardMixin:
     config: Any
     global_steps: int
     tokenizer: Any
+    train_dataset: Any
     guard: Guard | None = None
     train_dataloader: Any
     _guard_scale = 1.0
@@ -103,10 +106,15 @@ class GuardMixin:
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()  # type: ignore[misc]
-        if self.guard is not None and self._sampler is not None:
-            self.train_dataloader, self._chooser = make_loader(
-                self.train_dataloader, self.config, self._sampler, self.guard.luck
-            )
+        if self.guard is None or self._sampler is None:
+            return
+        data = self.config.data
+        if not data.shuffle:
+            raise ValueError("algorithm.rlguard.sampler: data.shuffle=False asks for the data's order; leave one out")
+        self.train_dataloader, self._chooser = choose_loader(
+            self.train_dataloader, data.train_batch_size, self.config.actor_rollout_ref.rollout.n, self._sampler,
+            self.guard.luck, NumberedRows(self.train_dataset),
+        )  # fmt: skip
 
     def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
         written = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
@@ -144,11 +152,10 @@ class GuardMixin:
         self._guard_scale = judged.step_scale
         metrics.update(judged.metrics)
         if self._chooser is not None:
-            spoke = [row for row in np.unique(speaker_B).tolist() if row >= 0 and ROW in rows[row]]
-            ids = [
-                read_evidence(rows[i]["raw_prompt"], None, rows[i], guard.config.answer_column).prompt_id for i in spoke
-            ]
-            metrics.update(self._chooser.observe([rows[i][ROW] for i in spoke], ids, outcomes_B[spoke]))
+            said = set(speaker_B.tolist())
+            places_B = [row.get(ROW) if i in said else None for i, row in enumerate(rows)]
+            prompts_B = [row["raw_prompt"] for row in rows]
+            metrics.update(note_rollouts(self._chooser, guard, places_B, prompts_B, rows, outcomes_B))
         new_BT = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
         if new_BT is not host_BT:
             nested = {name: response_to_nested(new_BT, data["response_mask"]) for name in ("advantages", "returns")}

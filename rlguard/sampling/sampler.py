@@ -151,7 +151,8 @@ class PromptSampler:
         seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
         known[seen] = np.stack(counts, axis=1)
         known[seen, :2] *= 0.5 ** ((self.luck.batches - visit) / self.config.half_life)[:, None]
-        return self.luck.posterior(*known.T, random=self._random)
+        successes_P, trials_P, chance_P, correlation_P = known.T
+        return self.luck.posterior(successes_P, trials_P, chance_P, correlation_P, random=self._random)
 
     def predict(self, places_P: Any) -> np.ndarray:
         """(P,) expected pass rate of some prompts, luck included."""

@@ -13,7 +13,7 @@ from test_verl import BARE, SHOWN, TOKENIZER, WRONG, configure, put, queue, roll
 from verl.trainer.ppo.v1 import get_trainer_cls
 
 from rlguard import InputError
-from rlguard.integrations.verl_sampler import ROW
+from rlguard.integrations.loader_sampler import ROW
 
 N, SIZE, GROUP = 24, 4, 4
 
@@ -106,8 +106,8 @@ def test_offline_rates_are_the_first_evidence(queue, tmp_path):  # noqa: F811
     [
         ({"sampler": "+algorithm.rlguard.sampler.half_life=0"}, InputError, "SamplerConfig.half_life"),
         ({"sampler": "+algorithm.rlguard.sampler.halflife=9"}, ValueError, "got 'halflife'"),
-        ({"sampler": "+algorithm.rlguard.sampler.replace=2"}, ValueError, "algorithm.filter_groups"),
-        ({"flags": ["data.shuffle=False"]}, InputError, "data.shuffle"),
+        ({"sampler": "+algorithm.rlguard.sampler.replace=2"}, ValueError, "own dynamic sampling"),
+        ({"flags": ["data.shuffle=False"]}, ValueError, "data.shuffle"),
         ({"rows": 3}, InputError, "3 rows, expected at least the 4"),
     ],
 )

@@ -1,7 +1,7 @@
-"""verl: each batch's prompts are chosen while training (`+algorithm.rlguard.sampler=true`, or its settings below that).
+"""verl and SkyRL: the loader of training data is built anew around a sampler that chooses each batch's prompts.
 
-verl 0.9 has no interface for samplers of one's own (its curriculum samplers went with 0.8), so the trainer's loader is
-built anew around the sampler. The sampler's state is in the loader's, which verl saves with its checkpoints.
+Neither has an interface for samplers of one's own (verl's curriculum samplers went with 0.8). Both load prompts by
+torchdata's `StatefulDataLoader`, which keeps the sampler's state and so has it in the trainer's checkpoints.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
 from rlguard.types import InputError
 
 ROW = "rlguard_row"
-"""Column that the data set is given: the place of each row."""
+"""Column that verl's data set is given: the place of each row."""
+COLUMNS = ("rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
 
 
 def read_sampler(options: Any) -> SamplerConfig | None:
-    """The settings under `algorithm.rlguard.sampler`: true, false, or fields of `SamplerConfig`.
+    """A trainer's option `rlguard.sampler`: true, false, or fields of `SamplerConfig`.
 
     Raises:
         ValueError: If a field is unknown or out of its range.
@@ -31,8 +32,8 @@ def read_sampler(options: Any) -> SamplerConfig | None:
     known = [field.name for field in fields(SamplerConfig) if field.name != "replace"]
     for name in options if isinstance(options, Mapping) else [options]:
         if name not in known:
-            raise ValueError(f"algorithm.rlguard.sampler: expected true, or one of {', '.join(known)}, got {name!r}; "
-                             "silent groups are replaced by verl's own algorithm.filter_groups")  # fmt: skip
+            raise ValueError(f"rlguard.sampler: expected true, or one of {', '.join(known)}, got {name!r}; "
+                             "silent groups are replaced by the trainer's own dynamic sampling")  # fmt: skip
     return SamplerConfig(**options)
 
 
@@ -76,38 +77,32 @@ class LiveOrder(Sampler):
         self._chosen, self._given = list(state["chosen"]), int(state["given"])
 
 
-def make_loader(loader: Any, config: Any, settings: SamplerConfig, luck: LuckModel) -> tuple[Any, BatchChooser]:
-    """verl's loader of training data, with prompts that are chosen; and what chooses them.
+def choose_loader(
+    loader: Any, size: int, group_size: int, settings: SamplerConfig, luck: LuckModel, rows: Any = None
+) -> tuple[Any, BatchChooser]:
+    """A trainer's loader of training data with prompts that are chosen, and what chooses them.
 
     Args:
-        loader: As verl built it.
-        config: verl's configuration.
+        loader: As the trainer built it.
+        size: Prompts of a training batch.
+        group_size: Rollouts of a prompt.
         settings: Of the sampler.
         luck: The guard's model.
+        rows: What to load from in place of the loader's data set.
 
     Raises:
-        InputError: If the prompts cannot be chosen here; says why and what to do.
+        InputError: If there are fewer rows than a batch has prompts, or a `rlguard_*` column holds no rates.
     """
-    rows, size = loader.dataset, config.data.train_batch_size
-    if not config.data.shuffle:
+    if len(loader.dataset) < size:
         raise InputError(
-            "algorithm.rlguard.sampler: data.shuffle=False asks for the data's order, the sampler has its own"
+            f"rlguard.sampler: the data has {len(loader.dataset)} rows, expected at least the {size} of a batch"
         )
-    if len(rows) < size:
-        raise InputError(f"algorithm.rlguard.sampler: the data has {len(rows)} rows, expected at least the {size} of "
-                         "data.train_batch_size")  # fmt: skip
-    sampler = PromptSampler(len(rows), config.actor_rollout_ref.rollout.n, settings, luck, *_read_columns(rows))
-    chooser = BatchChooser(sampler)
+    table = getattr(loader.dataset, "dataframe", None)  # what both trainers call the table behind their data sets
+    names = getattr(table, "column_names", None) or ()
+    columns = [table[name] if table is not None and name in names else None for name in COLUMNS]
+    chooser = BatchChooser(PromptSampler(len(loader.dataset), group_size, settings, luck, *columns))
     made = type(loader)(
-        dataset=NumberedRows(rows), batch_size=loader.batch_size, drop_last=True, collate_fn=loader.collate_fn,
+        rows or loader.dataset, batch_size=loader.batch_size, drop_last=True, collate_fn=loader.collate_fn,
         sampler=LiveOrder(chooser, size), num_workers=0,  # others would read ahead, and choose by what is old
     )  # fmt: skip
     return made, chooser
-
-
-def _read_columns(rows: Any) -> list[Any]:
-    """The columns that `rlguard filter` writes, of the table behind verl's data set; None where it has none."""
-    table = getattr(rows, "dataframe", None)
-    names = getattr(table, "column_names", None) or ()
-    wanted = ("rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
-    return [table[name] if name in names else None for name in wanted]  # type: ignore[index]
