@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.luck.model import OFFLINE_TRIALS, LuckModel, SkillPosterior
+from rlguard.luck.model import LuckModel, SkillPosterior
+from rlguard.luck.settings import LuckSettings
 from rlguard.types import InputError
 
 CANDIDATES = 16_384
@@ -151,7 +152,8 @@ class PromptSampler:
         seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
         known[seen] = np.stack(counts, axis=1)
         known[seen, :2] *= 0.5 ** ((self.luck.batches - visit) / self.config.half_life)[:, None]
-        return self.luck.posterior(*known.T, random=self._random)
+        successes_P, trials_P, chance_P, correlation_P = known.T
+        return self.luck.posterior(successes_P, trials_P, chance_P, correlation_P, random=self._random)
 
     def predict(self, places_P: Any) -> np.ndarray:
         """(P,) expected pass rate of some prompts, luck included."""
@@ -209,6 +211,6 @@ def _read_columns(count: int, *columns_N: Any) -> np.ndarray:
     for row in np.flatnonzero((chance < 0) | (chance > 1) | (successes < 0) | (successes > trials)):
         raise InputError(f"row {row}: expected 0 <= successes <= trials and a chance rate in [0, 1], got "
                          f"{successes[row]:g} of {trials[row]:g} and {chance[row]:g}")  # fmt: skip
-    found[:, :2] *= np.minimum(1.0, OFFLINE_TRIALS / np.maximum(trials, 1e-9))[:, None]
+    found[:, :2] *= np.minimum(1.0, LuckSettings.offline_trials / np.maximum(trials, 1e-9))[:, None]
     found[:, :2] = np.where(np.isnan(found[:, :2]).any(axis=1, keepdims=True), 0.0, found[:, :2])
     return found
