@@ -3,16 +3,18 @@
     python benchmarks/monitor/false_alarms.py                              # simulated: 200 runs of 1,000 steps and more
     python benchmarks/monitor/false_alarms.py --real out/efficacy --seeds 1 2 3 4 5
 
-A real run is a row of the efficacy benchmark. Seeds from 1000 on were for tuning.
+A real run is a row of the first efficacy benchmark (../archive), which kept what the monitor saw of each step. Seeds from
+1000 on were for tuning.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
-from benchmarks.efficacy.table import find_harm, find_warning, read_runs  # noqa: E402
+from benchmarks.gpu.table import find_harm  # noqa: E402
 from benchmarks.monitor.simulate import Run, harms, simulate  # noqa: E402
 from rlguard.monitor import Monitor, MonitorConfig  # noqa: E402
 from rlguard.monitor.core import Event  # noqa: E402
@@ -95,6 +97,17 @@ def count_real(rows: Sequence[dict[str, Any]]) -> list[str]:
     harmed = [row for row in rows if not isnan(find_harm(row["curve"]))]
     before = sum(find_warning(row["curve"]) < find_harm(row["curve"]) for row in harmed)
     return [*lines, f"harmed runs: warned before in {write_share(before, len(harmed))}"]
+
+
+def read_runs(out: Path, seeds: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """The rows of these seeds, or of all, in the order of their names."""
+    rows = [json.loads(path.read_text()) for path in sorted((out / "runs").glob("*.json"))]
+    return [row for row in rows if seeds is None or row["seed"] in seeds]
+
+
+def find_warning(curve: Sequence[dict[str, Any]]) -> float:
+    """The first step at which a figure was in alarm; NaN if none ever was."""
+    return float(min((step for row in curve for step in row.get("warnings", {}).values()), default=nan))
 
 
 def replay_row(row: dict[str, Any]) -> list[Event]:

@@ -71,6 +71,8 @@ def read_gold(answer: Any) -> str | None:
     if isinstance(answer, dict):
         return next((read_gold(answer[key]) for key in _GOLD_KEYS if key in answer), None)
     if isinstance(answer, (list, tuple)):
+        if any(isinstance(part, (list, tuple)) for part in answer):  # a matrix, a grid
+            return json.dumps(answer) if "NaN" not in repr(answer) else None
         parts = [read_gold(part) for part in answer]
         if not parts or None in parts:
             return None
@@ -105,7 +107,7 @@ def _read_text(text: str) -> str | None:
             return text
         if len(parts) == 1 and isinstance(parts[0], str):
             return _read_text(parts[0])
-    if text.lower() in ("", "nan", "none", "null"):
+    if text.lower() in ("", "nan", "none", "null", "<na>"):
         return text if text.lower() == "none" else None
     if "####" in text or "\\boxed" in text or "<answer" in text:
         found = find_answer(text)

@@ -32,10 +32,13 @@ def truncate(
 
     A high reward for little of the reasoning says that the answer did not come from it (TRACE, arXiv 2510.01367).
     """
+    from rlguard.rollouts.logs import list_files
     from rlguard.shortcuts.truncation import summarise_curves, to_record, truncate_store
+    from rlguard.tables.files import keep_apart
     from rlguard.tables.write import write_rows
     from rlguard.verify.verifiers import pick_verifier
 
+    keep_apart([out], list_files(store))
     judge, columns = pick_verifier(verifier), cli.read_columns(column)
     engine.options(base_url, workers)  # what is wrong with them is said before the reading
     curves = truncate_store(

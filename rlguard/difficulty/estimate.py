@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +112,9 @@ def estimate_pass_rates(
                         guesses.add_plan(dataclasses.asdict(guessing))
                         Sampler(wanted, guessing, guesses, pool, on_progress, "answer only").run(guesser, sampling)
             finally:  # whatever happened, what is there is counted
-                rates = count_store(out, problems, plan.bounds, rejected, str(engine.describe().get("model")))
-                write_rates(rates, problems, Path(out) / RATES)
+                with _interrupted_late():
+                    rates = count_store(out, problems, plan.bounds, rejected, str(engine.describe().get("model")))
+                    write_rates(rates, problems, Path(out) / RATES)
         causes = {cause: count - unscored[cause] for cause, count in pool.counts.items() if count > unscored[cause]}
         if causes:
             counted = ", ".join(f"{count} {cause}" for cause, count in causes.items())
@@ -153,15 +157,53 @@ def _sample(
     store: RolloutStore,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Samples by the plan, and on by finer ones while too many bands are uncertain."""
-    going: Plan | None = plan
-    for phase in ("sampling", *["refining"] * REFINEMENTS):
+    """Samples by the plan, and on by finer ones while too many bands are uncertain.
+
+    A repeated run begins at the finest plan it had reached: the first plan would draw more at counts that only finer
+    ones lead to.
+    """
+
+    def sample(wanted: Sequence[Problem], by: Plan) -> None:
+        phase = "sampling" if by == plan else "refining"
+        Sampler(wanted, by, store, pool, on_progress, phase).run(engine, sampling)
+
+    earlier = read_plans(store.folder)
+    reached = [old for old in earlier if old != plan and dataclasses.replace(old, population=plan.population) == plan]
+    if reached and (fresh := [problem for problem in problems if problem.id not in store.tallies]):
+        sample(fresh, plan)
+        reached = reached[-1:] if any(problem.id in store.tallies for problem in fresh) else reached  # other data
+    going: Plan | None = reached[-1] if reached else plan
+    for _ in range(max(REFINEMENTS - len(reached), 0) + 1):
         if going is None:
             break
         store.add_plan(dataclasses.asdict(going))
-        Sampler(problems, going, store, pool, on_progress, phase).run(engine, sampling)
+        sample(problems, going)
         seen = [tally for problem in problems if (tally := store.tallies.get(problem.id)) and tally.trials]
         going = refine_plan(plan, np.array([t.successes for t in seen]), np.array([t.trials for t in seen]))
+
+
+@contextmanager
+def _interrupted_late() -> Iterator[None]:
+    """Within the block a first Ctrl-C waits for its end; a second one does not."""
+    came: list[int] = []
+
+    def take(number: int, frame: Any) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    both = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    kinds = [kind for kind in both if signal.getsignal(kind) is signal.default_int_handler]
+    for kind in kinds:
+        signal.signal(kind, take)
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            signal.signal(kind, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _make_key(engine: Engine, sampling: Sampling, verifier: Verifier) -> dict[str, Any]:

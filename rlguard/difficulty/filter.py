@@ -10,10 +10,11 @@ from typing import Any
 from rlguard.difficulty.card import write_card
 from rlguard.difficulty.rates import read_rates
 from rlguard.difficulty.rules import DROPPED, KEPT, PREFIX, Clashes, RowJudge, Rules, Summary
+from rlguard.tables.files import keep_apart
 from rlguard.tables.frames import Data, Shown, iter_data, rows_like
 from rlguard.tables.read import FORMATS, iter_problems, iter_rows, read_schema
 from rlguard.tables.write import RowWriter, write_rows
-from rlguard.types import InputError, PassRate, Problem
+from rlguard.types import PassRate, Problem
 
 DEFAULT = Rules()
 
@@ -115,9 +116,7 @@ def filter_file(
         InputError: As `filter_dataset`, or if an output would replace what is read; then nothing is written.
     """
     paths = _name_outputs(out)
-    for source in (data, *([rates] if isinstance(rates, str | Path) else ())):
-        if Path(source).resolve() in [path.resolve() for path in paths]:
-            raise InputError(f"out: {out} would replace {source}, which is read: choose another name")
+    keep_apart(paths, (data, rates))
 
     def problems() -> Iterator[Problem]:
         return iter_problems(iter_rows(data), prompt_column, answer_column)

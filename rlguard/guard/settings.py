@@ -30,10 +30,12 @@ class GuardConfig:
     """By how much a success is paid more than a failure. Where all rollouts of a group fail, or all succeed, other
     rewards (format, length) keep their size relative to it instead of being normalised to full size. None reads it off
     the batches; 0 leaves such groups to the trainer, infinity silences them."""
+    mask_silent: bool = False
+    """Mask groups that teach nothing (all right, all wrong, or all luck) out of the loss: a KL or entropy term no
+    longer acts on their tokens, and no count of tokens has them in it."""
     min_weight: float | None = None
     """A success less likely genuine than this gets weight 0. None takes 0, or 0.5 where the learning rate does not
-    carry the
-    step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
+    carry the step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
     max_prompts: int = 250_000

@@ -11,7 +11,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from rlguard.guard import Guard, GuardConfig, Judged
-from rlguard.integrations.seams import STATE_FILE, find_reward
+from rlguard.integrations.seams import STATE_FILE, Anything, find_reward
 from rlguard.integrations.trl_sampler import SAMPLER_FILE, LiveSampler
 from rlguard.types import is_same_model
 
@@ -54,26 +54,19 @@ class StepScaler(TrainerCallback):
             group["lr"] = rate
 
 
-class TrainerGuard:
+class TrainerGuard(Anything):
     """The guard of a trainer whose optimiser is in its own process: step scale, metrics, checkpoints."""
 
-    # What the trainer in front of which it stands has.
-    args: Any
-    reward_func_names: list[str]
-    reward_weights: Any
-    state: Any
-    add_callback: Any
-    _get_output_dir: Any
-    _metrics: Any
-    train_dataset: Any = None
+    train_dataset: Any = None  # ms-swift's trainer need not have one
     _live: LiveSampler | None = None  # set where prompts are chosen while training
 
-    def _start_guard(self, config: GuardConfig | None) -> None:
+    def _start_guard(self, config: GuardConfig | None, cannot_mask: str = "") -> None:
         """
         Raises:
-            ValueError: If `outcome_reward` names no reward function of the trainer.
+            ValueError: If `outcome_reward` names no reward function of the trainer, or for `mask_silent` where the
+                trainer cannot mask.
         """
-        self.guard = Guard(config)
+        self.guard = Guard(config, cannot_mask=cannot_mask)
         self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
         self.guard.outcome_name = f"the reward {self.reward_func_names[self._guard_outcome]!r}"
         self.guard.check_columns(getattr(self.train_dataset, "column_names", None) or ())
@@ -85,17 +78,21 @@ class TrainerGuard:
         raw = rewards_per_func[:, self._guard_outcome].double()
         return raw * float(self.reward_weights[self._guard_outcome]), self.guard.read_outcomes(raw)
 
-    def _note_judged(self, judged: Judged) -> None:
-        """Hands on the step scale and the metrics of a gathered batch, which are the same on every rank."""
+    def _judge(self, evidence_B: Any, host_B: Any, rewards_per_func: Any, group_ids_B: Any, **columns: Any) -> Judged:
+        """Judges a gathered batch, the same on every rank, and hands on its step scale and metrics."""
+        total_B = (rewards_per_func.double() * self.reward_weights.to(rewards_per_func.device)).nansum(dim=1)
+        outcome = self._read_outcome(rewards_per_func)
+        judged = self.guard.judge(evidence_B, host_B, *outcome, group_ids_B, total_rewards_B=total_B, **columns)
         self._guard_steps.add_batch(judged.step_scale)
         self._note_metrics(judged.metrics)
+        return judged
 
     def _note_metrics(self, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> Any:
-        result = super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        result = super()._save_checkpoint(model, trial)
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             self.guard.save(folder / STATE_FILE)
@@ -104,7 +101,7 @@ class TrainerGuard:
         return result
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self.guard.load(Path(checkpoint) / STATE_FILE)
             if self._live is not None:
@@ -124,14 +121,19 @@ def warn_of_other_model(dataset: Any, model: Any) -> None:
         )  # fmt: skip
 
 
-def gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:
-    """TRL's divisor of the outcome's reward under `normalize_then_sum`: per-function group std, then batch std."""
-    grouped = rewards_per_func.reshape(-1, num_generations, rewards_per_func.shape[1])
+def gdpo_scale(rewards_per_func: Any, reward_weights: Any, outcome: int, num_generations: int) -> np.ndarray:
+    """(B,) TRL's divisor of the outcome's reward under `normalize_then_sum`: its group's std, then the batch's.
+
+    Args:
+        rewards_per_func: (B, F) tensor, a column a reward function.
+        reward_weights: (F,) tensor.
+        outcome: Which function tells correctness.
+        num_generations: Rollouts of a group, which stand one after another.
+    """
+    rewards, weights = (tensor.double().cpu().numpy() for tensor in (rewards_per_func, reward_weights))
+    grouped = np.where(np.isinf(rewards), np.nan, rewards).reshape(-1, num_generations, len(weights))
     with np.errstate(invalid="ignore"):
-        std = np.nanstd(grouped, axis=1, keepdims=True, ddof=1)
-        normalised = ((grouped - np.nanmean(grouped, axis=1, keepdims=True)) / (std + 1e-4)).reshape(
-            rewards_per_func.shape
-        )
-    total = np.where(np.isnan(rewards_per_func).all(axis=1), np.nan, np.nansum(normalised * weights, axis=1))
-    batch_std = np.nanstd(total, ddof=1) + 1e-4
-    return np.repeat(std[:, 0, outcome] + 1e-4, num_generations) * batch_std
+        std = np.nanstd(grouped, axis=1, keepdims=True, ddof=1) + 1e-4
+        normalised = (grouped - np.nanmean(grouped, axis=1, keepdims=True)) / std
+    total = np.where(np.isnan(grouped).all(axis=2), np.nan, np.nansum(normalised * weights, axis=2))
+    return np.repeat(std[:, 0, outcome], num_generations) * (np.nanstd(total, ddof=1) + 1e-4)

@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import check_seam, needing
+from rlguard.integrations.seams import check_seams, needing
 from rlguard.types import completion_text, prompt_text
 
 with needing("NeMo-RL", ", which is installed from its repository"):
     import torch
     from nemo_rl.algorithms.advantage_estimator import GRPOAdvantageEstimator
 
-EXPECTED = ["self", "prompt_ids", "rewards", "mask", "kwargs"]
+WRAPPED = {"compute_advantage": ["self", "prompt_ids", "rewards", "mask", "kwargs"]}
+CANNOT_MASK = "NeMo-RL's estimator has no hold of the mask that its loss uses; set grpo.use_dynamic_sampling there"
 
 
 def guard_estimator(
@@ -48,20 +49,20 @@ def guard_estimator(
 
     Raises:
         RuntimeError: If the method is not that of a version that rlguard knows, or is guarded already.
+        ValueError: For `mask_silent`.
     """
-    host, name = estimator.compute_advantage, f"{estimator.__name__}.compute_advantage"
-    check_seam(name, host, EXPECTED, "It knows NeMo-RL 0.7 (commit 7ea279a).")
-    if hasattr(host, "rlguard"):
-        raise RuntimeError(f"{name} is guarded already")
-    guard = Guard(config, scales_steps=False, state_file=state_file)
+    check_seams(estimator, WRAPPED, "It knows NeMo-RL 0.7 (commit 7ea279a).")
+    guard = Guard(config, scales_steps=False, cannot_mask=CANNOT_MASK, state_file=state_file)
+    host = estimator.compute_advantage
 
     @functools.wraps(host)
     def compute_advantage(self: Any, prompt_ids: Any, rewards: Any, mask: Any, **kwargs: Any) -> Any:
         batch = kwargs.get("repeated_batch") or {}
+        column = guard.config.answer_column
         judged = guard.apply(
             host(self, prompt_ids, rewards, mask, **kwargs)[:, 0],  # the same on all tokens
             rewards,
-            **(_read_texts(batch, guard.config) if "message_log" in batch else _read_ids(prompt_ids, pad_token_id)),
+            **_read_texts(batch, column) if "message_log" in batch else _read_ids(prompt_ids, pad_token_id),
             outcomes_B=guard.read_outcomes(batch.get("unshaped_total_reward", rewards)),
             group_ids_B=torch.unique(prompt_ids, dim=0, return_inverse=True)[1],
         )
@@ -73,18 +74,17 @@ def guard_estimator(
     return guard
 
 
-def _read_texts(batch: Mapping[str, Any], config: GuardConfig) -> dict[str, list]:
+def _read_texts(batch: Mapping[str, Any], answer_column: str) -> dict[str, list]:
     """Prompts, completions and data rows, of the conversations and what the environments know."""
-    read: dict[str, list] = {"prompts_B": [], "completions_B": [], "rows_B": []}
-    infos = batch.get("extra_env_info") or [{}] * len(batch["message_log"])
-    for messages, length, info in zip(batch["message_log"], batch["length"], infos, strict=True):
-        starts = itertools.accumulate((len(message["token_ids"]) for message in messages), initial=0)
-        asked = sum(start < int(length) for start in starts)  # `length` counts the prompt's tokens
-        read["prompts_B"].append(prompt_text(messages[:asked]))
-        read["completions_B"].append(completion_text(messages[asked:]))
-        row = info if isinstance(info, Mapping) else {}
-        read["rows_B"].append({config.answer_column: row.get("ground_truth"), **row})
-    return read
+    lengths, logs = batch["length"].tolist(), batch["message_log"]  # `length` counts the prompt's tokens
+    starts = [itertools.accumulate((len(message["token_ids"]) for message in log), initial=0) for log in logs]
+    asked = [sum(start < length for start in of_log) for of_log, length in zip(starts, lengths, strict=True)]
+    infos = [info if isinstance(info, Mapping) else {} for info in batch.get("extra_env_info") or [{}] * len(logs)]
+    return {
+        "prompts_B": [prompt_text(log[:count]) for log, count in zip(logs, asked, strict=True)],
+        "completions_B": [completion_text(log[count:]) for log, count in zip(logs, asked, strict=True)],
+        "rows_B": [{answer_column: info.get("ground_truth"), **info} for info in infos],
+    }
 
 
 def _read_ids(prompt_ids: Any, pad_token_id: int | None) -> dict[str, list]:

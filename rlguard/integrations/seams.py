@@ -5,16 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlguard.guard import Guard
+from rlguard.guard import Guard, GuardConfig
 from rlguard.guard.reading import read_evidence
 from rlguard.guard.rewrite import as_float
 
 STATE_FILE = "rlguard_state.json"
 """Name of the guard's state beside a trainer's checkpoint."""
+Anything: Any = object
+"""Base of what stands in front of a host's class and uses its attributes, which mypy cannot know."""
 
 
 @contextmanager
@@ -51,9 +54,27 @@ def check_seam(name: str, function: Any, expected: Sequence[str], advice: str) -
 
 
 def check_seams(owner: Any, wrapped: dict[str, list[str]], advice: str) -> None:
-    """`check_seam` for several functions of a class or module, by name."""
+    """`check_seam` for several functions of a class or module, by name; what is guarded already is refused too."""
     for name, expected in wrapped.items():
-        check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, advice)
+        function = getattr(owner, name, None)
+        if hasattr(function, "rlguard"):
+            raise RuntimeError(f"{owner.__name__}.{name} is guarded already")
+        check_seam(f"{owner.__name__}.{name}", function, expected, advice)
+
+
+def start_logged(
+    config: GuardConfig | None, save: str | Path | None, load: str | Path | None, cannot_mask: str = ""
+) -> Guard:
+    """The guard of a trainer whose learning rate is out of reach and whose checkpoints cannot hold its state.
+
+    Args:
+        config: Settings of the guard.
+        save: Folder of the trainer's checkpoints, where the state is written after each batch; None for no checkpoints.
+        load: Folder from which the trainer resumes; None for a new run.
+        cannot_mask: As for `Guard`.
+    """
+    file, resume = (folder and Path(folder) / STATE_FILE for folder in (save, load))
+    return Guard(config, scales_steps=False, cannot_mask=cannot_mask, state_file=file, resume=resume or False)
 
 
 def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", fits: bool = True) -> None:

@@ -45,19 +45,13 @@ WRAPPED = {
 }
 
 
-class GuardMixin:
+class GuardMixin(seams.Anything):
     """Puts the guard into a SkyRL trainer; stands in front of it."""
 
     guard_config: GuardConfig | None = None
     sampler_config: SamplerConfig | None = None
     """Choose each batch's prompts by what they are expected to teach; None keeps SkyRL's order."""
-    # What the trainer in front of which it stands has.
-    all_metrics: dict[str, Any]
-    cfg: Any
     dispatch: Any
-    tokenizer: Any
-    train_dataset: Any
-    train_dataloader: Any
     _chooser: BatchChooser | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -77,7 +71,7 @@ class GuardMixin:
         self._step_scale = 1.0
 
     def _build_train_dataloader_and_compute_training_steps(self) -> None:
-        super()._build_train_dataloader_and_compute_training_steps()  # type: ignore[misc]
+        super()._build_train_dataloader_and_compute_training_steps()
         if self.sampler_config is not None and self.train_dataloader is not None:
             size, group = self.cfg.trainer.train_batch_size, self.cfg.generator.n_samples_per_prompt
             self.train_dataloader, self._chooser = choose_loader(
@@ -85,13 +79,13 @@ class GuardMixin:
             )
 
     def compute_advantages_and_returns(self, data: Any) -> Any:
-        data = super().compute_advantages_and_returns(data)  # type: ignore[misc]
+        data = super().compute_advantages_and_returns(data)
         rollouts = slice(len(data["rewards"]) - data.metadata.get("pad_size", 0))
         uids_B = data.metadata["uids"][rollouts]
         host_BT, mask_BT = (data[name][rollouts] for name in ("advantages", "response_mask"))
-        rows = {uid: self._read_row(uid) for uid in set(uids_B)}
         host_B = seams.read_advantages(host_BT, mask_BT)
         said_BT = data["sequences"][rollouts, -mask_BT.shape[1] :]
+        rows = {uid: self._read_row(uid) for uid in set(uids_B)}
         judged = self.guard.apply(
             host_B,
             data["rewards"][rollouts].sum(dim=1),
@@ -102,6 +96,7 @@ class GuardMixin:
         )
         data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
         data["advantages"][rollouts] = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
+        data["loss_mask"][rollouts] *= data["loss_mask"].new_tensor(judged.trained_B)[:, None]
         self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)
         if self._chooser is not None:
@@ -125,12 +120,12 @@ class GuardMixin:
         if model == "policy" and self._step_scale != 1:
             self.dispatch = ScaledDispatch(host, self._step_scale)
         try:
-            return super()._execute_training_step(model, data)  # type: ignore[misc]
+            return super()._execute_training_step(model, data)
         finally:
             self.dispatch = host
 
     def save_checkpoints(self) -> str:
-        folder = super().save_checkpoints()  # type: ignore[misc]
+        folder = super().save_checkpoints()
         if Path(folder).is_dir():
             self.guard.save(Path(folder) / seams.STATE_FILE)
         else:
@@ -138,7 +133,7 @@ class GuardMixin:
         return folder
 
     def load_checkpoints(self) -> Any:
-        loaded = super().load_checkpoints()  # type: ignore[misc]
+        loaded = super().load_checkpoints()
         if loaded[1]:
             self.guard.load(Path(loaded[1]) / seams.STATE_FILE)
         return loaded

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward, needing
+from rlguard.integrations.seams import STATE_FILE, Anything, check_seam, find_reward, needing
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 
@@ -80,10 +80,8 @@ def check_signatures() -> None:
         raise RuntimeError(f"rlguard does not know this TRL: {'; '.join(faults)}. {ADVICE}")
 
 
-class GuardLoopMixin:
+class GuardLoopMixin(Anything):
     """Puts the guard into a rollout loop, where groups are scored; stands in front of the loop's class."""
-
-    reward_func_names: list[str]
 
     def __init__(self, *, guard: GuardConfig | None = None, guard_state: Path | None = None, **kwargs: Any) -> None:
         """
@@ -104,7 +102,7 @@ class GuardLoopMixin:
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
         # A rollout without a row to train on gives no sample, but it voted in the baseline: lend it an empty row.
         rows_of = [rows or NO_ROWS for rows in group.completions_sequences]
-        samples = await super()._score_group(replace(group, completions_sequences=rows_of))  # type: ignore[misc]
+        samples = await super()._score_group(replace(group, completions_sequences=rows_of))
         try:
             await asyncio.to_thread(self._guard_samples, group, samples, [len(rows) for rows in rows_of])
         except Exception:  # a fault of ours must not end a training run
@@ -189,18 +187,8 @@ def collate(collator: Any, examples: list[Any]) -> dict[str, Any]:
     return collator(examples) | {SQUARES: torch.tensor(squares).sum(0).repeat(len(rows), 1)}
 
 
-class GuardAsyncMixin:
+class GuardAsyncMixin(Anything):
     """Puts the guard into an asynchronous GRPO trainer; stands in front of the trainer's class."""
-
-    # What the trainer in front of which it stands has.
-    accelerator: Any
-    model: Any
-    rollout_worker: Any
-    state: Any
-    train_dataset: Any
-    add_callback: Any
-    _get_output_dir: Any
-    _metrics: Any
 
     def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
         """
@@ -226,7 +214,7 @@ class GuardAsyncMixin:
         warn_of_other_model(self.train_dataset, self.model)
 
     def get_train_dataloader(self) -> Any:
-        loader = super().get_train_dataloader()  # type: ignore[misc]
+        loader = super().get_train_dataloader()
         inner = getattr(loader, "base_dataloader", loader)  # accelerate's dispatcher iterates over the one within
         if not isinstance(inner.collate_fn, DataCollatorForRollout):
             came = type(inner.collate_fn).__name__
@@ -239,16 +227,16 @@ class GuardAsyncMixin:
         self._guard_steps.add_rows((host, kept))
         if self._guard_fills and 0 < kept < host:  # at the host's size: the learning rate carries what is gone
             inputs = inputs | {"advantages": inputs["advantages"] * math.sqrt(host / kept)}
-        return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        super()._save_checkpoint(model, trial)
         if self.accelerator.is_main_process and self._guard_state.exists():
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             copy_state(self._guard_state, folder / STATE_FILE)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.accelerator.is_main_process:  # TRL starts the worker, which reads it, later
             copy_state(Path(checkpoint) / STATE_FILE, self._guard_state)
 

@@ -26,7 +26,14 @@ import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.integrations.loader_sampler import ROW, NumberedRows, choose_loader, read_sampler
-from rlguard.integrations.seams import STATE_FILE, check_seams, note_rollouts, read_advantages, spread_advantages
+from rlguard.integrations.seams import (
+    STATE_FILE,
+    Anything,
+    check_seams,
+    note_rollouts,
+    read_advantages,
+    spread_advantages,
+)
 from rlguard.sampling import BatchChooser, SamplerConfig
 
 logger = logging.getLogger(__name__)
@@ -35,6 +42,7 @@ NAME = "rlguard"
 TOKEN_BASELINES = ["optimal_token_baseline", "tir_optimal_token_baseline"]
 OTHER_KINDS = ["gae", "gdpo", "grpo_passk", "reinforce_plus_plus", *TOKEN_BASELINES]
 """Estimators whose advantages are not, within a group, the reward less a baseline, divided by a scale."""
+TENSORS = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
 HOST_COLUMNS = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields"]
 WRAPPED = {
     "_init_dataloader": ["self"],
@@ -70,20 +78,13 @@ def read_options(algorithm: Any) -> tuple[str, GuardConfig, SamplerConfig | None
     return host, GuardConfig.from_options(options), sampler
 
 
-class GuardMixin:
+class GuardMixin(Anything):
     """Puts the guard into a trainer of `verl.trainer.ppo.v1`; it sleeps unless `adv_estimator` is `rlguard`."""
 
-    # What the trainer in front of which it stands has.
-    actor_rollout_wg: Any
-    config: Any
-    global_steps: int
-    tokenizer: Any
-    train_dataset: Any
     guard: Guard | None = None
-    train_dataloader: Any
-    _guard_scale = 1.0
     _sampler: SamplerConfig | None = None
     _chooser: BatchChooser | None = None
+    _guard_scale = 1.0
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         """
@@ -102,10 +103,10 @@ class GuardMixin:
                 config.algorithm.adv_estimator = host
                 chosen = {"sampler": asdict(self._sampler)} if self._sampler else {}
                 config.algorithm[NAME] = {"host": host, **asdict(settings), **chosen}
-        super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]
+        super().__init__(config, *args, **kwargs)
 
     def _init_dataloader(self) -> None:
-        super()._init_dataloader()  # type: ignore[misc]
+        super()._init_dataloader()
         if self.guard is None or self._sampler is None:
             return
         data = self.config.data
@@ -117,7 +118,7 @@ class GuardMixin:
         )  # fmt: skip
 
     def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
-        written = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+        written = super()._compute_advantage(batch, metrics)
         if self.guard is not None:
             self._guard_batch(self.guard, batch, metrics)
         return written
@@ -129,20 +130,18 @@ class GuardMixin:
         from verl.workers.utils.padding import response_to_nested
 
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
-        name = str(guard.config.outcome_reward or "acc")
-        columns = [*HOST_COLUMNS, *guard.reader.columns, name, ROW]
-        tensors = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
-        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*tensors, *columns])))
-        host_BT, mask_BT = (data[tensor].to_padded_tensor(0) for tensor in ("advantages", "response_mask"))
+        columns = [*HOST_COLUMNS, *guard.reader.columns, ROW, str(guard.config.outcome_reward or "acc")]
+        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*TENSORS, *columns])))
+        host_BT, mask_BT = (data[name].to_padded_tensor(0) for name in ("advantages", "response_mask"))
         host_B = read_advantages(host_BT, mask_BT)
         rows = _read_rows(data, columns, guard.config.answer_column)
         paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows a KL penalty
-        outcomes_B = guard.read_outcomes(_read_scores(data, rows, name, bool(guard.config.outcome_reward)))
-        speaker_B = _find_speakers(batch.keys, mask_BT.any(1).tolist())
+        outcomes_B = guard.read_outcomes(_read_scores(data, rows, columns[-1], bool(guard.config.outcome_reward)))
+        prompts_B, speaker_B = [row["raw_prompt"] for row in rows], _find_speakers(batch.keys, mask_BT.any(1).tolist())
         judged = guard.apply(
             host_B,
             data[paid].to_padded_tensor(0).sum(-1),
-            prompts_B=[row["raw_prompt"] for row in rows],
+            prompts_B=prompts_B,
             completions_B=[self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
             rows_B=rows,
             outcomes_B=outcomes_B,
@@ -154,11 +153,15 @@ class GuardMixin:
         if self._chooser is not None:
             said = set(speaker_B.tolist())
             places_B = [row.get(ROW) if i in said else None for i, row in enumerate(rows)]
-            prompts_B = [row["raw_prompt"] for row in rows]
             metrics.update(note_rollouts(self._chooser, guard, places_B, prompts_B, rows, outcomes_B))
         new_BT = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
-        if new_BT is not host_BT:
-            nested = {name: response_to_nested(new_BT, data["response_mask"]) for name in ("advantages", "returns")}
+        written = {} if new_BT is host_BT else dict.fromkeys(("advantages", "returns"), new_BT)
+        if not judged.trained_B.all():
+            written |= dict.fromkeys(
+                ("response_mask", "loss_mask"), mask_BT * mask_BT.new_tensor(judged.trained_B)[:, None]
+            )
+        if written:
+            nested = {name: response_to_nested(tensor, data["response_mask"]) for name, tensor in written.items()}
             tq.kv_batch_put(**where, fields=TensorDict(nested, batch_size=len(batch)))
 
     def _update_actor(self, batch: Any, metrics: dict) -> Any:
@@ -168,15 +171,15 @@ class GuardMixin:
                 self.actor_rollout_wg.execute_with_func_generator(lambda worker: scale_rate(worker, scale))
             except Exception:  # an engine of another make: the rewrite stands, the step is as large as Adam takes it
                 logger.warning("rlguard: the learning rate in the workers is out of reach", exc_info=True)
-        return super()._update_actor(batch, metrics)  # type: ignore[misc]
+        return super()._update_actor(batch, metrics)
 
     def _save_checkpoint(self) -> None:
         if self.guard is not None:  # first, for verl's last act is to call the checkpoint the latest
             self.guard.save(self._guard_folder() / STATE_FILE)
-        super()._save_checkpoint()  # type: ignore[misc]
+        super()._save_checkpoint()
 
     def _load_checkpoint(self) -> None:
-        super()._load_checkpoint()  # type: ignore[misc]
+        super()._load_checkpoint()
         if self.guard is not None and self.global_steps:
             trainer = self.config.trainer
             folder = trainer.resume_from_path if trainer.resume_mode == "resume_path" else self._guard_folder()

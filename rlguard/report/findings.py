@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rlguard.answers import normalise_answer, read_golds
 from rlguard.report.load import Row, Run, finite, show_prompt
 from rlguard.shortcuts.scan import search
 from rlguard.types import Rollout
@@ -111,6 +112,13 @@ def _words(rollout: Rollout) -> tuple[Any, ...]:
     return rollout.prompt_id, rollout.step, rollout.completion, None if rollout.completion else rollout.index
 
 
+def _lacks_gold(rollout: Rollout, text: str) -> bool:
+    """Whether a completion neither holds the gold answer in words nor gives it in another spelling."""
+    golds = read_golds(rollout.gold)
+    given = normalise_answer(rollout.answer or "")
+    return bool(golds) and not any(gold.lower() in text or normalise_answer(gold) == given for gold in golds)
+
+
 def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
     """Prompts whose successes make one doubt the verifier, or the need for reasoning; and why.
 
@@ -133,8 +141,8 @@ def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
     for prompt_id, successes in right.items():
         if len(successes) < SUCCESSES:
             continue
-        (text, count), gold = Counter(text for text, _ in successes).most_common(1)[0], successes[0][1][0].gold
-        lacks = gold is not None and str(gold).strip().lower() not in text
+        text, count = Counter(text for text, _ in successes).most_common(1)[0]
+        lacks = _lacks_gold(next(one[0] for said, one in successes if said == text), text)
         if count >= SAME * len(successes) and (lacks or len(golds[text]) > SUCCESSES):
             why = "the gold answer is not in it" if lacks else f"it also passes on {len(golds[text]) - 1} other answers"
             odd[prompt_id] = f"Its successes share one text: {why}"

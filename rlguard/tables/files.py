@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -140,6 +140,18 @@ def replace_file(path: str | Path, data: str | bytes) -> int:
     with replacing(path) as partial:
         partial.write_bytes(content)
     return len(content)
+
+
+def keep_apart(outputs: Iterable[str | Path | None], sources: Iterable[Any]) -> None:
+    """Makes sure that nothing is written over what is read; sources that are no paths are passed over.
+
+    Raises:
+        InputError: If an output is a source; names both.
+    """
+    read = {os.path.realpath(source): source for source in sources if isinstance(source, str | Path)}
+    for output in outputs:
+        if output is not None and (source := read.get(os.path.realpath(output))):
+            raise InputError(f"--out: {output} would replace {source}, which is read: choose another name")
 
 
 @contextmanager

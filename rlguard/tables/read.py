@@ -248,7 +248,10 @@ def is_chat(value: Any) -> bool:
     >>> is_chat([{"role": "user", "content": "2+2?"}]), is_chat(["2+2?"])
     (True, False)
     """
-    return isinstance(value, list) and all(isinstance(m, Mapping) and _is_content(m.get("content")) for m in value)
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping) and bool({"role", "content"} & set(each)) and _is_content(each.get("content"))
+        for each in value
+    )
 
 
 def _is_content(value: Any) -> bool:

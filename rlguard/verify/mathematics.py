@@ -25,6 +25,8 @@ _POWER = re.compile(r"\*\*\s*(-?\d+|\([^()]*\)|[A-Za-z])")
 _ROWS = re.compile(
     r"\\begin\{(?:aligned|align\*?|cases|gathered|array|split)\}(?:\{[^{}]*\})?(.*?)\\end\{\w+\*?\}", re.DOTALL
 )
+_HUGE = re.compile(r"\d{4,}\s*!")
+_NUMERIC = re.compile(r"(?:[\d\s+*/^(){}.,=-]|\\(?:frac|cdot|times|sqrt|div|left|right)(?![A-Za-z]))+")
 _NAME = re.compile(r"^\s*\\?[A-Za-z](?:_\{?\w+\}?)?\s*=\s*")
 
 
@@ -42,8 +44,12 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     gold, given = clean_expression(gold), _match_names(gold, clean_expression(given))
     if _modulo(gold) == _modulo(given):
         return 1.0
-    if "\\equiv" in gold:
+    if "\\equiv" in gold or "≡" in gold:
         return _compare_congruences(gold, given)
+    if _HUGE.fullmatch(given) and not re.search(r"[!^A-Za-z]", gold):
+        return 0.0  # longer than any number that is written out
+    if "=" in given and "=" not in gold and _NUMERIC.fullmatch(given):  # "3 + 9 = 12", and "13 = 12"
+        return min(compare_mathematics(gold, side, limit) for side in given.split("="))
     if max(map(_nesting, (gold, given))) > NESTING_LIMIT:
         return math.nan
     parse, verify, timeout = load_math_verify()
@@ -57,7 +63,7 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     unknown = False
     for pair in product(golds, givens):
         try:
-            if verify(*pair, timeout_seconds=limit, raise_on_error=True) and (
+            if verify(*pair, timeout_seconds=limit, raise_on_error=True, allow_set_relation_comp=True) and (
                 "%" in gold + given or not _differ(*pair)
             ):
                 return 1.0
@@ -100,14 +106,17 @@ def _match_names(gold: str, given: str) -> str:
 
 def _modulo(text: str) -> str:
     """The same spelling of congruences, which math-verify does not read."""
-    return re.sub(r"\\left|\\right|\\[,;:! ]|[\s{}()]", "", text.replace("\\pmod", "\\mod").replace("\\bmod", "\\mod"))
+    text = re.sub(r"\\left|\\right|\\[,;:! ]|\\text|[\s{}()]", "", text.replace("≡", "\\equiv"))
+    return re.sub(r"\\?[pb]?mod(?=\d)", r"\\mod", text)
 
 
 def _compare_congruences(gold: str, given: str) -> float:
-    right, said = (re.fullmatch(r"(.*\\equiv)(-?\d+)\\mod(\d+)", _modulo(text)) for text in (gold, given))
+    right, said = (re.fullmatch(r"(.*\\equiv)?(-?\d+)\\mod(\d+)", _modulo(text)) for text in (gold, given))
     if not right or not said or not int(right[3]):
         return math.nan
-    return float(right.group(1, 3) == said.group(1, 3) and (int(right[2]) - int(said[2])) % int(right[3]) == 0)
+    return float(
+        said[1] in (right[1], None) and said[3] == right[3] and (int(right[2]) - int(said[2])) % int(right[3]) == 0
+    )
 
 
 def _nesting(text: str) -> int:

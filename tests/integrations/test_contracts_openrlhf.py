@@ -21,7 +21,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rlguard import GuardConfig  # noqa: E402
-from rlguard.integrations.openrlhf import ESTIMATORS, STATE_FILE, guarded  # noqa: E402
+from rlguard.integrations.openrlhf import ESTIMATORS, guarded  # noqa: E402
+from rlguard.integrations.seams import STATE_FILE  # noqa: E402
 
 CONTRACTS = Path(os.environ.get("RLGUARD_CONTRACTS", Path(__file__).parents[2] / ".venv" / "contracts"))
 SOURCE = CONTRACTS / "openrlhf"
@@ -224,7 +225,7 @@ def test_the_state_is_saved_beside_the_checkpoints_and_comes_back(host, tmp_path
     checkpoints = {"path": str(tmp_path), "load_enable": True, "save_steps": 5}
     run(make_maker(maker_class, ckpt=checkpoints), host)
     loaded = []
-    monkeypatch.setattr("rlguard.integrations.openrlhf.Guard.load", lambda guard, path: loaded.append(path))
+    monkeypatch.setattr("rlguard.guard.Guard.load", lambda guard, path: loaded.append(path))
     make_maker(maker_class, ckpt=checkpoints)
     make_maker(maker_class, ckpt=checkpoints | {"load_enable": False})
     assert loaded == [tmp_path / STATE_FILE]

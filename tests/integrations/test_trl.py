@@ -160,7 +160,7 @@ def test_gdpo_divisor_takes_the_outcome_out_exactly():
     parts = ((grouped - grouped.mean(axis=1, keepdims=True)) / std).reshape(16, 2) * weights
     divisor = parts.sum(axis=1).std(ddof=1) + 1e-4
     host = (parts.sum(axis=1) - parts.sum(axis=1).mean()) / divisor
-    scale = gdpo_scale(rewards, weights, 0, 4)
+    scale = gdpo_scale(torch.tensor(rewards), torch.tensor(weights), 0, 4)
     groups = np.arange(16) // 4
     used = rewrite_advantages(host, rewards[:, 0], rewards[:, 0], groups, np.zeros(16), scale, rewards @ weights)
     mixed = np.isin(groups, [g for g in range(4) if 0 < grouped[g, :, 0].sum() < 4])
