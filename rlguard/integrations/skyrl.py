@@ -52,6 +52,7 @@ class GuardMixin(seams.Anything):
     sampler_config: SamplerConfig | None = None
     """Choose each batch's prompts by what they are expected to teach; None keeps SkyRL's order."""
     dispatch: Any
+    train_dataloader: Any
     _chooser: BatchChooser | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -176,7 +177,7 @@ def main() -> None:
     from skyrl.train.utils.utils import initialize_ray
 
     options, rest = _split_options(sys.argv[1:])
-    settings = {"sampler_config": read_sampler(options.pop("sampler", None))}
+    settings: dict[str, Any] = {"sampler_config": read_sampler(options.pop("sampler", None))}
     settings["guard_config"] = GuardConfig.from_options(options)
     trainer = type("ConfiguredTrainer", (GuardedPPOTrainer,), settings)
     experiment = type("GuardedExp", (BasePPOExp,), {"get_trainer": lambda self, **kwargs: trainer(**kwargs)})

@@ -82,6 +82,7 @@ class GuardMixin(Anything):
     """Puts the guard into a trainer of `verl.trainer.ppo.v1`; it sleeps unless `adv_estimator` is `rlguard`."""
 
     guard: Guard | None = None
+    train_dataloader: Any
     _sampler: SamplerConfig | None = None
     _chooser: BatchChooser | None = None
     _guard_scale = 1.0
