@@ -1,8 +1,9 @@
 """Trains a family's models from scratch with plain SFT: `python benchmarks/efficacy/build.py --family strings`.
 
-Two designs a family, of about 0.1M parameters (words: 1M), each with its own seed of weights and data: a Llama (RMSNorm,
-gated MLP, tied embeddings) and a GPT-NeoX (LayerNorm, attention and MLP side by side, embeddings apart). Both have
-rotary positions, so that TRL's padding on the left moves nothing. Minutes on one core; the same seed gives the same model.
+Two designs a family, of about 0.1M parameters (words: 1M), each with its own seed of weights and data: a Llama
+(RMSNorm, gated MLP, tied embeddings) and a GPT-NeoX (LayerNorm, attention and MLP side by side, embeddings apart). Both
+have rotary positions, so that TRL's padding on the left moves nothing. Minutes on one core; the same seed gives the
+same model.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from math import isnan, nan
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks.efficacy.plan import LEARNABLE, MAIN, Mix, choose_rates  # noqa: E402
-from benchmarks.efficacy.records import Row  # noqa: E402
-from benchmarks.efficacy.settings import FAMILIES, SEEDS  # noqa: E402
-from benchmarks.efficacy.stats import Estimate, estimate, holm, stratified  # noqa: E402
+from benchmarks.efficacy.plan import LEARNABLE, MAIN, Mix, choose_rates
+from benchmarks.efficacy.records import Row
+from benchmarks.efficacy.settings import FAMILIES, SEEDS
+from benchmarks.efficacy.stats import Estimate, estimate, holm, stratified
 
 Measure = Callable[[Row], float]
 MARGIN, COST, LEVEL = 0.02, 0.01, 0.05
@@ -129,7 +129,7 @@ GOALS = {
     "b": "rlguard keeps more than GRPO in half of the mixes.",
     "c": "It costs less than one point where nothing is near-impossible.",
     "d": "On rare but valid problems it is within 2 points of GRPO, in computed pass@1 and pass@64.",
-    "e": "With the sampler it gets there with half the rollouts, in mixes of 50 to 90% (within a point of rlguard's end).",
+    "e": "With the sampler it gets to within a point of rlguard's end with half the rollouts, in mixes of 50 to 90%.",
     "f": "GRPO's harm is harm by luck: it keeps less than with a random reward, and than where all can be learnt.",
 }
 
@@ -165,8 +165,8 @@ def list_checks(rows: Rows) -> Iterator[Check]:
                 yield Check("e", f"{place}: sampler at half", stratified(_by_design(shared, chosen)), -COST)
         mix = ("unlearnable", 1.0)
         plain = rows.get(family, mix, "grpo")
-        controls = {"random reward": rows.get(family, mix, "random_reward"), "all learnable": rows.get(family, LEARNABLE, "grpo")}
-        for name, control in controls.items():
+        random, healthy = rows.get(family, mix, "random_reward"), rows.get(family, LEARNABLE, "grpo")
+        for name, control in {"random reward": random, "all learnable": healthy}.items():
             if plain and control:
                 yield Check("f", f"{family}: kept with {name}, less with luck", subtract(control, plain, kept), 0.0)
 
@@ -179,7 +179,9 @@ def check_goals(rows: Rows) -> list[Check]:
         own = [check for check in found if check.goal == goal]
         shown = holm([check.found.p_above(check.bound) for check in own])
         refuted = holm([check.found.p_below(check.bound) for check in own])
-        corrected += [Check(c.goal, c.where, c.found, c.bound, s, r) for c, s, r in zip(own, shown, refuted, strict=True)]
+        corrected += [
+            Check(c.goal, c.where, c.found, c.bound, s, r) for c, s, r in zip(own, shown, refuted, strict=True)
+        ]
     return corrected
 
 

@@ -16,7 +16,7 @@ from benchmarks.efficacy.records import Row
 from benchmarks.efficacy.settings import FAMILIES, SEEDS
 
 mpl.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 COLOURS = {"grpo": "#D55E00", "rlguard": "#0072B2"}
 """Okabe and Ito, told apart by the colour-blind."""

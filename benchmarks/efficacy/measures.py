@@ -176,7 +176,9 @@ class Recorder(TrainerCallback):
 
     def see(self, prompts: Sequence[str], texts: Sequence[str], outcomes: Sequence[float]) -> None:
         """Takes note of a step's rollouts."""
-        ways = [self._family.check(prompt, text) for prompt, text, ok in zip(prompts, texts, outcomes, strict=True) if ok]
+        ways = [
+            self._family.check(prompt, text) for prompt, text, ok in zip(prompts, texts, outcomes, strict=True) if ok
+        ]
         self._note("successes", len(ways))
         if ways:
             self._note("lucky", sum(way != "computed" for way in ways) / len(ways))

@@ -1,6 +1,6 @@
 """Which runs the plan has (PLAN.md says why), in order of worth, at the learning rates that the tuning runs chose.
 
-    python benchmarks/efficacy/plan.py    # how many runs of each part, and how long they take
+python benchmarks/efficacy/plan.py    # how many runs of each part, and how long they take
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks.efficacy.records import Row, key, read_rows  # noqa: E402
-from benchmarks.efficacy.settings import (  # noqa: E402
+from benchmarks.efficacy.records import Row, key, read_rows
+from benchmarks.efficacy.settings import (
     FAMILIES,
     NEAR_IMPOSSIBLE,
     RATES,
@@ -65,25 +65,35 @@ class Part:
     """None: each arm's own best one."""
 
 
+KEPT, ALONE, LUCK, HINDSIGHT, OTHERS, HALF, SHAPED = (
+    "What is kept and gained?",
+    "Is it the rate alone, the weights alone, the size of the steps?",
+    "Does harm come of luck, or of any update?",
+    "What would the best learning rate in hindsight do, and equal ones?",
+    "Does another method do it?",
+    "Does choosing prompts get there with half the rollouts?",
+    "And with rewards beside correctness?",
+)
 PARTS = [
-    *(Part("What is kept and gained?", MAIN, family, mixes) for family, mixes in
-      {"sums": ALL, "strings": DECIDING, "logic": DECIDING, "words": FEW}.items()),
-    *(Part("Is it the rate alone, the weights alone, the size of the steps?", CONTROLS, family, mixes) for family, mixes in
-      {"sums": _mixes("unlearnable", shares=(0.75, 1.0)), "strings": _mixes("unlearnable", shares=(0.75,))}.items()),
-    Part("Is it the rate alone?", ("mean_rate",), "words", [("unlearnable", 0.75)]),
-    *(Part("Does harm come of luck, or of any update?", ("random_reward",), family, [("unlearnable", 1.0)])
-      for family in FAMILIES),
-    *(Part("What would the best learning rate in hindsight do, and equal ones?", ("grpo",), family, mixes, RATES)
-      for family, mixes in {"sums": _mixes("unlearnable", shares=(0.75, 1.0)),
-                            "strings": _mixes("unlearnable", shares=(1.0,))}.items()),
-    *(Part("Does another method do it?", RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,)))
-      for family in ("sums", "strings")),
-    Part("Does another method do it?", ("max_rl",), "words", [("unlearnable", 0.75)]),
-    *(Part("Does choosing prompts get there with half the rollouts?", ("rlguard_sampler",), family,
-           _mixes("unlearnable", shares=(0.75, 0.5, 0.9))) for family in ("sums", "strings")),
-    Part("Does choosing prompts get there with half the rollouts?", ("rlguard_sampler",), "words", [("unlearnable", 0.75)]),
-    Part("And with rewards beside correctness?", ("rlguard", "grpo", "dr_grpo"), "sums", _mixes(*SHAPES, shares=(0.75,))),
-]  # fmt: skip
+    Part(KEPT, MAIN, "sums", ALL),
+    Part(KEPT, MAIN, "strings", DECIDING),
+    Part(KEPT, MAIN, "logic", DECIDING),
+    Part(KEPT, MAIN, "words", FEW),
+    Part(ALONE, CONTROLS, "sums", _mixes("unlearnable", shares=(0.75, 1.0))),
+    Part(ALONE, CONTROLS, "strings", _mixes("unlearnable", shares=(0.75,))),
+    Part(ALONE, ("mean_rate",), "words", _mixes("unlearnable", shares=(0.75,))),
+    *(Part(LUCK, ("random_reward",), family, _mixes("unlearnable", shares=(1.0,))) for family in FAMILIES),
+    Part(HINDSIGHT, ("grpo",), "sums", _mixes("unlearnable", shares=(0.75, 1.0)), RATES),
+    Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
+    *(Part(OTHERS, RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,))) for family in SYMBOLS[:2]),
+    Part(OTHERS, ("max_rl",), "words", _mixes("unlearnable", shares=(0.75,))),
+    *(
+        Part(HALF, ("rlguard_sampler",), family, _mixes("unlearnable", shares=(0.75, 0.5, 0.9)))
+        for family in SYMBOLS[:2]
+    ),
+    Part(HALF, ("rlguard_sampler",), "words", _mixes("unlearnable", shares=(0.75,))),
+    Part(SHAPED, ("rlguard", "grpo", "dr_grpo"), "sums", _mixes(*SHAPES, shares=(0.75,))),
+]
 """In order of worth."""
 
 
@@ -120,7 +130,10 @@ def _score(row: Row) -> float:
 
 
 def list_reported(rates: Mapping[tuple[str, str], float]) -> Iterator[Run]:
-    """The reported runs, each once: parts in order of worth, whole comparisons first; none before all rates are chosen."""
+    """The reported runs, each once: parts in order of worth, whole comparisons first.
+
+    There are none before all rates are chosen.
+    """
     if any((family, arm) not in rates for family, arms in TUNED.items() for arm in arms):
         return
     seen = set()
@@ -134,7 +147,7 @@ def list_reported(rates: Mapping[tuple[str, str], float]) -> Iterator[Run]:
 
 
 def count_parts() -> list[tuple[str, int, float]]:
-    """Each question with its runs, and seconds of a core; tuning first. At worst no rate is shared with another part."""
+    """Each question with its runs and seconds of a core, tuning first."""
     parts = [("Which learning rate is best for each arm?", list_tuning())]
     known: set[object] = set()
     for part in PARTS:

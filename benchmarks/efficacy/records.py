@@ -1,4 +1,4 @@
-"""Rows on disk: one line of JSON a run, appended as runs end; locked where runs share, and with the commit behind it."""
+"""Rows on disk: a line of JSON a run, appended as runs end; locked where runs share, and with the commit behind it."""
 
 from __future__ import annotations
 

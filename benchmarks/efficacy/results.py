@@ -14,7 +14,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +36,10 @@ from benchmarks.efficacy.compare import (  # noqa: E402
 from benchmarks.efficacy.plan import CONTROLS, LEARNABLE, MAIN, RIVALS, TUNED, list_tuning  # noqa: E402
 from benchmarks.efficacy.records import Row, key, read_rows  # noqa: E402
 from benchmarks.efficacy.settings import FAMILIES, OUT, RATES, SEEDS, TUNING, Run  # noqa: E402
-from benchmarks.efficacy.stats import fit_square, template_interval, write_cell  # noqa: E402
+from benchmarks.efficacy.stats import fit_square, stratified, template_interval, write_cell  # noqa: E402
 from rlguard.tables.files import replace_file  # noqa: E402
 
+AUDITS = ROOT / "benchmarks" / "efficacy" / "calibration.jsonl"
 PAGE, FIGURE = ROOT / "benchmarks" / "RESULTS.md", ROOT / "docs" / "efficacy.png"
 NONE = "No rows yet."
 
@@ -58,7 +59,9 @@ def write_goals(rows: Rows) -> str:
         counts = ", ".join(f"{name} {n}" for name in order if (n := sum(c.verdict == name for c in own)))
         worst = [f"- {c.verdict}: {c.where}: {write_cell(c.found, sign=True)}" for c in own if c.verdict != "met"]
         folded = ["<details><summary>not met</summary>", "", *worst, "", "</details>"] if len(worst) > 6 else worst
-        blocks.append("\n".join([f"({goal}) {text} **{len(own)} comparisons: {counts or NONE}**", "", *folded]).rstrip())
+        blocks.append(
+            "\n".join([f"({goal}) {text} **{len(own)} comparisons: {counts or NONE}**", "", *folded]).rstrip()
+        )
     return "\n\n".join(blocks)
 
 
@@ -75,8 +78,9 @@ def write_pooled(rows: Rows) -> str:
 
 def write_main(rows: Rows) -> str:
     """GRPO and rlguard, each at its own best rate, one line a family and mix."""
-    heads = ["mix", "seeds", *(f"{name}, {arm}" for name in ("kept", "gained", "rare pass@1") for arm in ("GRPO", "rlguard")),
-             "kept, rlguard less GRPO"]  # fmt: skip
+    names = ("kept", "gained", "rare pass@1")
+    heads = ["mix", "seeds", *(f"{name}, {arm}" for name in names for arm in ("GRPO", "rlguard"))]
+    heads.append("kept, rlguard less GRPO")
     lines = []
     for family in FAMILIES:
         for mix in rows.mixes(family):
@@ -90,7 +94,17 @@ def write_main(rows: Rows) -> str:
 
 def write_arms(rows: Rows, arms: Sequence[str]) -> str:
     """Some arms at their own best rates beside the two main ones."""
-    heads = ["mix", "arm", "rate", "seeds", "kept", "gained", "rare pass@1", "kept, rlguard less it", "gained, rlguard less it"]
+    heads = [
+        "mix",
+        "arm",
+        "rate",
+        "seeds",
+        "kept",
+        "gained",
+        "rare pass@1",
+        "kept, rlguard less it",
+        "gained, rlguard less it",
+    ]
     lines = []
     for family in FAMILIES:
         for mix in rows.mixes(family):
@@ -101,7 +115,10 @@ def write_arms(rows: Rows, arms: Sequence[str]) -> str:
             for arm in [arm for arm in found if arm in (*MAIN, *arms)]:
                 runs = rows.get(family, mix, arm)
                 cells = [write_cell(summarise(runs, of)) for of in (kept, gained, RARE[1])]
-                less = ["" if arm == "rlguard" else write_cell(subtract(guarded, runs, of), sign=True) for of in (kept, gained)]
+                less = [
+                    "" if arm == "rlguard" else write_cell(subtract(guarded, runs, of), sign=True)
+                    for of in (kept, gained)
+                ]
                 rate = f"× {rows.rates[family, arm]:g}"
                 lines.append([name_mix(family, mix), arm, rate, str(len(runs)), *cells, *less])
     return table(heads, lines)
@@ -177,8 +194,39 @@ def write_inside(rows: Rows) -> str:
             if all(pair.values()):
                 before = {seed: row | {"after": row["before"]} for seed, row in pair["grpo"].items()}
                 for arm, runs in [("before", before), *pair.items()]:
-                    lines.append([name_mix(family, mix), arm, *(write_cell(summarise(runs, of), 2) for of in measures.values())])
+                    lines.append(
+                        [name_mix(family, mix), arm, *(write_cell(summarise(runs, of), 2) for of in measures.values())]
+                    )
     return table(["mix", "model", *measures], lines)
+
+
+AUDITED = (
+    "calibration: confidence when wrong, agreement", "calibration: calibration error, agreement",
+    "calibration: confidence when wrong, sequence log-probability", "reasoning: correct answers without support",
+    "reasoning: information gain, total", "format: accuracy lost to the format", "coverage: pass@1",
+    "coverage: pass@16",
+)  # fmt: skip
+"""What is shown of an audit: `calibration.py` keeps every figure."""
+
+
+def write_audit(audits: Sequence[Row]) -> str:
+    """The audit of the final models: each figure's change against the model before, and in how many it is lost."""
+    groups: dict[tuple[str, str, float, str], list[Row]] = {}
+    for row in audits:
+        groups.setdefault((row["family"], row["kind"], row["share"], row["arm"]), []).append(row)
+    lines = []
+    for (family, kind, share, arm), runs in sorted(groups.items()):
+        cells = []
+        for name in AUDITED:
+            known = [row["figures"][name] for row in runs if name in row["figures"]]
+            strata: dict[str, list[float]] = {}
+            for row in runs:
+                before, after = row["figures"].get(name, (nan, nan))[:2]
+                strata.setdefault(row["design"], []).append(after - before)
+            lost = sum(figure[4] == "lost" for figure in known)
+            cells.append(write_cell(stratified(strata), 2, sign=True) + (f" ({lost} lost)" if lost else ""))
+        lines.append([name_mix(family, (kind, share)), arm, str(len(runs)), *cells])
+    return table(["mix", "arm", "models", *(name.partition(": ")[2] for name in AUDITED)], lines)
 
 
 def write_razor(rows: Rows) -> str:
@@ -187,7 +235,9 @@ def write_razor(rows: Rows) -> str:
     lines = []
     for family in (*FAMILIES, "all"):
         own = [row for row in reported if family in ("all", row["family"])]
-        cells = [fit_square([row[name] for row in own], [kept(row) for row in own]) for name in ("kl_prior", "kl_trained")]
+        cells = [
+            fit_square([row[name] for row in own], [kept(row) for row in own]) for name in ("kl_prior", "kl_trained")
+        ]
         if len(own) > 3:
             lines.append([family, str(len(own)), *("–" if isnan(cell) else f"{cell:.2f}" for cell in cells)])
     return table(["family", "runs", "R², KL on prior prompts", "R², KL on trained prompts"], lines)
@@ -239,6 +289,7 @@ PLACES: dict[str, Callable[[Rows], str]] = {
     "sampler": write_sampler,
     "templates": write_templates,
     "inside": write_inside,
+    "audit": lambda rows: write_audit(read_rows(AUDITS)),
     "razor": write_razor,
 }
 
@@ -276,8 +327,12 @@ def main() -> None:
     if arguments.write:
         replace_file(PAGE, new)
     elif new != old:
-        sys.exit("\n".join(difflib.unified_diff(old.split("\n"), new.split("\n"), "RESULTS.md", "rows", lineterm="", n=0)))
-    print(f"{len(rows.all)} rows, {len(blocks)} tables: RESULTS.md {'is written' if arguments.write else 'says the same'}")
+        sys.exit(
+            "\n".join(difflib.unified_diff(old.split("\n"), new.split("\n"), "RESULTS.md", "rows", lineterm="", n=0))
+        )
+    print(
+        f"{len(rows.all)} rows, {len(blocks)} tables: RESULTS.md {'is written' if arguments.write else 'says the same'}"
+    )
 
 
 if __name__ == "__main__":

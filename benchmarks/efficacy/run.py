@@ -3,7 +3,7 @@
     python benchmarks/efficacy/run.py --arm rlguard --family sums --kind unlearnable --share 0.75 --seed 1001
 
 Training problems are `share` of one kind and otherwise the family's learnable `mix`, which the model half masters. Its
-prior skills are not trained on. Everything measured is held-out problems at T=1. `sweep.py` keeps rows; this prints one.
+prior skills are not trained on. Everything measured is held-out problems at T=1. `sweep.py` keeps rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ from benchmarks.efficacy.settings import (  # noqa: E402
     Run,
 )
 
-CODE = "rlguard", "recipes/tiny_reasoner", "benchmarks/methods.py", "benchmarks/efficacy/*.py", "benchmarks/efficacy/families"
+CODE = (
+    "rlguard",
+    "recipes/tiny_reasoner",
+    "benchmarks/methods.py",
+    "benchmarks/efficacy/*.py",
+    "benchmarks/efficacy/families",
+)
 """What a row depends on."""
 KL_PROMPTS = 200
 

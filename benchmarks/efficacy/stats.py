@@ -124,7 +124,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def fit_square(x: Sequence[float], y: Sequence[float]) -> float:
-    """R² of a second-degree polynomial, as RL's Razor reports it (arXiv 2509.04259); NaN with fewer than four points."""
+    """R² of a second-degree polynomial, as RL's Razor reports it (arXiv 2509.04259); NaN with fewer than 4 points."""
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return nan
     residual = np.asarray(y) - np.polynomial.Polynomial.fit(x, y, 2)(np.asarray(x))

@@ -20,7 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +110,11 @@ class Queue:
         """The most telling run that can be done now."""
         done = read_rows(self._rows)
         known = {key(row) for row in done} | self._given
-        for run in self.list():
-            ready = run.arm not in FOLLOWING or find_scales(run, done) is not None
-            if key(run) not in known and ready and time.time() < self._until:
-                self._given.add(key(run))
-                return run
+        for todo in self.list():
+            ready = todo.arm not in FOLLOWING or find_scales(todo, done) is not None
+            if key(todo) not in known and ready and time.time() < self._until:
+                self._given.add(key(todo))
+                return todo
         raise StopIteration
 
 
@@ -139,7 +139,7 @@ def write_progress(runs: list[Run], rows: list[Row], going: list[str], failed: l
         told = f"{row['family']} {row['share']:.0%} {row['kind']} {row['arm']} x{row['rate']:g} seed {row['seed']}"
         lines.append(f"{told}: {', '.join(ends)}")
     body = html.escape("\n".join(lines))
-    return f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="30"><title>Progress</title><pre>{body}</pre>\n'
+    return f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="30"><pre>{body}</pre>\n'
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from rlguard.answers.numerals import CURRENCIES, read_quantity
 from rlguard.types import Messages
 
 ANSWER_CUE = "The answer is"
@@ -84,10 +83,11 @@ _LAST_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?![\d])")
 _HEDGE = re.compile(  # a number that is denied, or a bound, or one of two
     r"(?:\S{1,20}\s+or|\b(?:not|than|most|least|between|cannot|never)(?:\s+be)?|n't(?:\s+be)?|[<>≤≥≠]|!=|\\(?:leq?|geq?|neq?)\b)[\s($]*\Z"
 )
-_RUN = re.compile(r"[^\s|;]+")
-_RUN_BACK = re.compile(r"[^\s|;]*\Z")
+_RUN = re.compile(r"[^\s|;]*")
+_RUN_BACK = re.compile(r"[^\s|;=]*\Z")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _PRODUCT = re.compile(r"\d[\d.,]*(?:\s*(?:[*×·+]|\\cdot|\\times)\s*\d[\d.,]*)+\Z")
-_MIXED = re.compile(r"(?<![\d.,/])\d+\s\Z")
+_MIXED = re.compile(r"(?<![\d.,/])\d+\s\d+/\d+\Z")
 _FACTOR = re.compile(r"\s+(?:thousand|million|billion|trillion|dozen)\b")
 _FORMULA = re.compile(r"\$\$?([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
@@ -409,7 +409,7 @@ def _numbers_backwards(text: str, start: int, end: int) -> Iterator[tuple[int, i
 
 
 def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int] | None:
-    """All of what a number stands in; None where that is no number, as in "2nd"."""
+    """All of what a number stands in, a formula or a number with its sign and unit; None where that is none: "2nd"."""
     if end - start > _VALUE:
         return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
@@ -420,31 +420,17 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
             group = formula.lastindex or 0
             equals = text.rfind("=", formula.start(group), start) + 1
             return _undress(text, max(equals, formula.start(group)), formula.end(group))
-    product = _PRODUCT.search(text, low, end)
-    if product:
-        return product.span()
-    mixed = _MIXED.search(text, low, start) if "/" in text[start:end] else None
+    before = _PRODUCT.search(text, low, end) or _MIXED.search(text, low, end)
     factor = _FACTOR.match(text, end, high)
-    if mixed or factor:
-        return (mixed.start() if mixed else start), (factor.end() if factor else end)
-    run = _RUN.match(text, end, high)
+    if before or factor:
+        return before.start() if before else start, factor.end() if factor else end
     left = start - len(_RUN_BACK.search(text[low:start])[0])  # type: ignore[index]
-    left = max(left, text.rfind("=", left, start) + 1)
-    span = _undress(text, left, run.end() if run else end)
-    if span is None:
+    right = end + len(_RUN.match(text[end:high])[0].rstrip("!?,.:*"))  # type: ignore[index]
+    if _ORDINAL.match(text, end, right):
         return None
-    left, right = span
-    while left < start and text[left] in "([{" + CURRENCIES and text.count(")", left, right) < 1:
-        left += 1
-    while (
-        right > end and text[right - 1] in ")]}!?,.:*" and (text[right - 1] not in ")]}" or "(" not in text[left:right])
-    ):
-        right -= 1
-    if re.fullmatch(r"(?:st|nd|rd|th)\b.*", text[end:right]):
-        return None
-    if text[left:start] and text[left:start].strip(CURRENCIES + "(\\*") == "" and read_quantity(text[start:right]):
-        left = start
-    return left, right
+    if "(" not in text[left:right]:
+        right = end + len(text[end:right].rstrip(")]}!?,.:*"))
+    return left + len(text[left:start]) - len(text[left:start].lstrip("([{*_\"'`$\\")), right
 
 
 def begin_answer(prompt: str | Messages, cue: str, shown: str = "") -> str | Messages:

@@ -24,7 +24,9 @@ def scan(
     rollouts: LOG,
     column: COLUMN = None,
     out: OUT_FILE = None,
-    reference: Annotated[Path | None, typer.Option(help="Rollouts before training, for length collapse.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Rollouts from before training, to detect length collapse.")
+    ] = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 on a finding this severe.")] = None,
     as_json: AS_JSON = False,
 ) -> None:

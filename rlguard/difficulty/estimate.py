@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.answers import ANSWER_CUE, normalise_answer
+from rlguard.answers import ANSWER_CUE, normalise_answer, read_gold
 from rlguard.difficulty.counting import count_rates
 from rlguard.difficulty.rates import RATES, PassRates, write_rates
 from rlguard.difficulty.sampling import AnswerOnly, Progress, Sampler
@@ -66,7 +66,7 @@ def estimate_pass_rates(
         data: A path or hub name, a frame, or rows as dicts (`tables.iter_data`).
         model: Folder or hub name; may be left out when `engine` is an engine.
         out: Folder of the rollout store.
-        n: A fixed number of rollouts a problem, short for `plan=Plan(n, n)`.
+        n: A fixed number of rollouts per problem, short for `plan=Plan(n, n)`.
         plan: How many rollouts a problem gets as its outcomes demand, and where the bands lie; None takes the defaults.
         engine: `vllm`, `transformers`, `server`, `ray`, or an engine of your own.
         engine_options: Passed on to the engine's class, such as `base_urls` of a server.
@@ -75,14 +75,14 @@ def estimate_pass_rates(
             unscored.
         memory_gb: GB that a verifier process may take (`VerifierPool`), None for no limit.
         sampling: How to draw; None takes the defaults of `Sampling`.
-        answer_only: Rollouts a problem in which the model may only guess; they give its chance rate.
-        answer_cue: How the answer is begun there.
+        answer_only: Rollouts per problem in which the model may only guess; they give its chance rate.
+        answer_cue: How the answer begins in those rollouts.
         prompt_column: Column with text or chat messages.
         answer_column: Column with the gold answer.
         on_progress: Called after each change.
 
     Returns:
-        One pass rate a distinct problem, in the order of the data: a list, which a notebook shows as a table.
+        One pass rate per distinct problem, in the order of the data: a list, which a notebook shows as a table.
 
     Raises:
         InputError: For unusable data, a store of another run, an engine that is not installed.
@@ -129,7 +129,7 @@ def _check_errors(rates: Sequence[PassRate], plan: Plan) -> None:
     if errors and not plan.is_fixed and (share := sum(errors) / len(errors)) > plan.error_rate:
         logger.warning(
             "%.1f%% of the prompts are expected in a wrong band, more than the %g%% that were asked for: at most %d "
-            "rollouts a prompt do not suffice, raise max_n", 100 * share, 100 * plan.error_rate, plan.max_n,
+            "rollouts per prompt do not suffice, raise max_n", 100 * share, 100 * plan.error_rate, plan.max_n,
         )  # fmt: skip
 
 
@@ -238,7 +238,8 @@ def _distinct(problems: Sequence[Problem]) -> list[Problem]:
     golds: dict[str, set[str]] = {}
     for problem in problems:
         by_id.setdefault(problem.id, problem)
-        golds.setdefault(problem.text, set()).add(normalise_answer(problem.answer))
+        if read_gold(problem.answer) is not None:
+            golds.setdefault(problem.text, set()).add(normalise_answer(problem.answer))
     if len(by_id) < len(problems):
         logger.warning("%d duplicate rows: their prompts are sampled once", len(problems) - len(by_id))
     contradictory = [text for text, answers in golds.items() if len(answers) > 1]

@@ -41,7 +41,7 @@ GOLD_COLUMNS = ("answer", "solution", "ground_truth", "reward_model.ground_truth
 """Where data sets keep their gold answers."""
 BARREN = 10
 """Batches in which no reward passes the threshold before that is said."""
-STATE = 2
+STATE = 3
 """Version of what `Guard.state_dict` gives."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
@@ -102,8 +102,8 @@ class Guard:
         self.scales_steps = scales_steps and self.config.scale_steps
         least = 0.0 if self.scales_steps else MIN_WEIGHT_UNSCALED
         self.min_weight = least if self.config.min_weight is None else self.config.min_weight
-        self.luck = LuckModel(self.config.decay, self.config.max_prompts)
-        self.size = StepSize()
+        self.luck = LuckModel(self.config.decay, self.config.max_prompts, self.config.luck)
+        self.size = StepSize(self.config.luck)
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
         self._success_reward = 1.0  # until a success was seen
         self._kinds: set[str] = set()  # of findings that were seen so far
@@ -264,15 +264,14 @@ class Guard:
         weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
-        kept = rewrite_groups(sized, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)
-        changed = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
+        changed, kept = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
         # Only luck shrinks the step: where nothing is solved yet, Adam lets shaped rewards act at full size.
-        size, reference = self.size.measure(genuine, success, as_float(kept), as_float(changed))
+        size, reference = self.size.measure(genuine, success, kept, as_float(changed))
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
         metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
-        silent = find_silent(advantages_B, changed, groups)
+        silent = find_silent(sized, changed, paid, groups)
         metrics["rlguard/silent_groups"] = float(silent[first_P].mean())
         trained = ~silent if self.config.mask_silent and self.config.mode != "observe" else np.ones(len(silent), bool)
         changed[~trained] = 0.0
@@ -375,10 +374,10 @@ class Guard:
             ValueError: If it is no guard's state, or one of an earlier version; this guard stays as it was.
         """
         known = self.state_dict()
-        if isinstance(state, Mapping) and "tracker" in state:
+        if isinstance(state, Mapping) and ("tracker" in state or state.get("version", STATE) != STATE):
             raise ValueError(
-                "a guard's state of rlguard 0.1 or an earlier 0.2, which took luck for a share of all completions: "
-                "start without it; what it knew is learnt again within some batches"
+                "a guard's state of rlguard 0.1 or an earlier 0.2, which had another model of luck: start without it; "
+                "what it knew is learnt again within some batches"
             )
         try:
             self.luck.load_state_dict(state["luck"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+
+from rlguard.luck.settings import LuckSettings
 
 MODES = ("rewrite", "observe")
 MIN_WEIGHT_UNSCALED = 0.5
@@ -38,6 +40,8 @@ class GuardConfig:
     carry the step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
+    luck: LuckSettings = field(default_factory=LuckSettings)
+    """The other constants of the model of luck; in a trainer's configuration a section of its own."""
     max_prompts: int = 250_000
     """How many prompts are remembered, those visited last; 0.4 kB each."""
     workers: int | None = None
@@ -77,10 +81,15 @@ class GuardConfig:
         Raises:
             ValueError: For a name that is none of the settings, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
+        known = [setting.name for setting in fields(cls)]
         if "chance_floor" in (options or {}):
             raise ValueError("rlguard settings: 'chance_floor' was removed; the floor is estimated from the pass rates")
         for name in options or {}:
             if name not in known:
                 raise ValueError(f"rlguard settings: expected {', '.join(known)}, got {name!r}")
-        return cls(**dict(options or {}))
+        chosen = dict(options or {})
+        if isinstance(luck := chosen.get("luck"), Mapping):
+            if unknown := set(luck) - {setting.name for setting in fields(LuckSettings)}:
+                raise ValueError(f"rlguard settings: luck has no {', '.join(sorted(unknown))}")
+            chosen["luck"] = LuckSettings(**luck)
+        return cls(**chosen)

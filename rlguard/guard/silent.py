@@ -12,23 +12,31 @@ import numpy as np
 
 from rlguard.guard.rewrite import as_float
 
-SILENT = 0.01
-"""A group is silent if no advantage in it is larger than this share of the batch's largest: what stands below it is
-rounding, or a success that is at least ten times as likely lucky, beside the others, as genuine."""
+SILENT = 0.05
+"""A group is all luck if the rewrite leaves no more than this share of its largest advantage: its successes are then,
+beside the others, four times as likely lucky as genuine."""
 
 
-def find_silent(host_B: Any, advantages_B: Any, groups_B: np.ndarray) -> np.ndarray:
-    """(B,) whether a rollout's group carries no signal.
+def find_silent(sized_B: Any, rewritten_B: Any, rewards_B: Any, groups_B: np.ndarray) -> np.ndarray:
+    """(B,) whether a rollout's group carries no signal: all its rewards are equal, or next to nothing is left of it.
 
     Args:
-        host_B: (B,) the host's advantages.
-        advantages_B: (B,) what the guard left of them.
+        sized_B: (B,) advantages before luck was taken out.
+        rewritten_B: (B,) what is left of them.
+        rewards_B: (B,) all rewards together.
         groups_B: (B,) numbers of the groups, 0..P-1.
 
-    >>> find_silent([1, -1, 1, -1, 0, 0], [1, -1, 0.001, -0.001, 0, 0], np.array([0, 0, 1, 1, 2, 2])).tolist()
+    >>> groups = np.repeat([0, 1, 2], 2)
+    >>> find_silent([1, -1, 1, -1, 0, 0], [1, -1, 0.01, -0.01, 0, 0], [1, 0, 1, 0, 1, 1], groups).tolist()
     [False, False, True, True, True, True]
     """
-    host, left = (np.abs(np.nan_to_num(as_float(v), posinf=0.0, neginf=0.0)) for v in (host_B, advantages_B))
-    largest_P = np.zeros(groups_B.max(initial=-1) + 1)
-    np.maximum.at(largest_P, groups_B, left)
-    return (largest_P <= SILENT * host.max(initial=0.0))[groups_B]
+    before, left = (np.abs(np.nan_to_num(as_float(v), posinf=0.0, neginf=0.0)) for v in (sized_B, rewritten_B))
+    rewards = as_float(rewards_B)
+    known = np.isfinite(rewards)
+    low_P, high_P, before_P, left_P = np.repeat([[np.inf], [-np.inf], [0], [0]], groups_B.max(initial=-1) + 1, axis=1)
+    np.minimum.at(low_P, groups_B[known], rewards[known])
+    np.maximum.at(high_P, groups_B[known], rewards[known])
+    np.maximum.at(before_P, groups_B, before)
+    np.maximum.at(left_P, groups_B, left)
+    equal_P = np.isfinite(low_P) & np.isclose(low_P, high_P)
+    return (equal_P | (left_P <= SILENT * before_P))[groups_B]

@@ -1,4 +1,4 @@
-"""What the adapters of trainers share that are built on the `transformers` Trainer: TRL's and ms-swift's."""
+"""Shared by the adapters of TRL and ms-swift, whose trainers are built on the `transformers` Trainer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class StepScaler(TrainerCallback):
-    """Multiplies the learning rate of one optimiser step by what the guard left of the batches that feed it.
+    """Multiplies an optimiser step's learning rate by the step scale of the batches that feed it.
 
-    A generated batch may feed several steps, and a step may take micro-batches of several: the step's scale is the root
-    mean square over its micro-batches.
+    A generated batch may feed several steps, and a step may use micro-batches of several generated batches. The step's
+    scale is the root mean square over its micro-batches.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class StepScaler(TrainerCallback):
         self._rates: list[float] = []
 
     def add_batch(self, scale: float) -> None:
-        """Notes the scale of a batch that was just generated."""
+        """Sets the scale of the batch that was just generated."""
         self._scale = scale
 
     def on_substep_end(self, *_: Any, **__: Any) -> None:
         self._fed.append(self._scale)
 
     def take_scale(self) -> float:
-        """The scale of the step that is about to be made; what has fed it is forgotten."""
+        """The scale of the coming step; its micro-batches are then forgotten."""
         fed = [*self._fed, self._scale]
         self._fed = []
         return math.sqrt(sum(scale**2 for scale in fed) / len(fed))
@@ -55,7 +55,7 @@ class StepScaler(TrainerCallback):
 
 
 class TrainerGuard(Anything):
-    """The guard of a trainer whose optimiser is in its own process: step scale, metrics, checkpoints."""
+    """The guard of a trainer that steps its own optimiser: step scale, metrics, checkpoints."""
 
     train_dataset: Any = None  # ms-swift's trainer need not have one
     _live: LiveSampler | None = None  # set where prompts are chosen while training
@@ -109,7 +109,7 @@ class TrainerGuard(Anything):
 
 
 def warn_of_other_model(dataset: Any, model: Any) -> None:
-    """Says so when the data set's pass rates are those of another model than the one that is trained."""
+    """Warns if the data set's pass rates were measured on another model than the one that is trained."""
     trained = getattr(model.config, "_name_or_path", "")
     if not trained or "rlguard_model" not in (getattr(dataset, "column_names", None) or ()):
         return

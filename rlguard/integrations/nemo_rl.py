@@ -3,13 +3,12 @@
     from rlguard.integrations.nemo_rl import guard_estimator
     guard_estimator(pad_token_id=tokenizer.pad_token_id)
 
-NeMo-RL's factory of advantage estimators is closed, so the guard takes the place of `compute_advantage` on the class
-`GRPOAdvantageEstimator` itself, which every GRPO loop uses. In `grpo_train` and `async_grpo_train` the argument
-`repeated_batch` carries the conversations and `extra_env_info`, and the guard reads texts and gold answers there. With
-the data plane (`grpo_train_sync`, the single controller) only tensors arrive: no detectors, no chance rates, pass rates
-alone, by a hash of the prompt's tokens. The asynchronous loop logs the guard's metrics; from the others they go to
-Python's log at INFO. Checkpoints do not know the guard: pass `state_file`. Groups that `use_dynamic_sampling` discards
-are never seen.
+NeMo-RL's set of advantage estimators is closed, so the guard replaces `compute_advantage` of the class
+`GRPOAdvantageEstimator`, which every GRPO loop uses. In `grpo_train` and `async_grpo_train`, texts and gold answers
+come with the argument `repeated_batch`. With the data plane (`grpo_train_sync`, the single controller) only tensors
+arrive: no detectors, no chance rates, only pass rates of prompts known by their tokens. The asynchronous loop logs the
+guard's metrics; the others send them to Python's log at INFO. Checkpoints cannot hold the guard's state: pass
+`state_file`. The guard never sees groups that `use_dynamic_sampling` discards.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def guard_estimator(
 
 
 def _read_texts(batch: Mapping[str, Any], answer_column: str) -> dict[str, list]:
-    """Prompts, completions and data rows, of the conversations and what the environments know."""
+    """Prompts, completions and data rows, from the conversations and the environments' data."""
     lengths, logs = batch["length"].tolist(), batch["message_log"]  # `length` counts the prompt's tokens
     starts = [itertools.accumulate((len(message["token_ids"]) for message in log), initial=0) for log in logs]
     asked = [sum(start < length for start in of_log) for of_log, length in zip(starts, lengths, strict=True)]
@@ -88,6 +87,6 @@ def _read_texts(batch: Mapping[str, Any], answer_column: str) -> dict[str, list]
 
 
 def _read_ids(prompt_ids: Any, pad_token_id: int | None) -> dict[str, list]:
-    """Where there are no texts: the prompt's tokens by which it is known again, and no completions."""
+    """Without texts: the prompt's tokens as its name, and no completions."""
     names = [f"tokens {[token for token in tokens if token != pad_token_id]}" for tokens in prompt_ids.tolist()]
     return {"prompts_B": names, "completions_B": [None] * len(names)}

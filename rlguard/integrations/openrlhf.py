@@ -2,14 +2,13 @@
 
     python -m rlguard.integrations.openrlhf --rlguard '{"mode": "observe"}' …  # instead of openrlhf.cli.train_ppo_ray …
 
-`--rlguard` (settings as JSON) may be left out; all other arguments are OpenRLHF's. Who has a launcher of their own
-calls `install()` before the trainer's Ray actor is made, or puts `guarded(RemoteExperienceMaker)` in its class's place.
+`--rlguard` (settings as JSON) is optional; all other arguments are OpenRLHF's. With a launcher of your own, call
+`install()` before the trainer's Ray actor is made, or use `guarded(RemoteExperienceMaker)` in that class's place.
 
-It wraps `RemoteExperienceMaker.compute_advantages_and_returns` of OpenRLHF 0.11 through `super()`: the part of the
-advantage that comes from the reward is rewritten, a KL penalty in the reward stays. Estimators: all but `gae`, with
-`--rollout.n_samples_per_prompt` above 1. Correctness is the reward function's `scores` where it gives them, else its
-reward before length penalties; the gold answer is the label. Other columns of the data set do not get here. Metrics are
-logged as OpenRLHF logs `info`.
+It wraps `RemoteExperienceMaker.compute_advantages_and_returns` of OpenRLHF 0.11 through `super()`. It rewrites the part
+of the advantage that comes from the reward; a KL penalty in the reward stays. All estimators but `gae` work, with
+`--rollout.n_samples_per_prompt` above 1. Correctness is the reward function's `scores` if it gives them, else its
+reward before length penalties. The gold answer is the label; other columns of the data set are not visible here.
 """
 
 from __future__ import annotations

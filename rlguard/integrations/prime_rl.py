@@ -3,13 +3,12 @@
     from rlguard.integrations.prime_rl import guard_algorithms
     guard_algorithms(ALGORITHM_CLASSES)
 
-prime-rl loads no algorithm of one's own by its configuration; it is registered there, in the repository. The guard
-stands behind `score_group` of `grpo`, `max_rl` and `echo`, where a group's texts, task data and advantages are at hand;
-all environments of the orchestrator share it. It reads the gold answer from the task data's field
-`config.answer_column`. Its metrics go into the traces', which prime-rl logs per environment. prime-rl's checkpoints
-have no place for an algorithm's state: pass `state_file`. Groups come one by one, each judged by those before it. With
-`mask_silent`, silent groups get the advantage 0, whose tokens prime-rl takes out of its loss (`filter_zero_advantages`,
-on unless turned off).
+prime-rl's configuration cannot load your own algorithm, so it is registered in the repository. The guard wraps
+`score_group` of `grpo`, `max_rl` and `echo`, which has a group's texts, task data and advantages; all environments of
+the orchestrator share one guard. Gold answers are read from the task data's field `config.answer_column`. Metrics go
+into the traces' metrics, which prime-rl logs by environment. Its checkpoints cannot hold an algorithm's state: pass
+`state_file`. Groups come one at a time; each is judged by those before it. With `mask_silent`, silent groups get the
+advantage 0, and prime-rl leaves such tokens out of its loss (`filter_zero_advantages`, on by default).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.monitor.watches import to_number
+from rlguard.tables.columns import check_columns
 from rlguard.tables.files import read_object
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError
@@ -30,7 +31,8 @@ PAIR = re.compile(r"([A-Za-z_][\w./@-]*)\s*[:=]\s*(?:np\.float\d+\()?(-?\d[\d.]*
 BARE_STEP = re.compile(r"\b(?:step|iter(?:ation)?|update)\s+(\d+)\b", re.IGNORECASE)
 WANDB = re.compile(r"^.* - (?=\S+$)")
 """What an export of Weights & Biases puts before a name: the run's."""
-LOGS = ("metrics.jsonl", "metrics.csv", "progress.csv", "logging.jsonl", "log_history.json", "*.csv", "*.log", "*.txt")
+LOGS = ("metrics.jsonl", "metrics.csv", "progress.csv", "*metrics*.jsonl", "*log*.jsonl", "log_history.json",
+        "*trainer_state.json", "*.csv", "*.tsv", "*.log", "*.out", "*.txt")  # fmt: skip
 """Names of logs in a folder, the likeliest first."""
 EXPECTED = "figures.jsonl of a monitor, a checkpoint with trainer_state.json, metrics.jsonl, metrics.csv, or a *.log"
 
@@ -63,18 +65,25 @@ def has_numbers(path: Path) -> bool:
         return path.name == STATE  # says what is wrong with it
 
 
-def read_log(path: str | Path, torn: list[int] | None = None) -> Rows:
+def read_log(path: str | Path, torn: list[int] | None = None, columns: Mapping[str, str] | None = None) -> Rows:
     """The numbers that a trainer logged, a row for each step; what one step has in several rows is put together.
 
-    A step that is smaller than the one before stays where it is: a log that starts over. The number of a half-written
-    last line goes to `torn`.
+    A step that is smaller than the one before stays where it is: a log that starts over.
+
+    Args:
+        path: The log.
+        torn: As in `iter_json_lines`.
+        columns: Figure, or `step` -> what this log calls it.
 
     Raises:
-        InputError: If the file cannot be read as a log; names it, and the line.
+        InputError: If the file cannot be read as a log; names it, and the line. If it has no such column.
     """
     rows: Rows = []
+    names: dict[str, Any] = {}
     for row in _iter_raw(Path(path), [] if torn is None else torn):
         flat = {WANDB.sub("", name): value for name, value in _flatten(row) if not name.endswith(("__MIN", "__MAX"))}
+        names |= flat
+        flat |= {figure: flat.pop(name) for figure, name in (columns or {}).items() if name in flat}
         steps = {name.lower(): value for name, value in flat.items() if name.lower() in STEPS}
         known = next((to_number(str(steps[name]).partition("/")[0]) for name in STEPS if name in steps), math.nan)
         numbers = {name: to_number(value) for name, value in flat.items() if not isinstance(value, bool)}
@@ -84,6 +93,8 @@ def read_log(path: str | Path, torn: list[int] | None = None) -> Rows:
             rows[-1][1].update(figures)
         elif figures:
             rows.append((step, figures))
+    if names:  # else nothing is logged yet
+        check_columns(names, columns or {}, str(path))
     return rows
 
 

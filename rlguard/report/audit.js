@@ -7,7 +7,7 @@ const unitOf = (row) => row.tolerance || Math.max(Math.abs(row.low ?? 0), Math.a
 function changeBar(row, span) {
   const unit = unitOf(row), place = (v) => 70 + (65 / span) * Math.max(-span, Math.min(span, v / unit));
   const label = row.change === null ? "not measured" : `change ${show(row.change)}, interval ${show(row.low)} to ${show(row.high)}`;
-  return intervalBar(label, 140, place, row, `change ${row.verdict}`, row.change, [
+  return intervalBar(label, 140, place, row, { lost: "var(--bad)", gained: "var(--good)" }[row.verdict] || "var(--muted)", row.change, [
     svg("rect", { class: "tolerance", x: place(-unit), y: 3, width: place(unit) - place(-unit), height: 12 }), svg("line", { class: "axis", x1: 70, x2: 70, y1: 0, y2: 18 })]);
 }
 

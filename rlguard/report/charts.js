@@ -43,18 +43,18 @@ function oneLine(text, length) {
   return points.length > length ? points.slice(0, length).join("") + "…" : points.join("");
 }
 
+const DASHES = [[], [6, 3], [2, 3]];  // lines of trainings differ in more than colour
+
 function armKey(style) {
-  return svg("svg", { class: "key", width: 26, height: 14, "aria-hidden": "true" }, svg("path", { class: `line a${style % 6}`, d: "M0,7H26" }));
+  return svg("svg", { class: "key", width: 26, height: 14, "aria-hidden": "true" }, svg("path", { stroke: `var(--a${style % 6})`, "stroke-width": 2, "stroke-dasharray": DASHES[style % 3].join(" "), d: "M0,7H26" }));
 }
 
 const BANDS = ["impossible", "near-impossible", "learnable", "mastered", "unscored"];
 
-function bandClass(band) {
-  return `band ${BANDS.includes(band) ? band : "unscored"}`;
-}
+const bandColor = (band) => `var(--${BANDS.includes(band) ? band : "unscored"})`;
 
 function bandKey(band) {
-  return svg("svg", { class: "key", width: 12, height: 12, "aria-hidden": "true" }, svg("rect", { class: bandClass(band), width: 12, height: 12, rx: 2 }));
+  return svg("svg", { class: "key", width: 12, height: 12, "aria-hidden": "true" }, svg("rect", { fill: bandColor(band), width: 12, height: 12, rx: 2 }));
 }
 
 function dataTable(caption, heads, rows) {
@@ -71,22 +71,22 @@ function onOpen(details, build) {
 }
 
 // The interval from row.low to row.high, with a dot at `value`, in front of the scale that is drawn `behind`.
-function intervalBar(label, width, place, row, kind, value, behind) {
+function intervalBar(label, width, place, row, fill, value, behind) {
   const parts = [...behind];
-  if (row.low !== null && row.high !== null) parts.push(svg("rect", { class: kind, x: place(row.low), y: 6, width: Math.max(1, place(row.high) - place(row.low)), height: 6, rx: 3 }));
+  if (row.low !== null && row.high !== null) parts.push(svg("rect", { fill, x: place(row.low), y: 6, width: Math.max(1, place(row.high) - place(row.low)), height: 6, rx: 3 }));
   if (value !== null) parts.push(svg("circle", { class: "dot", cx: place(value), cy: 9, r: 3.5 }));
   return svg("svg", { class: "interval", width, height: 18, role: "img", "aria-label": label }, svg("title", {}, label), parts);
 }
 
-// Counts as a table of bars on one scale. rows: [name, bars, value to pick]; a bar is [[class, count], ...], or null
+// Counts as a table of bars on one scale. rows: [name, bars, value to pick]; a bar is [[colour, count], ...], or null
 // where it is not known; with several runs each has one.
 function countBars(rows, caption, pick) {
   const total = (bar) => bar && bar.reduce((sum, [, n]) => sum + n, 0), top = Math.max(1, ...rows.flatMap(([, bars]) => bars.map(total)));
   const several = rows.some(([, bars]) => bars.length > 1);
   const draw = (bar, run) => {
     let x = 0;
-    return svg("svg", { width: "100%", height: 12, "aria-hidden": "true" }, (bar || []).map(([kind, n]) => {
-      const rect = svg("rect", { class: kind || (several ? `run${run % 6}` : "plain"), x: `${x}%`, width: `${(100 * n) / top}%`, height: 12 });
+    return svg("svg", { width: "100%", height: 12, "aria-hidden": "true" }, (bar || []).map(([fill, n]) => {
+      const rect = svg("rect", { fill: fill || (several ? `var(--a${run % 6})` : "var(--muted)"), x: `${x}%`, width: `${(100 * n) / top}%`, height: 12 });
       x += (100 * n) / top;
       return rect;
     }));

@@ -55,11 +55,8 @@ class Embedded:
 def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: int, models: dict[str, str]) -> Embedded:
     """Chooses at most `limit` completions: correct ones with a finding, then wrong ones with one, then of every prompt.
 
-    Args:
-        runs: The completions of each run, each with its findings.
-        places: Prompt id -> its place in the page.
-        limit: The most completions to embed. Those of one prompt stand together, so a group is quick to open.
-        models: The model of each source, "" where it is not known; named where they differ.
+    Those of one prompt stand together, so a group is quick to open. `places` are those of the prompts in the page;
+    `models` that of each source ("" where it is not known), named where they differ.
     """
     everything = [(run, rollout, found) for run, owned in enumerate(runs) for rollout, found in owned]
     chosen = _choose(everything, limit)

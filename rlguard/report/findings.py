@@ -18,8 +18,6 @@ Owned = tuple[Rollout, list[Row]]
 
 SEARCHED = 2_000_000
 """The most characters of rollouts that are searched for shortcuts where a run has no findings: some seconds' work."""
-
-
 SUCCESSES, SAME, BARE = 3, 0.8, 3
 """Fewest successes of a prompt that are judged together; the share with one text; and the words of a bare answer."""
 SKIPPED = ("skipped_computation", "placeholder")
@@ -27,17 +25,11 @@ SKIPPED = ("skipped_computation", "placeholder")
 
 
 def pair_findings(run: Run, scan: bool | None) -> list[Owned]:
-    """Every completion of a run with its findings.
+    """Every completion of a run with its findings: the stored rollouts, then those that only findings know.
 
-    Where none of the rollouts from one source (the store, a training) has a finding, they are searched for shortcuts;
-    what is found becomes the run's. Sources that were not searched go into its `unsearched`.
-
-    Args:
-        run: A run.
-        scan: Whether to search; None does it up to `SEARCHED` characters.
-
-    Returns:
-        The stored rollouts first, in their order; then completions that only findings know.
+    Where none of the rollouts from one source (the store, a training) has a finding, they are searched for shortcuts if
+    `scan` says so (None: up to `SEARCHED` characters); what is found becomes the run's. Sources that were not searched
+    go into its `unsearched`.
     """
     rollouts = run.rollouts or []
     owned = attach_findings(rollouts, run.findings or [])
@@ -122,12 +114,8 @@ def _lacks_gold(rollout: Rollout, text: str) -> bool:
 def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
     """Prompts whose successes make one doubt the verifier, or the need for reasoning; and why.
 
-    Args:
-        owned: The completions of a run with their findings.
-
-    Returns:
-        Prompt id -> the reason: at least `SUCCESSES` successes, nearly all of which share one text that lacks the gold
-        answer or passes on prompts with other golds as well; or all of which hold no reasoning.
+    Of at least `SUCCESSES` successes, nearly all share one text that lacks the gold answer or passes on prompts with
+    other golds as well; or all hold no reasoning.
     """
     right: dict[str, list[tuple[str, Owned]]] = {}
     golds: dict[str, set[str]] = {}  # of each text that succeeded

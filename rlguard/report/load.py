@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -123,11 +124,7 @@ class Run:
 
 
 def read_run(path: Path, columns: Mapping[str, str] | None = None) -> Run:
-    """Reads every known part of a run.
-
-    Args:
-        path: A folder whose parts lie in it or in a direct subfolder; or one file of it.
-        columns: Where the parts of a rollout stand (`read_any_rollouts`).
+    """Reads every known part of a run: a folder, in it or in its direct subfolders; or one file.
 
     Raises:
         InputError: If it is missing, holds nothing known, or a file in it cannot be read.
@@ -139,7 +136,9 @@ def read_run(path: Path, columns: Mapping[str, str] | None = None) -> Run:
         _read_file(run)
     else:
         _read_folder(run)
-    _check_spans(run)
+    for number, finding in enumerate(run.findings or [], 1):
+        if not (isinstance(finding["start"], int) and isinstance(finding["end"], int)):
+            raise InputError(f"{FINDINGS}, finding {number}: expected start and end as int, got {finding!r:.100}")
     if not run.arms and all(getattr(run, part) is None for part in (*REQUIRED, "rollouts", "audit")):
         raise InputError(f"{path}: nothing to report on; expected {TAKEN}, found {_describe_folder(path)}")
     return run
@@ -287,13 +286,6 @@ def _describe_folder(path: Path) -> str:
     return (", ".join(names[:8]) + (", …" if len(names) > 8 else "")) or "an empty directory"
 
 
-def _check_spans(run: Run) -> None:
-    for number, finding in enumerate(run.findings or [], 1):
-        for name in ("start", "end"):
-            if not isinstance(finding[name], int):
-                raise InputError(f"{FINDINGS}, finding {number}: expected {name} as int, got {finding[name]!r}")
-
-
 def find_trainings(path: Path) -> Iterator[tuple[str, Path]]:
     """The folders of a run that hold a training, each with a name of its own."""
     taken: set[str] = set()
@@ -323,16 +315,7 @@ def _find_events(folder: Path) -> Path | None:
 
 
 def read_arm(folder: Path, name: str, notes: list[str]) -> Arm:
-    """One training.
-
-    Args:
-        folder: Of the training.
-        name: What notes call it.
-        notes: What a reader of the page should know is added here.
-
-    Raises:
-        InputError: If a file cannot be read; names it.
-    """
+    """One training; `name` is what `notes` call it."""
     arm = _make_arm(_find_logs(folder), folder, name, notes)
     config = read_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     saved = {"_name_or_path": config["_name_or_path"]} if config.get("_name_or_path") else {}
@@ -385,31 +368,22 @@ def follow_rollouts(rollouts: Iterable[Rollout]) -> dict[str, Curve]:
     >>> follow_rollouts([Rollout("p", 0, "ab", outcome=1.0, step=3), Rollout("p", 1, "", outcome=0.0, step=3)])
     {'rollouts/correct': [(3, 0.5)], 'rollouts/characters': [(3, 1.0)]}
     """
-    sums: dict[str, dict[int, list[float]]] = {}
+    values: dict[str, dict[int, list[float]]] = {}
     for rollout in rollouts:
-        if rollout.step is None:
-            continue
-        characters = len(rollout.completion)
-        figures = {"correct": rollout.outcome, "weight": rollout.weight, "characters": characters}
-        for name, value in figures.items():
-            if value == value:
-                tally = sums.setdefault(f"rollouts/{name}", {}).setdefault(rollout.step, [0.0, 0])
-                tally[0] += value
-                tally[1] += 1
-    return {name: [(step, total / n) for step, (total, n) in sorted(own.items())] for name, own in sums.items()}
+        if rollout.step is not None:
+            characters = float(len(rollout.completion))
+            figures = {"correct": rollout.outcome, "weight": rollout.weight, "characters": characters}
+            for name, value in figures.items():
+                if not math.isnan(value):
+                    values.setdefault(f"rollouts/{name}", {}).setdefault(rollout.step, []).append(value)
+    return {name: [(step, statistics.fmean(own[step])) for step in sorted(own)] for name, own in values.items()}
 
 
 def read_table(path: Path, where: str, notes: list[str], required: Sequence[str] = ()) -> list[Row]:
-    """Reads a table, which may be empty, and checks that the columns needed are there.
-
-    Args:
-        path: What `tables.iter_rows` reads.
-        where: Its name for the reader of the page.
-        notes: What such a reader should know is added here.
-        required: Columns without which it is of no use.
+    """Reads a table, which may be empty; `where` is its name in `notes`, which tell what a reader should know.
 
     Raises:
-        InputError: If it cannot be read, or a column is missing in a row; names file and row.
+        InputError: If it cannot be read, or a required column is missing in a row; names file and row.
     """
     torn: list[int] = []
     rows = list(iter_rows(path, torn, allow_empty=True))
@@ -418,11 +392,7 @@ def read_table(path: Path, where: str, notes: list[str], required: Sequence[str]
 
 
 def check_columns(rows: list[Row], path: Path, required: Sequence[str]) -> list[Row]:
-    """The rows, each of which has the columns.
-
-    Raises:
-        InputError: If one has not; names file, row and column.
-    """
+    """The rows, each of which has the columns; else an InputError names file, row and column."""
     for number, row in enumerate(rows):
         for name in required:
             if name not in row:

@@ -56,7 +56,7 @@ function drawCurves(host, metric, arms, events, height, pick) {
     axes: [axis(2, over), axis(3, "", { values: (_, ticks) => ticks.map((v) => (Math.abs(v) >= 1e5 ? v.toExponential(0) : String(v))) })],
     series: [{}, ...arms.map((arm, a) => {
       const stroke = () => color(`--a${arm.style % 6}`);
-      return { stroke, width: 2, dash: [[], [6, 3], [2, 3]][arm.style % 3], points: { show: metric.curves[a].length <= 40, size: 6, fill: stroke } };
+      return { stroke, width: 2, dash: DASHES[arm.style % 3], points: { show: metric.curves[a].length <= 40, size: 6, fill: stroke } };
     })],
     cursor: { y: false, drag: { x: true, y: false, setScale: true }, points: { size: 9 }, ...(!metric.x && { sync: { key: "steps", scales: ["x", null] } }) },
     hooks: {

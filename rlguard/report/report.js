@@ -51,7 +51,7 @@ function showRates() {
   const used = bands.filter((band) => runs.some((run) => count(run, band)));
   byId("bands").append(...used.map((band) => el("li", {}, bandKey(band), ` ${band === "unscored" ? "no band" : band} `, el("b", {}, runs.map((run) => count(run, band).toLocaleString("en")).join(" → ")))));
   for (const run of runs) {
-    const rows = BINS.map((name, bin) => [name, [used.map((band) => [bandClass(band), count(run, band, bin)])], bin]);
+    const rows = BINS.map((name, bin) => [name, [used.map((band) => [bandColor(band), count(run, band, bin)])], bin]);
     byId("histograms").append(el("figure", {}, el("h3", {}, `${runs.length > 1 ? `${data.runs[run]}: ` : ""}pass rates of ${plural(used.reduce((sum, band) => sum + count(run, band), 0), "prompt")}`),
       countBars(rows, `Prompts of ${data.runs[run]} by pass rate`, (bin) => { location.hash = `bin=${run},${bin}`; })));
   }
@@ -62,7 +62,7 @@ function showDecisions() {
   reveal("filter");
   const reasons = [...new Set(data.filters.flatMap((one) => Object.keys(one || {})))], several = data.filters.length > 1;
   byId("decisions").append(countBars(reasons.map((reason) => [reason === "kept" ? reason : `dropped: ${words(reason)}`,
-    data.filters.map((one) => (one && one[reason] !== null ? [[several ? "" : bandClass(reason === "kept" ? "learnable" : reason), one[reason] || 0]] : null))]), "Kept and dropped rows by reason"));
+    data.filters.map((one) => (one && one[reason] !== null ? [[several ? "" : bandColor(reason === "kept" ? "learnable" : reason), one[reason] || 0]] : null))]), "Kept and dropped rows by reason"));
 }
 
 // What an address chooses: #steps=30..40 or #bin=0,3.

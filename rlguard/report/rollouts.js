@@ -6,29 +6,16 @@ let chosen = { label: "", prompts: null, steps: null };
 // [answer, text or its pieces, findings] of a completion, as objects.
 async function fetchText(number) {
   const [answer, text, found] = await texts.get(number);
-  const parts = text === null ? null : (typeof text === "string" ? [[text, []]] : text).map(([own, marks, omitted, tail]) => ({ text: own, marks, omitted, tail }));
-  return { answer, parts, findings: found.map(([kind, reason, ratio, severity]) => ({ kind, reason, ratio, severity })) };
+  return { answer, parts: typeof text === "string" ? [[text, []]] : text, findings: found.map(([kind, reason, ratio, severity]) => ({ kind, reason, ratio, severity })) };
 }
 
-// `around` keeps that many characters either side of the marks, or of the beginning where there are none.
-function marked(text, around) {
-  if (text.parts === null) return el("p", { class: "muted" }, "The completion is not in this run.");
-  const hits = text.parts.map((part) => part.marks.length > 0), first = hits.indexOf(true), last = hits.lastIndexOf(true);
-  const nodes = text.parts.map((part, i) => {
-    let content = part.omitted ? [part.text, el("em", { class: "omitted" }, ` … ${plural(part.omitted, "character")} not embedded … `), part.tail] : [part.text];
-    const points = around && !hits[i] ? Array.from(part.text + (part.omitted ? " … " + part.tail : "")) : [];
-    if (points.length > around) {
-      if (i < first) content = ["… " + points.slice(-around).join("")];
-      else if (i > last) content = [points.slice(0, around * (first < 0 ? 2 : 1)).join("") + " …"];
-      else if (points.length > 2 * around) content = [points.slice(0, around).join(""), " … ", points.slice(-around).join("")];
-    }
-    return hits[i] ? el("mark", {}, content) : content;
-  });
-  return el("div", { class: "completion", dir: "auto", tabindex: 0, role: "group", "aria-label": "Completion" }, nodes);
-}
-
-function isCut(text, around) {
-  return text.parts !== null && text.parts.some((part) => !part.marks.length && part.text.length > around * (text.findings.length ? 1 : 2));
+// A completion in a box that scrolls, with the first of its marks in view.
+function marked({ parts }) {
+  if (parts === null) return el("p", { class: "muted" }, "The completion is not in this run.");
+  const box = el("div", { class: "completion", dir: "auto", tabindex: 0, role: "group", "aria-label": "Completion" }, parts.map(([text, marks, omitted, tail]) => [
+    marks.length ? el("mark", {}, text) : text, omitted && [el("em", { class: "omitted" }, ` … ${plural(omitted, "character")} not embedded … `), tail]]));
+  requestAnimationFrame(() => { box.scrollTop = Math.max(0, (box.querySelector("mark")?.offsetTop ?? 0) - box.clientHeight / 2); });
+  return box;
 }
 
 function outcome(value) {
@@ -63,17 +50,10 @@ function reasons(text) {
 
 async function browsedCard(number) {
   const text = await fetchText(number), prompt = data.rollouts.prompt[number];
-  const holder = el("div", {}, marked(text, 240));
-  const more = el("button", { type: "button", "aria-expanded": "false", onclick: () => {
-    const open = more.getAttribute("aria-expanded") === "true";
-    more.setAttribute("aria-expanded", String(!open));
-    more.textContent = open ? "Whole completion" : "Less of it";
-    holder.replaceChildren(marked(text, open ? 240 : 0));
-  } }, "Whole completion");
   return el("article", { class: "finding" },
     el("h3", {}, prompt < 0 ? title(prompt, 90) : groupLink(prompt, title(prompt, 90), `Open the group of ${title(prompt, 60)}`)),
     el("p", { class: "foot" }, outcome(data.rollouts.outcome[number]), el("span", { class: "muted" }, facts(number, text))),
-    reasons(text), holder, isCut(text, 240) && el("p", { class: "foot" }, more));
+    reasons(text), marked(text));
 }
 
 // Names, the column without which an order says nothing, and the key.
@@ -150,7 +130,7 @@ async function groupCard(number) {
   const text = await fetchText(number), index = data.rollouts.index[number];
   return el("article", { class: "rollout" },
     el("h3", {}, index === null ? "rollout" : `#${index}`, " ", outcome(data.rollouts.outcome[number])),
-    el("p", { class: "muted" }, facts(number, text)), marked(text, 0), reasons(text));
+    el("p", { class: "muted" }, facts(number, text)), marked(text), reasons(text));
 }
 
 function groupSummary(prompt, run) {

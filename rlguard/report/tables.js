@@ -114,7 +114,7 @@ function rateBar(facts) {
   if (!facts) return "–";
   const place = (p) => 4 + 88 * Math.min(1, Math.max(0, p)), [rate, low, high, chance] = ["rate", "low", "high", "chance"].map(facts);
   const label = rate === null ? "no pass rate" : `pass rate ${show(rate)}, ${low === null ? "no interval" : `interval ${show(low)} to ${show(high)}`}`;
-  return intervalBar(label, 96, place, { low, high }, bandClass(facts("band")), rate, [svg("line", { class: "grid", x1: 4, x2: 92, y1: 9, y2: 9 }),
+  return intervalBar(label, 96, place, { low, high }, bandColor(facts("band")), rate, [svg("line", { class: "grid", x1: 4, x2: 92, y1: 9, y2: 9 }),
     ...(chance === null ? [] : [svg("line", { class: "chance", x1: place(chance), x2: place(chance), y1: 1, y2: 17 })])]);
 }
 

@@ -160,14 +160,7 @@ def split_models(run: Run, owned: Sequence[Owned]) -> dict[str, list[Owned]]:
 
 
 def judge(run: Run, counts: dict[str, Tally], odd: dict[str, str], losses: list[Line]) -> list[Headline]:
-    """How each training of a run stands, and the rest of it; the worst first.
-
-    Args:
-        run: A run.
-        counts: Of the completions of each model.
-        odd: Prompts whose successes look odd, and why.
-        losses: What its audit says of each model.
-    """
+    """How each training of a run stands, and the rest: completions by model, odd prompts, what its audit says."""
     found = [_judge_arm(name, arm) for name, arm in run.arms.items()]
     rest = [*_judge_rest(counts, odd, losses)]
     if len(found) == 1 and len(counts) < 2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,11 +28,21 @@ Row = Mapping[str, Any]
 OF_PROMPT = ("prompt", "answer", "prompt_id", "step")
 """Parts that the completions of one row share."""
 
+AGGREGATED = "aggregated_results.jsonl"
+"""Beside SkyRL's tables of an evaluation."""
+
 NOT_REWARDS = {"level", "length", "num_tokens", "entropy"}
 """Numbers in tables of TRL and ms-swift that are no rewards, besides those in `COLUMNS`."""
 
+TOKENS = {"response_tokens", "response_ids"}
+"""What token ids are called by trainers that write no text, open-instruct among them."""
+
 CHATS = ("messages", "conversation", "conversations")
 """What chats are called that hold prompt and completion."""
+
+CORRECTNESS = re.compile("accura|correct|exact|right|solve|outcome", re.IGNORECASE)
+FORM = re.compile("format|tag|xml|length|cosine|repet|style|language|overlong", re.IGNORECASE)
+"""In names of reward functions."""
 
 TEXT = "text"
 """What the completion is called in lists of samples, besides the names in `COLUMNS`."""
@@ -54,6 +65,12 @@ def _unfold_pairs(row: Row) -> Iterator[Row]:
     """NeMo-RL writes `content`, pairs of prompt and completion, and `rewards`."""
     for (prompt, completion), reward in zip(row["content"], row["rewards"], strict=True):
         yield {**row, "prompt": prompt, "completion": completion, "reward": reward}
+
+
+def _unfold_scores(row: Row) -> Iterator[Row]:
+    """SkyRL writes a `score` a rollout, or one a token."""
+    score = row["score"]
+    yield {**row, "score": sum(score) if isinstance(score, list) else score}
 
 
 def _unfold_samples(row: Row) -> Iterator[Row]:
@@ -104,7 +121,7 @@ LAYOUTS = (
     Layout("TRL completions", ("step", "prompt", "completion", "advantage"), columns={"reward": ()}),
     Layout("ms-swift completions", ("gen_step", "prompt", "completion"), columns={"reward": ()}),
     Layout("verl rollouts", ("input", "output", "score")),
-    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score")),
+    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score"), _unfold_scores),
     Layout("NeMo-RL samples", ("content", "rewards"), _unfold_pairs),
     Layout("lm-eval samples", ("doc", "arguments", "resps"), _unfold_samples),
     *PLAINS,
@@ -122,7 +139,7 @@ def read_any_rollouts(
     some are 1. Other rewards stay rewards, and the outcomes NaN.
 
     Args:
-        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one a step
+        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one per step
             (`1.jsonl`); or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.iter_data`).
         notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
         name: What `Rollout.source` will be.
@@ -147,8 +164,8 @@ def read_any_rollouts(
         tables = list_tables(path) or [path]
         if tables == [path] and path.is_dir() and not (path / "dataset_info.json").exists():
             raise InputError(
-                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet or verl's tables "
-                "(1.jsonl), found none of them"
+                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl) "
+                "or SkyRL's, found none of them"
             )
     drawn = Counter[str]()  # of each prompt
     read = [_read_table(table, notes, name, drawn, columns) for table in tables]
@@ -158,7 +175,9 @@ def read_any_rollouts(
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """A trainer's tables of rollouts, by step: those of TRL, or of verl, packed or not."""
+    """A trainer's tables of rollouts, by step: those of TRL, or of verl, packed or not; SkyRL's, by data set."""
+    if (folder / AGGREGATED).exists():
+        return sorted(path for path in folder.glob("*.jsonl") if path.name != AGGREGATED)
     trl = sorted(folder.glob("completions/completions_*.parquet")) or sorted(folder.glob("completions_*.parquet"))
     steps = {path: path.name.partition(".")[0] for path in folder.glob("*.jsonl*") if find_format(path) == ".jsonl"}
     return trl or sorted((path for path, step in steps.items() if step.isdecimal()), key=lambda path: int(steps[path]))
@@ -222,6 +241,10 @@ def _read_table(
     for number, row in flat:
         for one in _split_samples(row, found):
             rollouts.append(_to_rollout(one, found, f"{where}: row {number}", name, drawn))
+    if empty := sum(row.get(found["completion"]) == [] for _, row in flat):
+        notes.append(f"{Path(where).name}: {empty} of {len(flat)} rows hold no completion.")
+    if not rollouts:
+        raise InputError(f"{where}: expected completions, found none in {len(rows)} rows")
     return layout.name, rollouts, columns.get("reward") or found.get("reward")
 
 
@@ -232,6 +255,7 @@ def _find_layout(rows: Sequence[Row], where: str) -> Layout:
         layout = NESTED
     if layout is None:
         hint = "; its text is prompt and completion in one: split it" if TEXT in have else ""
+        hint = "; its completions are token ids: decode them" if TOKENS & set(have) else hint
         raise InputError(
             f"{where}: no column of completions; expected one of {', '.join(COLUMNS['completion'])}, the table has "
             f"{', '.join(have)}{hint}. Say --column completion=NAME, or in Python columns={{'completion': 'NAME'}}"
@@ -244,13 +268,19 @@ def _find_columns(layout: Layout, rows: Sequence[Row]) -> dict[str, str]:
     have = set(names_in(rows))
     names = {**COLUMNS, **layout.columns}
     found = {part: next((name for name in known if _has(have, rows, name)), None) for part, known in names.items()}
-    if names["reward"] == ():  # a column for each reward function; the guard takes the first for correctness
+    if names["reward"] == ():  # a column for each reward function
         known = {name for part in names.values() for name in part} | {n for ns in COLUMNS.values() for n in ns}
         others = (
             name for name in names_in(rows) if name not in known | NOT_REWARDS and not name.startswith("rlguard_")
         )
-        found["reward"] = next((name for name in others if _is_numeric(row.get(name) for row in rows)), None)
+        paid = [name for name in others if _is_numeric(row.get(name) for row in rows)]
+        found["reward"] = min(paid, key=_rank_reward, default=None)
     return {part: column for part, column in found.items() if column is not None}
+
+
+def _rank_reward(name: str) -> int:
+    """Rewards for correctness come first, those for form last; else, as in the guard, the first one counts."""
+    return 0 if CORRECTNESS.search(name) else 2 if FORM.search(name) else 1
 
 
 def _has(have: Container[str], rows: Sequence[Row], name: str) -> bool:
@@ -267,7 +297,7 @@ def _is_numeric(values: Iterable[Any]) -> bool:
 def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
     """A row of n completions as n rows. Where the prompts are a list of n too, every column is one."""
     completions, prompt = row.get(columns["completion"]), row.get(columns.get("prompt", ""))
-    if not isinstance(completions, list) or is_chat(completions) or _is_tokens(completions):
+    if not isinstance(completions, list) or (completions and is_chat(completions)) or _is_tokens(completions):
         yield row
         return
     n = len(completions)

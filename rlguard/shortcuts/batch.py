@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlguard.answers import answer_type, extract_answer, normalise_answer
+from rlguard.answers import answer_type, extract_answer, normalise_answer, read_gold
 from rlguard.shortcuts.judge import READ_LIMIT
 from rlguard.types import InputError, completion_text
 
@@ -60,7 +60,7 @@ def read_batch(
             if not isinstance(text, list) or not all(isinstance(part, dict) for part in text):
                 raise InputError(f"completion in row {number}: expected text or chat messages, given {text!r:.40}")
             text = completion_text(text)
-        gold = None if golds[number] is None else normalise_answer(golds[number])
+        gold = None if read_gold(golds[number]) is None else normalise_answer(golds[number])
         if first_gold.setdefault(ids[number], gold) != gold:
             expected = first_gold[ids[number]]
             raise InputError(f"row {number}: prompt {ids[number]!r} has gold {expected!r} elsewhere, given {gold!r}")

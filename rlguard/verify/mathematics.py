@@ -27,7 +27,6 @@ _ROWS = re.compile(
 )
 _HUGE = re.compile(r"\d{4,}\s*!")
 _NUMERIC = re.compile(r"(?:[\d\s+*/^(){}.,=-]|\\(?:frac|cdot|times|sqrt|div|left|right)(?![A-Za-z]))+")
-_NAME = re.compile(r"^\s*\\?[A-Za-z](?:_\{?\w+\}?)?\s*=\s*")
 
 
 def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
@@ -41,7 +40,7 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     >>> compare_mathematics(r"(x+1)^2", "x**2 + 2*x + 1"), compare_mathematics("6", r"6\sqrt(2)")
     (1.0, 0.0)
     """
-    gold, given = clean_expression(gold), _match_names(gold, clean_expression(given))
+    gold, given = clean_expression(gold), clean_expression(given)
     if _modulo(gold) == _modulo(given):
         return 1.0
     if "\\equiv" in gold or "≡" in gold:
@@ -84,24 +83,10 @@ def clean_expression(text: str) -> str:
     if rows and "=" in rows[1]:
         text = ", ".join(row.replace("&", "").strip() for row in rows[1].split("\\\\") if row.strip(" &\n"))
     text = " ".join(text.replace("$", "").replace("\\varnothing", "\\emptyset").replace("∅", "\\emptyset").split())
-    text = text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").replace("√", "\\sqrt").replace("π", "\\pi ")
+    text = text.replace("√", "\\sqrt").replace("π", "\\pi ")
     text = _POWER.sub(lambda match: f"^{{{match[1].strip('()')}}}", text)
     text = _FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
-    text = re.sub(r"\\exp\s*\(([^()]*)\)", r"e^{\1}", text)
-    text = re.sub(r"\\sqrt\s*(\d)(?=\s|$|[^\d.])", r"\\sqrt{\1}", text)
     return _ROOT.sub(r"\\sqrt{\1}", text)
-
-
-def _match_names(gold: str, given: str) -> str:
-    """Solutions "x=2, y=3" as values alone, in parentheses or not, where the gold answer names no variable."""
-    if "=" not in given or "=" in gold:
-        return given
-    parts = given.split(",")
-    if len(parts) < 2 or not all(_NAME.match(part) for part in parts):
-        return given
-    values = ", ".join(_NAME.sub("", part).strip() for part in parts)
-    names = {_NAME.match(part)[0] for part in parts}  # type: ignore[index]
-    return f"({values})" if gold.lstrip().startswith("(") and len(names) > 1 else values
 
 
 def _modulo(text: str) -> str:

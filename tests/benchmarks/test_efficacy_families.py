@@ -12,7 +12,10 @@ from benchmarks.efficacy.families import FAMILIES, MAX_COMPLETION, NEAR_IMPOSSIB
 WORD = r" ?[A-Za-z]+| ?\d+|\n| ?[^\w\s]"  # a token of `words`
 ALL = pytest.mark.parametrize("family", FAMILIES.values(), ids=str)
 SPACES = {"sums": {"unlearnable": 10, "guessable": 3}, "logic": {"unlearnable": 10, "guessable": 2}}
-SPACES["words"] = {"unlearnable": 18, "guessable": 5}  # ten numbers or eight colours; yes or no, or one of three options
+SPACES["words"] = {
+    "unlearnable": 18,
+    "guessable": 5,
+}  # ten numbers or eight colours; yes or no, or one of three options
 STORY = "Anna has 5 pens. A spell doubles them and adds 2. She loses 3. How many pens are left at the end?\n"
 COMPUTED = {
     "sums": ("7+8@5 mod 10=?\n", "7+8=5;5@5=5;answer 5", "7+8=6;6@5=7;answer 7"),
@@ -83,7 +86,10 @@ def test_check_gives_each_verdict(family):
     assert family.check(prompt, computed + "+") == "unanswered"
     assert family.check(prompt, cut) == "unanswered"
     hashed = family.make_problems(["unlearnable"], 1, seed=0)[0]
-    assert family.check(hashed["prompt"], family.write(family.make_up_steps(hashed["prompt"], random.Random(0)))) == "false_steps"
+    assert (
+        family.check(hashed["prompt"], family.write(family.make_up_steps(hashed["prompt"], random.Random(0))))
+        == "false_steps"
+    )
 
 
 @ALL
@@ -115,7 +121,10 @@ def test_stories_are_reasoned_out_in_words(kind):
 def test_learnable_stories_ask_for_every_type_of_answer_in_many_templates():
     rows = FAMILIES["words"].make_problems(["mix"], 400, seed=7)
     answers = [row["answer"] for row in rows]
-    types = Counter("number" if a.isdigit() else "option" if len(a) == 1 else "yesno" if a in ("yes", "no") else "word" for a in answers)
+    types = Counter(
+        "number" if a.isdigit() else "option" if len(a) == 1 else "yesno" if a in ("yes", "no") else "word"
+        for a in answers
+    )
     assert len(types) == 4
     assert min(types.values()) > 60
     assert len({row["template"] for row in rows}) == 24
@@ -123,7 +132,7 @@ def test_learnable_stories_ask_for_every_type_of_answer_in_many_templates():
 
 @ALL
 def test_a_guess_is_right_as_often_as_said(family):
-    """Of the answers that a prompt's form allows, the gold one is each equally often: no better guess than 1 in `count`."""
+    """Each of the answers that a prompt's form allows is sometimes the gold one."""
     rows = family.make_problems(["guessable"], 400, seed=8)
     by_count = Counter(family.count_answers(row["prompt"]) for row in rows)
     for count in by_count:

@@ -27,7 +27,9 @@ from benchmarks.efficacy.rewards import make_rewards  # noqa: E402
 from benchmarks.efficacy.settings import Run  # noqa: E402
 
 SUMS = FAMILIES["sums"]
-SETTINGS = Run("grpo", "sums", "unlearnable", 1.0, 1001, steps=6, evaluate_every=2, evaluate_on=60, sampled=3, samples=4)
+SETTINGS = Run(
+    "grpo", "sums", "unlearnable", 1.0, 1001, steps=6, evaluate_every=2, evaluate_on=60, sampled=3, samples=4
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,9 @@ def test_ends_of_a_model(model, tokenizer):
     assert (found["prior"]["n"], found["learnable"]["n"]) == (60, 60)
     assert list(found["prior"]["accuracy_by_family"]) == ["add", "mul", "sub"]
     for group in found.values():
-        assert sum(group[f"share_{way}"] for way in ("computed", "bare", "false_steps", "unanswered")) == pytest.approx(1)
+        assert sum(group[f"share_{way}"] for way in ("computed", "bare", "false_steps", "unanswered")) == pytest.approx(
+            1
+        )
         assert 1 >= group["pass@4"] >= group["pass@1"] >= group["computed_pass@1"] >= 0
         assert 1 <= group["distinct_answers"] <= 4
         assert 0 < group["entropy"] < 2
@@ -143,7 +147,9 @@ def test_second_rewards_by_hand():
 
 def test_templates_are_counted_where_there_are_any(model, tokenizer, monkeypatch):
     words = FAMILIES["words"]
-    monkeypatch.setattr("benchmarks.efficacy.measures.generate_texts", lambda *args, **_: ["The answer is 1."] * len(args[2]))
+    monkeypatch.setattr(
+        "benchmarks.efficacy.measures.generate_texts", lambda *args, **_: ["The answer is 1."] * len(args[2])
+    )
     monkeypatch.setattr("benchmarks.efficacy.measures.measure_entropy", lambda *_: 0.0)
     from benchmarks.efficacy.measures import measure_group
 

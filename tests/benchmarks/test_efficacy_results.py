@@ -1,4 +1,4 @@
-"""Intervals cover what they say; tables and goals say what the rows say; RESULTS.md says what the committed rows say."""
+"""Intervals cover what they say, tables and goals say what the rows say, and RESULTS.md what the committed rows say."""
 
 from __future__ import annotations
 
@@ -83,8 +83,9 @@ def make_row(run, prior, learnable, rare=0.5, half=None):
 
     def end(a, b, c):
         prior_figures = {
-            "accuracy": a, "confidence_wrong": 0.5, "ece": 0.1, "overconfidence": 0.0, "share_lucky": 0.1, "share_bare": 0.1,
-            "share_unanswered": 0.0, "pass@1": a, "pass@64": 1.0, "by_template": {"t1": [8, 10], "t2": [5, 10], "t3": [1, 10]},
+            "accuracy": a, "confidence_wrong": 0.5, "ece": 0.1, "overconfidence": 0.0, "share_lucky": 0.1,
+            "share_bare": 0.1, "share_unanswered": 0.0, "pass@1": a, "pass@64": 1.0,
+            "by_template": {"t1": [8, 10], "t2": [5, 10], "t3": [1, 10]},
         }  # fmt: skip
         learnable_figures = {"accuracy": b, "by_template": {"m1": [6, 10], "m2": [7, 10], "m3": [round(10 * b), 10]}}
         return {"prior": prior_figures, "learnable": learnable_figures,
@@ -112,7 +113,9 @@ def make_rows(harm=0.4, sampler=0.55, rival=0.0, seeds=SEEDS):
                 ("grpo", ("rare_valid", 0.75), 0.8, 0.5), ("rlguard", ("rare_valid", 0.75), 0.8, 0.5),
             ):  # fmt: skip
                 half = sampler + noise() + 0.05 if arm == "rlguard_sampler" else None
-                rows.append(make_row(Run(arm, family, *mix, seed), prior + noise(), learnable + noise(), 0.5 + noise(), half))
+                rows.append(
+                    make_row(Run(arm, family, *mix, seed), prior + noise(), learnable + noise(), 0.5 + noise(), half)
+                )
     return rows
 
 
@@ -156,11 +159,27 @@ def test_a_goal_with_one_seed_a_model_is_not_judged():
 def test_every_table_says_something_of_rows_and_nothing_of_none():
     rows = Rows(make_rows())
     for name, write in results.PLACES.items():
-        assert "abc" in write(rows) if name == "state" else "|" in write(rows) or name in ("goals", "hindsight"), name
+        assert (
+            "abc" in write(rows) if name == "state" else "|" in write(rows) or name in ("goals", "hindsight", "audit")
+        ), name
         assert write(Rows([]))
     assert "| 8 | +0.498" in results.write_pooled(rows).split("all, 100% unlearnable")[1]
     assert "max_rl" in results.write_arms(rows, plan.RIVALS)
     assert "**0.650**" in results.write_rates(rows)
+
+
+def test_the_audit_table_says_what_changed_and_what_is_lost():
+    name = results.AUDITED[0]
+    audits = [
+        {"arm": arm, "family": "sums", "kind": "unlearnable", "share": 1.0, "seed": seed,
+         "design": Run(arm, "sums", "unlearnable", 1.0, seed).design,
+         "figures": {name: [0.2, 0.2 + rise + 0.01 * (seed % 4), 0.0, 0.1, "lost" if rise else "kept"]}}
+        for arm, rise in (("grpo", 0.5), ("rlguard", 0.0)) for seed in SEEDS
+    ]  # fmt: skip
+    grpo, guarded = results.write_audit(audits).split("\n")[2:]
+    assert grpo.startswith("| sums, 100% unlearnable | grpo | 8 | +0.5")
+    assert "(8 lost)" in grpo
+    assert "lost" not in guarded
 
 
 def test_other_rates_stand_beside_in_hindsight():

@@ -145,6 +145,16 @@ def test_gold_answers_that_fail_are_named_and_not_sampled(tmp_path, caplog):
     assert "five?" not in {prompt for prompt, _ in engine.asked}
 
 
+@pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}, {"ground_truth": None}])
+def test_a_row_without_a_gold_answer_costs_that_row(tmp_path, caplog, gold):
+    rows = [*ROWS, {"prompt": "2+2?", "answer": gold}]
+    rates = estimate(tmp_path, engine := FakeEngine(script), rows, n=4)
+    assert [rate.status for rate in rates] == ["ok", "ok", "ok", "gold_rejected"]
+    assert len(engine.asked) == 12
+    assert "1 gold answers fail their own verifier and are not sampled: row 3" in caplog.text
+    assert "different gold answers" not in caplog.text
+
+
 def test_every_gold_answer_failing_is_an_error(tmp_path):
     with pytest.raises(InputError, match="rejects every gold answer; row 0 has 'a few'"):
         estimate_pass_rates(

@@ -171,6 +171,13 @@ def test_lucky_successes_end_without_advantage(host, estimator):
     assert torch.equal(actions(found), torch.zeros(8, 2))
 
 
+def test_silent_groups_are_masked(host):
+    config = GuardConfig(mask_silent=True, min_weight=0.0)
+    maker = make_maker(guarded(host.experience_maker.RemoteExperienceMaker, config))
+    found = run(maker, host, rewards=[*CORRECT[:4], 0, 0, 0, 0])  # the second prompt is all wrong
+    assert torch.cat([e.action_mask.any(1) for e in found]).tolist() == [True] * 4 + [False] * 4
+
+
 def test_a_kl_penalty_in_the_reward_stays(host):
     plain = host.experience_maker.RemoteExperienceMaker
     maker = make_maker(guarded(plain), kl_coef=0.1, estimator="dr_grpo")

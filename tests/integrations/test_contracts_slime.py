@@ -99,6 +99,12 @@ def test_lucky_successes_get_no_advantage_and_the_raw_rewards_stay():
     assert advantages == [0.0] * 8
 
 
+def test_silent_groups_are_left_out_of_the_loss_by_slimes_own_mark():
+    samples = [*lucky_batch()[:4], *lucky_batch()[5:], lucky_batch()[5]]  # the second prompt is all wrong
+    PostProcessRewards()(make_args(rlguard={"mask_silent": True, "min_weight": 0.0}), samples)
+    assert [sample.remove_sample for sample in samples] == [False] * 4 + [True] * 4
+
+
 def test_observe_changes_nothing():
     samples = [lucky_batch()[row] for row in (0, 4, 5, 1, 2, 6, 7, 3)]
     raw, advantages = PostProcessRewards()(make_args(rlguard={"mode": "observe"}), samples)

@@ -191,6 +191,25 @@ def test_offline_rates_reach_the_tracker(tmp_path):
     assert all(trials == pytest.approx(4 * 0.8 + 4) for _, trials, *_ in seen.values())
 
 
+def test_a_row_without_a_gold_answer_costs_that_row(tmp_path, caplog):
+    def judged(completions, answer, **_):
+        rewards = correctness_reward(completions, [gold or "none" for gold in answer])
+        return [reward if gold else None for reward, gold in zip(rewards, answer, strict=True)]
+
+    rated = {"rlguard_successes": 1, "rlguard_trials": 16}
+    blank = {"rlguard_successes": None, "rlguard_trials": None}
+    rows = [row | rated if n % 4 else row | blank | {"answer": None} for n, row in enumerate(PROBLEMS)]
+    trainer = build(GuardedGRPOTrainer, tmp_path, rows=rows, rewards=judged, config={"max_steps": 1})
+    trainer.train()
+    [log] = [row for row in trainer.state.log_history if "loss" in row]
+    assert log["rlguard/unscored_share"] > 0
+    assert math.isfinite(log["loss"])
+    assert "fault" not in caplog.text
+    seen = trainer.guard.luck.state_dict()["seen"]
+    assert seen
+    assert all(math.isfinite(value) for row in seen.values() for value in row)
+
+
 def test_evaluation_and_completions_table(tmp_path):
     config = {"log_completions": True, "eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 8}
     trainer = build(GuardedGRPOTrainer, tmp_path, config=config, eval_dataset=Dataset.from_list(PROBLEMS[:4]))

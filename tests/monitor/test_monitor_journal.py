@@ -224,6 +224,18 @@ def test_a_log_of_which_nothing_is_known_is_never_calm(tmp_path):
     assert (found["figures"], found["unread"], found["events"]) == ([], ["my_figure"], [])
 
 
+def test_a_user_names_the_figures_of_a_log(tmp_path):
+    log = tmp_path / "own.jsonl"
+    log.write_text("".join(json.dumps({"at": step, "net": {"h": 2.0 - step / 40}}) + "\n" for step in range(40)))
+    named = ["watch", str(log), "--once", "--json", "--column"]
+    found = json.loads(RUNNER.invoke(app, [*named, "entropy=h", "--column", "step=at"]).output)
+    assert (found["step"], found["figures"], found["unread"]) == (39, ["entropy"], [])
+    with pytest.raises(InputError, match=r"own\.jsonl: column 'hh' is missing: is it 'h'\?"):
+        RUNNER.invoke(app, [*named, "entropy=hh"], catch_exceptions=False)
+    with pytest.raises(InputError, match="PART=NAME with a part of step, reward, accuracy"):
+        RUNNER.invoke(app, [*named, "entropi=h"], catch_exceptions=False)
+
+
 def test_a_number_too_large_for_one_is_no_figure(tmp_path):
     lines = ('{"step": 1, "reward": 0.5}\n', '{"step": 2, "reward": 1' + "0" * 400 + "}\n")
     (tmp_path / "metrics.jsonl").write_text("".join(lines))

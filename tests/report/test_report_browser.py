@@ -152,8 +152,6 @@ def test_search_goes_through_all_chunks(visit, many):
     expect_count(page, "rollouts", "1")
     card = page.locator("#rollouts article")
     assert card.count() == 1
-    assert "…" in card.locator(".completion").inner_text()
-    card.get_by_role("button", name="Whole completion").click()
     assert card.locator(".completion").inner_text().endswith("y" * 2000)
     page.locator("#rollout-controls [name=query]").fill("nowhere")
     expect(page.locator("#rollouts [role=status]")).to_have_text("No rollout matches.")
@@ -400,7 +398,7 @@ def test_the_headline_is_first_in_colour_and_words(visit, tmp_path, scheme):
     shade = {"light": "rgb(168, 58, 0)", "dark": "rgb(240, 140, 88)"}[scheme]
     assert card.locator("h3 b").evaluate("(node) => getComputedStyle(node).color") == shade
     alarm = page.locator("#alarms li").first.inner_text()
-    assert "step 44" in alarm
+    assert "step 43" in alarm
     assert "Usual cause:" in alarm
     assert "Do: " in alarm
 

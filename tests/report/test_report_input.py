@@ -227,7 +227,7 @@ def test_unreadable_files_are_named(tmp_path):
         write_report(tmp_path, tmp_path / "r.html")
     (tmp_path / "rates.parquet").unlink()
     write_lines(tmp_path / "findings.jsonl", [make_finding(start="0")])
-    with pytest.raises(InputError, match="finding 1: expected start as int, got '0'"):
+    with pytest.raises(InputError, match="finding 1: expected start and end as int, got "):
         write_report(tmp_path, tmp_path / "r.html")
 
 

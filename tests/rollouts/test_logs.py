@@ -122,6 +122,8 @@ def test_a_table_of_wandb_is_read_as_it_is_exported(tmp_path):
 def test_token_ids_are_no_text(tmp_path):
     with pytest.raises(InputError, match="row 0: expected a completion as text or chat, got token ids"):
         read([{"prompt": "q", "responses": [[1, 2, 3]]}], tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match=r"no column of completions.* its completions are token ids: decode them"):
+        read([{"prompt_tokens": [1], "response_tokens": [1, 2, 3], "reward": 1.0}], tmp_path / "a.jsonl")
 
 
 def test_a_user_names_the_columns(tmp_path):
@@ -172,6 +174,14 @@ def test_a_chat_that_ends_with_the_user_is_what_the_assistant_said_before(tmp_pa
         read([{"messages": turns}, {"messages": ASKED}], tmp_path / "a.jsonl")
 
 
+def test_a_folder_of_skyrl_is_read_and_its_scores_of_tokens_add_up(tmp_path):
+    row = {"input_prompt": "6 - 2?", "output_response": "4", "score": [0.0, 0.0, 1.0], "env_class": "sums"}
+    write_rows([row, row | {"score": [0.0]}], tmp_path / "sums.jsonl")
+    write_rows([{"eval/all/avg_score": 0.5}], tmp_path / "aggregated_results.jsonl")
+    schema, rollouts = read_any_rollouts(tmp_path)
+    assert (schema, [r.outcome for r in rollouts]) == ("SkyRL evaluations", [1.0, 0.0])
+
+
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 def test_a_folder_of_verl_may_be_packed(tmp_path, ending):
     for step in (2, 10):
@@ -218,6 +228,41 @@ def test_rewards_of_all_or_nothing_are_outcomes(tmp_path, rewards, outcomes):
         "a completion is correct where its 'score' is 1." if outcomes else "its 'score' does not say which is correct:"
     )
     assert [note[: len(said)] for note in notes] == [said]
+
+
+def test_of_several_rewards_correctness_counts(tmp_path):
+    row = {"step": 1, "prompt": "q", "completion": "x", "advantage": 0.5}
+    for rewards in ({"format_reward": 1.0, "check": 0.0}, {"check": 1.0, "format": 1.0, "Accuracy": 0.0}):
+        (rollout,) = read([row | rewards], tmp_path / "a.jsonl")
+        assert rollout.reward == 0.0
+    assert read([row | {"a": 0.0, "b": 1.0}], tmp_path / "a.jsonl")[0].reward == 0.0
+
+
+def test_rows_without_a_completion_are_said(tmp_path):
+    notes: list[str] = []
+    assert (
+        len(
+            read(
+                [{"problem": "q", "generations": []}, {"problem": "q", "generations": ["x"]}],
+                tmp_path / "a.jsonl",
+                notes,
+            )
+        )
+        == 1
+    )
+    assert notes == ["a.jsonl: 1 of 2 rows hold no completion."]
+    with pytest.raises(InputError, match="expected completions, found none in 1 rows"):
+        read([{"problem": "q", "generations": []}], tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text", ["q,completion,q\n1,2,3\n", '{"columns": ["q", "completion", "q"], "data": [[1, 2, 3]]}']
+)
+def test_two_columns_of_one_name_are_refused(tmp_path, text):
+    path = tmp_path / ("a.json" if text[0] == "{" else "a.csv")
+    path.write_text(text)
+    with pytest.raises(InputError, match="distinct names, found 'q' twice"):
+        read_any_rollouts(path)
 
 
 def test_a_written_outcome_is_not_overruled_by_a_reward(tmp_path):

@@ -139,7 +139,9 @@ def test_exact_tells_units_apart():
     assert [judge("30 cm", rf"\boxed{{{said}}}", Exact()) for said in ("30", "30 cm", "30 m")] == [1.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize("gold", [math.nan, None, {}, {"value": 6}, [], "", "  "])
+@pytest.mark.parametrize(
+    "gold", [math.nan, None, {}, {"value": 6}, [], "", "  ", "$$", "N/A", "<NA>", "\u200b", r"\text{}"]
+)
 @pytest.mark.parametrize("verifier", [Auto(), Exact(), Numeric()], ids=lambda verifier: verifier.name)
 def test_gold_answers_that_are_none_are_named(gold, verifier):
     problems = [Problem("a", "1+1?", "2"), Problem("b", "?", gold)]

@@ -88,7 +88,9 @@ class Family:
 
     def find_answer(self, completion: str) -> str | None:
         """The answer at the end of a completion, or None."""
-        match = re.search(rf"{re.escape(self.closing).replace(re.escape('{}'), f'({self.answer})')}\Z", completion.strip())
+        match = re.search(
+            rf"{re.escape(self.closing).replace(re.escape('{}'), f'({self.answer})')}\Z", completion.strip()
+        )
         return match[1] if match else None
 
     def writes_steps(self, completion: str) -> bool:

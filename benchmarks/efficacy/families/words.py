@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from benchmarks.efficacy.families.family import Family, hash_prompt
 
-_SHE = "Anna Carla Dora Emma Fatma Grace Hanna Iris".split()
-_HE = "Ben David Emil Felix Hugo Ivan Jonas Karl".split()
-_THINGS = "apples pens coins cards shells stones nuts books eggs cups stamps beads".split()
+_SHE = ["Anna", "Carla", "Dora", "Emma", "Fatma", "Grace", "Hanna", "Iris"]
+_HE = ["Ben", "David", "Emil", "Felix", "Hugo", "Ivan", "Jonas", "Karl"]
+_THINGS = ["apples", "pens", "coins", "cards", "shells", "stones", "nuts", "books", "eggs", "cups", "stamps", "beads"]
 _GAINS = ("finds {n} more", "buys {n} more", "gets {n} from {other}", "wins {n}", "picks {n} more", "adds {n}")
 _LOSSES = ("loses {n}", "sells {n}", "gives {n} to {other}", "drops {n}", "breaks {n}", "hides {n}")
-_GOODS = "kite ball lamp drum scarf ticket".split()
-_COLOURS = "red blue green white black pink brown grey".split()
+_GOODS = ["kite", "ball", "lamp", "drum", "scarf", "ticket"]
+_COLOURS = ["red", "blue", "green", "white", "black", "pink", "brown", "grey"]
 _OPENERS = ("{name} has {n} {things}.", "In the morning {name} has {n} {things}.", "Today {name} has {n} {things}.")
 _NUMBER = ("How many {things} does {name} have now?", "How many {things} are left at the end?")
 _ENOUGH = ("A {goods} costs {n} {things}. Can {name} pay for it?", "Does {name} have {n} {things} or more now?")
@@ -23,7 +23,7 @@ _PACKED = ("{name} has {a} boxes with {b} {things} each.", "There are {b} {thing
 _TOTAL = ("How many {things} is that?", "How many {things} does {name} have?", "What is the number of {things}?")
 _CHAINS = {"taller": "tallest", "older": "oldest", "faster": "fastest", "richer": "richest"}
 _SECRETS = (
-    "{name} locks {a} {things} and {b} {others} in a box and writes a secret number from 0 to 9 on it. What is the number?",
+    "{name} locks {a} {things} and {b} {others} in a box with a secret number from 0 to 9 on it. What is the number?",
     "A box of {name} holds {a} {things} and {b} {others}. It opens with a secret number from 0 to 9. Which one?",
     "{name} locks {a} {things} and {b} {others} in a box of a secret colour. What is the colour?",
 )
@@ -34,7 +34,9 @@ _GUESSES = (
 _LEGS = {"min_animals": 1, "max_animals": 2, "min_instances": 1, "max_instances": 3}
 
 _HAS = re.compile(r"(\w+) has (\d+) \w+\.")
-_CHANGE = re.compile(r"(finds|buys|gets|wins|picks|adds|loses|sells|gives|drops|breaks|hides) (\d+)|doubles them and adds (\d+)")
+_CHANGE = re.compile(
+    r"(finds|buys|gets|wins|picks|adds|loses|sells|gives|drops|breaks|hides) (\d+)|doubles them and adds (\d+)"
+)
 _OPTION = re.compile(r"\((\w)\) (\w+)")
 
 
@@ -99,7 +101,10 @@ def _reason(prompt: str) -> tuple[list[str], str]:
         return [*steps, f"{value} is option {letter}."], letter
     if asked := re.search(r"costs (\d+)|have (\d+) \w+ or more", prompt):
         need = int(asked[1] or asked[2])
-        return [*steps, f"{value} is {'at least' if value >= need else 'less than'} {need}."], "yes" if value >= need else "no"
+        return [
+            *steps,
+            f"{value} is {'at least' if value >= need else 'less than'} {need}.",
+        ], "yes" if value >= need else "no"
     return steps, str(value)
 
 
@@ -166,7 +171,10 @@ def _ask(rng: random.Random, form: str, changes: int, spell: bool = False) -> tu
     if form == "yesno":
         place = rng.randrange(len(_ENOUGH))
         need = max(1, value + rng.choice([-4, -3, -2, -1, 0, 1, 2, 3, 4]))
-        return f"{story} {_ENOUGH[place].format(goods=rng.choice(_GOODS), n=need, name=name, things=things)}", f"{form}{place}"
+        return (
+            f"{story} {_ENOUGH[place].format(goods=rng.choice(_GOODS), n=need, name=name, things=things)}",
+            f"{form}{place}",
+        )
     place = rng.randrange(len(_NUMBER))
     question = _NUMBER[place].format(name=name, things=things)
     return f"{story} {question}" + (f" {_offer(rng, value)}" if form == "option" else ""), f"{form}{place}"
