@@ -99,9 +99,8 @@ def read_rewards(guard: Guard, traces_B: Sequence[Any]) -> tuple[Any, Any]:
 
 
 def read_prompt(trace: Any) -> str:
-    """The task's prompt, or else all that stands before the first sampled node."""
-    prompt = trace.task.data.prompt
-    return prompt if isinstance(prompt, str) else _join(itertools.takewhile(lambda node: not node.sampled, trace.nodes))
+    """What was asked, before the model wrote anything."""
+    return _join(itertools.takewhile(lambda node: not node.sampled, trace.nodes))
 
 
 def _join(nodes: Iterable[Any]) -> str:
