@@ -2,7 +2,7 @@
 
     python benchmarks/sampling/run.py --seeds 1000                    # tuning: as often as you like
     python benchmarks/sampling/run.py --seeds 1 2 3 4 5               # the report
-    python benchmarks/sampling/run.py --table                         # the table of the rows that are there
+    python benchmarks/sampling/run.py --seeds 1 2 3 4 5 --table       # the table of the rows that are there
 
 The tiny reasoner of the efficacy benchmark is trained by GRPO (16 prompts x 8 rollouts, one Adam step on each batch,
 lr 5e-4, T=1; as TRL's defaults are, in a loop of its own that counts every rollout) on 256 problems, a share of which
@@ -235,7 +235,8 @@ def main() -> None:
                 last = row["curve"][-1]
                 half = read_at(row["curve"], args.rollouts / 2, "learnable")
                 print(family, arm, share, seed, f"half {half:.3f}", last, row["spearman"], row["seconds"], flush=True)
-    print(write_table([json.loads(line) for line in args.rows.read_text().splitlines()]))
+    rows = [json.loads(line) for line in args.rows.read_text().splitlines()]
+    print(write_table([row for row in rows if row["seed"] in args.seeds]))
 
 
 if __name__ == "__main__":

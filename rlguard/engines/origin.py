@@ -68,9 +68,7 @@ def fingerprint_model(model: str, revision: str | None = None, cache: str | None
         return Path(cached).parent.name if isinstance(cached, str) else None
     digest = hashlib.sha256()
     paths = [folder] if folder.is_file() else sorted(path for path in folder.iterdir() if path.is_file())
-    for path in paths:
-        if path.suffix in (".md", ".txt"):
-            continue
+    for path in (path for path in paths if path.suffix not in (".md", ".txt")):
         stat = path.stat()
         digest.update(f"{path.name} {_hash_file(path, stat.st_size, stat.st_mtime_ns)} ".encode())
     return digest.hexdigest()[:16]

@@ -61,8 +61,7 @@ class RayEngine:
         with needing_extra("ray"):
             import ray
             import ray.data
-        ours = not ray.is_initialized()
-        if ours:
+        if ours := not ray.is_initialized():
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         size = int(options.get("tensor_parallel_size", 1)) * int(options.get("pipeline_parallel_size", 1))
         if size > 1:  # otherwise vLLM, in an actor, asks Ray for a placement group of its own
@@ -75,8 +74,7 @@ class RayEngine:
         self._desk: Any = ray.remote(num_cpus=0)(Desk).remote()
         self._messages = _execute(self._desk, model, options, self.workers, gpus)
         self.close = weakref.finalize(self, _stop, ray, self._messages, self._desk, ours)
-        self._number = 0
-        self._origin: dict[str, Any] = {}
+        self._number, self._origin = 0, dict[str, Any]()
         try:
             while not self._origin:  # the first ready worker sends it; the others may still be loading
                 self._receive()
@@ -135,10 +133,9 @@ class RayEngine:
                 raise InputError(f"a Ray worker cannot start: {content}")
             if kind == "error" and any(number in in_flight for number in numbers):
                 raise InputError(f"a Ray worker failed: {content}. {RESUME}")
-            if kind == "origin":
-                if self._origin and content != self._origin:
-                    raise InputError(f"Ray workers differ: {content}, and {self._origin}")
-                self._origin = content
+            if kind == "origin" and content != (self._origin or content):
+                raise InputError(f"Ray workers differ: {content}, and {self._origin}")
+            self._origin = content if kind == "origin" else self._origin
         return [(numbers[0], content) for kind, content, numbers in messages if kind == "result"]
 
 

@@ -22,8 +22,8 @@ def needing_extra(engine: str, also: str = "") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        message = f"the {engine} engine is not installed ({error}): pip install 'rlguard[{engine}]'{also}"
-        raise InputError(message) from error
+        how = f"pip install 'rlguard[{engine}]'{also}"
+        raise InputError(f"the {engine} engine is not installed ({error}): {how}") from error
 
 
 def request_seed(run_seed: int, request: Request) -> int:
@@ -75,6 +75,6 @@ def encode_prompt(tokenizer: Any, request: Request, limit: int) -> list[int] | N
             raise InputError(f"row {row}: the model's chat template does not take the messages: {error}") from error
     if len(tokens) < limit:
         return list(tokens)
-    size = len(tokens)
-    logger.warning("row %d: the prompt has %d tokens, the model takes fewer than %d: not sampled", row, size, limit)
+    told = "row %d: the prompt has %d tokens, the model takes fewer than %d: not sampled"
+    logger.warning(told, row, len(tokens), limit)
     return None

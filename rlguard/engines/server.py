@@ -211,9 +211,8 @@ class Endpoints:
         cards = await asyncio.gather(*(self._read_card(endpoint, model) for endpoint in self._endpoints))
         for endpoint, card in zip(self._endpoints, cards, strict=True):
             if card != cards[0]:
-                raise InputError(
-                    f"{endpoint.url} serves another {model!r} than {self._endpoints[0].url}: {card}, not {cards[0]}"
-                )
+                first = self._endpoints[0].url
+                raise InputError(f"{endpoint.url} serves another {model!r} than {first}: {card}, not {cards[0]}")
         return cards[0]
 
     async def _read_card(self, endpoint: _Endpoint, model: str) -> dict[str, Any]:

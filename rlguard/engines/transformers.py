@@ -49,11 +49,10 @@ class TransformersEngine:
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise InputError(f"transformers cannot load the model {model!r}: {error}") from error
         self._origin = describe_origin("transformers", transformers.__version__, model, options, self._tokenizer)
-        self._pad = self._tokenizer.pad_token_id
         eos = self._model.generation_config.eos_token_id or self._tokenizer.eos_token_id
         self._eos = set(eos) if isinstance(eos, list) else {eos}
-        if self._pad is None:
-            self._pad = min(self._eos)
+        pad = self._tokenizer.pad_token_id
+        self._pad = min(self._eos) if pad is None else pad
         self._limit = getattr(self._model.config, "max_position_embeddings", None) or 10**9
 
     def describe(self) -> dict[str, Any]:

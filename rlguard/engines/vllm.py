@@ -88,13 +88,9 @@ class VLLMEngine:
             return False
         self._added += 1
         try:
-            params = self._sampling_params(
-                n=request.n,
-                max_tokens=min(sampling.max_tokens, self._limit - len(tokens)),
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=request_seed(sampling.seed, request),
-            )
+            longest, seed = min(sampling.max_tokens, self._limit - len(tokens)), request_seed(sampling.seed, request)
+            drawn: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+            params = self._sampling_params(n=request.n, max_tokens=longest, seed=seed, **drawn)
             self._llm.llm_engine.add_request(str(self._added), {"prompt_token_ids": tokens}, params)
         except Exception as error:  # a ValueError or a VLLMError, by version
             raise InputError(f"row {request.problem.number}: vLLM refuses the request: {error}") from error

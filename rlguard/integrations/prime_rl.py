@@ -72,27 +72,35 @@ class GuardMixin(Anything):
         traces_B = [trace for _, trace in iter_trainable_traces(episodes)]
         # An algorithm gives all sampled tokens of a trace one number.
         host_B = np.array([next((n.advantages[0] for n in t.nodes if n.advantages), 0.0) for t in traces_B], float)
-        total_B = np.array([trace.reward for trace in traces_B], float)
-        paid_B: Any = total_B
-        score_B: Any = total_B
-        named_B = [trace.rewards.get(str(self.guard.config.outcome_reward)) for trace in traces_B]
-        if any(named_B):
-            paid_B, score_B = ([reward and getattr(reward, name) for reward in named_B] for name in ("value", "score"))
+        paid_B, score_B = read_rewards(self.guard, traces_B)
         judged = self.guard.apply(
             host_B,
             paid_B,
-            prompts_B=[_join(itertools.takewhile(lambda node: not node.sampled, trace.nodes)) for trace in traces_B],
+            prompts_B=[read_prompt(trace) for trace in traces_B],
             completions_B=[_join(node for node in trace.nodes if node.sampled) for trace in traces_B],
             rows_B=[trace.task.data.model_dump() for trace in traces_B],
             outcomes_B=self.guard.read_outcomes(score_B),
             group_ids_B=np.zeros(len(traces_B)),
-            total_rewards_B=total_B,
+            total_rewards_B=np.array([trace.reward for trace in traces_B], float),
         )
         metrics = {name.replace("/", "_"): value for name, value in judged.metrics.items()}
         for trace, host, advantage, weight in zip(traces_B, host_B, judged.advantages_B, judged.weights_B, strict=True):
             if advantage != host:
                 assign_advantages(trace, float(advantage))
             trace.metrics.update(metrics, rlguard_weight=float(weight))
+
+
+def read_rewards(guard: Guard, traces_B: Sequence[Any]) -> tuple[Any, Any]:
+    """(B,) what the outcome's reward paid, and (B,) its scores; the whole reward if no trace has one of its name."""
+    named_B = [trace.rewards.get(str(guard.config.outcome_reward)) for trace in traces_B]
+    if not any(named_B):
+        return (np.array([trace.reward for trace in traces_B], float),) * 2
+    return [r and r.value for r in named_B], [r and r.score for r in named_B]
+
+
+def read_prompt(trace: Any) -> str:
+    """What was asked, before the model wrote anything."""
+    return _join(itertools.takewhile(lambda node: not node.sampled, trace.nodes))
 
 
 def _join(nodes: Iterable[Any]) -> str:

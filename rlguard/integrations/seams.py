@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
+from rlguard.guard.reading import read_evidence
 from rlguard.guard.rewrite import as_float
 
 STATE_FILE = "rlguard_state.json"
@@ -88,7 +89,7 @@ def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", f
 
 
 def find_reward(names: Sequence[str], wanted: str | int) -> int:
-    """Position of the reward function that tells correctness; ValueError if none has that name or position."""
+    """Position of the reward function that tells correctness; ValueError if none has that name or place."""
     if isinstance(wanted, int) and 0 <= wanted < len(names):
         return wanted
     if wanted in names:
@@ -122,9 +123,30 @@ def decode_rollouts(tokenizer: Any, tokens_BT: Any, mask_BT: Any) -> list[str]:
     return [tokenizer.decode(tokens[mask].tolist(), skip_special_tokens=True) for tokens, mask in rows]
 
 
+def note_rollouts(
+    chooser: Any, guard: Guard, places_B: Any, prompts_B: Any, rows_B: Any, outcomes_B: np.ndarray
+) -> dict[str, float]:
+    """Has a `BatchChooser` learn a batch that the guard has judged; returns what to log.
+
+    Args:
+        chooser: Chooses prompts.
+        guard: Judged the batch.
+        places_B: (B,) the prompt of each rollout; None leaves one out.
+        prompts_B: (B,) its text or messages, as the guard was given them.
+        rows_B: (B,) its data row.
+        outcomes_B: (B,) outcomes.
+    """
+    column, names = guard.config.answer_column, {}
+    kept = [row for row, place in enumerate(places_B) if place is not None]
+    for row in kept:
+        if places_B[row] not in names:  # what the guard calls it
+            names[places_B[row]] = read_evidence(prompts_B[row], None, rows_B[row], column).prompt_id
+    places = [places_B[row] for row in kept]
+    return chooser.observe(places, [names[place] for place in places], outcomes_B[kept])
+
+
 def center_groups(rewards_B: Any, group_ids_B: Any, divide: bool = False) -> np.ndarray:
-    """(B,) rewards minus their group's mean, divided by its standard deviation if `divide`; NaN rewards are left out and
-    get 0."""
+    """(B,) rewards minus their group's mean, over its standard deviation if `divide`; NaN is left out and gets 0."""
     rewards, groups = as_float(rewards_B), np.unique(group_ids_B, return_inverse=True)[1]
     advantages = np.zeros(len(rewards))
     for group in range(groups.max(initial=-1) + 1):

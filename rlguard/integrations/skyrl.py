@@ -2,8 +2,9 @@
 
     python -m skyrl.train.entrypoints.main_base trainer.override_entrypoint=rlguard.integrations.skyrl ...
 
-Settings are more options, like `rlguard.mode=observe`. With an entry point of your own, let `get_trainer` of your
-`BasePPOExp` give a `GuardedPPOTrainer(**kwargs)`; `GuardMixin` goes in front of a trainer class of your own.
+Settings are more options, like `rlguard.mode=observe`. `rlguard.sampler=true`, or `rlguard.sampler={half_life: 50}`,
+chooses each batch's prompts by what they are expected to teach. With an entry point of your own, let `get_trainer` of
+your `BasePPOExp` give a `GuardedPPOTrainer(**kwargs)`; `GuardMixin` goes in front of a trainer class of your own.
 
 An estimator of `@register_advantage_estimator` sees neither texts nor checkpoints. So the guard wraps
 `RayPPOTrainer.compute_advantages_and_returns`, which has the batch, the tokenizer and the data set, and leaves your
@@ -25,6 +26,8 @@ from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.integrations import seams
+from rlguard.integrations.loader_sampler import choose_loader, read_sampler
+from rlguard.sampling import BatchChooser, SamplerConfig
 
 with seams.needing("SkyRL", ": pip install 'skyrl[fsdp]>=0.3,<0.5'"):
     import yaml
@@ -34,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 OVERRIDE, OWN = "trainer.override_entrypoint=", "rlguard."
 WRAPPED = {
+    "_build_train_dataloader_and_compute_training_steps": ["self"],
     "compute_advantages_and_returns": ["self", "data"],
     "_execute_training_step": ["self", "model", "data"],
     "save_checkpoints": ["self"],
@@ -45,7 +49,11 @@ class GuardMixin(seams.Anything):
     """Puts the guard into a SkyRL trainer; stands in front of it."""
 
     guard_config: GuardConfig | None = None
+    sampler_config: SamplerConfig | None = None
+    """Choose each batch's prompts by what they are expected to teach; None keeps SkyRL's order."""
     dispatch: Any
+    train_dataloader: Any
+    _chooser: BatchChooser | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -53,6 +61,7 @@ class GuardMixin(seams.Anything):
             RuntimeError: If SkyRL is not a version that rlguard knows, or has no one advantage per rollout.
         """
         seams.check_seams(RayPPOTrainer, WRAPPED, "It knows skyrl 0.3 and 0.4.")
+        self.guard = Guard(self.guard_config)
         super().__init__(*args, **kwargs)
         estimator = str(self.cfg.trainer.algorithm.advantage_estimator)
         if self.cfg.generator.step_wise_trajectories or estimator in ("gae", "reinforce++"):
@@ -60,8 +69,15 @@ class GuardMixin(seams.Anything):
                 "rlguard needs one advantage per rollout: expected generator.step_wise_trajectories=false and "
                 f"trainer.algorithm.advantage_estimator grpo, rloo or maxrl, got {estimator!r}"
             )
-        self.guard = Guard(self.guard_config)
         self._step_scale = 1.0
+
+    def _build_train_dataloader_and_compute_training_steps(self) -> None:
+        super()._build_train_dataloader_and_compute_training_steps()
+        if self.sampler_config is not None and self.train_dataloader is not None:
+            size, group = self.cfg.trainer.train_batch_size, self.cfg.generator.n_samples_per_prompt
+            self.train_dataloader, self._chooser = choose_loader(
+                self.train_dataloader, size, group, self.sampler_config, self.guard.luck
+            )
 
     def compute_advantages_and_returns(self, data: Any) -> Any:
         data = super().compute_advantages_and_returns(data)
@@ -84,6 +100,11 @@ class GuardMixin(seams.Anything):
         data["loss_mask"][rollouts] *= data["loss_mask"].new_tensor(judged.trained_B)[:, None]
         self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)
+        if self._chooser is not None:
+            outcomes_B = self.guard.read_outcomes(data["rewards"][rollouts].sum(dim=1))
+            places_B = [int(uid) if rows[uid] else None for uid in uids_B]
+            told = [rows[uid].get("prompt") for uid in uids_B], [rows[uid] for uid in uids_B]
+            self.all_metrics.update(seams.note_rollouts(self._chooser, self.guard, places_B, *told, outcomes_B))
         return data
 
     def _read_row(self, uid: str) -> dict[str, Any]:
@@ -156,7 +177,9 @@ def main() -> None:
     from skyrl.train.utils.utils import initialize_ray
 
     options, rest = _split_options(sys.argv[1:])
-    trainer = type("ConfiguredTrainer", (GuardedPPOTrainer,), {"guard_config": GuardConfig.from_options(options)})
+    settings: dict[str, Any] = {"sampler_config": read_sampler(options.pop("sampler", None))}
+    settings["guard_config"] = GuardConfig.from_options(options)
+    trainer = type("ConfiguredTrainer", (GuardedPPOTrainer,), settings)
     experiment = type("GuardedExp", (BasePPOExp,), {"get_trainer": lambda self, **kwargs: trainer(**kwargs)})
     cfg = SkyRLTrainConfig.from_cli_overrides(rest)
     validate_cfg(cfg)

@@ -148,12 +148,12 @@ class ChoosesPrompts:
         their groups are silent."""
         assert self._live is not None
         evidence_B, rewards_per_func = self._guard_seen
-        places = gather_object([row[ROW] for row in inputs])[:: self.num_generations]
-        outcomes_PG = np.reshape(self._read_outcome(rewards_per_func)[1], (-1, self.num_generations))
-        ids = [item.prompt_id for item in evidence_B[:: self.num_generations]]
-        self._note_metrics(self._live.chooser.observe(places, ids, outcomes_PG))
+        places_B = gather_object([row[ROW] for row in inputs])
+        outcomes_B = self._read_outcome(rewards_per_func)[1]
+        self._note_metrics(self._live.chooser.observe(places_B, [item.prompt_id for item in evidence_B], outcomes_B))
+        outcomes_PG = outcomes_B.reshape(-1, self.num_generations)
         right, wrong = (outcomes_PG > 0).any(axis=1), (outcomes_PG == 0).any(axis=1)
-        return places, ~(right & wrong)
+        return places_B[:: self.num_generations], ~(right & wrong)
 
     def _replace_silent(self, output: dict[str, Any], judged: Judged, inputs: list) -> dict[str, Any]:
         """Learns a batch; generates groups that are all right or all wrong anew with other prompts, if that is asked

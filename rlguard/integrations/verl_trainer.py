@@ -1,7 +1,7 @@
 """The guard in verl's trainers, where it sees texts, gold answers and `rlguard_*` columns.
 
 `integrations.verl` puts `GuardMixin` in front of verl's own trainers; for yours, `class Mine(GuardMixin, MyTrainer)`.
-It wraps four methods of verl 0.9 through `super()` and copies none. With `adv_estimator=rlguard` it lets verl take its
+It wraps five methods of verl 0.9 through `super()` and copies none. With `adv_estimator=rlguard` it lets verl take its
 advantage step with the host estimator (`+algorithm.rlguard.host=grpo`), judges the rollouts and rewrites what verl
 wrote; otherwise it does nothing. Fields of `GuardConfig` are set with `+algorithm.rlguard.mode=observe` and so on.
 
@@ -9,6 +9,9 @@ wrote; otherwise it does nothing. Fields of `GuardConfig` are set with `+algorit
 else the column `GuardConfig.answer_column`. The outcome is what the reward function reports as
 `GuardConfig.outcome_reward`, by default as `acc`, else the score. The learning rate lives in verl's workers: it is
 shrunk there for one update, at whose end verl's schedule sets it anew. Out of reach it is left, and the log says so.
+
+With `+algorithm.rlguard.sampler=true` each batch's prompts are chosen by what they are expected to teach
+(`rlguard.sampling`); settings stand below that, like `+algorithm.rlguard.sampler.half_life=50`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, Anything, check_seams, read_advantages, spread_advantages
+from rlguard.integrations import seams
+from rlguard.integrations.loader_sampler import ROW, NumberedRows, choose_loader, read_sampler
+from rlguard.integrations.seams import STATE_FILE
+from rlguard.sampling import BatchChooser, SamplerConfig
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +39,7 @@ OTHER_KINDS = ["gae", "gdpo", "grpo_passk", "reinforce_plus_plus", *TOKEN_BASELI
 TENSORS = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
 HOST_COLUMNS = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields"]
 WRAPPED = {
+    "_init_dataloader": ["self"],
     "_compute_advantage": ["self", "batch", "metrics"],
     "_update_actor": ["self", "batch", "metrics"],
     "_save_checkpoint": ["self"],
@@ -45,11 +52,12 @@ def check_signatures(trainer_class: type) -> None:
     import verl
 
     install = "install one that rlguard knows (pip install 'verl>=0.9.1,<0.10') or train unguarded"
-    check_seams(trainer_class, WRAPPED, f"This is verl {verl.__version__}; {install}: algorithm.adv_estimator=grpo")
+    advice = f"This is verl {verl.__version__}; {install}: algorithm.adv_estimator=grpo"
+    seams.check_seams(trainer_class, WRAPPED, advice)
 
 
-def read_options(algorithm: Any) -> tuple[str, GuardConfig]:
-    """The host estimator's name and the guard's settings, from the section `algorithm` of verl's configuration.
+def read_options(algorithm: Any) -> tuple[str, GuardConfig, SamplerConfig | None]:
+    """The host estimator's name and the settings of guard and sampler, from `algorithm` of verl's configuration.
 
     Raises:
         ValueError: If the host's advantages cannot be rewritten, or an option is unknown or out of its range.
@@ -61,14 +69,18 @@ def read_options(algorithm: Any) -> tuple[str, GuardConfig]:
             "algorithm.rlguard.host: expected an estimator that gives, within a group, the reward less a baseline, "
             f"divided by a scale (grpo, rloo, opo, gpg, reinforce_plus_plus_baseline), got {host!r}"
         )
-    return host, GuardConfig.from_options(options)
+    sampler = read_sampler(options.pop("sampler", None))
+    return host, GuardConfig.from_options(options), sampler
 
 
-class GuardMixin(Anything):
+class GuardMixin(seams.Anything):
     """Puts the guard into a trainer of `verl.trainer.ppo.v1`; it sleeps unless `adv_estimator` is `rlguard`."""
 
     guard: Guard | None = None
+    train_dataloader: Any
     _guard_scale = 1.0
+    _sampler: SamplerConfig | None = None
+    _chooser: BatchChooser | None = None
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         """
@@ -81,12 +93,25 @@ class GuardMixin(Anything):
 
             order = type(self).__mro__
             check_signatures(order[order.index(GuardMixin) + 1])
-            host, settings = read_options(config.algorithm)
+            host, settings, self._sampler = read_options(config.algorithm)
             self.guard = Guard(settings)
             with open_dict(config):  # verl has a path of its own for GRPO; the settings are logged with the others
                 config.algorithm.adv_estimator = host
-                config.algorithm[NAME] = {"host": host, **asdict(settings)}
+                chosen = {"sampler": asdict(self._sampler)} if self._sampler else {}
+                config.algorithm[NAME] = {"host": host, **asdict(settings), **chosen}
         super().__init__(config, *args, **kwargs)
+
+    def _init_dataloader(self) -> None:
+        super()._init_dataloader()
+        if self.guard is None or self._sampler is None:
+            return
+        data = self.config.data
+        if not data.shuffle:
+            raise ValueError("algorithm.rlguard.sampler: data.shuffle=False asks for the data's order; leave one out")
+        self.train_dataloader, self._chooser = choose_loader(
+            self.train_dataloader, data.train_batch_size, self.config.actor_rollout_ref.rollout.n, self._sampler,
+            self.guard.luck, NumberedRows(self.train_dataset),
+        )  # fmt: skip
 
     def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
         written = super()._compute_advantage(batch, metrics)
@@ -101,25 +126,33 @@ class GuardMixin(Anything):
         from verl.workers.utils.padding import response_to_nested
 
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
-        columns = [*HOST_COLUMNS, *guard.reader.columns, str(guard.config.outcome_reward or "acc")]
+        name = str(guard.config.outcome_reward or "acc")
+        columns = [*HOST_COLUMNS, *guard.reader.columns, name, ROW]
         data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*TENSORS, *columns])))
         host_BT, mask_BT = (data[name].to_padded_tensor(0) for name in ("advantages", "response_mask"))
-        host_B = read_advantages(host_BT, mask_BT)
+        host_B = seams.read_advantages(host_BT, mask_BT)
         rows = _read_rows(data, columns, guard.config.answer_column)
         paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows a KL penalty
+        outcomes_B = guard.read_outcomes(_read_scores(data, rows, name, bool(guard.config.outcome_reward)))
+        speaker_B = _find_speakers(batch.keys, mask_BT.any(1).tolist())
         judged = guard.apply(
             host_B,
             data[paid].to_padded_tensor(0).sum(-1),
             prompts_B=[row["raw_prompt"] for row in rows],
             completions_B=[self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
             rows_B=rows,
-            outcomes_B=guard.read_outcomes(_read_scores(data, rows, columns[-1], bool(guard.config.outcome_reward))),
+            outcomes_B=outcomes_B,
             group_ids_B=[row["uid"] for row in rows],
-            speaker_B=_find_speakers(batch.keys, mask_BT.any(1).tolist()),
+            speaker_B=speaker_B,
         )
         self._guard_scale = judged.step_scale
         metrics.update(judged.metrics)
-        new_BT = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
+        if self._chooser is not None:
+            said = set(speaker_B.tolist())
+            places_B = [row.get(ROW) if i in said else None for i, row in enumerate(rows)]
+            prompts_B = [row["raw_prompt"] for row in rows]
+            metrics.update(seams.note_rollouts(self._chooser, guard, places_B, prompts_B, rows, outcomes_B))
+        new_BT = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
         written = {} if new_BT is host_BT else dict.fromkeys(("advantages", "returns"), new_BT)
         if not judged.trained_B.all():
             written |= dict.fromkeys(

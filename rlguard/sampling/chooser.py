@@ -40,36 +40,38 @@ class BatchChooser:
             places = even.choice(left, size, replace=False).tolist()
         return places
 
-    def observe(self, places_P: Sequence[int], prompt_ids_P: Sequence[str], outcomes_PG: Any) -> dict[str, float]:
+    def observe(self, places_B: Any, prompt_ids_B: Sequence[str], outcomes_B: Any) -> dict[str, float]:
         """Learns a batch that the guard has judged; returns what to log.
 
         Args:
-            places_P: (P,) prompt of each group.
-            prompt_ids_P: (P,) what the guard calls it.
-            outcomes_PG: (P, G) 1 correct, 0 wrong, NaN unknown.
+            places_B: (B,) prompt of each rollout; a prompt's groups are added up.
+            prompt_ids_B: (B,) what the guard calls it.
+            outcomes_B: (B,) 1 correct, 0 wrong, NaN unknown.
         """
-        outcomes = np.asarray(outcomes_PG, float)
-        trials_P, right_P = (~np.isnan(outcomes)).sum(axis=1), (outcomes > 0).sum(axis=1)
+        try:
+            return self._observe(np.asarray(places_B, int), prompt_ids_B, np.asarray(outcomes_B, float))
+        except Exception as error:
+            self.say("observe", f"the sampler did not learn a batch: {error!r}", trace=True)
+            return {}
+
+    def _observe(self, places_B: np.ndarray, prompt_ids_B: Sequence[str], outcomes_B: np.ndarray) -> dict[str, float]:
+        places_P, first_P, place_B = np.unique(places_B, return_index=True, return_inverse=True)
+        trials_P, right_P = (np.bincount(place_B, rows) for rows in (~np.isnan(outcomes_B), outcomes_B > 0))
         signal_P = (right_P > 0) & (right_P < trials_P)
         with np.errstate(invalid="ignore"):
-            predicted_P = [self._predicted.pop(place, np.nan) for place in places_P]
+            predicted_P = [self._predicted.pop(place, np.nan) for place in places_P.tolist()]
             found = np.stack([predicted_P, right_P / trials_P], axis=1)
         self._rates = np.concatenate([self._rates, found[np.isfinite(found).all(axis=1)]])[-RECENT:]
+        self.sampler.observe(places_P, [prompt_ids_B[row] for row in first_P])
         logged = {"rlguard/sampling/signal_share": float(signal_P.mean())}
-        if self.sampler.expected > 0:
-            self._saved += float(signal_P.sum() / self.sampler.expected - len(signal_P)) * outcomes.shape[1]
-            logged |= {
-                "rlguard/sampling/even_signal_share": self.sampler.expected,
-                "rlguard/sampling/rollouts_saved": self._saved,
-            }
+        even = self.sampler.expected
+        if even > 0:
+            self._saved += float(signal_P.sum() / even - len(signal_P)) * self.sampler.group_size
+            logged |= {"rlguard/sampling/even_signal_share": even, "rlguard/sampling/rollouts_saved": self._saved}
         if len(self._rates) > 2 and np.ptp(self._rates, axis=0).all():
             from scipy.stats import spearmanr
 
             logged["rlguard/sampling/spearman"] = float(spearmanr(*self._rates.T).statistic)
-        try:
-            self.sampler.observe(places_P, prompt_ids_P)
-        except Exception as error:
-            self.say("observe", f"the sampler did not learn a batch: {error!r}", trace=True)
         return logged
 
     def say(self, kind: str, message: str, trace: bool = False) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from rlguard.luck.model import LuckModel, SkillPosterior
-from rlguard.luck.settings import LuckSettings
 from rlguard.types import InputError
 
 CANDIDATES = 16_384
@@ -101,6 +100,10 @@ class PromptSampler:
         self._ids: dict[int, str] = {}  # what the model calls the prompts seen, by place
         self._unseen_N = np.ones(count, bool)
         self._before_N = _read_columns(count, offline_successes_N, offline_trials_N, chance_N)
+        trials_N = self._before_N[:, 1]
+        self._before_N[:, :2] *= np.minimum(1.0, self.luck.settings.offline_trials / np.maximum(trials_N, 1e-9))[
+            :, None
+        ]
 
     def choose(self, size: int, without: Sequence[int] = ()) -> np.ndarray:
         """The (size,) different prompts of the next batch, by their places.
@@ -152,7 +155,8 @@ class PromptSampler:
         seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
         known[seen] = np.stack(counts, axis=1)
         known[seen, :2] *= 0.5 ** ((self.luck.batches - visit) / self.config.half_life)[:, None]
-        return self.luck.posterior(*known.T, random=self._random)
+        successes_P, trials_P, chance_P, correlation_P = known.T
+        return self.luck.posterior(successes_P, trials_P, chance_P, correlation_P, random=self._random)
 
     def predict(self, places_P: Any) -> np.ndarray:
         """(P,) expected pass rate of some prompts, luck included."""
@@ -191,7 +195,7 @@ class PromptSampler:
 
 
 def _read_columns(count: int, *columns_N: Any) -> np.ndarray:
-    """(N, 3) successes and trials, as much as they weigh, and chance rates; (0, 3) where no column is given.
+    """(N, 3) successes, trials and chance rates; (0, 3) where no column is given.
 
     Raises:
         InputError: If a column has another length, or holds what is no number or no rate.
@@ -210,6 +214,5 @@ def _read_columns(count: int, *columns_N: Any) -> np.ndarray:
     for row in np.flatnonzero((chance < 0) | (chance > 1) | (successes < 0) | (successes > trials)):
         raise InputError(f"row {row}: expected 0 <= successes <= trials and a chance rate in [0, 1], got "
                          f"{successes[row]:g} of {trials[row]:g} and {chance[row]:g}")  # fmt: skip
-    found[:, :2] *= np.minimum(1.0, LuckSettings.offline_trials / np.maximum(trials, 1e-9))[:, None]
     found[:, :2] = np.where(np.isnan(found[:, :2]).any(axis=1, keepdims=True), 0.0, found[:, :2])
     return found

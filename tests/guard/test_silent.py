@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.luck.evidence import Evidence
-from rlguard.luck.settings import LuckSettings
 
 G = 4
 REWARDS = np.array([1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0], float)
@@ -21,44 +18,43 @@ def advantages(rewards):
     return (grouped - grouped.mean(1, keepdims=True)).ravel() * 2
 
 
-def judge(config, rewards=REWARDS, ratio=1e-9, total=None, **options):
-    """The last group's success is all but surely lucky by its text; in so few texts the table has to say so."""
-    config = replace(config, luck=LuckSettings(smoothing=32))
+def judge(ratio=0.01, total=None, **settings):
+    """The last group's only success is more likely lucky, by its text, and cut to weight 0."""
     evidence = [Evidence(prompt_id=name, likelihood_ratio=ratio if name == "lucky" else 1.0) for name in GROUPS]
-    paid = rewards if total is None else total
-    host = advantages(paid)
-    return host, Guard(config, **options).judge(evidence, host, rewards, rewards, GROUPS, total_rewards_B=paid)
+    paid = REWARDS if total is None else total
+    guard = Guard(GuardConfig(min_weight=0.5, **settings))
+    return guard.judge(evidence, advantages(paid), REWARDS, REWARDS, GROUPS, total_rewards_B=paid)
 
 
 def test_all_right_all_wrong_and_all_luck_are_masked():
-    _, judged = judge(GuardConfig(mask_silent=True))
+    judged = judge(mask_silent=True)
     assert set(GROUPS[judged.trained_B]) == {"mixed"}
     assert (judged.advantages_B[~judged.trained_B] == 0).all()
     assert judged.metrics["rlguard/silent_groups"] == 0.75
 
 
 def test_they_stay_unless_the_setting_is_on():
-    for config in (GuardConfig(), GuardConfig(mode="observe", mask_silent=True)):
-        _, judged = judge(config)
+    for settings in ({}, {"mode": "observe", "mask_silent": True}):
+        judged = judge(**settings)
         assert judged.trained_B.all()
         assert judged.metrics["rlguard/silent_groups"] == 0.75
 
 
 def test_a_success_that_may_be_genuine_keeps_its_group():
-    _, judged = judge(GuardConfig(mask_silent=True), ratio=0.5)
+    judged = judge(mask_silent=True, ratio=1.0)
     assert set(GROUPS[judged.trained_B]) == {"mixed", "lucky"}
 
 
 def test_a_reward_beside_correctness_is_a_signal():
     total = REWARDS.copy()
     total[8] = 0.2
-    _, judged = judge(GuardConfig(mask_silent=True), total=total)
+    judged = judge(mask_silent=True, total=total)
     assert set(GROUPS[judged.trained_B]) == {"mixed", "wrong"}
 
 
 def test_rounding_is_none():
     total = REWARDS + np.where(GROUPS == "lucky", 0, 1e-9 * np.arange(16))
-    _, judged = judge(GuardConfig(mask_silent=True, success_reward=0.0), total=total)
+    judged = judge(mask_silent=True, success_reward=0.0, total=total)
     assert set(GROUPS[judged.trained_B]) == {"mixed"}
 
 

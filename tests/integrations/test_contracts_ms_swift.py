@@ -130,8 +130,8 @@ def make_samples(content=lambda said: [int(said)]):
     ]
 
 
-def compute(trainer, rewards=CORRECT, visits=6, content=lambda said: [int(said)]):
-    for _ in range(visits):  # until it is known that these prompts pass no more often than by chance
+def compute(trainer, rewards=CORRECT, visits=2, content=lambda said: [int(said)]):
+    for _ in range(visits):  # the second time the guard knows these prompts
         advantages = trainer._compute_advantages(make_samples(content), torch.tensor(rewards), [])
     return advantages
 
@@ -177,7 +177,7 @@ def test_metrics_and_the_step_scale_are_handed_on(swift):
     trainer = make_guarded(swift, GuardConfig(answer_column="solution", min_weight=0.5))
     compute(trainer)
     assert trainer._metrics["train"]["rlguard/lucky_share"][-1] > 0.5
-    assert len(trainer._metrics["train"]["rlguard/faults"]) == 6
+    assert len(trainer._metrics["train"]["rlguard/faults"]) == 2
     assert max(trainer._metrics["train"]["rlguard/faults"]) == 0
     (scaler,) = trainer.callbacks
     assert scaler._scale == 0

@@ -166,7 +166,7 @@ def test_observe_leaves_every_advantage_as_it_is(host, estimator):
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_lucky_successes_end_without_advantage(host, estimator):
     maker = make_maker(guarded(host.experience_maker.RemoteExperienceMaker), estimator=estimator)
-    for _ in range(6):  # until it is known that these prompts pass no more often than by chance
+    for _ in range(2):  # the second time the guard knows these prompts
         found = run(maker, host)
     assert torch.equal(actions(found), torch.zeros(8, 2))
 
@@ -181,7 +181,7 @@ def test_silent_groups_are_masked(host):
 def test_a_kl_penalty_in_the_reward_stays(host):
     plain = host.experience_maker.RemoteExperienceMaker
     maker = make_maker(guarded(plain), kl_coef=0.1, estimator="dr_grpo")
-    for _ in range(6):
+    for _ in range(2):
         found = run(maker, host, kl=0.5)
     expected = run(make_maker(plain, kl_coef=0.1, estimator="dr_grpo"), host, kl=0.5)
     assert actions(expected)[0].tolist() == pytest.approx([0.65, 0.7])
@@ -192,7 +192,7 @@ def test_a_kl_penalty_in_the_reward_stays(host):
 
 def test_scores_say_what_is_correct_where_there_are_any(host):
     maker = make_maker(guarded(host.experience_maker.RemoteExperienceMaker))
-    for _ in range(6):
+    for _ in range(2):
         found = run(maker, host, scores=[0.0] * 8)
     assert actions(found)[0, 0] > 1  # paid, but not for being correct
 
@@ -207,18 +207,17 @@ def test_the_order_of_rollouts_in_batches_does_not_matter(host):
     for row, rollout in enumerate(rollouts):
         rollout.index = [row]
     single = [rollouts[row] for row in order]
-    for _ in range(3):
-        expected = actions(run(maker, host, rewards=rewards))
-        for experience in single:
-            experience.kl = torch.zeros(experience.action_mask.shape)
-        found = actions(shuffled.compute_advantages_and_returns(single))
+    expected = actions(run(maker, host, rewards=rewards))
+    for experience in single:
+        experience.kl = torch.zeros(experience.action_mask.shape)
+    found = actions(shuffled.compute_advantages_and_returns(single))
     assert torch.allclose(found, expected[order])
     assert 0 < expected[0, 0] < 1.4  # discounted, not emptied
 
 
 def test_metrics_travel_with_the_batch(host):
     maker = make_maker(guarded(host.experience_maker.RemoteExperienceMaker), kl_coef=0.1)
-    for _ in range(6):
+    for _ in range(2):
         found = run(maker, host, kl=0.5)
     for experience in found:
         assert experience.info["rlguard/lucky_share"].shape == experience.rewards.shape

@@ -34,6 +34,17 @@ READ = {
     "algo/grpo.py": {"GRPOAlgorithm.score_group": ["self", "episodes"]},
     "algo/max_rl.py": {"MaxRLAlgorithm.score_group": ["self", "episodes"]},
     "algo/__init__.py": {"build_algorithm": ["config", "policy_pool"]},
+    "curriculum/base.py": {
+        "Curriculum.__init__": ["self", "config", "tasks"],
+        "Curriculum.on_result": ["self", "group"],
+    },
+    "curriculum/samplers/base.py": {
+        "TaskSampler.__next__": ["self"],
+        "TaskSampler.observe": ["self", "group"],
+        "TaskSampler.state_dict": ["self"],
+        "TaskSampler.load_state_dict": ["self", "state_dict"],
+        "TaskSampler.metrics": ["self"],
+    },
 }
 """Arguments of what the adapter wraps and calls, in `src/prime_rl/orchestrator`."""
 PROMPT = "What is 3 + 4 + 5?"
@@ -270,6 +281,82 @@ def test_the_source_is_the_one_that_was_read():
     assert all(f'"{name}": ' in registry for name in ("grpo", "max_rl", "echo"))
     assert "cls = ALGORITHM_CLASSES[config.type]" in registry
     assert "await env.algorithm.finalize_group(group)" in (root / "train_sink.py").read_text()
+
+
+class PlayedSampler:
+    """A `TaskSampler`, which is an iterator."""
+
+    def __iter__(self):
+        return self
+
+
+class PlayedStandard(PlayedSampler):
+    def __init__(self, tasks):
+        self.tasks = tasks
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """The module that chooses tasks, a guard, and a `Curriculum` with what prime-rl's does with its sampler."""
+    host = Played()
+    modules = host.modules()
+    name = "prime_rl.orchestrator.curriculum"
+    modules |= {name: ModuleType(name), name + ".samplers": ModuleType(name + ".samplers")}
+    vars(modules[name + ".samplers"]).update(TaskSampler=PlayedSampler, StandardSampler=PlayedStandard)
+    for module_name, module in modules.items():
+        monkeypatch.setitem(sys.modules, module_name, module)
+    for own in ("prime_rl", "prime_rl_sampler"):
+        monkeypatch.delitem(sys.modules, f"rlguard.integrations.{own}", raising=False)
+    host.adapter = importlib.import_module("rlguard.integrations.prime_rl")
+    sampler = importlib.import_module("rlguard.integrations.prime_rl_sampler")
+    for own in ("prime_rl", "prime_rl_sampler"):
+        monkeypatch.delitem(sys.modules, f"rlguard.integrations.{own}")
+    monkeypatch.setitem(sys.modules, "rlguard.integrations.prime_rl", host.adapter)
+    host.guard = host.adapter.guard_algorithms(host.classes)
+
+    class Curriculum:
+        def __init__(self, config, tasks):
+            self.sampler = PlayedStandard(tasks) if config is None else config
+
+        def on_result(self, group):
+            self.sampler.observe(group)
+
+    host.choose_tasks, host.curriculum = sampler.choose_tasks, Curriculum
+    host.choose_tasks(Curriculum, host.guard, 4, 2)
+    return host
+
+
+def play_task(host, curriculum, right):
+    """A task as prime-rl takes it, and its group as it is scored and handed back; the task's number."""
+    number = next(curriculum.sampler).key
+    texts = ["The answer is 12."] * right(number) + ["The answer is 9."] * (4 - right(number))
+    group = make_group(host, texts, [float("12" in text) for text in texts], f"{PROMPT} {number}")
+    for episode in group:
+        episode.task = SimpleNamespace(key=number)
+    score(host.make("grpo"), group)
+    curriculum.on_result(group)
+    return number
+
+
+def test_tasks_are_chosen_by_what_they_are_expected_to_teach(chosen):
+    curriculum = chosen.curriculum(None, [SimpleNamespace(key=number) for number in range(16)])
+    seen = [play_task(chosen, curriculum, lambda number: 2 * (number % 2)) for _ in range(80)]
+    assert set(seen) == set(range(16))
+    assert sum(number % 2 for number in seen[40:]) > 28
+    assert len(chosen.guard.luck) == 16
+    assert curriculum.sampler.metrics()["signal_share"] in (0.0, 1.0)
+    state = curriculum.sampler.state_dict()
+    expected = [next(curriculum.sampler).key for _ in range(6)]
+    twin = chosen.curriculum(None, curriculum.sampler.tasks)
+    twin.sampler.load_state_dict(state)
+    assert [next(twin.sampler).key for _ in range(6)] == expected
+
+
+def test_a_sampler_that_was_configured_stays_and_an_endless_taskset_is_refused(chosen):
+    own = PlayedSampler()
+    assert chosen.curriculum(own, []).sampler is own
+    with pytest.raises(ValueError, match="finite taskset"):
+        chosen.curriculum(None, iter([]))
 
 
 def test_without_prime_rl_the_error_says_what_to_install(monkeypatch):

@@ -21,6 +21,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rlguard import GuardConfig  # noqa: E402
+from rlguard.sampling import SamplerConfig  # noqa: E402
 
 CONTRACTS = Path(os.environ.get("RLGUARD_CONTRACTS", Path(__file__).parents[2] / ".venv" / "contracts"))
 SOURCE = CONTRACTS / "skyrl"
@@ -94,7 +95,7 @@ def adapter():
         yield module
 
 
-def make_trainer(adapter, tmp_path, config=None, trainer_class=None, **algorithm):
+def make_trainer(adapter, tmp_path, config=None, trainer_class=None, sampler=None, **algorithm):
     from skyrl.train.config import SkyRLTrainConfig
 
     cfg = SkyRLTrainConfig()
@@ -105,7 +106,8 @@ def make_trainer(adapter, tmp_path, config=None, trainer_class=None, **algorithm
     cfg.data.dataloader.num_workers, cfg.data.dataloader.persistent_workers = 0, False
     for name, value in algorithm.items():
         setattr(cfg.trainer.algorithm, name, value)
-    configured = type("Configured", (trainer_class or adapter.GuardedPPOTrainer,), {"guard_config": config})
+    settings = {"guard_config": config, "sampler_config": sampler}
+    configured = type("Configured", (trainer_class or adapter.GuardedPPOTrainer,), settings)
     trainer = configured(
         cfg=cfg,
         tracker=None,
@@ -273,3 +275,39 @@ def test_without_skyrl_the_error_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "rlguard.integrations.skyrl", raising=False)
     with pytest.raises(ImportError, match="pip install 'skyrl"):
         import rlguard.integrations.skyrl  # noqa: F401
+
+
+def test_prompts_are_chosen_by_what_they_are_expected_to_teach(adapter, tmp_path):
+    def step(trainer, batches):
+        """A batch of SkyRL's loader, every second prompt of which is half solved and no other ever; its prompts."""
+        uids = [row[3] for row in next(batches)]
+        solved = [float(int(uid) % 2 and i < 4) for uid in uids for i in range(8)]
+        texts = [SOLVED[0] if right else GUESSED[-1] for right in solved]
+        run_batch(trainer, texts, solved, [uid for uid in uids for _ in range(8)])
+        return uids
+
+    def endless(trainer):
+        while True:
+            yield from trainer.train_dataloader
+
+    trainer = make_trainer(adapter, tmp_path, sampler=SamplerConfig())
+    assert len(trainer.train_dataloader) == 4
+    batches = endless(trainer)
+    seen = [step(trainer, batches) for _ in range(22)]
+    assert all(len(set(uids)) == 2 for uids in seen)
+    assert sum(int(uid) % 2 for uids in seen[12:] for uid in uids) > 14  # of 20
+    assert trainer._chooser.sampler.luck is trainer.guard.luck
+    assert "rlguard/sampling/spearman" in trainer.all_metrics
+    state, luck = trainer.train_dataloader.state_dict(), trainer.guard.luck.state_dict()
+    expected = [step(trainer, batches) for _ in range(4)]
+    twin = make_trainer(adapter, tmp_path, sampler=SamplerConfig())
+    twin.train_dataloader.load_state_dict(state)
+    twin.guard.luck.load_state_dict(luck)
+    batches = endless(twin)
+    assert [step(twin, batches) for _ in range(4)] == expected
+
+
+def test_without_a_sampler_the_loader_is_skyrls(adapter, tmp_path):
+    trainer = make_trainer(adapter, tmp_path)
+    assert trainer._chooser is None
+    assert type(trainer.train_dataloader.sampler).__name__ == "RandomSampler"

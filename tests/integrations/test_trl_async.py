@@ -125,7 +125,7 @@ def test_a_silent_groups_tokens_are_masked(tokenizer, masks):
 
 def test_the_guard_sees_texts_and_the_data_row(tokenizer):
     """The real guard, twice: what the loop queues is what `Guard.apply` says of the same group."""
-    row = {"rlguard_id": "p7", "rlguard_successes": 1, "rlguard_trials": 64, "rlguard_chance_rate": 0.1}
+    row = {"rlguard_id": "p7", "rlguard_successes": 1, "rlguard_trials": 64, "rlguard_chance_rate": 0.5}
     loop, group = make_loop(GuardedLoop, tokenizer), make_group(tokenizer, **row)
     host = score(make_loop(_AsyncRolloutLoop, tokenizer), group)
     alone = Guard()

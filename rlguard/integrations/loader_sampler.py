@@ -1,0 +1,108 @@
+"""verl and SkyRL: the loader of training data is built anew around a sampler that chooses each batch's prompts.
+
+Neither has an interface for samplers of one's own (verl's curriculum samplers went with 0.8). Both load prompts by
+torchdata's `StatefulDataLoader`, which keeps the sampler's state and so has it in the trainer's checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from torch.utils.data import Dataset, Sampler
+
+from rlguard.luck.model import LuckModel
+from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
+from rlguard.types import InputError
+
+ROW = "rlguard_row"
+"""Column that verl's data set is given: the place of each row."""
+COLUMNS = ("rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
+
+
+def read_sampler(options: Any) -> SamplerConfig | None:
+    """A trainer's option `rlguard.sampler`: true, false, or fields of `SamplerConfig`.
+
+    Raises:
+        ValueError: If a field is unknown or out of its range.
+    """
+    if options is None or isinstance(options, bool):
+        return SamplerConfig() if options else None
+    known = [field.name for field in fields(SamplerConfig) if field.name != "replace"]
+    for name in options if isinstance(options, Mapping) else [options]:
+        if name not in known:
+            raise ValueError(f"rlguard.sampler: expected true, or one of {', '.join(known)}, got {name!r}; "
+                             "silent groups are replaced by the trainer's own dynamic sampling")  # fmt: skip
+    return SamplerConfig(**options)
+
+
+class NumberedRows(Dataset):
+    """A data set whose rows know their places."""
+
+    def __init__(self, rows: Any) -> None:
+        self.rows = rows
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return {**self.rows[place], ROW: place}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class LiveOrder(Sampler):
+    """Prompts chosen a training batch at a time, given one by one; the loader saves its state."""
+
+    def __init__(self, chooser: BatchChooser, size: int) -> None:
+        self.chooser, self.size = chooser, size
+        self._chosen: list[int] = []  # and not given yet
+        self._given = 0  # in this epoch
+
+    def __iter__(self) -> Iterator[int]:
+        while self._given < len(self):
+            if not self._chosen:
+                self._chosen = self.chooser.choose(self.size)
+            self._given += 1
+            yield self._chosen.pop(0)
+        self._given = 0
+
+    def __len__(self) -> int:
+        return self.chooser.sampler.count // self.size * self.size
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"chooser": self.chooser.state_dict(), "chosen": list(self._chosen), "given": self._given}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.chooser.load_state_dict(state["chooser"])
+        self._chosen, self._given = list(state["chosen"]), int(state["given"])
+
+
+def choose_loader(
+    loader: Any, size: int, group_size: int, settings: SamplerConfig, luck: LuckModel, rows: Any = None
+) -> tuple[Any, BatchChooser]:
+    """A trainer's loader of training data with prompts that are chosen, and what chooses them.
+
+    Args:
+        loader: As the trainer built it.
+        size: Prompts of a training batch.
+        group_size: Rollouts of a prompt.
+        settings: Of the sampler.
+        luck: The guard's model.
+        rows: What to load from in place of the loader's data set.
+
+    Raises:
+        InputError: If there are fewer rows than a batch has prompts, or a `rlguard_*` column holds no rates.
+    """
+    if len(loader.dataset) < size:
+        raise InputError(
+            f"rlguard.sampler: the data has {len(loader.dataset)} rows, expected at least the {size} of a batch"
+        )
+    table = getattr(loader.dataset, "dataframe", None)  # what both trainers call the table behind their data sets
+    names = getattr(table, "column_names", None) or ()
+    columns = [table[name] if table is not None and name in names else None for name in COLUMNS]
+    chooser = BatchChooser(PromptSampler(len(loader.dataset), group_size, settings, luck, *columns))
+    made = type(loader)(
+        rows or loader.dataset, batch_size=loader.batch_size, drop_last=True, collate_fn=loader.collate_fn,
+        sampler=LiveOrder(chooser, size), num_workers=0,  # others would read ahead, and choose by what is old
+    )  # fmt: skip
+    return made, chooser
