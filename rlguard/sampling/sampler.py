@@ -124,7 +124,8 @@ class PromptSampler:
         few = max(int(self.config.fresh * size), size - len(seen))
         places = np.concatenate([self._draw(seen, max(CANDIDATES, size)), self._draw(unseen, few)])
         known = self.posterior(places)
-        value_P = self._value(known.draw_P, known.chance_P)
+        # Rounded: a model that was saved and restored fits its population anew, which may differ in the last bits.
+        value_P = self._value(known.draw_P, known.chance_P).round(6)
         # Ties are many among the unseen, whose draws come from one distribution: broken at random, not by place.
         order = np.lexsort((self._random.random(len(places)), -value_P))
         even = self._draw(np.arange(self.count), 512)
