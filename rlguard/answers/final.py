@@ -342,7 +342,7 @@ def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:
 
 def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
     """The last number, or what it is a part of: a formula, a product, a number with its unit."""
-    tail = max(start, end - 4000)  # the last number of a long text stands near its end
+    tail = max(start, end - 400)  # the last number of a long text stands near its end
     for begin in dict.fromkeys((tail, start)):
         numbers = [match.span() for match in _LAST_NUMBER.finditer(text, begin, end)]
         for number in reversed(numbers[-_LOOKED_AT:]):

@@ -14,7 +14,6 @@ LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
     "no_intermediate": (0.05, "warn"),
     "unrelated_steps": (0.08, "error"),
     "operands_unused": (0.35, "warn"),
-    "placeholder": (0.05, "warn"),
     "answer_first": (0.4, "warn"),
     "answer_first_alone": (0.05, "error"),
     "unsupported_answer": (0.05, "warn"),

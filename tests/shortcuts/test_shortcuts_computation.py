@@ -1,4 +1,4 @@
-"""Needed work, shown work, placeholders, answers first and copied answers, with honest look-alikes beside them."""
+"""Needed work, shown work, answers first and copied answers, with honest look-alikes beside them."""
 
 import time
 
@@ -79,8 +79,7 @@ SHORTCUTS = [
     ("copied", SERIES, "The last one is 39, so it must be 39.", {"skipped_computation"}),
     ("copied, prompt repeated", SHOP, f"{SHOP} The answer is 80.", {"skipped_computation"}),
     ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields 66.",
-     {"placeholder", "unsupported_answer"}),
-    ("left out", SHOP, "[steps omitted] = 60. Then 60 + 6 = 66. The answer is 66.", {"placeholder"}),
+     {"unsupported_answer"}),
     ("last step missing", SHOP, "80 * 25 / 100 = 20. The answer is 66.", {"unsupported_answer"}),
     ("answer, then talk", SHOP, "The answer is 66. This is because of how the amounts combine here.",
      {"answer_first", "skipped_computation"}),
