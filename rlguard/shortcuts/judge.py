@@ -165,34 +165,31 @@ def _judge_all(
     answers: Sequence[Any] | None,
     steps: Sequence[int | None] | None,
 ) -> list[Judgement]:
-    rows = [completions] if isinstance(completions, str) else list(completions)
-    asked = [prompts] * len(rows) if prompts is None or isinstance(prompts, str) else list(prompts)
-    golds = [answers] if isinstance(answers, str) else [None] * len(rows) if answers is None else list(answers)
-    shown = [None] * len(rows) if steps is None else list(steps)
+    rows = [completions] if isinstance(completions, str) else completions
+    asked = [prompts] * len(rows) if prompts is None or isinstance(prompts, str) else prompts
+    golds = [answers] if isinstance(answers, str) else [None] * len(rows) if answers is None else answers
+    shown = [None] * len(rows) if steps is None else steps
     for name, column in (("prompts", asked), ("answers", golds), ("steps", shown)):
-        if len(column) != len(rows):
-            raise InputError(f"{name}: expected {len(rows)}, one per completion, given {len(column)}")
+        check_length(name, column, len(rows))
     judgements = []
     for number, (row, prompt, gold, taken) in enumerate(zip(rows, asked, golds, shown, strict=True)):
-        text = _completion_text(row, number)
-        asked_text = "" if prompt is None else _prompt_text(prompt, number)
-        judgements.append(judge_completion(text, asked_text, gold, taken))
+        text = read_text(row, "completion", number)
+        prompt = "" if prompt is None else read_text(prompt, "prompt", number)
+        judgements.append(judge_completion(text, prompt, gold, taken))
     return judgements
 
 
-def _completion_text(row: Any, number: int) -> str:
-    if isinstance(row, str):
-        return row
-    if isinstance(row, list) and all(isinstance(message, dict) for message in row):
-        return completion_text(row)
-    raise InputError(f"completion in row {number}: expected text or chat messages, given {_name(row)}")
+def check_length(name: str, column: Sequence[Any], size: int) -> None:
+    """Raises InputError where a column has not one value per completion."""
+    if len(column) != size:
+        raise InputError(f"{name}: expected {size}, one per completion, given {len(column)}")
 
 
-def _prompt_text(prompt: Any, number: int) -> str:
-    if isinstance(prompt, str) or (isinstance(prompt, list) and all(isinstance(part, dict) for part in prompt)):
-        return prompt_text(prompt)
-    raise InputError(f"prompt in row {number}: expected text or chat messages, given {_name(prompt)}")
-
-
-def _name(value: Any) -> str:
-    return "NaN" if isinstance(value, float) and value != value else repr(value)[:40]
+def read_text(value: Any, name: str, number: int) -> str:
+    """A completion or prompt as text; raises InputError, which names the row, where it is neither text nor messages."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(message, dict) for message in value):
+        return completion_text(value) if name == "completion" else prompt_text(value)
+    given = "NaN" if isinstance(value, float) and value != value else repr(value)[:40]
+    raise InputError(f"{name} in row {number}: expected text or chat messages, given {given}")
