@@ -166,7 +166,8 @@ def _is_reached(case: Case) -> bool:
     if answer is None or not case.equations:
         return False
     if value is not None:
-        given, plugged = case.facts.numbers, not case.facts.operands
+        given = case.facts.numbers
+        plugged = not case.facts.operands and value not in given
         return any(e.right == value for e in case.equations) or any(
             _is_produced(value, e, case.facts.moduli)
             or (plugged and value in e.operands and (e.left in given or e.right in given))

@@ -102,17 +102,18 @@ def _blank(match: re.Match[str]) -> str:
     return " " * (match.end() - match.start())
 
 
-def _shows_work(case: Case, body: str) -> bool:
-    """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code."""
+def _shows_work(case: Case, body: str, many_steps: int = 4) -> bool:
+    """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code; a prompt
+    that takes `many_steps` has more than one result on the way."""
     answer = case.answer.text if case.answer else ""
     if "```" in body or ("=" in body and _is_solved(case.text, answer)):
         return True
     value = {case.value} if case.value is None else {case.value, abs(case.value)}
     ignored = case.facts.numbers | read_parts(answer) | value
-    if any(read_number(found) not in ignored for found in NUMBERS.findall(body.replace(":", " : "))):
-        return True
+    new = {read_number(found) for found in NUMBERS.findall(body.replace(":", " : "))} - ignored
     words = {word.lower() for word in _WORDS.findall(body)}
-    if not _NUMBER_WORDS.isdisjoint(words - case.facts.words - {word.lower() for word in _WORDS.findall(case.prompt)}):
+    new |= _NUMBER_WORDS & (words - case.facts.words - {word.lower() for word in _WORDS.findall(case.prompt)})  # type: ignore[arg-type]
+    if len(new) > (case.facts.steps >= many_steps and not case.facts.operands):
         return True
     given = "".join(case.prompt.split())
     return any("".join(piece.split()) not in given for piece in _ALGEBRA.findall(body))
@@ -217,9 +218,13 @@ def _is_solved(text: str, answer: str) -> bool:
 def _is_spelled(value: Number, case: Case) -> bool:
     """Whether the answer is put together from the last digits of results, as in adding column by column."""
     digits = str(abs(value))
-    if len(digits) < 2 or any(abs(n) > 20 for e in case.equations for n in e.operands):
+    if any(abs(n) > 20 for e in case.equations for n in e.operands):
         return False
-    return len(digits) <= len(case.equations) + 1 and {str(e.right)[-1] for e in case.equations}.issuperset(digits)
+    return (
+        2 <= len(digits) <= len(case.equations) + 1
+        and len(case.equations) > 1
+        and {str(e.right)[-1] for e in case.equations}.issuperset(digits)
+    )
 
 
 def _is_statement(segment: str) -> bool:
