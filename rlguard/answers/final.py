@@ -125,7 +125,7 @@ def _strip(text: str, start: int, end: int) -> tuple[int, int]:
 def _said_aloud(text: str) -> tuple[int, int] | None:
     """The last part of a completion that is not thinking, or None; without the special tokens at its end."""
     start, end, first = 0, len(text), None
-    for closing, opening in _THOUGHTS.items():
+    for closing, opening in ((c, o) for c, o in _THOUGHTS.items() if c[0] in text):
         place = text.rfind(closing)
         if place >= start:
             start, first = place + len(closing), text.find(opening)

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 MAX_LONE = 80
 """Characters of a text whose last number is its answer even unmarked ("It arrives at 11:05.")."""
-HEAD, TAIL = 2_000, 6_000
-"""Characters at both ends of a long text whose steps are checked: a step of a GRPO run cannot wait for all of them."""
+WHOLE, HEAD, TAIL = 3_000, 500, 1_500
+"""Characters up to which all steps of a text are checked, and of a longer one those at both ends, where the set-up and
+the steps to the answer stand: a step of a GRPO run cannot wait for all of them."""
 EARLY = 80
 """Characters within which an answer must begin to come first."""
 
@@ -58,7 +59,7 @@ class Case:
     def equations(self) -> list[Equation]:
         """Those of the completion; of a long one at both ends, where the set-up and the answer's steps stand."""
         text, moduli = self.text, self.facts.moduli
-        if len(text) <= HEAD + TAIL:
+        if len(text) <= WHOLE:
             equations = find_equations(text, moduli)
         else:
             skipped = len(text) - TAIL

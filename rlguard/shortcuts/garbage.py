@@ -35,6 +35,8 @@ LEAST_SCRIPTS, LEAST_CHANGES = 3, 0.25
 once, and Japanese has its scripts in one word."""
 
 _WORD = re.compile(r"[^\W\d_]+")
+_FEW = 20
+"""Characters beyond ASCII up to which a window is in one script: accents, quotes and signs."""
 _ASCII = b"abcdefghijklmnopqrstuvwxyz"
 _LEAST_WORDS, _LEAST_LETTERS, _LEAST_PAIRS, _DIFFERENT = 60, 200, 4, 0.7
 _NOT_PARTED = 10
@@ -94,11 +96,12 @@ def _judge_window(text: str, start: int, size: int) -> str | None:
     """What makes a window garbage. Cheap conditions come first: most texts meet none of them."""
     window = text[start : start + size].lower()
     spaced, reason = window.split(), None
-    plain = window.isascii()
-    letters = len(window) - len(window.encode().translate(None, _ASCII)) if plain else sum(map(str.isalpha, window))
+    plain = window.encode("ascii", "ignore")
+    others = len(window) - len(plain)
+    letters = len(plain) - len(plain.translate(None, _ASCII)) if others < _FEW else sum(map(str.isalpha, window))
     if 2 * letters < len(window):
         reason = _judge_signs("".join(spaced))
-    if not plain:
+    if others >= _FEW:
         reason = reason or _judge_scripts(_WORD.findall(window))
     if not reason and not _PAIRS.isdisjoint(pairwise(spaced)):
         reason = _judge_order(text[max(0, start - size) : start + 2 * size].lower().split())

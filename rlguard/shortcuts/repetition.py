@@ -71,20 +71,22 @@ def find_every_option(case: Case, least: int = 3) -> Finding | None:
 
 def _longest(statements: Iterable[_Statement], text: str, least: int) -> list[_Statement] | None:
     """The longest run of statements of one value with no work between; a form said once more does not count."""
-    runs: dict[str, list[_Statement]] = {}
-    best: list[_Statement] | None = None
+    runs: dict[str, tuple[list[_Statement], set[int], set[str]]] = {}
+    best: list[_Statement] = []
+    count = 0
     for said in statements:
-        run = runs.get(said.value, [])
+        run, forms, sentences = runs.get(said.value) or ([], set(), set())
         between = text[run[-1].end : said.start] if run else ""
         if len(between) > _GAP or _DIGIT.search(between) or len(between.split()) > _GAP_WORDS:
-            run = []
-        elif "</think>" in between:
-            run = [run[-1]]  # thought and told
-        run = runs[said.value] = [*run, said] if len(run) < _MOST_STATEMENTS else run
-        same = len(run) >= 3 and len({text[s.start : s.end] for s in run}) == 1
-        if (same or len(run) - len({s.form for s in run}) + 1 >= least) and (best is None or len(run) >= len(best)):
-            best = run
-    return best
+            run, forms, sentences = [], set(), set()
+        forms |= {said.form} | ({0} if "</think>" in between else set())  # thought and told
+        sentences.add(text[said.start : said.end])
+        run.append(said)
+        runs[said.value] = run, forms, sentences
+        enough = len(run) - len(forms) + 1 >= least or (len(run) >= 3 and len(sentences) == 1)
+        if enough and len(run) >= count:
+            best, count = run, len(run)
+    return best[:count] or None
 
 
 def _read_marks(matches: list[re.Match[str]]) -> Iterator[_Statement]:

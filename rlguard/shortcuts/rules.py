@@ -220,11 +220,8 @@ def _is_spelled(value: Number, case: Case) -> bool:
     digits = str(abs(value))
     if any(abs(n) > 20 for e in case.equations for n in e.operands):
         return False
-    return (
-        2 <= len(digits) <= len(case.equations) + 1
-        and len(case.equations) > 1
-        and {str(e.right)[-1] for e in case.equations}.issuperset(digits)
-    )
+    several = 2 <= len(digits) <= len(case.equations) + 1 > 2
+    return several and {str(e.right)[-1] for e in case.equations}.issuperset(digits)
 
 
 def _is_statement(segment: str) -> bool:
