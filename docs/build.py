@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "out" / "site-pages"
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)(?=[)#])")
+PICTURE = re.compile(r'(?:src|srcset)="([^":]+)"')
 MARK = re.compile(r"<!-- (commands|settings of ([\w.]+)) -->")
 LOADED = re.compile(r"<(?:script|img|link rel=.stylesheet.)[^>]+(?:src|href)=.?(?:https?:)?//[^>]*>")
 WORKER = "iframe-worker.js"
@@ -38,6 +39,7 @@ def collect_pages(root: Path = ROOT) -> dict[Path, str | None]:
     waiting = [
         Path("README.md"),
         Path("docs/site.css"),
+        Path("llms.txt"),
         *(path.relative_to(root) for path in sorted((root / "docs").glob("*.md"))),
     ]
     while waiting:
@@ -49,7 +51,7 @@ def collect_pages(root: Path = ROOT) -> dict[Path, str | None]:
             pages[path] = show_source(root / path, path) if is_source else None
             continue
         text = (root / path).read_text()
-        for link in LINK.findall(text):
+        for link in LINK.findall(text) + PICTURE.findall(text):
             target = (root / path.parent / link).resolve()
             if not target.is_file():
                 raise SystemExit(f"{path}: expected a file behind the link {link!r}, found none")

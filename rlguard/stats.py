@@ -120,29 +120,6 @@ def beta_weights(alpha: float, beta: float) -> np.ndarray:
     return np.diff(betainc(alpha, beta, _GRID_EDGES))
 
 
-def skill_likelihood(
-    successes_P: np.ndarray, trials_P: np.ndarray, chance_P: np.ndarray, correlation_P: Any = 0.0
-) -> np.ndarray:
-    """Likelihood of each prompt's *skill rate* q: how often the model really solves it.
-
-    A rollout passes by solving, or else by luck, so k of n rollouts pass with likelihood p^k (1 − p)^(n − k) where
-    p = q + (1 − q)·L. Luck L belongs to the prompt: a guess that a policy repeats is right every time or never. Over
-    prompts it is Beta distributed with the chance rate as mean and the intraclass correlation as spread, so that 0 is
-    the guessing model of classical test theory, L = c, and near 1 a prompt's rollouts are lucky together.
-
-    Args:
-        successes_P: Successes per prompt, ≥ 0; fractions are fine (decayed counts).
-        trials_P: Trials per prompt, ≥ successes.
-        chance_P: Chance rate c per prompt, in [0, 1].
-        correlation_P: Intraclass correlation of luck, in [0, 1]; per prompt or one for all.
-
-    Returns:
-        (P, GRID_POINTS) likelihoods on `SKILL_GRID`; the largest of each row is 1.
-    """
-    likelihood_PS = weigh_luck(pass_likelihood(successes_P, trials_P), chance_P, correlation_P)
-    return likelihood_PS / likelihood_PS.max(axis=1, keepdims=True)
-
-
 def pass_likelihood(successes_P: Any, trials_P: Any) -> np.ndarray:
     """Likelihood of each prompt's *pass rate* on `SKILL_GRID`, (P, GRID_POINTS); the largest of each row is 1."""
     k, n = np.asarray(successes_P, float)[:, None], np.asarray(trials_P, float)[:, None]
@@ -151,12 +128,17 @@ def pass_likelihood(successes_P: Any, trials_P: Any) -> np.ndarray:
 
 
 def weigh_luck(values_PS: np.ndarray, chance_P: Any, correlation_P: Any) -> np.ndarray:
-    """Expected value for each skill rate of what is given for each pass rate: luck is integrated out.
+    """Expected value for each *skill rate* q of what is given for each pass rate: luck is integrated out.
+
+    A rollout passes by solving, or else by luck: p = q + (1 − q)·L. Luck L belongs to the prompt: a guess that a policy
+    repeats is right every time or never. Over prompts it is Beta distributed with the chance rate as mean and the
+    intraclass correlation as spread, so that 0 is the guessing model of classical test theory, L = c, and near 1 a
+    prompt's rollouts are lucky together.
 
     Args:
-        values_PS: (P, GRID_POINTS) values by pass rate.
-        chance_P: (P,) chance rates.
-        correlation_P: (P,) or one intraclass correlation.
+        values_PS: (P, GRID_POINTS) values by pass rate, such as `pass_likelihood`.
+        chance_P: (P,) chance rates, in [0, 1].
+        correlation_P: (P,) or one intraclass correlation, in [0, 1].
 
     Returns:
         (P, GRID_POINTS) values by skill rate.
@@ -215,13 +197,13 @@ def skill_posterior(likelihood_PS: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Posterior over skill rates.
 
     Args:
-        likelihood_PS: (P, GRID_POINTS), as `skill_likelihood` gives it.
+        likelihood_PS: (P, GRID_POINTS), as `weigh_luck` makes it of `pass_likelihood`.
         prior: Masses over `SKILL_GRID` of any sum, (GRID_POINTS,) shared or (P, GRID_POINTS) per prompt.
 
     Returns:
         (P, GRID_POINTS) cell masses; every row sums to 1.
 
-    >>> seen = skill_likelihood(np.array([9.0]), np.array([10.0]), np.array([0.1]))
+    >>> seen = weigh_luck(pass_likelihood([9], [10]), [0.1], 0.0)
     >>> float(round((skill_posterior(seen, beta_weights(1, 1)) @ SKILL_GRID)[0], 2))
     0.81
     """

@@ -10,7 +10,9 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -145,6 +147,47 @@ def make_targets(code: str) -> None:
     for program, *targets in commands(code):
         assert program == "make", program
         subprocess.run(["make", "-n", *targets], cwd=ROOT, check=True, capture_output=True)
+
+
+SLICE = {  # a slice for a laptop, in the place of a hub's model on a GPU
+    "Qwen/Qwen2.5-0.5B-Instruct": "model",
+    "--engine vllm": "--engine transformers",
+    "max-tokens 512": "max-tokens 40",
+    "max_completion_length=512,": "max_completion_length=40, max_steps=2, per_device_train_batch_size=32,",
+    'output_dir="out/gsm8k",': 'output_dir="out/gsm8k", report_to="none", bf16=False,',
+    "use_vllm=True,": "",
+    'vllm_mode="colocate",': "",
+}
+
+
+def gsm8k_slice(code: str) -> None:
+    """Writes problems in GSM8K's shape that the tiny reasoner can attempt, and the model with a chat template."""
+    from conftest import TINY
+    from transformers import AutoTokenizer
+
+    from rlguard.tables.write import write_rows
+
+    compile(code, "block", "exec")
+    pairs = [(a, b) for a in range(2, 6) for b in range(2, 6)]
+    sums = [(f"{a}*{b}+{a} mod 10=?\n", (a * b + a) % 10) for a, b in pairs]
+    chats = [[{"role": "user", "content": question}] for question, _ in sums]
+    answers = [f"First <<{total}={total}>>.\n#### {total}" for _, total in sums]
+    write_rows([{"prompt": chat, "answer": answer} for chat, answer in zip(chats, answers, strict=True)], "gsm8k.jsonl")
+    shutil.copytree(TINY, "model")
+    tokenizer = AutoTokenizer.from_pretrained(TINY)
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    tokenizer.save_pretrained("model")
+
+
+def on_a_slice(code: str) -> None:
+    """Runs a block on the slice: shorter, with the model that lies there."""
+    for there, here in SLICE.items():
+        code = code.replace(there, here)
+    if not code.startswith("rlguard "):
+        exec(compile(code, "block on a slice", "exec"), {})
+        return
+    for words in commands(code):
+        subprocess.run([sys.executable, "-m", *words], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
 
 
 def pip_extras(code: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rlguard.report import write_report
-from rlguard.report.embed import unpack
 
 HOSTILE = (
     "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
@@ -106,6 +108,11 @@ def make_audit(lost: int = 1) -> dict:
     rows = [row | {"domain": f"logic {i}"} for i in range(lost)]
     rows.append(row | {"domain": "sums", "after": 0.5, "change": 0.0, "low": -0.04, "high": 0.04, "verdict": "kept"})
     return {"before": "base", "comparisons": [{"name": "checkpoint-9", "rows": rows}]}
+
+
+def unpack(text: str) -> Any:
+    """What `pack` packed."""
+    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 def read_data(page: Path) -> dict:

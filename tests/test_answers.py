@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 import pytest
 
@@ -16,6 +17,47 @@ from rlguard.answers import (
     read_golds,
     read_quantity,
 )
+from rlguard.answers import final as final_answers
+from rlguard.guard.reading import read_evidence
+from rlguard.shortcuts.scan import search
+from rlguard.types import Problem, Rollout
+from rlguard.verify import Exact
+from rlguard.verify.process import _judge
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """How often each text is searched for its final answer."""
+    count: Counter[str] = Counter()
+
+    def find(text, start=final_answers._said_aloud):
+        count[text] += 1
+        return start(text)
+
+    monkeypatch.setattr(final_answers, "_said_aloud", find)
+    final_answers._find.cache_clear()
+    return count
+
+
+def test_the_guard_reads_a_final_answer_once(readings):
+    texts = [f"First {n} + 2 = {n + 2}. So the answer is {n + 2}." for n in range(9)] + ["no number", "answer 4"]
+    for text in texts:
+        read_evidence("A sum?", text, {"answer": "4"})
+        read_evidence("A sum?", text, {"answer": "4"}, detectors=False)
+    assert readings == Counter(texts)
+
+
+def test_the_scan_reads_a_final_answer_once(readings):
+    texts = [f"First {n} + 3 = {n + 3}. So the answer is {n + 3}." for n in range(9)]
+    search(
+        [Rollout(completion=t, prompt="A sum?", prompt_id=str(n // 3), gold="5", index=n) for n, t in enumerate(texts)]
+    )
+    assert readings == Counter(texts)
+
+
+def test_a_verifier_process_reads_a_final_answer_once(readings):
+    assert _judge(Exact(), "The answer is 75.", Problem("p", "?", "75"))[1:3] == (1.0, "75")
+    assert readings == Counter(["The answer is 75."])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ below a comment which says why, and by which function of `docs_checks.py` it is 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -115,3 +116,17 @@ def test_commands_in_the_text_exist(page):
 
 def test_settings_in_the_table_for_trainers_are_those_of_the_code():
     docs_checks.compare_settings((ROOT / "docs" / "trainers.md").read_text())
+
+
+def test_the_notebook_is_the_page():
+    sys.path.insert(0, str(ROOT / "docs"))
+    from notebook import NOTEBOOK, PAGE, split_page
+
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(NOTEBOOK.read_text())["cells"]]
+    assert cells == list(split_page(PAGE.read_text())), "run docs/notebook.py"
+
+
+def test_the_index_for_language_models_lists_every_page():
+    listed = set(re.findall(r"\]\(([^)]+)\)", (ROOT / "llms.txt").read_text()))
+    assert {path for path in listed if not (ROOT / path).is_file()} == set()
+    assert {page_name(page) for page in PAGES} - {"README.md"} <= listed

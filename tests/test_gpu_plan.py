@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.efficacy.run import write_whole
+from benchmarks.efficacy.records import write_whole
 from benchmarks.gpu import plan as planning
 from benchmarks.gpu import runs, table
 from benchmarks.gpu.plan import HEADROOM, SLOWER, Job, Machine, Plan

@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
 import numpy as np  # noqa: E402
 from tiny_reasoner import tasks  # noqa: E402
 
-from benchmarks.efficacy.run import find_commit, lock, write_whole  # noqa: E402
+from benchmarks.efficacy.records import find_commit, lock, write_whole  # noqa: E402
 from rlguard.curriculum.levels import Level, LevelCurriculum  # noqa: E402
 
 OUT = Path("out/curriculum")

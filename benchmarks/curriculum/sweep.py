@@ -23,8 +23,8 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 from benchmarks.curriculum.run import ARMS, LADDERS, OUT, Run, build_base, run  # noqa: E402
+from benchmarks.efficacy.stats import t_interval, write_cell  # noqa: E402
 from benchmarks.efficacy.sweep import work_off  # noqa: E402
-from benchmarks.efficacy.table import bootstrap, write_cell  # noqa: E402
 
 SEEDS = (1, 2, 3, 4, 5)
 COLOURS = dict(zip(ARMS, ("#0072B2", "#999999", "#E69F00", "#D55E00", "#009E73", "#CC79A7"), strict=True))
@@ -66,7 +66,7 @@ def read_runs(out: Path, seeds: Sequence[int]) -> dict[tuple[str, str], dict[int
 
 
 def write_summary(found: dict[tuple[str, str], dict[int, Row]]) -> str:
-    """Tables of each ladder. Intervals are 95%, bootstrapped over seeds; differences are of the same seeds."""
+    """Tables of each ladder. Intervals are 95%, by Student's t over seeds; differences are of the same seeds."""
     parts = []
     for ladder, levels in LADDERS.items():
         own = {arm: found[ladder, arm] for arm in ARMS if (ladder, arm) in found}
@@ -126,7 +126,7 @@ def draw_figure(found: dict[tuple[str, str], dict[int, Row]], path: Path) -> Non
 
 def _draw_line(axes: Any, places: Sequence[int], values: Sequence[Sequence[float]], arm: str) -> None:
     columns = np.transpose(values)
-    low, high = np.transpose([bootstrap(column.tolist()) for column in columns])
+    low, high = np.transpose([t_interval(column.tolist()) for column in columns])
     axes.plot(places, columns.mean(axis=1), color=COLOURS[arm], lw=2.2 if arm == "curriculum" else 1.4, label=arm)
     axes.fill_between(places, low, high, color=COLOURS[arm], alpha=0.15, lw=0)
 
@@ -140,7 +140,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     todo = [Run(ladder, arm, seed) for seed, ladder, arm in product(options.seeds, options.ladders, options.arms)]
-    if not all((options.out / "runs" / f"{one.name}.json").exists() for one in todo):
+    todo = [one for one in todo if not (options.out / "runs" / f"{one.name}.json").exists()]
+    if todo:
         build_base(options.out)
     failed = work_off(todo, options.out, options.workers, run)
     for name in failed:

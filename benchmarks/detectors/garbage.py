@@ -28,6 +28,7 @@ from pathlib import Path
 
 from rlguard.shortcuts.case import read_case
 from rlguard.shortcuts.judge import find_repetition
+from rlguard.tables.read import iter_rows
 
 DATA = Path(os.environ.get("RLGUARD_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 LONGEST = 12_000
@@ -162,8 +163,7 @@ def make_standins(split: str, count: int, solutions: list[str]) -> Iterator[tupl
 
 
 def read_gsm8k() -> list[str]:
-    rows = map(json.loads, (DATA / "gsm8k" / "train.jsonl").open())
-    return [re.sub(r"<<.*?>>", "", row["answer"]) for row in rows]
+    return [re.sub(r"<<.*?>>", "", row["answer"]) for row in iter_rows(DATA / "gsm8k" / "train.jsonl")]
 
 
 def read_honest() -> Iterator[tuple[str, list[str]]]:
@@ -172,7 +172,7 @@ def read_honest() -> Iterator[tuple[str, list[str]]]:
     joined = "\n\n".join(solutions)
     yield "GSM8K, 40 in a row", [joined[i : i + LONGEST] for i in range(0, len(joined), LONGEST)]
     for path in sorted((DATA / "big_bench_mistake").glob("*.jsonl")):
-        yield path.stem, ["\n".join(json.loads(line)["steps"]) for line in path.open()]
+        yield path.stem, ["\n".join(row["steps"]) for row in iter_rows(path)]
     champ = find_spec("champ_dataset")
     if champ and champ.origin:
         [path] = Path(champ.origin).parent.glob("dataset_files/*.json")

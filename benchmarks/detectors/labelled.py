@@ -5,7 +5,6 @@ Every reader yields rows of one format, so that `benchmarks/detectors/evaluate.p
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,21 +54,7 @@ def read_corpus(path: str | Path) -> list[LabelledRow]:
     Raises:
         InputError: There is no such file, or a column is missing or of another type; names file and line.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    open_file = gzip.open if path.suffix == ".gz" else open
-    rows = []
-    with open_file(path, "rt", encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path}:{number}: expected one JSON object a line: {error.msg}") from error
-            rows.append(_check_corpus_row(row, f"{path}:{number}"))
-    if not rows:
-        raise InputError(f"{path}: the corpus is empty")
-    return rows
+    return [_check_corpus_row(row, f"{path}:{number}") for number, row in enumerate(iter_rows(path), 1)]
 
 
 def read_flawed_positives(path: str | Path) -> Iterator[LabelledRow]:

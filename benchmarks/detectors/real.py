@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlguard.shortcuts import judge_completion
+from rlguard.tables.read import read_rows
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("RLGUARD_DATA", ROOT.parent / "shared" / "data"))
@@ -59,7 +60,7 @@ def read_lines(path: Path) -> list[dict]:
     if not path.exists():
         print(f"not there, left out: {path}")
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return read_rows(path)
 
 
 def solved(row: dict) -> tuple[list[str], str]:

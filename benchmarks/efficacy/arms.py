@@ -2,34 +2,23 @@
 
 | arm | what is changed |
 |---|---|
-| grpo | nothing: the guard looks on (`observe`, which leaves training bit-identical) so that its figures are logged |
+| grpo | nothing |
 | dr_grpo | `scale_rewards="none"`, `loss_type="dr_grpo"` (arXiv 2503.20783) |
 | dapo_filter | all-right and all-wrong groups are masked (arXiv 2503.14476; no others are drawn instead) |
-| balanced_filter | trained only on problems with an offline pass rate in 0.2–0.8 (arXiv 2504.03380) |
-| s_grpo, max_rl, threshold | the advantages, by `benchmarks/methods.py` |
-| rlguard_filter | trained only on what `rlguard.filter_dataset` keeps by the same offline rates |
-| rlguard_rewrite | `GuardedGRPOTrainer`, no offline rates |
-| rlguard | both: the filtered set with its rates, and the guard |
-| random_reward | rewards are coin flips that pay one time in ten: what training does without any signal |
+| s_grpo, max_rl, ha_dw, noise_corrected | the advantages, by `benchmarks/methods.py` |
+| random_reward | each group's rewards are dealt out anew: what as many updates do without any signal |
+| rlguard | `GuardedGRPOTrainer`, all defaults |
+| rlguard_sampler | the same, and it chooses the prompts (`SamplerConfig()`) |
+| constant_rate | rlguard's weights, but its learning rate stays constant (`scale_steps=False`, nothing cut) |
+| mean_rate | GRPO at the mean learning rate of rlguard's run of the same cell and seed |
+| random_weights | rlguard with its weights dealt out anew among a batch's successes, steps scaled as in that run |
 
-The ablations each take one thing from `rlguard_rewrite`:
-
-| ablation | what is changed |
-|---|---|
-| no_chance | no chance rates from answers: one small rate for all |
-| no_levels | chance rates are taken as the answers have them |
-| no_tracker | a prompt's earlier visits are forgotten: the population, the group itself and the text speak |
-| no_detectors | the text is not read |
-| weight_before | the weight is multiplied into the reward before the host normalises |
-| no_step_scale | full learning rate, however little is left |
-| no_size | most of the push may be luck: the step stays as large as the weights make it |
-| independent_luck | luck of a prompt's rollouts is taken as independent |
+`noise_corrected` is told each prompt's true chance rate, which nobody knows outside a benchmark: the best that such a
+correction can do. The last two follow rlguard's trace of step scales, so its run must be there (`Arm.follows`).
 """
 
 from __future__ import annotations
 
-import random
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,22 +26,20 @@ from typing import Any
 import numpy as np
 from trl import GRPOTrainer
 
-from benchmarks.methods import grpo, max_rl, s_grpo, threshold
+from benchmarks.methods import make_ha_dw, make_shuffled, max_rl, noise_corrected, s_grpo
+from rlguard import rewrite_advantages
 from rlguard.guard import Guard, GuardConfig, Judged
-from rlguard.guard.rewrite import as_float
-from rlguard.guard.size import StepSize
 from rlguard.integrations.trl import GuardedGRPOTrainer
-from rlguard.luck.chance import ChanceRates
-from rlguard.luck.evidence import Evidence
-from rlguard.luck.model import LuckModel
+from rlguard.sampling import SamplerConfig
 
-Rule = Callable[[np.ndarray], np.ndarray]
+CHANCE = "chance"
+"""Column of the training set with each prompt's true chance rate."""
 
 
 class RuledGRPOTrainer(GRPOTrainer):
-    """GRPO with the advantages of `rule`: from the rewards of all groups, (P, G), to advantages, (P, G)."""
+    """GRPO with the advantages of `rule`: from the rewards of all groups, (P, G), and their prompts' chance rates."""
 
-    rule: Rule
+    rule: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
     def _calculate_rewards(self, *args: Any) -> Any:
         self._rewards = super()._calculate_rewards(*args)
@@ -62,9 +49,9 @@ class RuledGRPOTrainer(GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
         if self.model.training:
             rewards = (self._rewards * self.reward_weights.to(self._rewards.device)).nansum(dim=1)
-            ruled = type(self).rule(rewards.double().cpu().numpy().reshape(-1, self.num_generations)).ravel()
-            start = self.accelerator.process_index * len(inputs)
-            output["advantages"] = output["advantages"].new_tensor(ruled[start : start + len(inputs)])
+            chance_P = np.array([row[CHANCE] for row in inputs[:: self.num_generations]])
+            ruled = self.rule(rewards.double().cpu().numpy().reshape(-1, self.num_generations), chance_P)
+            output["advantages"] = output["advantages"].new_tensor(ruled.ravel())
         return output
 
 
@@ -74,153 +61,90 @@ class MaskFlatGRPOTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
         if self.model.training:
-            host = self.accelerator.gather(output["advantages"]).view(-1, self.num_generations)
+            host = output["advantages"].view(-1, self.num_generations)
             mixed = (host != 0).any(dim=1).repeat_interleave(self.num_generations)
-            start = self.accelerator.process_index * len(inputs)
-            output["completion_mask"] = output["completion_mask"] * mixed[start : start + len(inputs), None]
-            output["num_items_in_batch"] = self.accelerator.gather(output["completion_mask"].sum()).sum()
+            output["completion_mask"] = output["completion_mask"] * mixed[:, None]
+            output["num_items_in_batch"] = output["completion_mask"].sum()
         return output
 
 
-def ruled(rule: Rule) -> type:
-    """A trainer with the advantages of a rule."""
-    return type(f"{rule.__name__}_trainer", (RuledGRPOTrainer,), {"rule": staticmethod(rule)})
+class DealtGuard(Guard):
+    """Deals its weights out anew among a batch's successes, and scales the steps as another run did."""
 
-
-class NoRates(ChanceRates):
-    """Knows no chance rate."""
-
-    def rate(self, gold: Any, offered: bool = False) -> float:
-        return float("nan")
-
-
-class IndependentLuck(ChanceRates):
-    """Takes the rollouts of a prompt for independent."""
-
-    def correlation(self, gold: Any) -> float:
-        return 0.0
-
-
-class NoLevels(LuckModel):
-    """Takes chance rates as the answers have them."""
-
-    def _fit(self) -> None:
-        super()._fit()
-        self._shares = np.eye(len(self._shares))[0]
-
-
-class NoHistory(LuckModel):
-    """Takes every visit for the first: the visits before it only speak as other prompts do."""
-
-    _visits = 0
-
-    def observe(self, evidence_B: Sequence[Evidence], *rest: Any) -> np.ndarray:
-        self._visits += 1
-        return super().observe([replace(e, prompt_id=f"{self._visits} {e.prompt_id}") for e in evidence_B], *rest)
-
-
-class NoSize(StepSize):
-    """Lets luck be most of the push."""
-
-    def measure(self, *columns: Any) -> tuple[float, float]:
-        return 1.0, super().measure(*columns)[1]
-
-
-class WeightBefore(Guard):
-    """Multiplies the weights into the rewards and normalises then, as TRL does by default."""
+    def __init__(self, config: GuardConfig, scales: Sequence[float], seed: int) -> None:
+        super().__init__(config)
+        self._scales, self._rng = iter(scales), np.random.default_rng(seed)
 
     def judge(self, evidence_B: Sequence[Any], advantages_B: Any, rewards_B: Any, *rest: Any, **more: Any) -> Judged:
         judged = super().judge(evidence_B, advantages_B, rewards_B, *rest, **more)
-        outcomes, groups = as_float(rest[0]), rest[1]
-        rewards = as_float(rewards_B) * np.where(outcomes > 0, judged.weights_B, 1.0)
-        before = grpo(rewards.reshape(len(set(groups)), -1)).ravel()
-        return replace(judged, advantages_B=advantages_B.new_tensor(before), step_scale=judged.metrics["rlguard/size"])
+        outcomes_B, groups_B = np.asarray(rest[0], float), rest[1]
+        success_B, weights_B = outcomes_B > 0, judged.weights_B.copy()
+        weights_B[success_B] = self._rng.permutation(weights_B[success_B])
+        dealt_B = rewrite_advantages(advantages_B, rewards_B, outcomes_B, groups_B, weights_B)
+        size, dealt = (float((values**2).mean()) ** 0.5 for values in (judged.advantages_B, dealt_B))
+        dealt_B = dealt_B * (size / dealt if dealt else 0.0)
+        return replace(judged, advantages_B=dealt_B, weights_B=weights_B, step_scale=next(self._scales))
 
 
-def make_guard(
-    config: GuardConfig | None = None,
-    guard: type[Guard] = Guard,
-    chance: type[ChanceRates] = ChanceRates,
-    luck: type[LuckModel] = LuckModel,
-    size: type[StepSize] = StepSize,
-) -> Guard:
-    """A guard with some of its parts exchanged."""
-    made = guard(config)
-    made.luck, made.size = luck(made.config.decay), size()
-    made.luck.chance = chance()
-    return made
+def mean_rate(scales: Sequence[float], seed: int) -> tuple[type, float]:
+    """A trainer, and what to multiply its learning rate with: GRPO at the mean of these step scales."""
+    return GRPOTrainer, float(np.mean(scales))
 
 
-def guarded(**parts: Any) -> type:
-    """A guarded trainer whose guard is made by `make_guard` of these parts."""
+def random_weights(scales: Sequence[float], seed: int) -> tuple[type, float]:
+    """A trainer, and what to multiply its learning rate with: weights that know nothing, with these step scales."""
 
     class Trainer(GuardedGRPOTrainer):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            self.guard = make_guard(**parts)
+            self.guard = DealtGuard(self.guard.config, scales, seed)
 
-    return Trainer
+    return Trainer, 1.0
+
+
+Maker = Callable[[int], Callable[[np.ndarray, np.ndarray], np.ndarray]]
+
+
+def ruled(make: Maker) -> Callable[[int], type]:
+    """What gives a trainer for a seed, whose advantages are those of a rule made anew."""
+    return lambda seed: type("Ruled", (RuledGRPOTrainer,), {"rule": staticmethod(make(seed))})
+
+
+def plain(rule: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """A rule that does not ask for chance rates."""
+    return lambda rewards_PG, _: rule(rewards_PG)
 
 
 @dataclass(frozen=True)
 class Arm:
     """What an arm changes."""
 
-    trainer: type = GRPOTrainer
+    make: Callable[[int], type] = lambda seed: GRPOTrainer
+    """The trainer of a seed."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Of GRPOConfig."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of the trainer, beside what all are given."""
-    keep: str | None = None
-    """Which problems to train on, by their offline rates: `balanced`, `rlguard`, or None for all."""
-    random_reward: bool = False
+    follows: Callable[[Sequence[float], int], tuple[type, float]] | None = None
+    """For an arm that needs the step scales of rlguard's run: what makes its trainer of them, in place of `make`."""
 
 
-ABLATED: dict[str, dict[str, Any]] = {
-    "no_chance": {"chance": NoRates},
-    "no_levels": {"luck": NoLevels},
-    "no_tracker": {"luck": NoHistory},
-    "no_detectors": {"config": GuardConfig(detectors=False)},
-    "weight_before": {"guard": WeightBefore},
-    "no_step_scale": {"config": GuardConfig(scale_steps=False, min_weight=0.0)},
-    "no_size": {"size": NoSize},
-    "independent_luck": {"chance": IndependentLuck},
-}
-"""What `make_guard` is given for each ablation."""
-ABLATIONS = {name: Arm(guarded(**parts)) for name, parts in ABLATED.items()}
+def _guarded(**options: Any) -> Arm:
+    return Arm(lambda seed: GuardedGRPOTrainer, options=options)
 
-COMPARED = {
-    "grpo": Arm(GuardedGRPOTrainer, options={"guard": GuardConfig(mode="observe")}),
+
+ARMS: dict[str, Arm] = {
+    "grpo": Arm(),
     "dr_grpo": Arm(settings={"scale_rewards": "none", "loss_type": "dr_grpo"}),
-    "dapo_filter": Arm(MaskFlatGRPOTrainer),
-    "balanced_filter": Arm(keep="balanced"),
-    "s_grpo": Arm(ruled(s_grpo)),
-    "max_rl": Arm(ruled(max_rl)),
-    "threshold": Arm(ruled(threshold)),
-    "rlguard_filter": Arm(keep="rlguard"),
-    "rlguard_rewrite": Arm(GuardedGRPOTrainer),
-    "rlguard": Arm(GuardedGRPOTrainer, keep="rlguard"),
-    "random_reward": Arm(random_reward=True),
+    "dapo_filter": Arm(lambda seed: MaskFlatGRPOTrainer),
+    "s_grpo": Arm(ruled(lambda seed: plain(s_grpo))),
+    "max_rl": Arm(ruled(lambda seed: plain(max_rl))),
+    "ha_dw": Arm(ruled(lambda seed: plain(make_ha_dw()))),
+    "noise_corrected": Arm(ruled(lambda seed: noise_corrected)),
+    "random_reward": Arm(ruled(lambda seed: plain(make_shuffled(seed)))),
+    "rlguard": _guarded(),
+    "rlguard_sampler": _guarded(sampler=SamplerConfig()),
+    "constant_rate": _guarded(guard=GuardConfig(scale_steps=False, min_weight=0.0)),
+    "mean_rate": Arm(follows=mean_rate),
+    "random_weights": Arm(follows=random_weights),
 }
-"""The methods."""
-
-ARMS = COMPARED | ABLATIONS
-"""All that can be run."""
-
-
-def make_coin(rate: float, seed: int) -> Callable[..., list[float]]:
-    """A reward function of coin flips.
-
-    Args:
-        rate: How often it pays 1.
-        seed: With a completion's place in the run, what decides a flip.
-    """
-    seen = 0
-
-    def coin(completions: Sequence[str], **_: Any) -> list[float]:
-        nonlocal seen
-        places = range(seen, seen + len(completions))
-        seen += len(completions)
-        return [float(random.Random(zlib.crc32(f"{seed}|{place}".encode())).random() < rate) for place in places]
-
-    return coin

@@ -1,6 +1,9 @@
-"""Trains a family's model from scratch with plain SFT: `python benchmarks/efficacy/build.py --family strings`.
+"""Trains a family's models from scratch with plain SFT: `python benchmarks/efficacy/build.py --family strings`.
 
-About 0.1M parameters and two to four minutes on one core; the same seed gives the same model.
+Two designs a family, of about 0.1M parameters (words: 1M), each with its own seed of weights and data: a Llama
+(RMSNorm, gated MLP, tied embeddings) and a GPT-NeoX (LayerNorm, attention and MLP side by side, embeddings apart). Both
+have rotary positions, so that TRL's padding on the left moves nothing. Minutes on one core; the same seed gives the
+same model.
 """
 
 from __future__ import annotations
@@ -10,36 +13,84 @@ import os
 import random
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for more
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are too small for more
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(1, str(Path(__file__).parents[2] / "recipes"))
 
 import torch
 from tiny_reasoner import build
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.efficacy.families import FAMILIES, Family
+from benchmarks.efficacy.families.words import list_texts
+from benchmarks.efficacy.settings import DESIGNS
 
 MODELS = Path(__file__).parents[2] / "out" / "efficacy" / "models"
-STEPS, BATCH = {"sums": 5000, "strings": 4000, "logic": 4000}, 32
-"""Optimiser steps, and examples of each."""
+STEPS = {"sums": 5000, "strings": 4000, "logic": 4000, "words": 2400}
+BATCH = 32
+SIZES = {"llama": (160, 3), "neox": (128, 5)}
+"""Hidden size and layers of the models of `words`; those of the other families are 64 and 2."""
+WORD = r" ?[A-Za-z]+| ?\d+|\n| ?[^\w\s]"
+"""A token of `words`: a word, a whole number or a mark, with the space before it."""
 
 
-def build_model(family: str, out: Path, seed: int = 0, steps: int | None = None) -> Path:
+def build_tokenizer(family: str) -> PreTrainedTokenizerFast:
+    """A token a character; for `words` a token a word or number, of those that the family has."""
+    if family != "words":
+        return build.build_tokenizer()
+    splitter = pre_tokenizers.Split(Regex(WORD), behavior="isolated")
+    found = {piece for text in list_texts() for piece, _ in splitter.pre_tokenize_str(text)}
+    numbers = {f"{space}{n}" for space in ("", " ") for n in range(100)}
+    vocabulary = {token: i for i, token in enumerate(["<pad>", "<eos>", "<unk>", *sorted(found | numbers)])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = splitter
+    backend.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", padding_side="left",
+        model_max_length=build.CONTEXT, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+
+
+def make_model(design: str, tokenizer: PreTrainedTokenizerFast, hidden_size: int, layers: int) -> Any:
+    """An untrained model."""
+    if design == "llama":
+        return build.build_model(tokenizer, hidden_size, layers)
+    config = GPTNeoXConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=4 * hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden_size // 32,
+        max_position_embeddings=build.CONTEXT,
+        rotary_pct=0.5,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return GPTNeoXForCausalLM(config)
+
+
+def build_model(family: str, out: Path, design: str = "llama", steps: int | None = None) -> Path:
     """The folder of a family's model; trained first, in a temporary folder beside it, where `out` is not there yet.
 
     Args:
         family: Name in `FAMILIES`.
         out: Folder for the model and its tokenizer.
-        seed: Of the weights and the data.
+        design: One of `DESIGNS`; its place there is the seed of the weights and the data.
         steps: Optimiser steps; by default `STEPS` of the family.
 
     Raises:
         KeyError: There is no such family.
+        ValueError: There is no such design.
     """
-    task, out = FAMILIES[family], Path(out)
+    if design not in DESIGNS:
+        raise ValueError(f"design {design!r}: expected one of {', '.join(DESIGNS)}")
+    task, out, seed = FAMILIES[family], Path(out), DESIGNS.index(design)
     if (out / "model.safetensors").exists():
         return out
     partial = out.with_name(f".{out.name}-{os.getpid()}")
@@ -48,11 +99,14 @@ def build_model(family: str, out: Path, seed: int = 0, steps: int | None = None)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            tokenizer = build.build_tokenizer()
-            model = build.build_model(tokenizer, hidden_size=64, layers=2)
+            tokenizer = build_tokenizer(family)
+            model = make_model(design, tokenizer, *(SIZES[design] if family == "words" else (64, 2)))
             rng = random.Random(f"sft {family} {seed}")
-            batch = lambda: _make_batch(tokenizer, task, rng, BATCH)  # noqa: E731
-            build.train(model, batch, STEPS[family] if steps is None else steps, peak=3e-3)
+            if family == "words":
+                batches = sort_batches(tokenizer, task, rng)
+                build.train(model, lambda: next(batches), steps or STEPS[family], peak=2e-3)
+            else:
+                build.train(model, lambda: make_batch(tokenizer, task, rng, BATCH), steps or STEPS[family], peak=3e-3)
         build.save(model, tokenizer, partial)
         try:
             partial.rename(out)
@@ -65,15 +119,28 @@ def build_model(family: str, out: Path, seed: int = 0, steps: int | None = None)
     return out
 
 
-def _make_batch(
+def sort_batches(tokenizer: PreTrainedTokenizerFast, task: Family, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Batches of examples of like length: stories differ threefold in it, and padding would be a third of the work."""
+    while True:
+        pool = sorted((task.make_example(rng) for _ in range(16 * BATCH)), key=lambda pair: len(pair[0]) + len(pair[1]))
+        for place in rng.sample(range(16), 16):
+            yield pad_batch(tokenizer, pool[place * BATCH : (place + 1) * BATCH])
+
+
+def make_batch(
     tokenizer: PreTrainedTokenizerFast, task: Family, rng: random.Random, size: int
 ) -> dict[str, torch.Tensor]:
-    """A batch padded on the right; prompt and padding carry the label -100."""
-    prompts, completions = zip(*(task.make_example(rng) for _ in range(size)), strict=True)
+    """A batch of examples."""
+    return pad_batch(tokenizer, [task.make_example(rng) for _ in range(size)])
+
+
+def pad_batch(tokenizer: PreTrainedTokenizerFast, examples: Sequence[tuple[str, str]]) -> dict[str, torch.Tensor]:
+    """Prompts and completions, padded on the right; prompt and padding carry the label -100."""
+    prompts, completions = zip(*examples, strict=True)
     pairs = list(zip(tokenizer(list(prompts))["input_ids"], tokenizer(list(completions))["input_ids"], strict=True))
     width = 1 + max(len(prompt) + len(completion) for prompt, completion in pairs)
-    tokens_BT = torch.full((size, width), tokenizer.pad_token_id)
-    labels_BT = torch.full((size, width), -100)
+    tokens_BT = torch.full((len(pairs), width), tokenizer.pad_token_id)
+    labels_BT = torch.full((len(pairs), width), -100)
     for i, (prompt, completion) in enumerate(pairs):
         end = len(prompt) + len(completion) + 1
         tokens_BT[i, :end] = torch.tensor([*prompt, *completion, tokenizer.eos_token_id])
@@ -85,11 +152,12 @@ def _make_batch(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=tuple(FAMILIES), required=True)
-    parser.add_argument("--out", type=Path, help=f"folder for the model; by default {MODELS}/FAMILY")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the weights and of the data")
+    parser.add_argument("--design", choices=DESIGNS, default=DESIGNS[0])
+    parser.add_argument("--out", type=Path, help=f"folder for the model; by default {MODELS}/FAMILY-DESIGN")
     parser.add_argument("--steps", type=int, help="optimiser steps")
     args = parser.parse_args()
-    print(build_model(args.family, args.out or MODELS / args.family, args.seed, args.steps))
+    out = args.out or MODELS / f"{args.family}-{args.design}"
+    print(build_model(args.family, out, args.design, args.steps))
 
 
 if __name__ == "__main__":

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import comb
 from typing import Any
 
 import numpy as np
 import torch
-from tiny_reasoner.tasks import MAX_COMPLETION
 from tiny_reasoner.training import describe_texts, generate_texts
 from transformers import TrainerCallback
 
-from benchmarks.efficacy.arms import make_coin
-from benchmarks.efficacy.warn import Warner, sample_before
+from benchmarks.efficacy.families import MAX_COMPLETION, Family
+from benchmarks.efficacy.rewards import reward_correct
+from benchmarks.efficacy.settings import Run
 
 PASS_KS = (1, 4, 16, 64)
 BINS = 10
+
+
+def list_groups(family: Family) -> dict[str, tuple[str, ...]]:
+    """The kinds of each group of held-out problems."""
+    return {"prior": family.prior, "learnable": (family.learnable,), "rare_valid": ("rare_valid",)}
 
 
 def pass_at_k(correct: int, samples: int, k: int) -> float:
@@ -29,49 +34,43 @@ def pass_at_k(correct: int, samples: int, k: int) -> float:
     return 1 - comb(samples - correct, k) / comb(samples, k)
 
 
-def reward_correct(family: Any, completions: Sequence[str], answer: Sequence[str]) -> list[float]:
-    """1.0 where the answer that the family finds is the gold answer, else 0.0; how it was found is not looked at."""
-    return [float(family.find_answer(text) == gold) for text, gold in zip(completions, answer, strict=True)]
-
-
-def measure_ends(model: Any, tokenizer: Any, family: Any, settings: Any) -> dict[str, Any]:
-    """What the model can do, on held-out problems at T=1, of three groups: `prior`, `learnable`, `rare_valid`.
-
-    Args:
-        model: A causal language model.
-        tokenizer: Its tokenizer.
-        family: Of the problems.
-        settings: `evaluate_on` problems of each kind for the shares, `pass_problems` of each group with `samples`
-            rollouts for pass@k and calibration, and the `seed`.
+def measure_group(model: Any, tokenizer: Any, family: Family, group: str, settings: Run) -> dict[str, Any]:
+    """One completion of each of `evaluate_on` held-out problems at T=1; training does not notice.
 
     Returns:
-        For each group what `_measure_shares`, `_measure_pass_rates` and `measure_calibration` find. What is not
-        defined is None.
+        As `describe_texts` of the recipe, `by_template` (right and asked, of problems that have templates) and
+        `entropy`.
     """
-    groups = {"prior": family.prior, "learnable": (family.learnable,), "rare_valid": ("rare_valid",)}
-    found: dict[str, Any] = {}
+    problems = family.make_problems(list_groups(family)[group], settings.evaluate_on, settings.seed, held_out=True)
+    prompts = [row["prompt"] for row in problems]
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        for name, kinds in groups.items():
-            problems = family.make_problems(kinds, settings.evaluate_on * len(kinds), settings.seed, held_out=True)
-            texts = generate_texts(model, tokenizer, [row["prompt"] for row in problems], temperature=1.0)
-            found[name] = _measure_shares(family, problems, texts)
-            found[name]["entropy"] = measure_entropy(model, tokenizer, [row["prompt"] for row in problems], texts)
-            chosen = problems[: settings.pass_problems]
-            prompts = [row["prompt"] for row in chosen for _ in range(settings.samples)]
-            sampled = generate_texts(model, tokenizer, prompts, temperature=1.0, batch_size=512)
-            rows = [sampled[start : start + settings.samples] for start in range(0, len(sampled), settings.samples)]
-            found[name] |= _measure_pass_rates(family, chosen, rows)
+        texts = generate_texts(model, tokenizer, prompts, temperature=1.0)
+    found = describe_texts(problems, texts, family.find_answer, family.check)
+    asked = Counter(row["template"] for row in problems if "template" in row)
+    if asked:
+        right = reward_correct(family, texts, [row["answer"] for row in problems])
+        hits = Counter(row["template"] for row, ok in zip(problems, right, strict=True) if ok)
+        found["by_template"] = {name: [hits[name], asked[name]] for name in sorted(asked)}
+    return found | {"entropy": measure_entropy(model, tokenizer, prompts, texts)}
+
+
+def measure_ends(model: Any, tokenizer: Any, family: Family, settings: Run) -> dict[str, Any]:
+    """What the model can do: of each group `measure_group`, and pass@k and calibration of `sampled` of its problems."""
+    found: dict[str, Any] = {}
+    for group, kinds in list_groups(family).items():
+        found[group] = measure_group(model, tokenizer, family, group, settings)
+        problems = family.make_problems(kinds, settings.sampled, settings.seed, held_out=True)
+        prompts = [row["prompt"] for row in problems for _ in range(settings.samples)]
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            texts = generate_texts(model, tokenizer, prompts, temperature=1.0, batch_size=512)
+        rows = [texts[start : start + settings.samples] for start in range(0, len(texts), settings.samples)]
+        found[group] |= _measure_pass_rates(family, problems, rows)
     return found
 
 
-def _measure_shares(family: Any, problems: Sequence[dict], texts: Sequence[str]) -> dict[str, Any]:
-    """As `evaluate_skills` of the recipe, and `lucky_of_successes`: lucky is correct and not computed."""
-    found = describe_texts(problems, texts, family.find_answer, family.check)
-    return found | {"lucky_of_successes": found["share_lucky"] / found["accuracy"] if found["accuracy"] else None}
-
-
-def _measure_pass_rates(family: Any, problems: Sequence[dict], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
+def _measure_pass_rates(family: Family, problems: Sequence[dict], rows: Sequence[Sequence[str]]) -> dict[str, Any]:
     """`pass@k` of correct and `computed_pass@k` of computed and correct answers, how many differ, calibration."""
     found: dict[str, Any] = {}
     right = [reward_correct(family, texts, [row["answer"]] * len(texts)) for row, texts in zip(problems, rows)]  # noqa: B905
@@ -109,10 +108,10 @@ def measure_calibration(answers: Sequence[Sequence[str | None]], golds: Sequence
         right.append(bool(modes) and modes[0][0] == gold)
     sure, ok = np.array(confidence), np.array(right)
     bins = np.minimum((sure * BINS).astype(int), BINS - 1)
-    ece = sum(abs((sure - ok)[bins == one].sum()) for one in range(BINS)) / len(sure)
+    gaps = [abs(sure[bins == b].sum() - ok[bins == b].sum()) for b in range(BINS)]
     pairs = sure[ok][:, None] - sure[~ok][None, :]
     return {
-        "ece": float(ece),
+        "ece": float(sum(gaps) / len(sure)),
         "overconfidence": float((sure - ok).mean()),
         "auroc": float((pairs > 0).mean() + (pairs == 0).mean() / 2) if pairs.size else None,
         "confidence_wrong": float(sure[~ok].mean()) if (~ok).any() else None,
@@ -120,99 +119,87 @@ def measure_calibration(answers: Sequence[Sequence[str | None]], golds: Sequence
 
 
 @torch.no_grad()
-def measure_entropy(
+def read_logs(
     model: Any, tokenizer: Any, prompts: Sequence[str], texts: Sequence[str], batch_size: int = 256
-) -> float:
-    """Mean entropy in nats of the next-token distribution over the tokens of completions, the closing one included."""
+) -> list[torch.Tensor]:
+    """Next-token log-probabilities of each completion, (T, vocabulary), the closing token's included."""
     was_training = model.training
     model.eval()
-    total, count = 0.0, 0
+    rows: list[torch.Tensor] = []
     for start in range(0, len(prompts), batch_size):
         asked = tokenizer(list(prompts[start : start + batch_size]))["input_ids"]
         said = tokenizer(list(texts[start : start + batch_size]), add_special_tokens=False)["input_ids"]
         said = [[*row, tokenizer.eos_token_id][:MAX_COMPLETION] for row in said]
         width = max(len(a) + len(s) for a, s in zip(asked, said, strict=True))
         tokens_BT = torch.full((len(asked), width), tokenizer.pad_token_id)
-        predicts_BT = torch.zeros((len(asked), width), dtype=torch.bool)  # where the next token is the completion's
         for i, (a, s) in enumerate(zip(asked, said, strict=True)):
             tokens_BT[i, : len(a) + len(s)] = torch.tensor(a + s)
-            predicts_BT[i, len(a) - 1 : len(a) + len(s) - 1] = True
-        logs = model(input_ids=tokens_BT).logits[predicts_BT].log_softmax(-1)  # causal: padding behind is not seen
-        total -= float((logs.exp() * logs).sum())
-        count += len(logs)
+        logs_BT = model(input_ids=tokens_BT).logits.log_softmax(-1)  # causal: padding behind is not seen
+        rows += [row[len(a) - 1 : len(a) + len(s) - 1] for row, a, s in zip(logs_BT, asked, said, strict=True)]
     model.train(was_training)
-    return total / count
+    return rows
+
+
+def measure_entropy(model: Any, tokenizer: Any, prompts: Sequence[str], texts: Sequence[str]) -> float:
+    """Mean entropy in nats of the next-token distribution over the tokens of completions, the closing one included."""
+    logs = torch.cat(read_logs(model, tokenizer, prompts, texts))
+    return float(-(logs.exp() * logs).sum(-1).mean())
+
+
+def measure_kl(base: Any, model: Any, tokenizer: Any, prompts: Sequence[str], settings: Run) -> float:
+    """Forward KL(base ‖ model) in nats a completion, as in RL's Razor (arXiv 2509.04259).
+
+    One completion of each prompt is drawn from the base model; at each of its tokens the KL is summed over the whole
+    vocabulary, which spreads less than the log-ratio of the drawn token.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        texts = generate_texts(base, tokenizer, prompts, temperature=1.0)
+    pairs = zip(*(read_logs(one, tokenizer, prompts, texts) for one in (base, model)), strict=True)
+    return sum(float((old.exp() * (old - new)).sum()) for old, new in pairs) / len(prompts)
 
 
 class Recorder(TrainerCallback):
-    """Measures the prior skills every few steps; keeps what the trainer logs and how successes came about between.
+    """Follows a run.
 
-    Each row has `step`, `prior_*` (accuracy, shares, mean_characters, entropy), the means of what was noted since the
-    last, `warnings`: which figures of the monitor were in alarm since then, each with the first such step, and
-    `figures`: what the monitor saw of each step since then.
+    `curve` has a row every few steps: `step`, accuracy of `prior` and `learnable`, and what happened since the row
+    before: `successes` a step, `lucky` (their share that was not computed) and `reward`. `scales` has the guard's
+    step scale of each step, where there is one; `saved` the rollouts that the sampler says it saved.
     """
 
-    def __init__(self, settings: Any, tokenizer: Any, family: Any) -> None:
-        self.rows: list[dict[str, Any]] = []
+    def __init__(self, settings: Run, tokenizer: Any, family: Family) -> None:
+        self.curve: list[dict[str, Any]] = []
+        self.scales: list[float] = []
+        self.saved: float | None = None
         self._settings, self._tokenizer, self._family = settings, tokenizer, family
-        self._problems = family.make_problems(family.prior, settings.evaluate_on, settings.seed, held_out=True)
-        self._warner = Warner(settings.steps)
-        self._logged: dict[str, list[float]] = {}
-        self._warnings: dict[str, int] = {}
-        self._figures: list[dict[str, float]] = []
+        self._seen: dict[str, list[float]] = {}
 
-    def note(self, name: str, value: float) -> None:
-        """One figure of what happened since the last measurement; the row gets the mean."""
-        self._logged.setdefault(name, []).append(value)
+    def see(self, prompts: Sequence[str], texts: Sequence[str], outcomes: Sequence[float]) -> None:
+        """Takes note of a step's rollouts."""
+        ways = [
+            self._family.check(prompt, text) for prompt, text, ok in zip(prompts, texts, outcomes, strict=True) if ok
+        ]
+        self._note("successes", len(ways))
+        if ways:
+            self._note("lucky", sum(way != "computed" for way in ways) / len(ways))
 
-    def see(self, prompts: Sequence[str], completions: Sequence[str], answers: Sequence[str]) -> None:
-        """Shows the detectors the rollouts of a step."""
-        self._warner.see(prompts, completions, answers)
-
-    def on_train_begin(
-        self, args: Any, state: Any, control: Any, model: Any = None, train_dataloader: Any = None, **_: Any
-    ) -> None:
-        self._warner.fit(*sample_before(model, self._tokenizer, train_dataloader.dataset, self._settings.seed))
-        self.measure(0, model)
+    def _note(self, name: str, value: float) -> None:
+        self._seen.setdefault(name, []).append(value)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, model: Any = None, **_: Any) -> None:
         if "loss" not in logs:
             return
-        for name, value in logs.items():
-            if isinstance(value, int | float):
-                self.note(name, value)
-        for name in self._warner.warn(logs):
-            self._warnings.setdefault(name, state.global_step)
-        self._figures.append({"step": state.global_step} | self._warner.figures)
-        if state.global_step % self._settings.evaluate_every == 0:
+        self._note("reward", logs["reward"])
+        if "rlguard/step_scale" in logs:
+            self.scales.append(logs["rlguard/step_scale"])
+        self.saved = logs.get("rlguard/sampling/rollouts_saved", self.saved)
+        if state.global_step % self._settings.evaluate_every == 0 and state.global_step < self._settings.steps:
             self.measure(state.global_step, model)
 
     def measure(self, step: int, model: Any) -> None:
-        """Adds a row."""
-        prompts = [row["prompt"] for row in self._problems]
-        with torch.random.fork_rng():  # training must not notice
-            torch.manual_seed(self._settings.seed)
-            texts = generate_texts(model, self._tokenizer, prompts, temperature=1.0)
-        found = _measure_shares(self._family, self._problems, texts)
-        found["entropy"] = measure_entropy(model, self._tokenizer, prompts, texts)
-        means = {name: sum(values) / len(values) for name, values in self._logged.items()}
-        row = {"step": step} | {f"prior_{name}": value for name, value in found.items()} | means
-        self.rows.append(row | {"warnings": self._warnings, "figures": self._figures})
-        self._logged, self._warnings, self._figures = {}, {}, []
-
-
-def make_reward(family: Any, recorder: Recorder, random_rate: float | None, seed: int) -> Callable[..., list[float]]:
-    """The reward of a run, which also shows the recorder how its successes came about."""
-    coin = None if random_rate is None else make_coin(random_rate, seed)
-
-    def correctness(prompts: Sequence[str], completions: Sequence[str], answer: Sequence[str], **_: Any) -> list[float]:
-        recorder.see(prompts, completions, answer)
-        rewards = reward_correct(family, completions, answer)
-        successes = [(prompt, text) for prompt, text, ok in zip(prompts, completions, rewards, strict=True) if ok]
-        recorder.note("successes", len(successes))
-        if successes:
-            lucky = sum(family.check(prompt, text) != "computed" for prompt, text in successes)
-            recorder.note("lucky_share_true", lucky / len(successes))
-        return rewards if coin is None else coin(completions)
-
-    return correctness
+        """Adds a row of the curve."""
+        means = {name: sum(values) / len(values) for name, values in self._seen.items()}
+        for group in ("prior", "learnable"):
+            means[group] = measure_group(model, self._tokenizer, self._family, group, self._settings)["accuracy"]
+        self.curve.append({"step": step} | means)
+        self._seen.clear()

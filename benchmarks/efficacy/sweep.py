@@ -1,94 +1,70 @@
-"""The efficacy benchmark: queues every run over the cores, stops and goes on, then writes tables and plots.
+"""The queue of the efficacy benchmark: works off the plan over the cores, stops and goes on, keeps rows as they come.
 
-    python benchmarks/efficacy/sweep.py                                  # every plan, the most telling first: a day
-    python benchmarks/efficacy/sweep.py --plans pairs arms --seeds 1 2   # a part
-    python benchmarks/efficacy/sweep.py --plans pairs --seeds 1000       # seeds from 1000 on are for tuning: SPLIT.md
+    python benchmarks/efficacy/sweep.py                   # all that is left: tuning first, then the reported seeds
+    python benchmarks/efficacy/sweep.py --hours 2         # starts nothing after two hours
+    python benchmarks/efficacy/sweep.py --tuning          # the tuning runs alone
 
-A run that is there is not done again; one that failed leaves its log and is said at the end.
+A run whose row is in rows.jsonl is not done again. One that failed leaves its log in out/efficacy/logs and is tried
+again by the next call. out/efficacy/progress.html says how far it is. Reported seeds are refused while code that a row
+depends on is not committed.
 """
 
 from __future__ import annotations
 
 import argparse
+import html
 import multiprocessing
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import islice, product
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.run import run  # noqa: E402
-from benchmarks.efficacy.settings import ABLATIONS, KINDS, MAIN, OTHERS, OUT, PAIR, SEEDS, Run  # noqa: E402
+from benchmarks.efficacy.plan import FOLLOWING, SECONDS, choose_rates, list_reported, list_tuning  # noqa: E402
+from benchmarks.efficacy.records import ROWS, Row, append_row, find_commit, key, read_rows  # noqa: E402
+from benchmarks.efficacy.run import CODE, run  # noqa: E402
+from benchmarks.efficacy.settings import OUT, Run  # noqa: E402
+from rlguard.tables.files import replace_file  # noqa: E402
+
+Do = Callable[[Any, Path], Any]
+KEPT = {("unlearnable", 0.75), ("unlearnable", 1.0)}
+"""Mixes whose final models of GRPO and rlguard are kept, for the audit of calibration."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A part of the grid."""
+def work_off(
+    runs: Iterable[Any], out: Path, workers: int, do: Do, tell: Callable[[list[str], list[str]], None] | None = None
+) -> list[str]:
+    """Does runs, `workers` at once, in the order in which they come; returns the names of those that failed.
 
-    arms: Sequence[str]
-    families: Sequence[str] = ("sums",)
-    shares: Sequence[float] = (1.0,)
-    kinds: Sequence[str] = KINDS
-
-    def runs(self, seeds: Iterable[int]) -> Iterator[Run]:
-        """Its runs, whole comparisons first: arms change fastest, seeds slowest."""
-        for seed, family, share, kind, arm in product(seeds, self.families, self.shares, self.kinds, self.arms):
-            yield Run(arm, family, kind if share else KINDS[0], share, seed)
-
-
-EXTREMES = ("unlearnable", "rare_valid")
-"""The kind that harms without anything to learn, and the one where a crude guard does damage."""
-
-PLANS = {
-    "pairs": Plan(PAIR, shares=(1.0, 0.75, 0.0, 0.5, 0.9)),
-    "families": Plan(PAIR, ("strings", "logic")),
-    "families_mixed": Plan(PAIR, ("strings", "logic"), shares=(0.75, 0.0), kinds=EXTREMES),
-    "arms": Plan((*MAIN, *OTHERS), ("sums", "strings"), kinds=EXTREMES),
-    "ablations": Plan(ABLATIONS, kinds=("guessable",)),
-    "ablations_mixed": Plan(ABLATIONS, shares=(0.75,), kinds=("unlearnable",)),
-    "ablations_strings": Plan(ABLATIONS, ("strings",), kinds=("rare_valid", "mislabelled")),
-    "main": Plan(MAIN, ("sums", "strings", "logic"), shares=(1.0, 0.75), kinds=EXTREMES),
-    "rest": Plan((*MAIN, *OTHERS), ("sums", "strings", "logic"), (0.0, 0.5, 0.75, 0.9, 1.0)),
-}
-"""The most telling first; later ones hold the earlier ones' runs, which are not done again."""
-
-
-def list_runs(plans: Iterable[str], seeds: Sequence[int]) -> list[Run]:
-    """The runs of some plans, each once."""
-    return list(dict.fromkeys(chosen for plan in plans for chosen in PLANS[plan].runs(seeds)))
-
-
-def work_off(runs: Sequence[Any], out: Path, workers: int, do: Callable[[Any, Path], Any] = run) -> list[str]:
-    """Does the runs that are not there yet, `workers` at once; returns the names of those that failed."""
-    waiting = iter([todo for todo in runs if not (out / "runs" / f"{todo.name}.json").exists()])
-    done = len(runs) - sum(1 for todo in runs if not (out / "runs" / f"{todo.name}.json").exists())
-    going: dict[Future, str] = {}
-    failed: list[str] = []
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    Args:
+        runs: With a `name` each; asked for the next one whenever a worker is free. None: nothing to do just now.
+        out: Folder that `do` is given; logs go there.
+        workers: Processes.
+        do: One run.
+        tell: Told the names of those that are under way and of those that failed, whenever that changes.
+    """
+    waiting, going, failed = iter(runs), {}, []  # type: tuple[Iterator[Any], dict[Future, str], list[str]]
     # Workers live for many runs, since importing TRL takes as long as a tenth of one.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), max_tasks_per_child=50)
-    with Progress(*columns, TimeRemainingColumn()) as progress, pool:
-        bar = progress.add_task("runs", total=len(runs), completed=done)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), max_tasks_per_child=50) as pool:
         while True:
-            going |= {pool.submit(do_run, todo, out, do): todo.name for todo in islice(waiting, workers - len(going))}
-            progress.update(bar, description=", ".join(going.values()) or "runs")
+            while len(going) < workers and (todo := next(waiting, None)) is not None:
+                going[pool.submit(do_run, todo, out, do)] = todo.name
+            if tell:
+                tell(list(going.values()), failed)
             if not going:
                 return failed
             for future in wait(going, return_when=FIRST_COMPLETED).done:
                 name = going.pop(future)
                 failed += [] if future.exception() is None and future.result() else [name]
-                progress.advance(bar)
 
 
-def do_run(todo: Any, out: Path, do: Callable[[Any, Path], Any]) -> bool:
+def do_run(todo: Any, out: Path, do: Do) -> bool:
     """One run in a worker, with what it says in a log; whether it came to its end."""
     log = out / "logs" / f"{todo.name}.txt"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -103,29 +79,88 @@ def do_run(todo: Any, out: Path, do: Callable[[Any, Path], Any]) -> bool:
     return True
 
 
-def write_results(out: Path, seeds: Sequence[int]) -> None:
-    """Goals, tables and the figure of what was run."""
-    from benchmarks.efficacy.plot import draw_figure
-    from benchmarks.efficacy.summary import write_summary
-    from benchmarks.efficacy.table import read_runs
+def find_scales(run: Run, rows: Iterable[Row]) -> list[float] | None:
+    """The step scales of rlguard's run of the same cell and rate; None while it is not there."""
+    wanted = key(Run("rlguard", *run.cell, run.rate))
+    return next((row["scales"] for row in rows if key(row) == wanted), None)
 
-    rows = read_runs(out, seeds)
-    (out / "summary.md").write_text(write_summary(rows) + "\n")
-    draw_figure(rows, out / "efficacy.png")
-    print(f"written: {out / 'summary.md'}, {out / 'efficacy.png'}")
+
+def do_and_keep(todo: Run, out: Path, rows: Path = ROWS) -> None:
+    """Does a run and appends its row."""
+    scales = find_scales(todo, read_rows(rows)) if todo.arm in FOLLOWING else []
+    keep = todo.arm in ("grpo", "rlguard") and (todo.kind, todo.share) in KEPT
+    append_row(run(todo, out, scales or [], keep_model=keep), rows)
+
+
+class Queue:
+    """What is left of the plan: asked again each time, since the rates of reported runs come of the tuning rows."""
+
+    def __init__(self, rows: Path, until: float, tuning_only: bool) -> None:
+        self._rows, self._until, self._tuning_only = rows, until, tuning_only
+        self._given: set[Any] = set()
+
+    def list(self) -> list[Run]:
+        """All runs of the plan; of the reported ones none before the tuning is done."""
+        return list_tuning() + ([] if self._tuning_only else list(list_reported(choose_rates(read_rows(self._rows)))))
+
+    def __iter__(self) -> Iterator[Run]:
+        return self
+
+    def __next__(self) -> Run:
+        """The most telling run that can be done now."""
+        done = read_rows(self._rows)
+        known = {key(row) for row in done} | self._given
+        for todo in self.list():
+            ready = todo.arm not in FOLLOWING or find_scales(todo, done) is not None
+            if key(todo) not in known and ready and time.time() < self._until:
+                self._given.add(key(todo))
+                return todo
+        raise StopIteration
+
+
+def write_progress(runs: list[Run], rows: list[Row], going: list[str], failed: list[str], workers: int) -> str:
+    """The progress page."""
+    done = {key(row): row for row in rows}
+    seconds: dict[str, list[float]] = {}
+    for row in rows:
+        seconds.setdefault(row["family"], []).append(row["seconds"])
+    took = {family: sum(own) / len(own) for family, own in seconds.items()}
+    left = [run for run in runs if key(run) not in done]
+    hours = sum(took.get(run.family, SECONDS[run.family]) for run in left) / 3600 / workers
+    parts = Counter((run.family, "tuning" if run.seed > 1000 else "reported") for run in runs)
+    missing = Counter((run.family, "tuning" if run.seed > 1000 else "reported") for run in left)
+    lines = [f"{len(runs) - len(left)} of {len(runs)} runs done, about {hours:.1f} hours left ({time.ctime()})"]
+    lines += [f"{' '.join(part)}: {total - missing[part]} of {total}" for part, total in sorted(parts.items())]
+    lines += [f"{family}: {own:.0f} s a run" for family, own in sorted(took.items())]
+    lines += ["", "under way: " + ", ".join(going), "failed: " + (", ".join(failed) or "none"), "", "last rows:"]
+    for row in rows[-10:][::-1]:
+        ends = [f"{group} {row['before'][group]['accuracy']} -> {row['after'][group]['accuracy']}"
+                for group in ("prior", "learnable")]  # fmt: skip
+        told = f"{row['family']} {row['share']:.0%} {row['kind']} {row['arm']} x{row['rate']:g} seed {row['seed']}"
+        lines.append(f"{told}: {', '.join(ends)}")
+    body = html.escape("\n".join(lines))
+    return f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="30"><pre>{body}</pre>\n'
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plans", nargs="+", default=list(PLANS), choices=PLANS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--hours", type=float, default=1e6, help="starts nothing after so many")
+    parser.add_argument("--tuning", action="store_true", help="the tuning runs alone")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    failed = work_off(list_runs(arguments.plans, arguments.seeds), arguments.out, arguments.workers)
+    if not arguments.tuning and find_commit(*CODE).endswith("+"):
+        parser.error(f"reported seeds run committed code alone; commit first, or pass --tuning ({', '.join(CODE)})")
+    queue = Queue(ROWS, time.time() + 3600 * arguments.hours, arguments.tuning)
+    page = arguments.out / "progress.html"
+
+    def tell(going: list[str], failed: list[str]) -> None:
+        replace_file(page, write_progress(queue.list(), read_rows(), going, failed, arguments.workers))
+
+    print(f"progress: {page}", flush=True)
+    failed = work_off(queue, arguments.out, arguments.workers, do_and_keep, tell)
     for name in failed:
         print(f"failed: {name}, see {arguments.out / 'logs' / (name + '.txt')}")
-    write_results(arguments.out, arguments.seeds)
     sys.exit(bool(failed))
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.efficacy.run import write_whole
+from benchmarks.efficacy.records import write_whole
 from benchmarks.gpu.runs import Run, Size
 
 OUT_OF_MEMORY, NO_CUDA = 3, 4

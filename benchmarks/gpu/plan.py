@@ -34,7 +34,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.efficacy.run import find_commit, write_whole  # noqa: E402
+from benchmarks.efficacy.records import find_commit, write_whole  # noqa: E402
 from benchmarks.gpu.child import NO_CUDA, OUT_OF_MEMORY, shorten, work  # noqa: E402
 from benchmarks.gpu.models import SITE  # noqa: E402
 from benchmarks.gpu.runs import (  # noqa: E402

@@ -17,12 +17,14 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.run import write_whole  # noqa: E402
-from benchmarks.efficacy.table import find_harm, write_cell  # noqa: E402
+from benchmarks.efficacy.records import write_whole  # noqa: E402
+from benchmarks.efficacy.stats import write_cell  # noqa: E402
 from benchmarks.gpu.runs import FIVE, Run, read_guard_version  # noqa: E402
 
 ROWS = Path(__file__).with_name("rows")
 BEGIN, END = "<!-- gpu -->", "<!-- end -->"
+FALL = 0.05
+"""Points of accuracy on prior skills whose loss is harm."""
 Row = dict[str, Any]
 
 
@@ -49,6 +51,15 @@ def take(archive: Path, folder: Path = ROWS) -> int:
 def is_current(row: Row, guard: str) -> bool:
     """Whether a row is the present guard's, or no guard's."""
     return not Run(0, row["what"], row["family"], arm=row["arm"]).guarded or row["guard"] == guard
+
+
+def find_harm(curve: Sequence[Row]) -> float:
+    """The first measured step at which accuracy on prior skills is `FALL` below the start; NaN if it never is.
+
+    The next measurement, where there is one, must agree: a single one may be the luck of sampling.
+    """
+    low = [row["prior_accuracy"] <= curve[0]["prior_accuracy"] - FALL for row in curve]
+    return next((float(curve[i]["step"]) for i in range(len(curve)) if all(low[i : i + 2])), nan)
 
 
 def write_training(rows: Sequence[Row]) -> str:

@@ -1,18 +1,21 @@
 """Does the monitor hold what it states? Alarms in healthy runs, simulated and real, and how soon harm is seen.
 
     python benchmarks/monitor/false_alarms.py                              # simulated: 200 runs of 1,000 steps and more
+    python benchmarks/monitor/false_alarms.py --texts                      # completions are real texts (RLGUARD_DATA)
     python benchmarks/monitor/false_alarms.py --real out/efficacy --seeds 1 2 3 4 5
 
-A real run is a row of the efficacy benchmark. Seeds from 1000 on were for tuning.
+A real run is a row of the first efficacy benchmark (../archive), which kept what the monitor saw of each step. Seeds
+from 1000 on were for tuning.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,8 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "recipes")]
-from benchmarks.efficacy.table import find_harm, find_warning, read_runs  # noqa: E402
-from benchmarks.monitor.simulate import Run, harms, simulate  # noqa: E402
+from benchmarks.gpu.table import find_harm  # noqa: E402
+from benchmarks.monitor.simulate import Run, harms, read_texts, simulate, simulate_texts  # noqa: E402
 from rlguard.monitor import Monitor, MonitorConfig  # noqa: E402
 from rlguard.monitor.core import Event  # noqa: E402
 from rlguard.stats import binomial_interval  # noqa: E402
@@ -62,6 +65,21 @@ def count_healthy(runs: int, steps: int, first_seed: int, edge: bool) -> str:
     return f"{steps} steps, drift {name}: change {write_share(changed, runs)}; state {write_share(stood, runs)}  {told}"
 
 
+def count_texts(runs: int, steps: int, first_seed: int) -> str:
+    """Healthy runs with an alarm whose completions are real solutions."""
+    texts, alarmed, who = read_texts(), 0, Counter[str]()
+    for seed in range(first_seed, first_seed + runs):
+        monitor = Monitor(MonitorConfig(steps=steps))
+        events = [e for step, row in enumerate(simulate_texts(seed, steps, texts)) for e in monitor.see(step, row)]
+        alarms = {f"{event.figure} ({event.rule})" for event in events if event.severity != "note"}
+        alarmed += bool(alarms)
+        who.update(alarms)
+    told = ", ".join(f"{name} {count}" for name, count in who.most_common())
+    flagged = texts.found_BK.any(axis=1).mean()
+    kinds = f"{len(texts.right_B)} texts, {flagged:.1%} with a finding of {len(texts.kinds)} kinds"
+    return f"{steps} steps, completions drawn from {kinds}: {write_share(alarmed, runs)}  {told}"
+
+
 def measure_delays(runs: int, first_seed: int, ramp: int) -> list[str]:
     """For each harm, in how many of the runs it was seen, and after how many steps."""
     lines = []
@@ -97,6 +115,17 @@ def count_real(rows: Sequence[dict[str, Any]]) -> list[str]:
     return [*lines, f"harmed runs: warned before in {write_share(before, len(harmed))}"]
 
 
+def read_runs(out: Path, seeds: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """The rows of these seeds, or of all, in the order of their names."""
+    rows = [json.loads(path.read_text()) for path in sorted((out / "runs").glob("*.json"))]
+    return [row for row in rows if seeds is None or row["seed"] in seeds]
+
+
+def find_warning(curve: Sequence[dict[str, Any]]) -> float:
+    """The first step at which a figure was in alarm; NaN if none ever was."""
+    return float(min((step for row in curve for step in row.get("warnings", {}).values()), default=nan))
+
+
 def replay_row(row: dict[str, Any]) -> list[Event]:
     """What a monitor without rollouts of the untrained model says of a run."""
     monitor = Monitor(MonitorConfig(steps=row["steps"]))
@@ -111,7 +140,12 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=10_000)
     parser.add_argument("--real", type=Path, help="output folder of the efficacy benchmark")
     parser.add_argument("--seeds", type=int, nargs="+", help="of the real runs; by default all")
+    parser.add_argument("--texts", action="store_true", help="simulated runs whose completions are real solutions")
     settings = parser.parse_args()
+    if settings.texts:
+        for steps in (1000, 100):
+            print(count_texts(settings.runs, steps, settings.first_seed), flush=True)
+        return
     if settings.real:
         print("\n".join(count_real(read_runs(settings.real, settings.seeds))))
         return

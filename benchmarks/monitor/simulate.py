@@ -7,12 +7,17 @@ does to them (`LEARNING`), or the monitor's whole allowance, the least favourabl
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.monitor.heights import draw_noise
+from rlguard import detect_shortcuts
 from rlguard.monitor.watches import WATCHES
 
 KINDS = ("skipped_computation", "false_step", "unsupported_answer", "loop", "placeholder", "lucky_guess")
@@ -92,6 +97,65 @@ def simulate(seed: int, steps: int, edge: bool = False, harm: Harm | None = None
                 row[name] = float(np.clip(path_T[step] + size * wobble[name][step], 0, 1))
         rows.append({name: float(value) for name, value in row.items()})
     return Run(rows, (known, spread))
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Real solutions: what the monitor would read of each."""
+
+    right_B: np.ndarray
+    words_B: np.ndarray
+    kinds: tuple[str, ...]
+    found_BK: np.ndarray
+    """Which kinds of findings each carries."""
+
+
+def read_texts(count: int = 2000) -> Texts:
+    """Solutions to GSM8K by people and by models, of `RLGUARD_DATA`, and what the detectors find in them.
+
+    Raises:
+        FileNotFoundError: If the data is not there.
+    """
+    folder = Path(os.environ.get("RLGUARD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    people, models = (
+        [json.loads(line) for line in (folder / name).read_text().splitlines()]
+        for name in ("gsm8k/train.jsonl", "mr_gsm8k/labelled.jsonl")
+    )
+    rows = [
+        (row["question"], re.sub("<<.*?>>", "", row["answer"]), row["answer"].partition("#### ")[2], True)
+        for row in people[:count]
+    ]
+    rows += [
+        (row["question"], "\n".join(row["model_output_steps"]), row["ground_truth_answer"],
+         row["model_output_answer_correctness"] == "correct")
+        for row in models
+    ]  # fmt: skip
+    prompts, texts, golds, right = zip(*rows, strict=True)
+    found = [{one.kind for one in own} for own in detect_shortcuts(list(texts), list(prompts), list(golds))]
+    kinds = tuple(sorted(set().union(*found)))
+    words = [len(text.split()) for text in texts]
+    return Texts(np.array(right), np.array(words), kinds, np.array([[kind in own for kind in kinds] for own in found]))
+
+
+def simulate_texts(seed: int, steps: int, texts: Texts) -> list[dict[str, float]]:
+    """A healthy run that learns, each of whose completions is a real solution, right as often as the prompt's rate."""
+    rng = np.random.default_rng([seed, steps, 1])
+    prompts, group = int(rng.choice([8, 16, 32])), int(rng.choice([4, 8]))
+    skill = _draw_skill(rng, prompts, 1 - np.exp(-3 * np.arange(steps) / (rng.uniform(0.1, 1.0) * steps)))
+    pools = [np.flatnonzero(texts.right_B == right) for right in (False, True)]
+    rows = []
+    for step in range(steps):
+        right_PG = rng.random((prompts, group)) < skill(step)[:, None]
+        flat = right_PG.all(axis=1) | ~right_PG.any(axis=1)
+        text_PG = np.where(right_PG, rng.choice(pools[1], right_PG.shape), rng.choice(pools[0], right_PG.shape))
+        found_K = texts.found_BK[text_PG.ravel()].mean(axis=0)
+        none, every = (~right_PG.any(axis=1)).mean(), right_PG.all(axis=1).mean()
+        row = {"reward": right_PG.mean(), "accuracy": right_PG.mean(), "length": texts.words_B[text_PG].mean(),
+               "findings": texts.found_BK.any(axis=1)[text_PG].mean(), "flat_groups": flat.mean(),
+               "solved_groups": every, "unsolved_groups": none}  # fmt: skip
+        row |= {f"findings/{kind}": share for kind, share in zip(texts.kinds, found_K, strict=True)}
+        rows.append({name: float(value) for name, value in row.items()})
+    return rows
 
 
 def _draw_path(name: str, rng: np.random.Generator, course_T: np.ndarray, edge: bool, harm: Harm | None) -> np.ndarray:

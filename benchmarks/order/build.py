@@ -21,7 +21,7 @@ sys.path.insert(1, str(Path(__file__).parents[2] / "recipes"))
 import torch
 from tiny_reasoner import build
 
-from benchmarks.efficacy.build import _make_batch
+from benchmarks.efficacy.build import make_batch
 from benchmarks.order.domains import DOMAINS
 
 STEPS, BATCH = 5000, 32
@@ -46,7 +46,7 @@ def build_model(out: Path, seed: int = 0, steps: int = STEPS) -> Path:
         tokenizer = build.build_tokenizer()
         model = build.build_model(tokenizer, hidden_size=64, layers=2)
         rng = random.Random(f"order {seed}")
-        build.train(model, lambda: _make_batch(tokenizer, Mixture(), rng, BATCH), steps, peak=3e-3)
+        build.train(model, lambda: make_batch(tokenizer, Mixture(), rng, BATCH), steps, peak=3e-3)
     build.save(model, tokenizer, partial)
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)

@@ -26,7 +26,6 @@ sys.path.insert(1, str(Path(__file__).parents[2] / "recipes"))
 from tiny_reasoner import tasks
 
 from benchmarks.efficacy.families import FAMILIES
-from benchmarks.efficacy.families.family import find_result
 from rlguard.types import Problem, prompt_text
 
 VOWELS = "aeiou"
@@ -65,18 +64,17 @@ def _make_chain(family: str, lengths: Sequence[int]) -> Callable[[random.Random]
         else:
             letters, edits = rng.sample("abcdefgh", 4), rng.choices("rls", k=rng.choice(lengths))
             prompt = f"{''.join(letters)} {''.join(edits)}=?\n"
-        steps = FAMILIES[family].solve_steps(prompt)
-        return prompt, ";".join([*steps, f"answer {find_result(steps)}"])
+        return prompt, FAMILIES[family].write(FAMILIES[family].solve_steps(prompt))
 
     return make
 
 
 def _guess(family: str) -> Callable[[str, random.Random], str]:
-    return lambda prompt, rng: f"answer {find_result(FAMILIES[family].make_up_steps(prompt, rng))}"
+    return lambda prompt, rng: f"answer {FAMILIES[family].find_result(FAMILIES[family].make_up_steps(prompt, rng))}"
 
 
 def _check_chain(family: str) -> Callable[[str, str], bool]:
-    return lambda prompt, answer: answer == find_result(FAMILIES[family].solve_steps(prompt))
+    return lambda prompt, answer: answer == FAMILIES[family].find_result(FAMILIES[family].solve_steps(prompt))
 
 
 def _make_parts(rng: random.Random) -> tuple[str, str]:

@@ -27,7 +27,7 @@ sys.path.insert(1, str(Path(__file__).parents[2] / "recipes"))
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks.efficacy.run import find_commit, write_whole
+from benchmarks.efficacy.records import find_commit, write_whole
 from benchmarks.efficacy.sweep import work_off
 from benchmarks.order.domains import DOMAINS, DomainVerifier, make_rows
 from rlguard.order.plan import Plan, plan_order
@@ -221,11 +221,12 @@ def main() -> None:
     write_json(plan.to_record(), out / "order.json")
     runs = list_runs(plan, seeds)
     check_rows(runs, out)
-    if not all((out / "runs" / f"{todo.name}.json").exists() for todo in runs):
+    missing = [todo for todo in runs if not (out / "runs" / f"{todo.name}.json").exists()]
+    if missing:
         from benchmarks.order.build import build_model
 
         build_model(out / "model")
-    failed = work_off(runs, out, arguments.workers, run)
+    failed = work_off(missing, out, arguments.workers, run)
     for name in failed:
         print(f"failed: {name}, see {out / 'logs' / (name + '.txt')}")
     if not read_runs(out, seeds)["planned"]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.efficacy.table import bootstrap
+from benchmarks.efficacy.stats import t_interval
 from benchmarks.order.domains import DOMAINS
 from rlguard.order.plan import order_loss, plan_order
 from rlguard.order.transfer import Transfer, backward_transfer, read_transfer
@@ -68,7 +68,7 @@ def write_summary(out: Path, seeds: Sequence[int]) -> str:
     used = [row["seed"] for row in arms["planned"]]
     measures = list_measures()
     lines = [
-        f"Seeds {', '.join(map(str, used))}; 95% bootstrap intervals over seeds, differences paired by seed.", "",
+        f"Seeds {', '.join(map(str, used))}; 95% t intervals over seeds, differences paired by seed.", "",
         f"Planned: {' > '.join(plan.order)}.", *plan.describe(), "", *_write_matrix(transfer), "",
         "| | " + " | ".join(arms) + " |", "|---|" + "---|" * len(arms),
         *(f"| {name} | " + " | ".join(_cell([m(r) for r in rows]) for rows in arms.values()) + " |"
@@ -116,7 +116,7 @@ def _differences(arms: dict[str, list[Row]], other: str, measure: Callable[[Row]
 def _cell(values: Sequence[float], sign: bool = False) -> str:
     if not len(values) or np.isnan(values).any():
         return "–"
-    low, high = bootstrap(values)
+    low, high = t_interval(values)
     style = "+.3f" if sign else ".3f"
     return f"{np.mean(values):{style}} [{low:{style}}, {high:{style}}]"
 
@@ -141,7 +141,7 @@ def draw_figure(out: Path, seeds: Sequence[int], path: Path) -> None:
                 range(len(order) + 1), curve.mean(axis=0), style, color=colour, marker="o", ms=4, label=name
             )
             axes[place].fill_between(
-                range(len(order) + 1), *np.transpose([bootstrap(v) for v in curve.T]), color=colour, alpha=0.15, lw=0
+                range(len(order) + 1), *np.transpose([t_interval(v) for v in curve.T]), color=colour, alpha=0.15, lw=0
             )
         axes[place].set_xticks(range(len(order) + 1), ["before", *(f"after\n{name}" for name in order)])
         axes[place].set_title(arm)
@@ -152,7 +152,7 @@ def draw_figure(out: Path, seeds: Sequence[int], path: Path) -> None:
         values = [final(row) for row in rows]
         axes[2].plot([place] * len(values), values, "o", color=COLOURS[arm], alpha=0.4, ms=4)
         axes[2].errorbar(
-            [place], [np.mean(values)], np.abs(np.array(bootstrap(values))[:, None] - np.mean(values)),
+            [place], [np.mean(values)], np.abs(np.array(t_interval(values))[:, None] - np.mean(values)),
             fmt="D", color=COLOURS[arm], ms=6,
         )  # fmt: skip
     axes[2].set_xticks(range(len(arms)), list(arms), rotation=30)

@@ -189,7 +189,7 @@ class References(dict[str, dict[str, Any]]):
         out, log = self.work / f"reference {job}" / "out", self.work / "log.txt"
         log.unlink(missing_ok=True)
         out.parent.mkdir(parents=True)
-        ended, wrong = wait(start(command(job, self.work, out), log), log), list[str]()
+        ended, wrong = wait(start(command(job, self.work, out), log), log, 300.0), list[str]()
         rollouts = look(out, self.work, wrong)
         if ended.status not in (0, 1) or wrong:
             raise SystemExit(f"{job} fails without interruption: {ended.status} {wrong} {ended.said}")

@@ -1,7 +1,8 @@
 """Malformed rows and logs, drawn from a seed, through every command that reads: each must end with 0, 1 or 2, in time.
 
 An input is a good one of a known kind (a log of one of the layouts that trainers write, a data set, rates, a suite, a
-run's figures, a rollout store) of which values, names, lines or bytes were exchanged.
+run's figures, a rollout store, what a page is made of, a matrix of transfer) of which values, names, lines or
+bytes were exchanged.
 """
 
 from __future__ import annotations
@@ -55,15 +56,40 @@ FIGURES = {"step": 1, "reward": 0.5, "entropy": 1.0, "loss": 0.1}
 EVENT = {"step": 1, "figure": "reward", "kind": "change", "severity": "warning", "value": 0.5, "text": "falls",
          "reference": 0.4}  # fmt: skip
 STATE = {"log_history": [{"step": 1, "loss": 0.5, "reward": 0.1}, {"step": 2, "loss": 0.4}], "global_step": 2}
+AUDITED = {"group": "coverage", "name": "pass@2", "domain": "all", "better": 1, "questions": 24, "before": 0.5,
+           "after": 0.3, "change": -0.2, "low": -0.3, "high": -0.1, "tolerance": 0.05, "verdict": "lost"}  # fmt: skip
+TURNED = {"id": "q", "failures": 16, "successes": 4, "trials": 16, "bound": 0.2, "probability": 0.01, "domain": "sums",
+          "prompt": "What is 6 - 2?", "answer": "4"}  # fmt: skip
+AUDIT = {
+    "schema": 1, "rlguard": "0.1.0", "before": "base", "domains": {"sums": 24}, "settings": {"n": 16, "trained": ["a"]},
+    "models": [{"name": "base", "model": "out/base"}, {"name": "c-1", "model": "out/c-1"}], "skipped": {"a": "b"},
+    "comparisons": [
+        {"name": "c-1", "rows": [AUDITED, AUDITED | {"group": "retention", "name": "accuracy"}],
+         "cliff": {"points": [{"domain": "sums", "distance": 0.1, "change": -0.2, "low": -0.3, "high": 0.1}],
+                   "slope": -0.5, "sentence": "It falls."},
+         "crossing": {"k": 4, "probability": 0.9}, "newly_solved": [TURNED], "lost": [TURNED]}
+    ],
+}  # fmt: skip
+FINDING = {"kind": "text_loop", "severity": "warn", "reason": "said before", "start": 0, "end": 4, "prompt_id": "p",
+           "index": 0, "completion": TEXT, "prompt": "What is 6 - 2?", "source": "a"}  # fmt: skip
+FILTERED = {f"rlguard_{name}": RATE.get(name) for name in ("successes", "trials", "pass_rate", "low", "high", "band")}
+KEPT = DATA | FILTERED | {"rlguard_id": RATE["prompt_id"]}
+DROPPED = KEPT | {"rlguard_drop_reason": "impossible", "rlguard_drop_detail": "0 of 8"}
+TRANSFER = {"domains": ["sums", "words"], "entropy_change": [0.1, None],
+            "before": {"sums": [0.5, 0.5], "words": [0.2, 0.7]},
+            "after": {"sums": [[[1, 0.5], [0, 0]]], "words": [[[0.2, 0.7], [0.2, 0.7]]]}}  # fmt: skip
+DOMAINS = [DATA | {"domain": domain} for domain in ("sums", "words")]
 COMMANDS = {
     "log": ("scan", "report", "truncate"),
-    "data": ("filter", "estimate"),
+    "data": ("filter", "estimate", "verifier"),
+    "page": ("report",),
+    "order": ("order",),
     "rates": ("filter by rates", "report"),
     "suite": ("audit",),
     "run": ("watch", "report"),
     "store": ("scan", "report", "truncate", "estimate into"),
 }
-SHARES = {"log": 55, "data": 17, "rates": 6, "suite": 5, "run": 9, "store": 8}
+SHARES = {"log": 48, "data": 15, "rates": 6, "suite": 5, "run": 9, "store": 8, "page": 6, "order": 3}
 
 
 def hostile_value(draw: random.Random) -> Any:
@@ -180,10 +206,15 @@ def make_input(number: int, seed: int, folder: Path) -> tuple[str, Path]:
                  "design.json": [[{"min_n": 2, "max_n": 2}]]}  # fmt: skip
     elif draw.random() < 0.3:
         files = {"trainer_state.json": [STATE]}
+    if kind == "page":
+        files = {"audit.json": [AUDIT], "findings.jsonl": [FINDING], "kept.jsonl": [KEPT],
+                 "kept.dropped.jsonl": [DROPPED]}  # fmt: skip
+    if kind == "order":
+        files = {"transfer.json": [TRANSFER], "data.jsonl": DOMAINS}
     target = draw.choice(list(files))
     for name, lines in files.items():
         lines = copy.deepcopy(lines)
-        if name == target:
+        for _ in range(draw.choice((1, 1, 2)) if name == target else 0):
             change_value(lines, draw)
         content = "".join(json.dumps(line) + "\n" for line in lines).encode()
         (out / name).write_bytes(damage(content, draw) if name == target and draw.random() < 0.4 else content)
@@ -217,6 +248,9 @@ def line_of(command: str, path: Path, folder: Path) -> list[str]:
         "audit": ["audit", "a", "b", "--suite", str(path), "--n", "2", "--varied", "0", "--scored", "0", "--no-chat",
                   "--truncated", "1", *engine, "--out", str(folder / "audit")],
         "watch": ["watch", str(path), "--once"],
+        "verifier": ["verifier", str(path), "--rows", "3"],
+        "order": ["order", str(path / "data.jsonl"), "--transfer", str(path / "transfer.json"),
+                  "--out", str(folder / "order")],
     }[command]  # fmt: skip
 
 

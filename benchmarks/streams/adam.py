@@ -61,7 +61,7 @@ def simulate(kind: str, how: str, seed: int) -> float:
         luck = np.where((luck_P[groups] & (flat > 0))[:, None], 4 * lucky_u, 0.0)
         towards = luck + np.where((~luck_P[groups] & (flat > 0))[:, None], 4 * genuine_u, 0.0) + noise
         weights = size.weigh(genuine, flat > 0, before)
-        after = rewrite_groups(before, flat, flat, groups, weights)
+        after, _ = rewrite_groups(before, flat, flat, groups, weights)
         share, reference = size.measure(genuine, flat > 0, before, after)
         own = min(1.0, float(np.sqrt(after @ after / max(before @ before, 1e-12)))) or 1.0
         given, rate = {

@@ -16,7 +16,10 @@ import numpy as np
 
 from benchmarks.streams.texts import FAMILIES, Answers, Task
 
-POPULATIONS = {"U(0,1)": (1.0, 1.0), "Beta(.5,2)": (0.5, 2.0), "Beta(.3,6)": (0.3, 6.0), "rare": (1.0, 1.0)}
+POPULATIONS = {
+    "U(0,1)": (1.0, 1.0), "Beta(.5,2)": (0.5, 2.0), "Beta(.3,6)": (0.3, 6.0), "Beta(2,3)": (2.0, 3.0),
+    "rare": (1.0, 1.0),
+}  # fmt: skip
 """Parameters of the Beta that skill rates come from."""
 RARE = 0.03
 """Skill rate of half of the prompts in the population `rare`: few wins, all of them valid."""
@@ -181,8 +184,17 @@ def list_streams() -> list[Stream]:
     for family in ("integers", "code"):
         found.append(Stream(f"{family}, rare but valid", family, "rare", guesses_pass=False))
         found.append(Stream(f"{family}, rare but valid, 4 visits", family, "rare", guesses_pass=False, visits=4))
-    found += list(_list_shapes())
-    return found
+    return found + list(_list_shapes()) + list(_list_held_out())
+
+
+def _list_held_out() -> Iterator[Stream]:
+    """Streams that nothing was ever tuned on: added on 2026-11-28, before any method ran on them."""
+    for family in ("integers", "code", "four options", "GSM8K"):
+        yield Stream(f"held out: {family}, healthy, Beta(2,3)", family, "Beta(2,3)")
+        yield Stream(f"held out: {family}, a quarter impossible, Beta(.5,2)", family, "Beta(.5,2)", impossible=0.25)
+        yield Stream(f"held out: {family}, 80% impossible", family, impossible=0.8)
+    three: dict[str, Any] = {"visits": 3, "rollouts": 16, "prompts": 24}
+    yield Stream("held out: words, half impossible, Beta(2,3), G=16, 3 visits", "words", "Beta(2,3)", 0.5, **three)
 
 
 def _list_shapes() -> Iterator[Stream]:

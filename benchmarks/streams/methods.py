@@ -10,6 +10,8 @@ from scipy.stats import beta
 
 from benchmarks.methods import dr_grpo, grpo
 from benchmarks.streams.draw import OFFLINE_TRIALS, POPULATIONS, RARE, Batch, Stream, move
+from rlguard.guard.rewrite import rewrite_groups
+from rlguard.guard.size import StepSize
 
 POINTS = 400
 """Quantiles that stand for a population's Beta."""
@@ -119,6 +121,21 @@ def make_oracle(stream: Stream) -> Callable[[Batch], Said]:
         for prompt, masses in zip(batch.prompts_P.tolist(), after / after.sum(axis=1, keepdims=True), strict=True):
             seen[prompt] = masses
         return say(batch, np.repeat(genuine[:, None], n, axis=1))
+
+    return judge
+
+
+def make_ruled_oracle(stream: Stream) -> Callable[[Batch], Said]:
+    """What the oracle knows, through the guard's rules of direction and size: what an estimate can reach."""
+    oracle, size = make_oracle(stream), StepSize()
+
+    def judge(batch: Batch) -> Said:
+        genuine, shape, passed = oracle(batch).genuine_PG, batch.passed_PG.shape, batch.passed_PG.ravel()
+        host, groups = grpo_advantages(batch).ravel(), np.repeat(np.arange(shape[0]), shape[1])
+        weights = size.weigh(genuine.ravel(), passed > 0, host)
+        changed, _ = rewrite_groups(host, passed, passed, groups, weights)
+        share, reference = size.measure(genuine.ravel(), passed > 0, host, changed)
+        return Said(genuine, weights.reshape(shape), (changed * share).reshape(shape), share * reference)
 
     return judge
 

@@ -24,17 +24,15 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
-from benchmarks.streams.draw import Stream, draw_batches, list_streams  # noqa: E402
-from benchmarks.streams.guarded import make_guard  # noqa: E402
+from benchmarks.streams.draw import Stream, list_streams  # noqa: E402
+from benchmarks.streams.guarded import make_guard, read_batches  # noqa: E402
 from benchmarks.streams.measures import add, figures, gaps, measure  # noqa: E402
-from benchmarks.streams.methods import Said, judge_evenly, judge_grpo, judge_randomly, make_oracle  # noqa: E402
-from benchmarks.streams.prototype import make_prototype  # noqa: E402
+from benchmarks.streams.methods import Said, judge_evenly, judge_grpo, judge_randomly, make_oracle, make_ruled_oracle  # noqa: E402
 from benchmarks.streams.texts import FAMILIES, find_missing  # noqa: E402
 
 REPORTED, TUNING = range(1, 6), 1000
 """Seeds of reports, and the first of those that anything may be tuned on."""
-METHODS = ("GRPO", "uniform", "random", "guard", "prototype", "oracle")
-ESTIMATES = METHODS[3:]
+METHODS = ("GRPO", "uniform", "random", "guard", "oracle", "rule")
 TABLE = Path(__file__).with_name("streams.csv")
 
 
@@ -51,21 +49,21 @@ def check_seeds(seeds: Sequence[int], reports: bool) -> None:
         raise ValueError(f"seeds: a report takes all of 1 to 5, got {list(seeds)}")
 
 
-def run_stream(stream: Stream, seed: int) -> list[dict]:
-    """A row for each method. Of several visits only the last is measured."""
-    guard, prototype, oracle = make_guard(), make_prototype(), make_oracle(stream)
+def run_stream(stream: Stream, seed: int, folder: Path | None = None) -> list[dict]:
+    """A row for each method. Of several visits only the last is measured; `folder` as for `read_batches`."""
+    guard, oracle, ruled = make_guard(), make_oracle(stream), make_ruled_oracle(stream)
     shuffle = np.random.default_rng([seed, 1])
     measured: dict[str, list[dict]] = {method: [] for method in METHODS}
     took, rollouts = 0.0, 0
-    for batch in draw_batches(stream, seed):
-        guarded = guard(batch)
+    for batch, evidence in read_batches(stream, seed, folder):
+        guarded = guard(batch, evidence)
         said: dict[str, Said] = {
             "GRPO": judge_grpo(batch),
             "uniform": judge_evenly(batch, guarded),
             "random": judge_randomly(batch, guarded, shuffle),
             "guard": guarded,
-            "prototype": prototype(batch),
             "oracle": oracle(batch),
+            "rule": ruled(batch),
         }
         took, rollouts = took + guarded.seconds, rollouts + batch.passed_PG.size
         if batch.visit == stream.visits - 1:
@@ -96,30 +94,27 @@ def summarise(rows: Sequence[dict]) -> list[dict]:
 def write_table(summary: Sequence[dict]) -> str:
     """One Markdown row a stream; the methods stand side by side."""
     lines = [
-        "| stream | weight of genuine: guard, prototype, oracle "
-        "| lucky share of the push: GRPO, uniform, random, **guard**, prototype, oracle "
-        "| genuine push kept: uniform, random, **guard**, prototype, oracle | scale: guard, prototype, oracle "
-        "| worst gap of P(genuine) by k (at k): guard, prototype, oracle | mean gap: guard, prototype, oracle "
-        "| ms for 4,096 |",
+        "| stream | weight of genuine: guard | lucky share of the push: GRPO, random, **guard**, rule, oracle "
+        "| genuine push kept: **guard**, rule, oracle | scale: guard, rule "
+        "| worst gap of P(genuine) by k (at k): guard, oracle | mean gap: guard, oracle | ms for 4,096 |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for stream in dict.fromkeys(row["stream"] for row in summary):
         by = {row["method"]: row for row in summary if row["stream"] == stream}
-        spread = f" ± {_cell(by['guard']['lucky_sd'])}"
-        shares = " ".join(
-            f"**{_cell(by[m]['lucky'])}**{spread}" if m == "guard" else _cell(by[m]["lucky"]) for m in METHODS
-        )
-        kept = " ".join(
-            f"**{_cell(by[m]['kept'])}** ± {_cell(by[m]['kept_sd'])}" if m == "guard" else _cell(by[m]["kept"])
-            for m in METHODS[1:]
-        )
-        worst = " ".join(_signed(by[m]) for m in ESTIMATES)
-        weight, scale, mean = (
-            " ".join(_cell(by[m][name]) for m in ESTIMATES) for name in ("weight", "scale", "mean_gap")
-        )
-        lines.append(
-            f"| {stream} | {weight} | {shares} | {kept} | {scale} | {worst} | {mean} | {by['guard']['ms']:.0f} |"
-        )
+
+        def cells(name: str, *methods: str, by: dict = by) -> str:
+            found = {method: _cell(by[method][name]) for method in methods}
+            if "rule" in methods and name != "scale":
+                found["guard"] = f"**{found['guard']}** ± {_cell(by['guard'][name + '_sd'])}"
+            return " ".join(found.values())
+
+        columns = [
+            cells("weight", "guard"), cells("lucky", "GRPO", "random", "guard", "rule", "oracle"),
+            cells("kept", "guard", "rule", "oracle"), cells("scale", "guard", "rule"),
+            " ".join(_signed(by[method]) for method in ("guard", "oracle")), cells("mean_gap", "guard", "oracle"),
+            f"{by['guard']['ms']:.0f}",
+        ]  # fmt: skip
+        lines.append(f"| {stream} | {' | '.join(columns)} |")
     return "\n".join(lines)
 
 
@@ -140,7 +135,7 @@ def find_commit() -> str:
     return (name or "unknown") + (" with changes" if changed else "")
 
 
-def put(page: Path, text: str) -> None:
+def put(page: Path, text: str, place: str = "streams") -> None:
     """Writes what stands between the markers of a page.
 
     Raises:
@@ -148,14 +143,14 @@ def put(page: Path, text: str) -> None:
     """
     old = page.read_text(encoding="utf-8")
     new, places = re.subn(
-        r"(<!-- streams -->\n).*?(<!-- end -->)",
+        rf"(<!-- {place} -->\n).*?(<!-- end -->)",
         lambda found: f"{found[1]}\n{text}\n\n{found[2]}",
         old,
         count=1,
         flags=re.DOTALL,
     )
     if not places:
-        raise ValueError(f"{page}: expected a place between '<!-- streams -->' and '<!-- end -->'")
+        raise ValueError(f"{page}: expected a place between '<!-- {place} -->' and '<!-- end -->'")
     page.write_text(new, encoding="utf-8")
 
 
@@ -181,6 +176,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(REPORTED))
     parser.add_argument("--streams", default="", help="a regular expression that their names contain; default all")
     parser.add_argument("--out", type=Path, default=Path("out/streams.jsonl"), help="default %(default)s")
+    parser.add_argument("--read", type=Path, help="a folder that keeps what was read in the texts, and has it the next "
+                        "time; to be emptied when texts or detectors change")  # fmt: skip
     parser.add_argument("--into", type=Path, help="a page with a place for the table")
     arguments = parser.parse_args()
     try:
@@ -197,7 +194,7 @@ def main() -> None:
                 skipped.append(f"Skipped: {stream.name} ({missing}).")
                 continue
             for seed in arguments.seeds:
-                found = run_stream(stream, seed)
+                found = run_stream(stream, seed, arguments.read)
                 rows += found
                 file.writelines(json.dumps(row) + "\n" for row in found)
             print(f"{stream.name}", file=sys.stderr, flush=True)

@@ -1,13 +1,13 @@
 """Verdicts of rlguard's `auto`, math-verify and TRL's `accuracy_reward`: `python benchmarks/verdicts/evaluate.py`.
 
-Judges pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table into RESULTS.md.
-`--work` prints instead the failures of the half to work on. Each verifier runs in a VerifierPool, so that none hangs.
+Judges unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table
+into RESULTS.md. `--work` prints instead the failures of the half to work on. Each verifier runs in a VerifierPool, so
+that none hangs.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import math
 import os
@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rlguard.tables.read import read_rows
 from rlguard.types import Problem
 from rlguard.verify.pool import VerifierPool
 from rlguard.verify.verifiers import Auto
@@ -102,7 +103,7 @@ def read_gsm8k(count: int = 60) -> list[dict[str, Any]]:
     path = Path(os.environ.get("RLGUARD_DATA", HERE.parents[2] / "shared" / "data")) / "gsm8k" / "train.jsonl"
     if not path.exists():
         return []
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = read_rows(path)
     draw, pairs = random.Random(SEED), []
     for row, another in zip(draw.sample(rows, count), draw.sample(rows, count), strict=True):
         said = re.sub(r"<<[^>]*>>", "", row["answer"])
@@ -120,23 +121,25 @@ def read_gsm8k(count: int = 60) -> list[dict[str, Any]]:
     return pairs
 
 
-def tabulate(sets: dict[str, list[dict[str, Any]]], verdicts: dict[str, dict[str, list[float]]]) -> str:
-    lines = ["| pairs | verifier | right | false pass | false fail | unscored |", "|---|---|---|---|---|---|"]
-    for title, pairs in sets.items():
-        for verifier, outcomes in verdicts[title].items():
-            counts = count(pairs, outcomes)
-            cells = " | ".join(str(counts[name]) for name in ("right", "false pass", "false fail", "unscored"))
-            lines.append(f"| {title} ({len(pairs)}) | {verifier} | {cells} |")
-    return "\n".join(lines)
+def read_table(text: str) -> dict[tuple[str, str], str]:
+    """The lines of the table that stands in RESULTS.md, by set and verifier."""
+    lines = text.partition(MARK[0])[2].partition(MARK[1])[0].splitlines()
+    return {(cells[1].strip(), cells[2].strip()): line for line in lines if len(cells := line.split("|")) == 8}
+
+
+def write_line(title: str, verifier: str, counts: Counter[str]) -> str:
+    cells = " | ".join(str(counts[name]) for name in ("right", "false pass", "false fail", "unscored"))
+    return f"| {title} | {verifier} | {cells} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", action="store_true", help="print the failures of the half to work on, write nothing")
-    parser.add_argument("--only", choices=list(VERIFIERS), help="one verifier")
+    parser.add_argument("--only", choices=list(VERIFIERS), help="one verifier; the lines of the others stay")
+    parser.add_argument("--sets", default="", help="those whose name has this in it; the lines of the others stay")
     arguments = parser.parse_args()
     logging.getLogger("rlguard").setLevel(logging.ERROR)
-    pairs = [json.loads(line) for line in (HERE / "pairs.jsonl").read_text().splitlines()]
+    pairs = read_rows(HERE / "pairs.jsonl")
     if arguments.work:
         pairs = [pair for pair in pairs if pair["half"] == "work"]
         outcomes = judge(Auto(), pairs)
@@ -155,18 +158,26 @@ def main() -> None:
             }
         )
         return
-    sets = {
+    unseen = read_rows(HERE / "unseen.jsonl")
+    sets = {f"{third}, unseen": [pair for pair in unseen if pair["third"] == third] for third in THIRDS} | {
         f"{third}, {half}": [p for p in pairs if p["half"] == half and p["template"].startswith(third)]
         for half in ("report", "work") for third in THIRDS
     } | {"GSM8K": read_gsm8k()}  # fmt: skip
-    first = ("variant, report", "near miss, report", "GSM8K", "hostile, report")
+    first = (*(f"{third}, unseen" for third in THIRDS), *(f"{third}, report" for third in THIRDS), "GSM8K")
     sets = {title: sets[title] for title in (*first, *(t for t in sets if t not in first)) if sets[title]}
-    done: dict[str, list[dict[str, Any]]] = {}
-    verdicts: dict[str, dict[str, list[float]]] = {}
+    titles = {title: f"{title} ({len(chosen)})" for title, chosen in sets.items()}
     for title, chosen in sets.items():  # written after each set: texts that hang a verifier take minutes
-        verdicts[title] = {name: judge(make(), chosen) for name, make in VERIFIERS.items()}
-        done[title] = chosen
-        RESULTS.write_text(write_section(tabulate(done, verdicts), RESULTS.read_text()))
+        if arguments.sets not in title:
+            continue
+        lines = read_table(RESULTS.read_text())
+        for name, make in VERIFIERS.items():
+            if arguments.only in (None, name):
+                lines[titles[title], name] = write_line(titles[title], name, count(chosen, judge(make(), chosen)))
+        known = [
+            lines[key] for title in titles.values() for key in ((title, name) for name in VERIFIERS) if key in lines
+        ]
+        head = ["| pairs | verifier | right | false pass | false fail | unscored |", "|---|---|---|---|---|---|"]
+        RESULTS.write_text(write_section("\n".join(head + known), RESULTS.read_text()))
 
 
 def write_section(table: str, text: str) -> str:

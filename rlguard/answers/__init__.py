@@ -4,7 +4,7 @@ Light and fast, for detectors and chance rates; verifiers that decide a reward u
 """
 
 from rlguard.answers.final import ANSWER_CUE, FinalAnswer, begin_answer, end_answer, extract_answer, find_answer
-from rlguard.answers.numerals import parse_number, read_quantity
+from rlguard.answers.numerals import parse_number, read_quantity, spell_plain
 from rlguard.answers.spelling import answer_type, normalise_answer, read_gold, read_golds
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "read_gold",
     "read_golds",
     "read_quantity",
+    "spell_plain",
 ]

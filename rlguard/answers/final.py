@@ -3,60 +3,91 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-from rlguard.answers.numerals import CURRENCIES, read_quantity
 from rlguard.types import Messages
 
 ANSWER_CUE = "The answer is"
 """How an answer is begun for a model that is to give nothing else."""
-_THOUGHTS = {  # how thinking ends, and how it begins
-    "</think>": "<think>", "</thinking>": "<thinking>", "</thought>": "<thought>", "</reasoning>": "<reasoning>",
-    "[/THINK]": "[THINK]", "◁/think▷": "◁think▷", "<|end_of_thought|>": "<|begin_of_thought|>",
-    "<|channel|>final<|message|>": "<|channel|>analysis<|message|>",
-}  # fmt: skip
-_SPECIAL = re.compile(r"(?:<\|[^|<>\s]{1,40}\|>|</s>|<eos>|<end_of_turn>|\s)+\Z")
+_THOUGHT = re.compile(  # where thinking begins, or (with a group) ends
+    r"[<\[◁](?i:/((?:seed:)?think(?:ing)?>|thoughts?>|reasoning>|scratchpad>|THINK\]|think▷)|\|(end_of_thought)\|>"
+    r"|\|channel\|>(final)<\|message\|>|[|｜](end)[▁_]of[▁_]thinking[|｜]>|(?:seed:)?think(?:ing)?>|thoughts?>|reasoning>"
+    r"|scratchpad>|THINK\]|think▷|\|begin_of_thought\|>|\|channel\|>analysis<\|message\|>)"
+)
+_SPECIAL = re.compile(r"(?:<[|｜][^|｜<>\s]{1,40}[|｜]>|</s>|<eos>|<pad>|<end_of_turn>|\[(?:EOS|PAD)\])\Z")
+_TAG = re.compile(r"<(?i:\s*(?:final[_ ]?)?answer)\b[^<>\n]{0,200}>")
+_TAG_END = re.compile(r"<(?i:\s*/\s*(?:final[_ ]?)?answer)\b")
 _TAG_TAIL = 500  # characters: an <answer> that is never closed is one when it stands so near the end (a stop string)
+_REMEMBERED = 4096  # texts: guard, detectors, groups and verifiers ask for the answer of the same one
+_REMEMBERED_LENGTH = 32_000  # characters; longer texts are read anew, so that the memory stays small
 _ASK = 60  # characters between "answer" and what says that it comes
 _VALUE = 300  # characters of a sentence that are read as an answer
 _LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the last one back
 _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
+_CUES = ("nswer", "NSWER", "rect option", "rect choice", "ntwort", "spuesta", "sposta", "éponse", "твет", "答", "정답")
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
     rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE})|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
-    r"(?:\b(?:is|are|equals|be)\b|[:=：])(?:[\s*_]*(?:\bis\b|[:=：]))?|(?P<heading>[*_:# \t]*\n))"
+    r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→])(?:[\s*_]*(?:\bis\b|[:=：]))?"
+    r"|(?P<heading>[*_:# \t]*\n))"
 )
-_SAID_CJK = re.compile(r"(?:应该|應該|就|为|為|是|等于|等於|选|選|[:：=*\s])+")
+_SAID_CJK = re.compile(
+    r"(?:案|え)?(?:应该|應該|就)?(?:不是[^。\n]{1,30}?而是|是|为|為|等于|等於|应?选|選|은|는|は|(?=[:：=*]))[:：=*\s]*"
+)
 _BEFORE = re.compile(  # nothing before "answer" in its sentence but such words
     r"(?:^|[\n.!?;:：。—,>])[\s*#_>\-(]*(?:(?:so|thus|therefore|hence|then|now|wait|no|actually|and|but|the|my|our|your|a|"
     r"final|correct|right|best|overall|numerical|numeric|short|option)\b[\s,*_:]*)*\Z",
     re.IGNORECASE,
 )
-_CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\s*\Z", re.IGNORECASE)  # nothing else in the last line
+_CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\Z", re.IGNORECASE)  # nothing else in the last line
+_DENIED = re.compile(r"\bnot\b|n't\b|\bcannot\b|\bnever\b", re.IGNORECASE)
 _FILLER = re.compile(
     r"(?:(?:approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
-    r"obviously|also|actually|now|still|precisely|equal to|given by|found to be|(?:the |an? )?(?:number|value|integer|"
-    r"fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?\bbut(?: rather)?)\b[\s:,]+|[≈:：=\s]|\\approx\b)+(?=\S)",  # noqa: E501
+    r"obviously|of course|also|actually|now|still|precisely|as follows|equal to|given by|found to be|(?:the |an? )?"
+    r"(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?"
+    r"|[;,] ?it(?:'s| is)))\b[\s:,]+|不是[^。\n]{1,30}?而是|[≈:：=,\s]|\\approx\b)+(?=\S)",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"\n|;|。|；|[.?](?=[\s*_\"'`)]|\Z)|！|？|<\|")
+_SENTENCE_END = re.compile(r"\n|;|。|；|(?<!\bRs)[.?](?=[\s*_\"'`)]|\Z)|！|？|<\||です|입니다")
 _REMARK = re.compile(
-    r"(?:,\s*|\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|when|while|so|for|by|after|before|given|assuming|hence|therefore|"
-    r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|if|according|in total|altogether|each|per day)\b|\s+—|\s+--|，|,\s+(?=[a-z]{2,}\s+[a-z])",  # noqa: E501
+    r"(?:,\s*|\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|so|for|by|after|before|given|hence|therefore|"
+    r"porque|weil|denn|parce que|perché|"
+    r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|according|in total|altogether|each|per day"
+    r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?=[a-z]{2,}\s+[a-z])"
+    r"|\s-\s(?=(?:the|an?|this|that)\b)|(?<=[\d)}%$A-Z*°])\s\((?!(?:mod|base|or|and)\b)(?=[^\W\d]{2})",
     re.IGNORECASE,
 )
 _HASH_HEADING = re.compile(
-    r"\W*(?:step|part|case|method|solution|approach|explanation|conclusion|verification|\d+[.)]\s)", re.IGNORECASE
+    r"\W*(?:step|part|case|method|solution|approach|explanation|conclusion|verification|(?:the\s+)?(?:final\s+)?answer"
+    r"|\d+[.)]\s)",
+    re.IGNORECASE,
 )
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*")
+_BARE_BOX = re.compile(r"[^\s{}$.,;]+")
+_BRACE = re.compile(r"\\?[{}]")
 _BETWEEN_BOXES = re.compile(
-    r"[\s,;.$&]*(?:\\(?:quad|qquad|text\{\s*(?:and|or)\s*\}|[()\[\]])|and|or|或|和)?[\s,;.$]*\Z"
+    r"(?:[\s,;.$&/|()]|\\[ ;,()\[\]]|\\q?quad\b)*(?:\\text\{\s*(?:and|or)\s*\}|and|or|或|和)?(?:[\s,;.$]|\\[()\[\]])*\Z"
 )
+_DRESS = re.compile(r"[\s*_`\"'>:]*")
+_DISPLAY = re.compile(r"\\\[(.*?)\\\]|\$\$(.*?)\$\$", re.DOTALL)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
+_CHOICE = re.compile(  # an option that a sentence without the word "answer" before it calls right
+    r"(?:^|[\s(*])(?:or[\s(*]+(?P<or>))?([A-J])[)*]*\s+is\s+(?:therefore\s+|thus\s+)?(?:the\s+)?(?:correct|right|best|answer)\b"
+    r"|(?<!not )(?<!n't )\b(?:choose|select|pick)\s+(?:option\s+|choice\s+)?[(*]*([A-J])\b(?!'|\s+(?:or|and)\b)"
+    r"|选(?:项|择)?(?:是|为)?[\s:：(（*]*([A-J])(?![A-Za-z])"
+)
+_CHOICE_TAIL = 600  # characters
+_CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "选")
 _LAST_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?![\d])")
-_RUN = re.compile(r"[^\s|;]+")
-_RUN_BACK = re.compile(r"[^\s|;]*\Z")
+_HEDGE = re.compile(  # a number that is denied, or a bound, or one of two
+    r"(?:\S{1,20}\s+or|\b(?:not|than|most|least|between|cannot|never)(?:\s+be)?|n't(?:\s+be)?|[<>≤≥≠]|!=|\\(?:leq?|geq?|neq?)\b)[\s($]*\Z"
+)
+_RUN = re.compile(r"[^\s|;]*")
+_RUN_BACK = re.compile(r"[^\s|;=]*\Z")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _PRODUCT = re.compile(r"\d[\d.,]*(?:\s*(?:[*×·+]|\\cdot|\\times)\s*\d[\d.,]*)+\Z")
-_MIXED = re.compile(r"(?<![\d.,/])\d+\s\Z")
+_MIXED = re.compile(r"(?<![\d.,/])\d+\s\d+/\d+\Z")
 _FACTOR = re.compile(r"\s+(?:thousand|million|billion|trillion|dozen)\b")
 _FORMULA = re.compile(r"\$\$?([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
@@ -91,12 +122,17 @@ def find_answer(completion: str) -> FinalAnswer | None:
     r"""Finds the final answer of a completion: the whole expression that stands after the last marker.
 
     Markers are `<answer>…</answer>` (also an empty one), `\boxed{…}` and `\fbox{…}` (boxes joined by a comma, "and" or
-    "or" are one answer), `#### …`, "answer …", "answer is …", "答案是…", and one bold phrase in the last line. Where
-    there is none the last number is a guess. What stands inside `<think>` is no answer. Linear in the completion's
-    length.
+    "or" are one answer), `#### …`, "answer …", "answer is …" and "答案是…" in a few languages, one bold phrase in the
+    last line, and "(B) is correct". Where there is none the last number is a guess. What stands inside `<think>` is no
+    answer. Linear in the completion's length.
     >>> find_answer("The answer is $2\\sqrt{3}$, as before.")[0], find_answer("<think>It is 3</think> So 4 of 5.")
     ('2\\sqrt{3}', FinalAnswer(text='5', start=31, end=32, marked=False))
     """
+    return (_find if len(completion) <= _REMEMBERED_LENGTH else _find.__wrapped__)(completion)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _find(completion: str) -> FinalAnswer | None:
     region = _said_aloud(completion)
     if region is None:
         return None
@@ -106,7 +142,7 @@ def find_answer(completion: str) -> FinalAnswer | None:
         inner = _find_marked(completion, *tag)
         return inner or _answer(completion, *tag, marked=True)
     found = _find_marked(completion, start, end) or _find_bold(completion, start, end)
-    return found or _guess(completion, start, end)
+    return found or _find_choice(completion, start, end) or _guess(completion, start, end)
 
 
 def _answer(text: str, start: int, end: int, marked: bool) -> FinalAnswer:
@@ -115,50 +151,53 @@ def _answer(text: str, start: int, end: int, marked: bool) -> FinalAnswer:
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end
+    part = text[start:end]
+    start = end - len(part.lstrip())
+    return start, start + len(part.strip())
 
 
 def _said_aloud(text: str) -> tuple[int, int] | None:
     """The last part of a completion that is not thinking, or None; without the special tokens at its end."""
-    start, end, first = 0, len(text), None
-    for closing, opening in ((c, o) for c, o in _THOUGHTS.items() if c[0] in text):
-        place = text.rfind(closing)
-        if place >= start:
-            start, first = place + len(closing), text.find(opening)
-    for opening in _THOUGHTS.values():
-        place = text.find(opening, start)
-        if 0 <= place < end:
-            end = place
-    tail = max(start, end - 500)
-    special = _SPECIAL.search(text, tail, end)
-    if special and special.end() == end:
-        end = special.start()
-    if not text[start:end].strip():
-        if not first or not text[:first].strip() or first < 0:
-            return None
-        start, end = 0, first  # the answer stands before the thoughts
-    return start, end
+    start, end, first = 0, len(text), -1
+    if "<" in text or "[" in text or "◁" in text:
+        for tag in _THOUGHT.finditer(text):
+            if tag.lastindex:
+                start, end = tag.end(), len(text)
+            else:
+                first = tag.start() if first < 0 else first
+                end = min(end, tag.start())
+    start, end = _strip(text, start, end)
+    while special := _SPECIAL.search(text, max(start, end - 50), end):
+        start, end = _strip(text, start, special.start())
+    if start < end:
+        return start, end
+    start, end = _strip(text, 0, max(first, 0))  # the answer may stand before the thoughts
+    return (start, end) if start < end else None
 
 
 def _last_tag(text: str, start: int, end: int) -> tuple[int, int] | None:
-    opening = -1
-    for name in ("<answer", "<Answer", "<ANSWER"):
-        place = text.rfind(name, start, end)
-        if place > opening and text[place + 7 : place + 8] in (">", " ", "\t"):
-            opening = place
-    inside = text.find(">", opening, min(end, opening + 200)) + 1 if opening >= 0 else 0
-    if not inside:
+    inside = -1
+    if "nswer" in text or "NSWER" in text:
+        for tag in _TAG.finditer(text, start, end):
+            inside = tag.end()
+    if inside < 0:
         return None
-    close = next(
-        (c for c in (text.find(tag, inside, end) for tag in ("</answer", "</Answer", "</ANSWER")) if c >= 0), -1
-    )
-    if close < 0:
+    close = _TAG_END.search(text, inside, end)
+    if close is None:
         return (inside, end) if end - inside <= _TAG_TAIL else None
-    return inside, close
+    return inside, close.start()
+
+
+def _backwards(text: str, cues: tuple[str, ...], start: int, end: int) -> Iterator[tuple[int, str]]:
+    """The places of a few words in a text, from the last one; each word is looked for once."""
+    places = {cue: text.rfind(cue, start, end) for cue in cues}
+    for _ in range(_LOOKED_AT):
+        cue = max(places, key=places.__getitem__)
+        place = places[cue]
+        if place < 0:
+            return
+        yield place, cue
+        places[cue] = text.rfind(cue, start, place)
 
 
 def _find_marked(text: str, start: int, end: int) -> FinalAnswer | None:
@@ -172,22 +211,19 @@ def _find_marked(text: str, start: int, end: int) -> FinalAnswer | None:
 
 def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
     """What stands in the last box; from the first box to the last where several are one statement."""
-    place = end
-    last: tuple[int, int, int] | None = None  # where the box begins, its content
-    for _ in range(_LOOKED_AT):
-        place = max(text.rfind("\\boxed", start, place), text.rfind("\\fbox", start, place))
-        box = _read_box(text, place, end) if place >= 0 else None
-        if box is None or (last is not None and not _BETWEEN_BOXES.match(text[box[1] + 1 : last[0]])):
+    whole: tuple[int, int] | None = None
+    first, close = end, end  # where the first of them begins and the last ends
+    for place, _ in _backwards(text, ("\\boxed", "\\fbox", "\\framebox"), start, end):
+        box = _read_box(text, place, end)
+        if box is None:
             break
-        if last is None and (joined := box):
-            whole = box
-        else:
-            joined, whole = box, (place, whole[1] + 1 if whole[0] != last[0] else whole[1])
-        last = (place, *joined)
-        if text[place - 1 : place] == "{" and text.rfind("\\boxed", start, place) >= 0 and whole == box:
-            break  # a box in a box
-    if last is None:
-        return None
+        if whole is None:
+            whole, close = box, box[1] + text.startswith("}", box[1])
+        elif box[1] < first and _BETWEEN_BOXES.match(text[box[1] + 1 : first]):
+            whole = place, close
+        else:  # another statement, or the box around this one
+            break
+        first = place
     return whole
 
 
@@ -197,10 +233,10 @@ def _read_box(text: str, place: int, end: int) -> tuple[int, int] | None:
         return None
     start = match.end()
     if text[start : start + 1] != "{":
-        bare = re.compile(r"[^\s{}$.,;]+").match(text, start, end)
+        bare = _BARE_BOX.match(text, start, end)
         return bare.span() if bare else None
     depth = 0
-    for brace in re.compile(r"\\?[{}]").finditer(text, start, end):
+    for brace in _BRACE.finditer(text, start, end):
         depth += {"{": 1, "}": -1}.get(brace[0], 0)
         if not depth:
             return start + 1, brace.start()
@@ -208,24 +244,17 @@ def _read_box(text: str, place: int, end: int) -> tuple[int, int] | None:
 
 
 def _last_hashes(text: str, start: int, end: int) -> tuple[int, int] | None:
-    place = text.rfind("####", start, end)
-    if place < 0:
-        return None
-    begin = place + 4
-    stop = text.find("\n", begin, end)
-    stop = end if stop < 0 else stop
-    line = text[begin:stop].strip()
-    is_last = not text[stop:end].strip()
-    if (
-        not line
-        or line[0] == "#"
-        or _HASH_HEADING.match(line)
-        or re.match(r"[\W_]*(?:final\s+)?answer", line, re.IGNORECASE)
-    ):
-        return None
-    if not is_last and len(line) > 40 and not any(c.isdigit() for c in line):
-        return None
-    return (begin, stop) if is_last or any(c.isdigit() or c in "\\$" for c in line) or " " not in line else None
+    """The line after the last `####` that is no heading; one with more text below it must be a value."""
+    for place, _ in _backwards(text, ("####",), start, end):
+        begin = place + 4
+        stop = text.find("\n", begin, end)
+        stop = end if stop < 0 else stop
+        line = text[begin:stop].strip()
+        if stop == end:
+            return None if line[:1] == "#" or _HASH_HEADING.match(line) else (begin, stop)
+        if line and line[0] != "#" and not _HASH_HEADING.match(line) and (is_value(line) or " " not in line):
+            return begin, stop
+    return None
 
 
 def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, int] | None:
@@ -237,27 +266,24 @@ def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, in
         end: Where to end.
         strict: Only sentences that begin with the answer, and state a value.
     """
-    closing = _CLOSING.search(text, max(start, end - _VALUE), end)
-    if closing and closing.end() == end:
+    tail = max(start, end - _VALUE)
+    closing = _CLOSING.search(text, tail, end) if "nswer" in text[tail:end] else None
+    if closing:
         return closing.span(1)
     words = None
-    place = end
-    for _ in range(_LOOKED_AT):
-        place = max(text.rfind(cue, start, place) for cue in ("nswer", "NSWER", "答案", "rect option", "rect choice"))
-        if place < 0:
-            break
-        said = _SAID_CJK.match(text, place + 2, end) if text[place] == "答" else None
-        width = 5 if text[place] in "nN" else 11
-        if said is None and text[place] != "答":
-            said = _SAID.match(text, place + width, end)
+    for place, cue in _backwards(text, _CUES, start, end):
+        said = (_SAID_CJK if cue in ("答", "정답") else _SAID).match(text, place + len(cue), end)
         if said is None:
             continue
-        front = _BEFORE.search(
-            text[max(start, place - 80) : place - (1 if width == 5 else 3)] if text[place] != "答" else ""
-        )
-        if said.re is _SAID and said["heading"] and not front:
+        ask, heading, front = "", False, True
+        if said.re is _SAID:
+            ask, heading = (said["ask"] or "").strip(" *_\t)\"'"), said["heading"] is not None
+            while place > start and text[place - 1].isalpha():
+                place -= 1
+            front = bool(_BEFORE.search(text[max(start, place - 80) : place]))
+        if (heading and not front) or _DENIED.search(ask):
             continue
-        plain = front and (said.re is _SAID_CJK or not (said["ask"] or "").strip(" *_\t)"))
+        plain = front and not ask
         span = _read_value(text, said.end(), end)
         if span is None or (strict and not plain):
             continue
@@ -270,12 +296,11 @@ def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, in
 
 def _read_value(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The whole expression that begins here: to the end of its sentence, less remarks, fillers and dress."""
-    begin = re.compile(r"[\s*_`\"'>:]*").match(text, start, min(end, start + _VALUE)).end()  # type: ignore[union-attr]
+    begin = _DRESS.match(text, start, min(end, start + _VALUE)).end()  # type: ignore[union-attr]
     end = min(end, begin + _VALUE)
-    formula = re.compile(r"\\\[(.*?)\\\]|\$\$(.*?)\$\$", re.DOTALL).match(text, begin, end)
+    formula = _DISPLAY.match(text, begin, end)
     if formula:
-        group = 1 if formula[1] is not None else 2
-        return _strip(text, *formula.span(group))
+        return _strip(text, *formula.span(formula.lastindex or 0))
     filler = _FILLER.match(text, begin, end)
     if filler:
         begin = filler.end()
@@ -304,15 +329,16 @@ def _undress(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The span without emphasis, quotes, punctuation and dollars around it; None when nothing is left."""
     for _ in range(4):
         before = start, end
-        while start < end and text[start] in " \t*_`\"':：“”「」\n":
-            start += 1
-        while end > start and text[end - 1] in " \t*_`\"',:：.。“”「」\n":
-            end -= 1
+        part = text[start:end].rstrip(" \t*_`\"',:：.。．“”「」\n")
+        end = start + len(part)
+        start = end - len(part.lstrip(" \t*_`\"':：“”「」\n"))
         part = text[start:end]
         if part[:1] == "$" == part[-1:] and part.count("$") - part.count("\\$") == 2 and len(part) > 2:
             start, end = start + 1, end - 1
         elif part[:2] == "\\(" and part[-2:] == "\\)" and part.count("\\(") == 1:
             start, end = start + 2, end - 2
+        elif part[-1:] == "}" and part.count("}") > part.count("{"):
+            end -= 1
         if (start, end) == before:
             break
     return (start, end) if start < end else None
@@ -332,28 +358,58 @@ def is_value(text: str) -> bool:
 def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:
     """The one bold phrase of the last line, where it states a value."""
     line = max(text.rfind("\n", start, end) + 1, start, end - 1000)
-    bold = _BOLD.findall(text[line:end])
-    if len(bold) != 1:
+    bold = list(_BOLD.finditer(text, line, end))
+    if len(bold) != 1 or bold[0][1].strip()[-1:] == ":":
         return None
-    match = _BOLD.search(text, line, end)
-    span = _undress(text, *match.span(1)) if match and bold[0].strip()[-1:] != ":" else None
+    span = _undress(text, *bold[0].span(1))
     return _answer(text, *span, marked=True) if span and is_value(text[slice(*span)]) else None
 
 
+def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
+    """The option that one of the last sentences calls right: "so (B) is correct", "I choose C", "故选B"."""
+    found, tail = None, max(start, end - _CHOICE_TAIL)
+    if any(word in text[tail:end] for word in _CHOOSING):  # the pattern itself is slow
+        found = next(reversed(list(_CHOICE.finditer(text, tail, end))), None)
+    if found is None or found["or"] is not None:
+        return None
+    return _answer(text, *found.span(found.lastindex or 0), marked=True)
+
+
 def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The last number, or what it is a part of: a formula, a product, a number with its unit."""
-    tail = max(start, end - 400)  # the last number of a long text stands near its end
-    for begin in dict.fromkeys((tail, start)):
-        numbers = [match.span() for match in _LAST_NUMBER.finditer(text, begin, end)]
-        for number in reversed(numbers[-_LOOKED_AT:]):
-            span = _widen(text, *number, start, end)
-            if span is not None:
-                return _answer(text, *span, marked=False)
+    """The last number, or what it is a part of: a formula, a product, a number with its unit; and a "not" before it."""
+    for first, last in _numbers_backwards(text, start, end):
+        span = _widen(text, first, last, start, end)
+        if span is not None:
+            left, right = span
+            hedge = _HEDGE.search(text[max(start, left - 30) : left])
+            if hedge:
+                left -= len(hedge[0])
+            if text[right : right + 1] == "?":
+                right += 1
+            return _answer(text, left, right, marked=False)
     return None
 
 
+def _numbers_backwards(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The spans of the last numbers of a text, from the last one."""
+    size = 256
+    for _ in range(_LOOKED_AT):
+        while True:  # the last number stands near the end of most texts
+            low = max(start, end - size)
+            place = max(text.rfind(digit, low, end) for digit in "0123456789")
+            if place >= 0 or low == start:
+                break
+            size *= 4
+        if place < 0:
+            return
+        low = max(start, place - 10 * _VALUE)
+        low += len(text[low : place + 1].rstrip("0123456789,./+-"))
+        yield from reversed([match.span() for match in _LAST_NUMBER.finditer(text, low, place + 1)])
+        end = low
+
+
 def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int] | None:
-    """All of what a number stands in; None where that is no number, as in "2nd"."""
+    """All of what a number stands in, a formula or a number with its sign and unit; None where that is none: "2nd"."""
     if end - start > _VALUE:
         return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
@@ -364,31 +420,17 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
             group = formula.lastindex or 0
             equals = text.rfind("=", formula.start(group), start) + 1
             return _undress(text, max(equals, formula.start(group)), formula.end(group))
-    product = _PRODUCT.search(text, low, end)
-    if product:
-        return product.span()
-    mixed = _MIXED.search(text, low, start) if "/" in text[start:end] else None
+    before = _PRODUCT.search(text, low, end) or _MIXED.search(text, low, end)
     factor = _FACTOR.match(text, end, high)
-    if mixed or factor:
-        return (mixed.start() if mixed else start), (factor.end() if factor else end)
-    run = _RUN.match(text, end, high)
+    if before or factor:
+        return before.start() if before else start, factor.end() if factor else end
     left = start - len(_RUN_BACK.search(text[low:start])[0])  # type: ignore[index]
-    left = max(left, text.rfind("=", left, start) + 1)
-    span = _undress(text, left, run.end() if run else end)
-    if span is None:
+    right = end + len(_RUN.match(text[end:high])[0].rstrip("!?,.:*"))  # type: ignore[index]
+    if _ORDINAL.match(text, end, right):
         return None
-    left, right = span
-    while left < start and text[left] in "([{" + CURRENCIES and text.count(")", left, right) < 1:
-        left += 1
-    while (
-        right > end and text[right - 1] in ")]}!?,.:*" and (text[right - 1] not in ")]}" or "(" not in text[left:right])
-    ):
-        right -= 1
-    if re.fullmatch(r"(?:st|nd|rd|th)\b.*", text[end:right]):
-        return None
-    if text[left:start] and text[left:start].strip(CURRENCIES + "(\\*") == "" and read_quantity(text[start:right]):
-        left = start
-    return left, right
+    if "(" not in text[left:right]:
+        right = end + len(text[end:right].rstrip(")]}!?,.:*"))
+    return left + len(text[left:start]) - len(text[left:start].lstrip("([{*_\"'`$\\")), right
 
 
 def begin_answer(prompt: str | Messages, cue: str, shown: str = "") -> str | Messages:

@@ -23,121 +23,54 @@ _UNIT_WORDS = {  # a unit's other names, without the plural s
 _LONE_UNITS = frozenset("mgshLlVAWJNKCF°")  # units of one letter; any other letter is a variable
 _FACTORS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8}
-_NO_UNITS = frozenset(  # words that make another number, or no number, of the one before them
-    [
-        "and",
-        "or",
-        "not",
-        "nor",
-        "but",
-        "plus",
-        "minus",
-        "times",
-        "over",
-        "squared",
-        "cubed",
-        "factorial",
-        "pi",
-        "half",
-        "halves",
-        "third",
-        "thirds",
-        "quarter",
-        "quarters",
-        "tenths",
-        "fifth",
-        "fifths",
-        "sixth",
-        "sixths",
-        "eighth",
-        "eighths",
-        "ninth",
-        "ninths",
-        "tenth",
-        "hundredths",
-        "sqrt",
-        "root",
-        "log",
-        "ln",
-        "sin",
-        "cos",
-        "tan",
-        "mod",
-        "modulo",
-        "base",
-        "divided",
-        "to",
-        "power",
-        "infinity",
-        "more",
-        "less",
-        "than",
-        "if",
-        "unless",
-        "pair",
-        "pairs",
-        "score",
-        "scores",
-        "dozens",
-        "hundreds",
-        "thousands",
-        "millions",
-        "billions",
-        "sets",
-        "below",
-        "above",
-        "under",
-    ]
+_NO_UNITS = (  # words that make another number, or no number, of the one before them
+    "and or not nor but plus minus times over squared cubed factorial pi half halves third thirds quarter quarters"
+    " tenths fifth fifths sixth sixths eighth eighths ninth ninths tenth hundredths sqrt root log ln sin cos tan mod"
+    " modulo base divided to power infinity more less than if unless pair pairs score scores dozens hundreds thousands"
+    " millions billions sets below above under st nd rd th"
 )
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-]
-_WORDS = {word: number for number, word in enumerate([*_ONES, "seventeen", "eighteen", "nineteen"])}
-_TENS = {
-    word: 10 * n
-    for n, word in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)
-}
-_WORDS |= _TENS
-_WORDS |= {f"{ten}-{one}": _TENS[ten] + _WORDS[one] for ten in _TENS for one in _ONES[1:10]}
-_HANZI = {word: number for number, word in enumerate("零一二三四五六七八九十")} | {"两": 2}
-
+_NO_UNIT_SET = frozenset(_NO_UNITS.split())
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_WORDS = {word: number for number, word in enumerate(_ONES.split())}
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORDS |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
+_PARTS = "half third quarter fifth sixth seventh eighth ninth tenth"
+_DENOMINATORS = {word: n for n, word in enumerate(_PARTS.split(), 2)} | {"fourth": 4, "halve": 2}
+_HANZI = {word: number for number, word in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_TENS_IN_HANZI = re.compile(r"([一二三四五六七八九])?十([一二三四五六七八九])?")
 _PLAIN = str.maketrans(
     {"−": "-", "–": "-", "\u00a0": " ", "\u2009": " ", "\u202f": " ", "，": ",", "⁄": "/", "％": "%"}
 )
 _PLAIN |= {ord("０") + n: str(n) for n in range(10)} | {ord("～"): "~", ord("．"): "."}
 _SUPERS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_DIGITS = (
-    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:[ '’]\d{3})+(?:\.\d+)?"
-    r"|\d{1,3}(?:\.\d{3})+,\d+|\d+(?:\.\d*)?|\.\d+"
+_MONEY_FIRST = re.compile(  # a currency's name before its amount
+    r"(?:(?P<dollar>(?:US|CA?|AU?|HK|NZ|S)\$|USD)|(?P<euro>EUR|\\euro\b)|(?P<pound>GBP|\\pounds\b)|(?P<rupee>Rs\.?|INR)"
+    r"|(?P<yen>JPY|CNY|RMB|\\yen\b))[\s{]*(?=\d)"
 )
-_TEN = r"(?:[eE](?P<e>[-+]?\d{1,4})|\s*(?:\\times|\\cdot|×|·|\*|x)\s*10\s*(?:\^|\*\*)\s*(?:\{\s*(?P<p>[-+]?\d{1,4})\s*\}|(?P<q>[-+]?\d{1,4})))"  # noqa: E501
+_DIGITS = (
+    r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?|\d{1,3}(?:[ '’_~]\d{3})+(?:\.\d+)?"
+    r"|\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}|\d+(?:\.\d*)?|\.\d+"
+)
+_TEN = (
+    r"(?:[eE](?P<e>[-+]?\d{1,4})"
+    r"|\s*(?:\\times|\\cdot|×|·|\*|x)\s*10\s*(?:\^|\*\*)\s*[{(]?\s*(?P<p>[-+]?\d{1,4})\s*[})]?)"
+)
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)\s*(?P<money>[{CURRENCIES}]?)\s*(?P<sign2>[-+]?)\s*"
     rf"(?:(?P<whole>\d+)\s+(?P<top>\d+)/(?P<under>\d+)"
-    rf"|(?P<digits>{_DIGITS})(?P<again>\\overline\{{\d+\}}|\\bar\{{\d+\}}|\\dot\{{\d+\}})?(?:{_TEN}|\s*/\s*(?P<by>\d+))?)(?![\d.,]*\d)"
+    rf"|(?P<digits>{_DIGITS})(?P<again>\\(?:overline|bar|dot)\{{\d+\}}|(?<!\d)\(\d+\)|(?<=\.\d)\(\d+\))?"
+    rf"(?:{_TEN}|\s*/\s*(?P<by>\d+))?)(?![\d.,]*\d)"
 )
+_POWER_OF_TEN = re.compile(r"([-+]?)10\s*(?:\^|\*\*)\s*[{(]?\s*([-+]?\d{1,4})\s*[})]?(?=[\sA-Za-z]|\Z)")
 _FRACTION = re.compile(
     r"(?<=\d)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"
 )
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|rm|operatorname)\s*\{([^{}]*)\}")
-_SPACES = re.compile(r"\\[,;: ]|\\quad|~")
+_SPACES = re.compile(r"\\[,;: ]|\\quad")
 _WORD_PART = r"(?:[A-Za-zµμ]+|°[CF]?|%|\^\\?circ|\^\{\\circ\})(?:\^?-?\d|\^\{-?\d\})?"
 _UNIT = re.compile(
     rf"\(?{_WORD_PART}(?:(?:\s*/\s*|\s+|\s*·\s*|-){_WORD_PART}){{0,4}}\)?|[\u4e00-\u9fff]{{1,4}}|[{CURRENCIES}]"
@@ -164,6 +97,8 @@ def read_quantity(text: str) -> tuple[Fraction, str] | None:
 
     >>> read_quantity("€25"), read_quantity(r"25 \text{ cm}^2"), read_quantity("2 dozen eggs"), read_quantity("5x")
     ((Fraction(25, 1), '€'), (Fraction(25, 1), 'cm^2'), (Fraction(24, 1), 'egg'), None)
+    >>> read_quantity("two thirds"), read_quantity("one hundred and five miles"), read_quantity("十五")
+    ((Fraction(2, 3), ''), (Fraction(105, 1), 'mi'), (Fraction(15, 1), ''))
     """
     if len(text) > NUMBER_LIMIT:
         return None
@@ -182,24 +117,38 @@ def read_quantity(text: str) -> tuple[Fraction, str] | None:
     return None if unit is None or (money and unit not in ("", money)) else (number, money or unit)
 
 
-def _undress(text: str) -> str:
-    """A number's text without LaTeX and with one spelling of spaces, signs and fractions."""
-    text = text.strip().translate(_PLAIN)
+def spell_plain(text: str) -> str:
+    """One spelling of spaces, signs, digits, fractions and powers that Unicode has several of.
+
+    >>> spell_plain("２¼ − x²")
+    '2 1/4  - x^2'
+    """
+    text = text.translate(_PLAIN)
     if not text.isascii():
         text = "".join(
             f" {Fraction(unicodedata.numeric(c)).limit_denominator(10)} " if _is_vulgar(c) else c for c in text
         )
         text = re.sub(r"[⁰¹²³⁴-⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERS), text)
+    return text
+
+
+def _undress(text: str) -> str:
+    """A number's text without LaTeX and with one spelling of spaces, signs and fractions."""
+    text = spell_plain(text.strip())
     if "\\" in text or "{" in text:
         text = text.replace("\\!", "").replace("{,}", ",").replace("\\$", "$").replace("\\%", "%").replace("\\left", "")
-        text = text.replace("\\right", "").replace("dfrac", "frac").replace("tfrac", "frac")
+        text = text.replace("\\right", "")
+        text = re.sub(r"\\[dtc]frac", r"\\frac", text)
         text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", _SPACES.sub(" ", text))
         text = _TEXT.sub(r" \1", text)
         text = _FRACTION.sub(lambda m: f" {m[1]}/{m[2]}" if m[1] else f"{m[3]}/{m[4]}", text)
     text = text.strip()
-    if text[:1] == "$" and text[-1:] == "$" and len(text) > 1:
+    if (text[:1], text[-1:]) in (("$", "$"), ("(", ")")) and len(text) > 1:
         text = text[1:-1].strip()
-    return text
+    money = _MONEY_FIRST.match(text)
+    if money:
+        text = _CURRENCY_WORDS[str(money.lastgroup)] + text[money.end() :].rstrip("}")
+    return _POWER_OF_TEN.sub(r"\g<1>1e\2", text) if text.lstrip("+-")[:2] == "10" else text
 
 
 def _is_vulgar(character: str) -> bool:
@@ -220,7 +169,7 @@ def _read_number(text: str) -> tuple[Fraction, str, str] | None:
         number = _read_digits(match["digits"])
         if match["again"]:
             number += _repeat(match["digits"], match["again"])
-        power = int(match["e"] or match["p"] or match["q"] or 0)
+        power = int(match["e"] or match["p"] or 0)
         if abs(power) > _POWER_LIMIT or (match["by"] and not int(match["by"])):
             return None
         number = number * Fraction(10) ** power / int(match["by"] or 1)
@@ -229,15 +178,15 @@ def _read_number(text: str) -> tuple[Fraction, str, str] | None:
 
 
 def _read_digits(digits: str) -> Fraction:
-    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+", digits):  # 1.234,56
+    if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+|\d{1,3}(?:\.\d{3}){2,}", digits):  # 1.234,56
         digits = digits.replace(".", "").replace(",", ".")
-    digits = re.sub(r"[,'’ ]", "", digits)
+    digits = re.sub(r"[,'’ _~]", "", digits)
     return Fraction("0" + digits if digits[0] == "." else digits.rstrip("."))
 
 
 def _repeat(digits: str, repeated: str) -> Fraction:
     """What the digits under a bar add: 0.1(6) is 0.1 + 6/90."""
-    period = repeated[repeated.index("{") + 1 : -1]
+    period = repeated[re.search(r"[{(]", repeated).end() : -1]  # type: ignore[union-attr]
     places = len(digits.partition(".")[2])
     return Fraction(int(period), (10 ** len(period) - 1) * 10**places)
 
@@ -252,7 +201,7 @@ def _read_unit(text: str) -> str | None:
     if text == "\\circ" or text in CURRENCIES:
         return text
     words = re.split(r"\s+", text)
-    if any(word.lower() in _NO_UNITS for word in words):
+    if any(low in _NO_UNIT_SET or low in _WORDS or low in _FACTORS for low in map(str.lower, words)):
         return None
     if len(words) > 1 and words[0].lower() in ("square", "sq", "cubic", "cu"):
         inner = _name_unit(words[1])
@@ -276,18 +225,30 @@ def _name_unit(text: str) -> str | None:
 
 
 def _read_words(text: str) -> tuple[Fraction, str] | None:
-    """`twelve`, `twenty-one apples`, `three hundred`."""
-    if text in _HANZI:
-        return Fraction(_HANZI[text]), ""
-    words = text.lower().rstrip(".").split()
-    if not 0 < len(words) <= 5:
+    """`twelve`, `twenty-one apples`, `two thousand three hundred and five`, `two thirds`, `十五`."""
+    tens = _TENS_IN_HANZI.fullmatch(text)
+    if tens or text in _HANZI:
+        ten, one = tens.groups() if tens else ("零", text)
+        return Fraction((_HANZI[ten] if ten else 1) * 10 * bool(tens) + (_HANZI[one] if one else 0)), ""
+    words = text.lower().rstrip(".").replace("-", " ").split()
+    if not words or (words[0] not in _WORDS) or len(words) > 15:
         return None
-    if len(words) > 1 and f"{words[0]}-{words[1]}" in _WORDS:
-        words[:2] = [f"{words[0]}-{words[1]}"]
-    if words[0] not in _WORDS:
-        return None
-    number = Fraction(_WORDS[words[0]])
-    if len(words) > 1 and words[1] in _FACTORS:
-        number *= _FACTORS[words.pop(1)]
-    unit = _read_unit(" ".join(words[1:]))
+    total = part = 0  # of thousands and more, of the group at hand
+    used, last = 0, 0
+    for word in words:
+        value, factor = _WORDS.get(word), _FACTORS.get(word)
+        if value is not None and (not part or (value < last and (last >= 100 or last % 10 == 0))):
+            part, last = part + value, value
+        elif factor is not None and len(word) > 1 and part:
+            total, part = (total, part * factor) if factor < 1000 else (total + part * factor, 0)
+            last = factor if factor < 1000 else 10**9
+        elif word != "and" or last < 100:
+            break
+        used += 1
+    rest = words[used:]
+    number = Fraction(total + part)
+    single = rest[0].removesuffix("s") if rest else ""
+    if single in _DENOMINATORS and (len(rest) == 1 or rest[1] == "of"):
+        return number / _DENOMINATORS[single], ""
+    unit = _read_unit(" ".join(rest))
     return None if unit is None else (number, unit)

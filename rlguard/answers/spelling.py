@@ -55,9 +55,10 @@ def read_gold(answer: Any) -> str | None:
 
     A whole solution is read as a completion is, where it has a marker: `… #### 18`, `\boxed{18}`, `<answer>`. A list of
     one is its element, a dict's is under `ground_truth` or `target` (verl, Search-R1), a float of a whole number is
-    written without a point. None, NaN, infinities, blank texts, empty lists and other dicts are no answers.
+    written without a point. None, NaN, infinities, texts in which nothing stands ("$$", "N/A"), empty lists and other
+    dicts are no answers.
 
-    >>> [read_gold(gold) for gold in ("6+12=18\n#### 18", 18.0, ["18"], {"ground_truth": "18"}, {"value": 6}, [])]
+    >>> [read_gold(gold) for gold in ("6+12=18\n#### 18", 18.0, ["18"], {"ground_truth": "18"}, {"value": 6}, "$ $")]
     ['18', '18', '18', '18', None, None]
     """
     if answer is None or isinstance(answer, str):
@@ -71,6 +72,8 @@ def read_gold(answer: Any) -> str | None:
     if isinstance(answer, dict):
         return next((read_gold(answer[key]) for key in _GOLD_KEYS if key in answer), None)
     if isinstance(answer, (list, tuple)):
+        if any(isinstance(part, (list, tuple)) for part in answer):  # a matrix, a grid
+            return json.dumps(answer) if "NaN" not in repr(answer) else None
         parts = [read_gold(part) for part in answer]
         if not parts or None in parts:
             return None
@@ -94,6 +97,10 @@ def read_golds(answer: Any) -> list[str]:
     return [gold, *(text for text in map(read_gold, several) if text is not None)]
 
 
+_NO_GOLD = ("nan", "null", "n/a", "<na>")  # as pandas and JSON write it; "none" may be an answer
+_BLANK = re.compile(r"[\s$\u200b\ufeff]|\\(?:text|boxed|mathrm)\{\s*\}")
+
+
 def _read_text(text: str) -> str | None:
     text = text.strip()
     if (text[:2] == '["' and text[-2:] == '"]') or (
@@ -105,8 +112,8 @@ def _read_text(text: str) -> str | None:
             return text
         if len(parts) == 1 and isinstance(parts[0], str):
             return _read_text(parts[0])
-    if text.lower() in ("", "nan", "none", "null"):
-        return text if text.lower() == "none" else None
+    if text.lower() in _NO_GOLD or not _BLANK.sub("", text):
+        return None
     if "####" in text or "\\boxed" in text or "<answer" in text:
         found = find_answer(text)
         if found is not None and found.marked and found.text:

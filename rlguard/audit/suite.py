@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rlguard.answers import read_gold
 from rlguard.audit.builtin import make_rows
 from rlguard.audit.marking import FORMS, UNKNOWN, find_form, is_abstention, is_right
 from rlguard.audit.samples import ALL, PLAIN, Item
@@ -36,7 +37,8 @@ TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no":
 def read_suite(source: str | Path, n: int = 24, seed: int = 0) -> list[Item]:
     """Reads a suite.
 
-    Questions that occur twice (the same prompt and answer) are taken once, and a line in the log says how many.
+    Questions that occur twice (the same prompt and answer) are taken once; those without a gold answer (null, NaN, an
+    empty list, another dict) are left out. The log says how many.
 
     Args:
         source: `builtin`, a table (`data.read_rows`), or several of these joined by commas.
@@ -49,12 +51,17 @@ def read_suite(source: str | Path, n: int = 24, seed: int = 0) -> list[Item]:
     is_one = str(source).strip() and Path(source).exists()
     names = [str(source)] if is_one else [name.strip() for name in str(source).split(",") if name.strip()]
     items: dict[str, Item] = {}
-    rows = 0
+    rows, blank = 0, list[str]()
     for name in names:
         for number, row in enumerate(make_rows(n, seed) if name == BUILTIN else read_rows(name)):
+            if "answer" in row and "answerable" not in row and read_gold(row["answer"]) is None:
+                blank.append(f"{name}: row {number}")
+                continue
             item = make_item(row, f"{name}: row {number}")
             items.setdefault(item.id, item)
             rows += 1
+    if blank:
+        logger.warning("%d questions have no gold answer and are left out, first %s", len(blank), blank[0])
     if not items:
         raise InputError(f"suite: expected {BUILTIN!r} or a file, got {str(source)!r}")
     if len(items) < rows:

@@ -1,4 +1,4 @@
-"""What the commands share: the app, its two consoles, options that several of them take, and how they print."""
+"""What the commands share: the app, its two consoles, common options, printing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud8
 
 
 def visible(text: str) -> str:
-    r"""A text of anybody's that a terminal shows and does not obey: control characters become escapes.
+    r"""Text that a terminal shows but does not obey: control characters become escapes.
 
     >>> visible("\x1b[2Jred")
     '\\x1b[2Jred'
@@ -44,14 +44,14 @@ def visible(text: str) -> str:
 
 
 class SafeConsole(Console):
-    """A console that takes no text for markup, and lets no control character of it through."""
+    """A console that reads no text as markup and escapes its control characters."""
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every string that is printed, or stands in a table, comes through here."""
+        """Every printed string and table cell passes through here."""
         return super().render_str(visible(text), **options)
 
     def on_broken_pipe(self) -> NoReturn:
-        """Whoever reads the output has left: no finding, so not rich's exit code 1."""
+        """The reader has closed the pipe: no finding, so not rich's exit code 1."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141)
 
@@ -107,15 +107,21 @@ DATA = Annotated[str, typer.Argument(help="JSONL, CSV, TSV or Parquet file, save
 LOG = Annotated[Path, typer.Argument(help="Rollout store, a trainer's folder of rollouts, or a table of completions.")]
 COLUMN = Annotated[
     list[str] | None,
-    typer.Option("--column", metavar="PART=NAME", help="Where a part stands, as answer=gold or prompt=info.q; repeat."),
+    typer.Option(
+        "--column", metavar="PART=NAME", help="Which column holds a part, as answer=gold or prompt=info.q; repeat."
+    ),
 ]
-OUT_FOLDER = Annotated[Path, typer.Option("--out", file_okay=False, help="Folder; run again to go on after a crash.")]
-OUT_FILE = Annotated[Path | None, typer.Option("--out", dir_okay=False, help="Also write them here, one a line.")]
+OUT_FOLDER = Annotated[
+    Path, typer.Option("--out", file_okay=False, help="Output folder; run the command again to resume after a crash.")
+]
+OUT_FILE = Annotated[
+    Path | None, typer.Option("--out", dir_okay=False, help="Also write the findings here, one per line.")
+]
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 MODEL = Annotated[str, typer.Option(help="Model folder or hub name; with --engine server the name it serves.")]
-ENGINE = Annotated[EngineName, typer.Option(help="What samples.")]
-BASE_URL = Annotated[list[str] | None, typer.Option(help="Of a server; give several to share the work.")]
-WORKERS = Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engine ray; one a GPU.")]
+ENGINE = Annotated[EngineName, typer.Option(help="Engine that samples.")]
+BASE_URL = Annotated[list[str] | None, typer.Option(help="Address of a server; give several to share the work.")]
+WORKERS = Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engine ray; one per GPU.")]
 VERIFIER = Annotated[str, typer.Option(help="auto, math, exact, numeric or reasoning_gym.")]
 MAX_TOKENS = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones are truncated.")]
 TEMPERATURE = Annotated[float, typer.Option(min=0.0, help="Sampling temperature, as in training.")]
@@ -159,7 +165,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass

@@ -38,7 +38,7 @@ def audit(
         bool | None, typer.Option(help="Ask in chat messages; by default if BEFORE has a template.")
     ] = None,
     trained: Annotated[
-        str, typer.Option(help="What was trained on: domains of the suite, or a file with prompts; for distances.")
+        str, typer.Option(help="What was trained on, for distances: domains of the suite, or a file of prompts.")
     ] = "",
     tolerance: Annotated[float, typer.Option(min=0.0, help="Largest loss that counts as `kept`.")] = 0.05,
     confidence: Annotated[float, typer.Option(help="Confidence of intervals and verdicts.")] = 0.95,

@@ -1,4 +1,4 @@
-"""What the command line shows: how far the work is, and pass rates as tables."""
+"""What the command line shows: progress, and pass rates as tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MINUTE = 60.0
 
 
 class Bar(Progress):
-    """How far the work is: a live line in a terminal, elsewhere a line a minute."""
+    """Progress: a live line in a terminal, elsewhere one line per minute."""
 
     def __init__(self, what: str, unit: str = "") -> None:
         """
@@ -43,7 +43,7 @@ class Bar(Progress):
 
 
 class SamplingBar(Bar):
-    """Of a sampling: prompts decided, rollouts taken and saved, tokens a second, time left."""
+    """Progress of sampling: prompts decided, rollouts taken and saved, tokens per second, time left."""
 
     def __init__(self, engine: str, fixed: bool) -> None:
         """
@@ -86,7 +86,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def describe_saving(done: Sampled) -> str:
-    """What adaptive sampling took, against the most for every prompt.
+    """What adaptive sampling took, compared with the most for every prompt.
 
     >>> describe_saving(Sampled('sampling', 10, 10, 300, 128, 980, 0.0, 5000, 300))
     '300 rollouts for 10 decided prompts, where 128 each would be 1280: 77% saved'
@@ -99,7 +99,7 @@ def describe_saving(done: Sampled) -> str:
 
 
 def describe_totals(rates: Sequence[PassRate]) -> str:
-    """All rollouts in a line, and how many prompts may stand in a wrong band."""
+    """All rollouts in one line, and how many prompts may be in a wrong band."""
     names = ("successes", "trials", "truncated", "unscored")
     successes, trials, truncated, unscored = (sum(getattr(rate, name) for rate in rates) for name in names)
     line = f"{successes} of {trials} rollouts correct, {truncated} truncated, {unscored} unscored"
@@ -123,7 +123,7 @@ def histogram(rates: Sequence[PassRate]) -> Table:
 
 
 def _bars(head: str, title: str, counts: Mapping[str, int], whole: int) -> Table:
-    """A bar a row, one that shows even the smallest count."""
+    """One bar per row; even the smallest count shows."""
     table = Table(head, "prompts", "", title=title)
     for name, count in counts.items():
         table.add_row(name, str(count), "█" * -(-BAR * count // max(whole, 1)))

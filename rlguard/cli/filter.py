@@ -27,13 +27,15 @@ class Scale(StrEnum):
 @app.command("filter")
 def filter_command(
     data: DATA,
-    out: Annotated[Path, typer.Option(help="Kept rows (.jsonl, .csv, .parquet or a folder); dropped go beside it.")],
+    out: Annotated[
+        Path, typer.Option(help="Where kept rows go (.jsonl, .csv, .parquet or a folder); dropped rows go beside it.")
+    ],
     column: COLUMN = None,
     rates: Annotated[Path | None, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")] = None,
     rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
     scale: Annotated[Scale | None, typer.Option(help="What that column says, direction included.")] = None,
     trials: Annotated[int | None, typer.Option(help="Rollouts behind each published rate, if known.")] = None,
-    rate_model: Annotated[str | None, typer.Option(help="Model that the published rates are of.")] = None,
+    rate_model: Annotated[str | None, typer.Option(help="Model whose rates are published.")] = None,
     known: Annotated[str | None, typer.Option(help="Or: hub name of a data set whose rates are known.")] = None,
     keep: Annotated[str, typer.Option(help="Pass rates to keep, LOW..HIGH.")] = "0.1..0.9",
     model: Annotated[

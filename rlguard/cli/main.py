@@ -25,7 +25,7 @@ for _name in COMMANDS:
 
 
 def main() -> None:
-    """Runs the command line; whatever happens ends with a line that says it, and an exit code of its own."""
+    """Runs the command line; every outcome has a line that says it and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows ASCII only

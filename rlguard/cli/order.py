@@ -56,9 +56,11 @@ def order(
     from rlguard.order.plan import plan_order
     from rlguard.order.schedule import group_rows, write_schedule
     from rlguard.order.transfer import read_transfer, write_json, write_transfer
+    from rlguard.tables.files import keep_apart
     from rlguard.tables.read import read_rows
     from rlguard.tables.write import write_rows
 
+    keep_apart([out / "schedule.jsonl", out / "held_out.jsonl"], [data])
     if (model is None) == (transfer is None):
         raise InputError("expected --model, to train copies of it, or --transfer, a matrix that is there")
     domains = group_rows(read_rows(data), domain_column)

@@ -24,14 +24,19 @@ def scan(
     rollouts: LOG,
     column: COLUMN = None,
     out: OUT_FILE = None,
-    reference: Annotated[Path | None, typer.Option(help="Rollouts before training, for length collapse.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Rollouts from before training, to detect length collapse.")
+    ] = None,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 on a finding this severe.")] = None,
     as_json: AS_JSON = False,
 ) -> None:
     """Search rollouts for repeated answers and skipped computation."""
+    from rlguard.rollouts.logs import list_files
     from rlguard.shortcuts.scan import scan_rollouts
+    from rlguard.tables.files import keep_apart
     from rlguard.tables.write import write_rows
 
+    keep_apart([out], [*list_files(rollouts), reference])
     result = scan_rollouts(rollouts, reference, read_columns(column))
     if out:
         write_rows(result.records(), out)

@@ -15,15 +15,17 @@ from rlguard.cli import app as cli
 def truncate(
     store: cli.LOG,
     model: cli.MODEL,
-    out: Annotated[Path, typer.Option(dir_okay=False, help="A curve a rollout, one JSON object a line.")],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="One curve per rollout, one JSON object per line.")],
     column: cli.COLUMN = None,
     engine: cli.ENGINE = cli.EngineName.vllm,
     base_url: cli.BASE_URL = None,
     workers: cli.WORKERS = None,
-    rollouts: Annotated[int, typer.Option(min=1, help="Correct rollouts to test, one a prompt before a second.")] = 200,
+    rollouts: Annotated[
+        int, typer.Option(min=1, help="Correct rollouts to test; each prompt gets one before any gets two.")
+    ] = 200,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers at each cut.")] = 4,
     answer_cue: Annotated[
-        str | None, typer.Option(help="How the answer is begun; by default as each completion itself begins it.")
+        str | None, typer.Option(help="How the answer begins; by default as in the completion itself.")
     ] = None,
     verifier: cli.VERIFIER = "auto",
     as_json: cli.AS_JSON = False,
@@ -32,10 +34,13 @@ def truncate(
 
     A high reward for little of the reasoning says that the answer did not come from it (TRACE, arXiv 2510.01367).
     """
+    from rlguard.rollouts.logs import list_files
     from rlguard.shortcuts.truncation import summarise_curves, to_record, truncate_store
+    from rlguard.tables.files import keep_apart
     from rlguard.tables.write import write_rows
     from rlguard.verify.verifiers import pick_verifier
 
+    keep_apart([out], list_files(store))
     judge, columns = pick_verifier(verifier), cli.read_columns(column)
     engine.options(base_url, workers)  # what is wrong with them is said before the reading
     curves = truncate_store(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlguard.cli.app import app, console, errors
+from rlguard.cli.app import app, console, errors, read_columns
 from rlguard.types import InputError
 
 if TYPE_CHECKING:
@@ -40,12 +40,16 @@ class Severe(StrEnum):
 @app.command()
 def watch(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its log: figures.jsonl, JSONL, CSV, printed lines.")],
-    once: Annotated[bool, typer.Option("--once", help="Print and leave.")] = False,
-    fail_on: Annotated[Severe | None, typer.Option(help="Leave with 1 if there was an alarm this severe.")] = None,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the files.")] = 2.0,
-    webhook: Annotated[str | None, typer.Option(help="Post alarms here as they come, as Slack takes them.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print once and exit.")] = False,
+    fail_on: Annotated[Severe | None, typer.Option(help="Exit with 1 on an alarm this severe.")] = None,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two reads of the files.")] = 2.0,
+    webhook: Annotated[str | None, typer.Option(help="Post each alarm to this address, in Slack's format.")] = None,
     serve: Annotated[
-        int | None, typer.Option(help="Also show the report at this port of 127.0.0.1; 0 picks one.")
+        int | None, typer.Option(help="Also serve the report on this port of 127.0.0.1; 0 picks one.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIGURE=NAME", help="What the log calls a figure or the step, as entropy=my/h; repeat."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON document.")] = False,
 ) -> None:
@@ -55,10 +59,13 @@ def watch(
     tinker, OpenRLHF or a loop of yours. What nothing watches is named. Ctrl-C leaves.
     """
     from rlguard.monitor import Webhook
+    from rlguard.monitor.watches import WATCHES
 
+    figures = dict.fromkeys(watch.figure for watch in WATCHES if "*" not in watch.figure)
+    columns = read_columns(column, ("step", *figures))
     tell: Callable[[Event], None] = Webhook(webhook, run.resolve().name) if webhook else lambda event: None
     if once:
-        found = look(run)
+        found = look(run, columns)
         events = found.events
         for event in events:
             tell(event)
@@ -69,7 +76,7 @@ def watch(
             console.print(found.shown)
     else:
         with nullcontext() if serve is None else _serving(run, serve, every):
-            events = _follow(run, every, tell)
+            events = _follow(run, columns, every, tell)
     severe = {"warning": ("warning", "critical"), "critical": ("critical",)}[fail_on.value] if fail_on else ()
     if any(event.severity in severe for event in events):
         raise typer.Exit(1)
@@ -88,8 +95,8 @@ class Look:
     shown: RenderableType
 
 
-def look(run: Path) -> Look:
-    """The events of a run so far, and what there is to show.
+def look(run: Path, columns: Mapping[str, str]) -> Look:
+    """The events of a run so far, and what there is to show; `columns` as in `read_log`.
 
     Raises:
         NothingThere: If the folder holds nothing to watch.
@@ -104,12 +111,12 @@ def look(run: Path) -> Look:
 
     monitor = Monitor()
     folder = run.parent if run.name == FIGURES else run
-    if (folder / FIGURES).exists():
+    if (folder / FIGURES).exists() and not columns:
         rows = read_figures(folder / FIGURES)
         replay(rows[: 2 * monitor.config.reference + 1], monitor)  # later references are among the events
         events = read_events(folder / EVENTS) if (folder / EVENTS).exists() else []
     elif log := find_log(run):
-        logged = read_log(log)
+        logged = read_log(log, columns=columns)
         events = replay(logged, monitor)
         rows = [(step, figures) for step, logs in logged if (figures := monitor.read(logs))]
     else:
@@ -123,7 +130,7 @@ def look(run: Path) -> Look:
     return Look(last, events, known, unread, shown)
 
 
-def _follow(run: Path, every: float, tell: Callable[[Event], None]) -> list[Event]:
+def _follow(run: Path, columns: Mapping[str, str], every: float, tell: Callable[[Event], None]) -> list[Event]:
     """Shows the run until Ctrl-C; the events by then."""
     from rich.live import Live
 
@@ -133,7 +140,7 @@ def _follow(run: Path, every: float, tell: Callable[[Event], None]) -> list[Even
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                found = look(run)
+                found = look(run, columns)
                 fresh = [event for event in found.events if event not in events]
                 events, shown = found.events, found.shown
                 for event in () if first else fresh:  # those from before the watching are no news

@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlguard.difficulty.rules import DROPPED, KEPT, PREFIX, Rules, Summary
 from rlguard.rollouts.store import META, read_meta
 from rlguard.version import __version__
 
+SIZES = ((1000, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
 
-def write_card(
-    counts: Mapping[str, int],
-    limits: Mapping[str, str],
-    columns: Mapping[str, str],
-    models: Sequence[str],
-    data: Any,
-    rates: Any,
-    model: str | None = None,
-) -> str:
+
+def write_card(summary: Summary, rules: Rules, data: Any, rates: Any, model: str | None = None) -> str:
     """The data card: Markdown under the front matter that the Hub reads.
 
     Args:
-        counts: Rows `in`, `kept`, and dropped by reason.
-        limits: What was kept: figure -> limit.
-        columns: Added column -> meaning.
-        models: Reference models of the rates.
+        summary: What was kept, and what was dropped.
+        rules: By which rules.
         data: Where the rows come from, a path or rows.
         rates: Where the rates come from; a store's key is read.
         model: The model to be trained.
     """
-
     source = f"`{data}`" if isinstance(data, str | Path) else "rows in memory"
-    sizes = ((1000, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-    size = next((name for limit, name in sizes if counts["kept"] < limit), "10M<n<100M")
-    of_models = ", ".join(f"`{name}`" for name in models) or "not recorded"
+    size = next((name for limit, name in SIZES if summary.kept < limit), "10M<n<100M")
+    of_models = ", ".join(f"`{name}`" for name in summary.models) or "not recorded"
+    counts = {"in": summary.rows, "kept": summary.kept} | {f"dropped: {n}": c for n, c in summary.reasons.items()}
+    limits = {
+        "pass rate": f"{rules.keep[0]:g} to {rules.keep[1]:g}",
+        "share of truncated rollouts": _limit("at most", rules.max_truncated),
+        "probability that the rate is above chance": _limit("at least", rules.chance_confidence),
+        "share of rollouts on another answer": _limit("below", rules.wrong_label_share),
+    }
+    columns = {f"`{PREFIX}{name}`": meaning for name, (_, meaning) in (KEPT | DROPPED).items()}
     return "\n".join(
         [
             f"---\ntags:\n- rlguard\n- rlvr\n- pass-rate\nsize_categories:\n- {size}\n---",
@@ -52,6 +51,10 @@ def write_card(
             "The last two stand in the dropped rows only.\n",
         ]
     )
+
+
+def _limit(word: str, value: float | None) -> str:
+    return "no limit" if value is None else f"{word} {value:g}"
 
 
 def _table(title: str, left: str, right: str, rows: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from rlguard.answers import answer_type, normalise_answer
 from rlguard.difficulty.stopping import Population
-from rlguard.luck.chance import SMOOTHING, ChanceRates
+from rlguard.luck.chance import ChanceRates
+from rlguard.luck.settings import LuckSettings
 from rlguard.rollouts.segments import Group, Tally
 from rlguard.stats import binomial_interval, confidence_sequence, probability_above
 from rlguard.types import BOUNDS, PassRate, Problem, name_band
@@ -57,14 +58,14 @@ def count_rates(
         model: Whose rollouts they are.
 
     Returns:
-        One pass rate a problem, in their order.
+        One pass rate per problem, in their order.
     """
     seen, chance = _read_groups(problems, groups)
     k_P, n_P = (np.array([getattr(seen[p.id].tally, name) for p in problems]) for name in ("successes", "trials"))
     guesses_P = [(guesses or {}).get(problem.id) for problem in problems]
     chance_P, weighed_P = (
         [_chance(problem, chance, asked, prior) for problem, asked in zip(problems, guesses_P, strict=True)]
-        for prior in (0.0, SMOOTHING)
+        for prior in (0.0, LuckSettings.smoothing)
     )
     above_P = _above_chance(k_P, n_P, weighed_P)
     population = Population.fit(k_P[n_P > 0], n_P[n_P > 0])

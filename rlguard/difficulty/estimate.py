@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlguard.answers import ANSWER_CUE, normalise_answer
+from rlguard.answers import ANSWER_CUE, normalise_answer, read_gold
 from rlguard.difficulty.counting import count_rates
 from rlguard.difficulty.rates import RATES, PassRates, write_rates
 from rlguard.difficulty.sampling import AnswerOnly, Progress, Sampler
@@ -63,7 +66,7 @@ def estimate_pass_rates(
         data: A path or hub name, a frame, or rows as dicts (`tables.iter_data`).
         model: Folder or hub name; may be left out when `engine` is an engine.
         out: Folder of the rollout store.
-        n: A fixed number of rollouts a problem, short for `plan=Plan(n, n)`.
+        n: A fixed number of rollouts per problem, short for `plan=Plan(n, n)`.
         plan: How many rollouts a problem gets as its outcomes demand, and where the bands lie; None takes the defaults.
         engine: `vllm`, `transformers`, `server`, `ray`, or an engine of your own.
         engine_options: Passed on to the engine's class, such as `base_urls` of a server.
@@ -72,14 +75,14 @@ def estimate_pass_rates(
             unscored.
         memory_gb: GB that a verifier process may take (`VerifierPool`), None for no limit.
         sampling: How to draw; None takes the defaults of `Sampling`.
-        answer_only: Rollouts a problem in which the model may only guess; they give its chance rate.
-        answer_cue: How the answer is begun there.
+        answer_only: Rollouts per problem in which the model may only guess; they give its chance rate.
+        answer_cue: How the answer begins in those rollouts.
         prompt_column: Column with text or chat messages.
         answer_column: Column with the gold answer.
         on_progress: Called after each change.
 
     Returns:
-        One pass rate a distinct problem, in the order of the data: a list, which a notebook shows as a table.
+        One pass rate per distinct problem, in the order of the data: a list, which a notebook shows as a table.
 
     Raises:
         InputError: For unusable data, a store of another run, an engine that is not installed.
@@ -109,8 +112,9 @@ def estimate_pass_rates(
                         guesses.add_plan(dataclasses.asdict(guessing))
                         Sampler(wanted, guessing, guesses, pool, on_progress, "answer only").run(guesser, sampling)
             finally:  # whatever happened, what is there is counted
-                rates = count_store(out, problems, plan.bounds, rejected, str(engine.describe().get("model")))
-                write_rates(rates, problems, Path(out) / RATES)
+                with _interrupted_late():
+                    rates = count_store(out, problems, plan.bounds, rejected, str(engine.describe().get("model")))
+                    write_rates(rates, problems, Path(out) / RATES)
         causes = {cause: count - unscored[cause] for cause, count in pool.counts.items() if count > unscored[cause]}
         if causes:
             counted = ", ".join(f"{count} {cause}" for cause, count in causes.items())
@@ -125,7 +129,7 @@ def _check_errors(rates: Sequence[PassRate], plan: Plan) -> None:
     if errors and not plan.is_fixed and (share := sum(errors) / len(errors)) > plan.error_rate:
         logger.warning(
             "%.1f%% of the prompts are expected in a wrong band, more than the %g%% that were asked for: at most %d "
-            "rollouts a prompt do not suffice, raise max_n", 100 * share, 100 * plan.error_rate, plan.max_n,
+            "rollouts per prompt do not suffice, raise max_n", 100 * share, 100 * plan.error_rate, plan.max_n,
         )  # fmt: skip
 
 
@@ -153,15 +157,53 @@ def _sample(
     store: RolloutStore,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Samples by the plan, and on by finer ones while too many bands are uncertain."""
-    going: Plan | None = plan
-    for phase in ("sampling", *["refining"] * REFINEMENTS):
+    """Samples by the plan, and on by finer ones while too many bands are uncertain.
+
+    A repeated run begins at the finest plan it had reached: the first plan would draw more at counts that only finer
+    ones lead to.
+    """
+
+    def sample(wanted: Sequence[Problem], by: Plan) -> None:
+        phase = "sampling" if by == plan else "refining"
+        Sampler(wanted, by, store, pool, on_progress, phase).run(engine, sampling)
+
+    earlier = read_plans(store.folder)
+    reached = [old for old in earlier if old != plan and dataclasses.replace(old, population=plan.population) == plan]
+    if reached and (fresh := [problem for problem in problems if problem.id not in store.tallies]):
+        sample(fresh, plan)
+        reached = reached[-1:] if any(problem.id in store.tallies for problem in fresh) else reached  # other data
+    going: Plan | None = reached[-1] if reached else plan
+    for _ in range(max(REFINEMENTS - len(reached), 0) + 1):
         if going is None:
             break
         store.add_plan(dataclasses.asdict(going))
-        Sampler(problems, going, store, pool, on_progress, phase).run(engine, sampling)
+        sample(problems, going)
         seen = [tally for problem in problems if (tally := store.tallies.get(problem.id)) and tally.trials]
         going = refine_plan(plan, np.array([t.successes for t in seen]), np.array([t.trials for t in seen]))
+
+
+@contextmanager
+def _interrupted_late() -> Iterator[None]:
+    """Within the block a first Ctrl-C waits for its end; a second one does not."""
+    came: list[int] = []
+
+    def take(number: int, frame: Any) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    both = (signal.SIGINT, signal.SIGTERM) if is_main else ()
+    kinds = [kind for kind in both if signal.getsignal(kind) is signal.default_int_handler]
+    for kind in kinds:
+        signal.signal(kind, take)
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            signal.signal(kind, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _make_key(engine: Engine, sampling: Sampling, verifier: Verifier) -> dict[str, Any]:
@@ -196,7 +238,8 @@ def _distinct(problems: Sequence[Problem]) -> list[Problem]:
     golds: dict[str, set[str]] = {}
     for problem in problems:
         by_id.setdefault(problem.id, problem)
-        golds.setdefault(problem.text, set()).add(normalise_answer(problem.answer))
+        if read_gold(problem.answer) is not None:
+            golds.setdefault(problem.text, set()).add(normalise_answer(problem.answer))
     if len(by_id) < len(problems):
         logger.warning("%d duplicate rows: their prompts are sampled once", len(problems) - len(by_id))
     contradictory = [text for text, answers in golds.items() if len(answers) > 1]

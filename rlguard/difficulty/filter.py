@@ -1,4 +1,4 @@
-"""Keep or drop: splits a data set by pass rate, and gives every dropped row its reason."""
+"""Splits a data set by pass rate and gives every dropped row its reason."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from rlguard.difficulty.card import write_card
 from rlguard.difficulty.rates import read_rates
 from rlguard.difficulty.rules import DROPPED, KEPT, PREFIX, Clashes, RowJudge, Rules, Summary
+from rlguard.tables.files import keep_apart
 from rlguard.tables.frames import Data, Shown, iter_data, rows_like
 from rlguard.tables.read import FORMATS, iter_problems, iter_rows, read_schema
 from rlguard.tables.write import RowWriter, write_rows
-from rlguard.types import InputError, PassRate, Problem
+from rlguard.types import PassRate, Problem
 
 DEFAULT = Rules()
 
@@ -86,7 +87,7 @@ def filter_dataset(
     for row, is_kept in judge.judge_rows(iter_problems(rows, prompt_column, answer_column)):
         (kept if is_kept else dropped).append(row)
     summary = judge.summarise(model)
-    card = _describe(summary, rules, data, rates, model)
+    card = write_card(summary, rules, data, rates, model)
     return Filtered(rows_like(data, kept), rows_like(data, dropped), summary.reasons, card)
 
 
@@ -115,9 +116,7 @@ def filter_file(
         InputError: As `filter_dataset`, or if an output would replace what is read; then nothing is written.
     """
     paths = _name_outputs(out)
-    for source in (data, *([rates] if isinstance(rates, str | Path) else ())):
-        if Path(source).resolve() in [path.resolve() for path in paths]:
-            raise InputError(f"out: {out} would replace {source}, which is read: choose another name")
+    keep_apart(paths, (data, rates))
 
     def problems() -> Iterator[Problem]:
         return iter_problems(iter_rows(data), prompt_column, answer_column)
@@ -128,25 +127,8 @@ def filter_file(
         for row, is_kept in judge.judge_rows(problems()):
             (kept if is_kept else dropped).write(row)
         summary = judge.summarise(model)
-    paths[2].write_text(_describe(summary, rules, data, rates, model), encoding="utf-8")
+    paths[2].write_text(write_card(summary, rules, data, rates, model), encoding="utf-8")
     return replace(summary, kept_path=paths[0], dropped_path=paths[1], card_path=paths[2])
-
-
-def _describe(summary: Summary, rules: Rules, data: Any, rates: Any, model: str | None) -> str:
-    """The data card of what was done."""
-    counts = {"in": summary.rows, "kept": summary.kept} | {f"dropped: {n}": c for n, c in summary.reasons.items()}
-    limits = {
-        "pass rate": f"{rules.keep[0]:g} to {rules.keep[1]:g}",
-        "share of truncated rollouts": _limit("at most", rules.max_truncated),
-        "probability that the rate is above chance": _limit("at least", rules.chance_confidence),
-        "share of rollouts on another answer": _limit("below", rules.wrong_label_share),
-    }
-    columns = {f"`{PREFIX}{name}`": meaning for name, (_, meaning) in (KEPT | DROPPED).items()}
-    return write_card(counts, limits, columns, summary.models, data, rates, model)
-
-
-def _limit(word: str, value: float | None) -> str:
-    return "no limit" if value is None else f"{word} {value:g}"
 
 
 def _name_outputs(out: str | Path) -> tuple[Path, Path, Path]:

@@ -71,7 +71,7 @@ class Preflight:
 
 
 def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
-    """Sums up pass rates.
+    """Summarises pass rates.
 
     Args:
         rates: As `estimate_pass_rates` gives them.

@@ -43,7 +43,7 @@ class PublishedRates(dict[str, PassRate], Shown):
         return f"PublishedRates({len(self)} pass rates, {self.missing} missing)"
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """One row a pass rate."""
+        """One row per pass rate."""
         return (asdict(rate) for rate in self.values())
 
 

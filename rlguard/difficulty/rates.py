@@ -22,19 +22,19 @@ _FIELDS = {field.name: field for field in dataclasses.fields(PassRate)}
 
 
 class PassRates(list[PassRate], Shown):
-    """Pass rates, one a problem."""
+    """Pass rates, one per problem."""
 
     def __repr__(self) -> str:
         bands = ", ".join(f"{band} {count}" for band, count in count_reasons(rate.band for rate in self).items())
         return f"PassRates({len(self)} prompts: {bands})"
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """One row a pass rate."""
+        """One row per pass rate."""
         return map(dataclasses.asdict, self)
 
 
 def write_rates(rates: Iterable[PassRate], problems: Iterable[Problem], path: str | Path) -> None:
-    """Writes pass rates, one row a problem, with its prompt's text and gold answer; NaN becomes null.
+    """Writes pass rates, one row per problem, with its prompt's text and gold answer; NaN becomes null.
 
     Args:
         rates: Pass rates in the order of the problems.
@@ -82,11 +82,11 @@ class RateTable(Mapping[str, PassRate], Shown):
     (0.5, 1, True)
     """
 
-    def __init__(self, table: pa.Table | _ParquetColumns, name: str = "rates") -> None:
+    def __init__(self, table: pa.Table, name: str = "rates") -> None:
         """Takes a table with the columns of `PassRate`, or at least those in `REQUIRED`.
 
         Args:
-            table: One row a problem.
+            table: One row per problem.
             name: Where it comes from; errors name it.
 
         Raises:
@@ -95,15 +95,12 @@ class RateTable(Mapping[str, PassRate], Shown):
         missing = [column for column in REQUIRED if column not in table.column_names]
         if missing:
             raise InputError(f"{name}: row 0: columns {', '.join(missing)} are missing; not rates by rlguard")
-        self._rows = {prompt_id: row for row, prompt_id in enumerate(table["prompt_id"].to_pylist())}
-        if None in self._rows:
-            raise InputError(f"{name}: row {self._rows[None]}: expected a value in column 'prompt_id', got none")
-        present = [column for column in _FIELDS if column in table.column_names and column != "prompt_id"]
-        self._columns = {column: _to_reader(table[column], column, name) for column in present}
+        self._columns = {field: _check(table[field], field, name) for field in _FIELDS if field in table.column_names}
+        self._rows = {prompt_id: row for row, prompt_id in enumerate(self._columns.pop("prompt_id").to_pylist())}
 
     def __getitem__(self, prompt_id: str) -> PassRate:
         row = self._rows[prompt_id]
-        return PassRate(prompt_id, **{name: read(row) for name, read in self._columns.items()})
+        return PassRate(prompt_id, **{name: _fill(name, column[row].as_py()) for name, column in self._columns.items()})
 
     def __contains__(self, prompt_id: object) -> bool:
         return prompt_id in self._rows
@@ -123,7 +120,7 @@ class RateTable(Mapping[str, PassRate], Shown):
         return f"RateTable({len(self)} pass rates)"
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """One row a pass rate."""
+        """One row per pass rate."""
         return map(dataclasses.asdict, self.values())
 
 
@@ -147,32 +144,20 @@ def _types() -> dict[str, pa.DataType]:
     return {name: kinds[str(field.type)] for name, field in _FIELDS.items()}
 
 
-class _ParquetColumns:
-    """The columns of a Parquet file, each read when it is asked for: two are never held at once."""
-
-    def __init__(self, path: Path) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        self._path = path
-        try:
-            self.column_names = pq.read_schema(path).names
-        except pa.ArrowInvalid as error:
-            raise InputError(f"{path}: not a Parquet file: {error}") from error
-
-    def __getitem__(self, name: str) -> pa.ChunkedArray:
-        import pyarrow.parquet as pq
-
-        return pq.read_table(self._path, columns=[name], use_threads=False)[name]
-
-
-def _read_table(path: Path) -> pa.Table | _ParquetColumns:
+def _read_table(path: Path) -> pa.Table:
+    """Of a Parquet file only the columns of `PassRate`: those of prompts are larger than all others."""
     if path.suffix != ".parquet":
         rows = list(iter_rows(path))
         if path.suffix == ".csv":  # where an empty cell is all there is for null
             rows = [{name: value or None for name, value in row.items()} for row in rows]
         return _build(rows, str(path))
-    return _ParquetColumns(path)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name in _FIELDS])
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a Parquet file: {error}") from error
 
 
 def _build(rows: list[dict[str, Any]], name: str) -> pa.Table:
@@ -192,26 +177,23 @@ def _build(rows: list[dict[str, Any]], name: str) -> pa.Table:
     return pa.table(columns)
 
 
-def _to_reader(column: pa.ChunkedArray, name: str, source: str) -> Any:
-    """A function row -> Python value, over a flat array; nulls give the field's default."""
+def _check(column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
+    """A column in its type, flat, as look-ups want it."""
     import pyarrow as pa
 
-    kind, default = _types()[name], _FIELDS[name].default
+    kind = _types()[name]
     if column.null_count and name in REQUIRED and kind != pa.float64():
         row = column.is_null().to_pylist().index(True)
         raise InputError(f"{source}: row {row}: expected a value in column {name!r}, got none")
-    if column.null_count == len(column):
-        return lambda row: default if default is not dataclasses.MISSING else math.nan
     try:
-        column = column.cast(kind).combine_chunks()
+        return column.cast(kind).combine_chunks()
     except pa.ArrowException as error:
         raise InputError(f"{source}: expected {kind} in column {name!r}, got {column.type}: {error}") from error
-    if kind == pa.string():
-        coded = column.dictionary_encode()
-        words = [*coded.dictionary.to_pylist(), None if default is dataclasses.MISSING else default]
-        codes = coded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
-        return lambda row: words[codes[row]]
-    if kind == pa.int64():
-        return column.fill_null(0 if default is dataclasses.MISSING else default).to_numpy().item
-    read = column.fill_null(math.nan).to_numpy().item
-    return lambda row: value if (value := read(row)) == value else math.nan  # the NaN that records compare equal by
+
+
+def _fill(name: str, value: Any) -> Any:
+    """A value of a column; the field's default for null."""
+    if value is None:
+        default = _FIELDS[name].default
+        return math.nan if default is dataclasses.MISSING else default
+    return value if value == value else math.nan  # the NaN that records compare equal by

@@ -1,4 +1,4 @@
-"""Judges one data row after the other by its pass rate: keep, or drop with a reason and its figures."""
+"""Judges data rows by their pass rates: keep, or drop with a reason and its figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlguard.answers import normalise_answer
+from rlguard.answers import normalise_answer, read_gold
 from rlguard.types import BOUNDS, InputError, PassRate, Problem, is_same_model, name_band
 
 logger = logging.getLogger(__name__)
@@ -102,6 +102,8 @@ class Clashes:
         firsts: dict[bytes, bytes] = {}  # prompt -> its first row's number and gold answer
         self._found: dict[bytes, dict[bytes, tuple[int, str]]] = {}
         for problem in problems:
+            if read_gold(problem.answer) is None:
+                continue
             key, gold = _prompt_key(problem), _digest(normalise_answer(problem.answer))
             first = firsts.setdefault(key, problem.number.to_bytes(8) + gold)
             if first[8:] != gold:
@@ -151,6 +153,8 @@ class RowJudge:
 
     def _judge(self, problem: Problem, rate: PassRate | None) -> tuple[str, str] | None:
         """None to keep, or the reason and its figures."""
+        if read_gold(problem.answer) is None:
+            return "gold_rejected", f"row {problem.number} has no gold answer: {problem.answer!r:.60}"
         key, gold = _prompt_key(problem), _digest(normalise_answer(problem.answer))
         clash = self.clashes.explain(key, gold, problem)  # asked of every row: it learns from them
         if rate is None:

@@ -181,7 +181,7 @@ class AnswerOnly:
     def __init__(self, engine: Engine, cue: str) -> None:
         """
         Args:
-            engine: What samples.
+            engine: Engine that samples.
             cue: How an answer begins, in words that the verifier's extraction knows.
         """
         self._engine, self._cue = engine, cue

@@ -62,7 +62,7 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= self.min_n <= self.max_n <= LOOKS[-1]:
             raise InputError(
-                f"rollouts a prompt: expected 1 <= min <= max <= {LOOKS[-1]}, got {self.min_n} to {self.max_n}"
+                f"rollouts per prompt: expected 1 <= min <= max <= {LOOKS[-1]}, got {self.min_n} to {self.max_n}"
             )
         if not 0 < self.error_rate < 1:
             raise InputError(f"error_rate: expected a number between 0 and 1, got {self.error_rate!r}")

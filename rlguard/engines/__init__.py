@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from rlguard.engines.origin import fingerprint_model as fingerprint_model
 from rlguard.types import Engine, InputError
 
-ENGINES = ("vllm", "transformers", "server", "ray")
+ENGINES = {"vllm": "VLLMEngine", "transformers": "TransformersEngine", "server": "ServerEngine", "ray": "RayEngine"}
 
 
 def load_engine(name: str, model: str, **options: Any) -> Engine:
@@ -21,20 +22,6 @@ def load_engine(name: str, model: str, **options: Any) -> Engine:
     Raises:
         InputError: If the engine is unknown or not installed; says how to install it.
     """
-    if name == "vllm":
-        from rlguard.engines.vllm import VLLMEngine
-
-        return VLLMEngine(model, **options)
-    if name == "transformers":
-        from rlguard.engines.transformers import TransformersEngine
-
-        return TransformersEngine(model, **options)
-    if name == "server":
-        from rlguard.engines.server import ServerEngine
-
-        return ServerEngine(model, **options)
-    if name == "ray":
-        from rlguard.engines.ray import RayEngine
-
-        return RayEngine(model, **options)
-    raise InputError(f"engine {name!r} is unknown, expected one of: {', '.join(ENGINES)}")
+    if name not in ENGINES:
+        raise InputError(f"engine {name!r} is unknown, expected one of: {', '.join(ENGINES)}")
+    return getattr(import_module(f"rlguard.engines.{name}"), ENGINES[name])(model, **options)

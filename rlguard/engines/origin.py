@@ -1,15 +1,12 @@
-"""Provenance: which model, in which state, an engine draws from."""
+"""Provenance: which model, in which version, an engine samples from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-logger = logging.getLogger(__name__)
 
 SAME_DISTRIBUTION = {
     "gpu_memory_utilization", "kv_cache_memory_bytes", "block_size", "swap_space", "cpu_offload_gb",
@@ -18,52 +15,47 @@ SAME_DISTRIBUTION = {
     "enable_chunked_prefill", "disable_log_stats", "batch_size", "device", "device_map", "max_memory",
     "low_cpu_mem_usage", "load_format", "download_dir", "cache_dir", "local_files_only", "token", "hf_token",
 }  # fmt: skip
-"""Options that say where and how fast a model runs, not what it says: a run can be resumed with others."""
+"""Options that change where and how fast a model runs, but not what it says. A resumed run may change them."""
 
 
 def describe_origin(
     name: str, version: str, model: str, options: dict[str, Any], tokenizer: Any = None
 ) -> dict[str, Any]:
-    """What `Engine.describe` says of a model in an engine; part of the key under which its rollouts are stored.
+    """What `Engine.describe` returns; part of the key under which rollouts are stored.
 
-    Call it when the model is loaded: before its first load the revision of a hub name is not known.
+    Call it after the model is loaded: before its first download, the revision of a hub name is not known.
 
     Args:
         name: The engine.
-        version: Of its library.
+        version: The version of its library.
         model: A folder or a hub name.
-        options: What the user chose; those in `SAME_DISTRIBUTION` are left out.
-        tokenizer: Whose chat template counts.
+        options: The user's options; those in `SAME_DISTRIBUTION` are left out.
+        tokenizer: Its chat template is part of the provenance.
     """
-    settings = {option: str(value) for option, value in sorted(options.items()) if option not in SAME_DISTRIBUTION}
     cache = options.get("download_dir") or options.get("cache_dir")
     template = getattr(tokenizer, "chat_template", None)
     if template is not None:
         text = template if isinstance(template, str) else json.dumps(template, sort_keys=True)
         template = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return {
-        "name": name,
-        "version": version,
-        "model": model,
-        "revision": fingerprint_model(model, options.get("revision"), cache),
-        "chat_template": template,
-        "options": settings,
-    }
+    revision = fingerprint_model(model, options.get("revision"), cache)
+    settings = {option: str(value) for option, value in sorted(options.items()) if option not in SAME_DISTRIBUTION}
+    told = {"name": name, "version": version, "model": model, "revision": revision}
+    return told | {"chat_template": template, "options": settings}
 
 
 def fingerprint_model(model: str, revision: str | None = None, cache: str | None = None) -> str | None:
-    """What tells two models of the same name apart: a content hash of a local folder, the cached commit of a hub name.
+    """Tells two models of the same name apart: the content hash of a local folder, or the cached commit of a hub name.
 
-    Every byte counts: weights that differ anywhere make another model. A process hashes a file once, while its size
-    and time of change stay.
+    Every byte counts: weights that differ anywhere are another model. A file is hashed once a process, unless its size
+    or modification time changes.
 
     Args:
         model: A folder, a file or a hub name.
-        revision: Branch, tag or commit of a hub name; its main branch when None.
-        cache: Folder of the hub's cache, when it is not the usual one.
+        revision: Branch, tag or commit of a hub name; None is its main branch.
+        cache: Folder of the hub's cache; None is the usual one.
 
     Returns:
-        The fingerprint, or None when the name is not known locally.
+        The fingerprint, or None if the name is not known locally.
     """
     folder = Path(model)
     if not folder.exists():
@@ -86,6 +78,6 @@ def fingerprint_model(model: str, revision: str | None = None, cache: str | None
 
 @lru_cache
 def _hash_file(path: Path, size: int, changed: int) -> str:
-    """SHA-256 of a file; size and time of change only tell the cache that it is still the same."""
+    """SHA-256 of a file. Size and modification time are the cache's key: the file is still the same."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

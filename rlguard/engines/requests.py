@@ -1,9 +1,11 @@
-"""From a request to its seed and its token ids."""
+"""What the engines share: a clear error for a missing library, a request's seed, its token ids."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rlguard.types import InputError, Messages, Request
@@ -11,13 +13,23 @@ from rlguard.types import InputError, Messages, Request
 logger = logging.getLogger(__name__)
 
 SEEDS = 1 << 30
-"""Seeds of prompts are below this; with a rollout's number added they still fit 31 bits, which every engine takes."""
+"""Prompts get seeds below this. With a rollout's number added, a seed still fits 31 bits, which every engine takes."""
+
+
+@contextmanager
+def needing_extra(engine: str, also: str = "") -> Iterator[None]:
+    """Raises InputError, naming the extra to install, where the imports within fail; `also` is added to the message."""
+    try:
+        yield
+    except ImportError as error:
+        message = f"the {engine} engine is not installed ({error}): pip install 'rlguard[{engine}]'{also}"
+        raise InputError(message) from error
 
 
 def request_seed(run_seed: int, request: Request) -> int:
-    """The seed of a request's first rollout: rollout j of a prompt has the prompt's seed + j in every run.
+    """The seed of a request's first rollout. In every run, rollout j of a prompt gets the prompt's seed + j.
 
-    vLLM gives child i of a request `seed + i`, so a rollout does not depend on how its prompt's were split.
+    vLLM gives completion i of a request `seed + i`, so it does not matter how rollouts are split over requests.
 
     >>> from rlguard.types import Problem
     >>> problem = Problem("p", "?")
@@ -29,7 +41,7 @@ def request_seed(run_seed: int, request: Request) -> int:
 
 
 def is_prefill(prompt: str | Messages) -> bool:
-    """Whether the model is to go on with a message of its own that the prompt begins.
+    """Whether the prompt ends with the start of the model's own message, which the model continues.
 
     >>> is_prefill([{"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "<think>"}])
     True
@@ -38,15 +50,15 @@ def is_prefill(prompt: str | Messages) -> bool:
 
 
 def encode_prompt(tokenizer: Any, request: Request, limit: int) -> list[int] | None:
-    """Token ids of a prompt: chat messages through the model's template, text as it is, as TRL does both.
+    """Token ids of a prompt, made as TRL makes them: chat messages through the model's template, text as it is.
 
     Args:
-        tokenizer: The model's.
-        request: Whose prompt.
-        limit: Tokens that the model takes, prompt and completion together.
+        tokenizer: The model's tokenizer.
+        request: The request whose prompt is encoded.
+        limit: The model's context length: tokens of prompt and completion together.
 
     Returns:
-        The ids, or None (and a line in the log) when they leave no room for a completion.
+        The ids, or None (and a line in the log) if they leave no room for a completion.
 
     Raises:
         InputError: If the model's chat template does not take the messages.

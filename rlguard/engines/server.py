@@ -1,26 +1,35 @@
-"""A model behind any OpenAI-compatible server, `vllm serve` for instance, at one address or several.
+"""A model behind one or several OpenAI-compatible servers, such as `vllm serve`.
 
-Rollout j of a prompt is asked for with the prompt's seed + j, as in this process. `endpoints.py` chooses the address.
+Rollout j of a prompt is requested with the prompt's seed + j, as in the other engines. The openai library retries
+passing failures (429, 5xx, lost connections) with growing pauses, or after the pause that the server asks for. A server
+that still fails rests for a while, and its requests go to the others.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import queue
 import re
+import threading
+import time
+import weakref
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
-from rlguard.engines.endpoints import Endpoints
-from rlguard.engines.requests import is_prefill, request_seed
+from rlguard.engines.requests import is_prefill, needing_extra, request_seed
 from rlguard.types import Generation, InputError, Request, Sampling
 
 logger = logging.getLogger(__name__)
 
 TOO_LONG = re.compile(r"context[ _](?:length|size|window)|max_model_len", re.IGNORECASE)
+VLLM_FIELDS = {"return_token_ids": True, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Extra fields, sent until a server refuses them. They ask for token ids, to count, and turn off the model's own
+sampling defaults, which `vllm serve` applies and our other engines do not."""
 
 
 class ServerEngine:
@@ -39,15 +48,15 @@ class ServerEngine:
         """
         Args:
             model: The name under which it is served.
-            base_urls: Where; `/v1` is added to an address without a path.
-            api_key: `OPENAI_API_KEY`, or `EMPTY`, when None.
-            max_in_flight: Requests (each of `n` completions) that an address gets at once.
-            max_retries: How often an address is tried again: 6 take about half a minute.
-            timeout: Seconds for one request.
-            rest: Seconds for which an address that failed is left alone.
+            base_urls: Addresses; one without a path gets `/v1`.
+            api_key: None takes `OPENAI_API_KEY`, else `EMPTY`.
+            max_in_flight: Requests (each of `n` completions) that a server works on at once.
+            max_retries: Retries of one request at one server; 6 take about half a minute.
+            timeout: Seconds that a request may take.
+            rest: Seconds for which a server that failed is not asked.
 
         Raises:
-            InputError: If openai is not installed, or an address does not answer or does not serve the model.
+            InputError: If openai is not installed, or a server does not answer or does not serve the model.
         """
         urls = [base_urls] if isinstance(base_urls, str) else base_urls
         if not urls:
@@ -63,15 +72,11 @@ class ServerEngine:
         self._limit = self._revision.get("max_model_len")
 
     def describe(self) -> dict[str, Any]:
-        """Model, and what the server tells of it; not the addresses: a run can be resumed at others."""
+        """The model and what the servers say about it. Addresses are left out: a resumed run may use others."""
         return {"name": "server", "model": self.model, "revision": self._revision}
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
-        """Yields each request with its generations as it finishes; a prompt that does not fit yields none.
-
-        Raises:
-            InputError: If a server refuses a request, or no server answers any more.
-        """
+        """As `types.Engine.generate`. Raises InputError if a server refuses a request, or none answers any more."""
         source, done = iter(requests), queue.SimpleQueue[Future[list[Generation]]]()
         in_flight: dict[Future[list[Generation]], Request] = {}
         try:
@@ -83,7 +88,7 @@ class ServerEngine:
                 if not in_flight:
                     return
                 future = done.get()
-                if future.exception():  # what came at the same time is not lost with it
+                if future.exception():  # first hand on what else has finished
                     for other in [other for other in in_flight if other.done() and not other.exception()]:
                         yield in_flight.pop(other), other.result()
                 yield in_flight.pop(future), future.result()
@@ -95,7 +100,7 @@ class ServerEngine:
         return asyncio.run_coroutine_threadsafe(work, self._endpoints.loop)
 
     async def _sample(self, request: Request, sampling: Sampling) -> list[Generation]:
-        """All generations of a request; a server that gives fewer than it was asked for is asked again."""
+        """All generations of a request. A server that returns fewer than asked for is asked again."""
         generations: list[Generation] = []
         try:
             while len(generations) < request.n:
@@ -125,11 +130,8 @@ class ServerEngine:
         return body | {"messages": prompt}
 
     async def _ask(self, request: Request, body: dict[str, Any]) -> Any:
-        """The server's answer, with fewer tokens where prompt and completion are longer than the model takes.
-
-        Returns:
-            The answer, or None (and a line in the log) when the prompt alone is too long.
-        """
+        """The server's answer, with a smaller `max_tokens` if prompt and completion together exceed the context length;
+        None (and a line in the log) if the prompt alone is too long."""
         try:
             return await self._endpoints.send(body)
         except self._openai.BadRequestError as error:
@@ -137,7 +139,7 @@ class ServerEngine:
             limit = self._limit or (told and int(told[1]))
             if not limit or not TOO_LONG.search(str(error)):
                 raise
-        try:  # one token, to learn the length of the prompt
+        try:  # ask for one token, to learn the prompt's length
             probe = await self._endpoints.send(body | {"max_tokens": 1, "n": 1})
         except self._openai.BadRequestError as error:
             if not TOO_LONG.search(str(error)):
@@ -152,8 +154,8 @@ class ServerEngine:
 def _read_choices(answer: Any) -> list[Generation]:
     """The generations in an answer.
 
-    What a reasoning parser of the server cut off is put back in front, in `<think>` tags. Without token ids, the
-    answer's tokens are shared out by length of text.
+    Reasoning that the server's parser cut off is put back in front, in `<think>` tags. Without token ids, the answer's
+    token count is split by length of text.
     """
     texts = []
     choices = sorted(getattr(answer, "choices", None) or [], key=lambda choice: choice.index)
@@ -165,24 +167,120 @@ def _read_choices(answer: Any) -> list[Generation]:
             texts.append((f"<think>{thought}</think>" if thought else "") + (choice.message.content or ""))
         else:
             texts.append(choice.text or "")
-    ids = [getattr(choice, "token_ids", None) for choice in choices]
-    shared = share_tokens(answer.usage.completion_tokens if answer.usage else 0, [len(text) for text in texts])
-    tokens = [share if own is None else len(own) for own, share in zip(ids, shared, strict=True)]
-    return [
-        Generation(text, count, choice.finish_reason or "stop")
-        for text, count, choice in zip(texts, tokens, choices, strict=True)
-    ]
+    weights = [len(text) + 1 for text in texts]  # with the token that ends it
+    total = answer.usage.completion_tokens if answer.usage else 0
+    ends = [round(total * end / sum(weights)) for end in itertools.accumulate(weights)]
+    generations = []
+    for text, choice, end, start in zip(texts, choices, ends, [0, *ends], strict=False):
+        ids = getattr(choice, "token_ids", None)
+        generations.append(Generation(text, end - start if ids is None else len(ids), choice.finish_reason or "stop"))
+    return generations
 
 
-def share_tokens(total: int, lengths: Sequence[int]) -> list[int]:
-    """Shares out a number of tokens over texts by their lengths; the shares add up to it.
+@dataclass(eq=False)
+class _Endpoint:
+    url: str
+    client: Any
+    in_flight: int = 0
+    rests_until: float = 0.0
 
-    >>> share_tokens(10, [3, 3, 0])
-    [4, 5, 1]
-    """
-    weight, seen, given, shares = sum(lengths) + len(lengths), 0, 0, []
-    for length in lengths:
-        seen += length + 1
-        shares.append(round(total * seen / weight) - given)
-        given += shares[-1]
-    return shares
+
+class Endpoints:
+    """Servers of one model; an event loop in its own thread talks to them. Arguments as for `ServerEngine`."""
+
+    def __init__(
+        self, urls: Sequence[str], api_key: str, max_in_flight: int, max_retries: int, timeout: float, rest: float
+    ) -> None:
+        with needing_extra("server"):
+            import openai
+        self.openai, self.max_in_flight, self.rest = openai, max_in_flight, rest
+        limits = openai.Timeout(timeout, connect=10.0)
+        self._endpoints = [
+            _Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=api_key, timeout=limits, max_retries=max_retries))
+            for url in map(_complete_url, urls)
+        ]
+        self.room = max_in_flight * len(self._endpoints)
+        self._extra = VLLM_FIELDS
+        self._freed = asyncio.Condition()
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, name="rlguard-server", daemon=True).start()
+        self.close = weakref.finalize(self, _stop, self.loop, [endpoint.client for endpoint in self._endpoints])
+
+    async def find_model(self, model: str) -> dict[str, Any]:
+        """What the servers say about the model. InputError if one does not answer or serve it, or if two disagree."""
+        cards = await asyncio.gather(*(self._read_card(endpoint, model) for endpoint in self._endpoints))
+        for endpoint, card in zip(self._endpoints, cards, strict=True):
+            if card != cards[0]:
+                raise InputError(
+                    f"{endpoint.url} serves another {model!r} than {self._endpoints[0].url}: {card}, not {cards[0]}"
+                )
+        return cards[0]
+
+    async def _read_card(self, endpoint: _Endpoint, model: str) -> dict[str, Any]:
+        client = endpoint.client.with_options(max_retries=1, timeout=30.0)
+        try:
+            models = {model.id: model for model in (await client.models.list()).data}
+        except (self.openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"{endpoint.url}/models does not answer as an OpenAI server does: {error}") from error
+        if model not in models:
+            raise InputError(f"{endpoint.url} does not serve {model!r}, but: {', '.join(sorted(models))}")
+        facts = models[model].model_dump()
+        return {name: facts[name] for name in ("id", "root", "max_model_len") if facts.get(name) is not None}
+
+    async def send(self, body: dict[str, Any]) -> Any:
+        """Sends a request to the least busy server; if that fails, to the next. InputError if no server answers."""
+        openai, failed = self.openai, dict[_Endpoint, Exception]()
+        while len(failed) < len(self._endpoints):
+            endpoint = await self._reserve(failed)
+            try:
+                return await self._post(endpoint, body)
+            except openai.APIError as error:
+                status = getattr(error, "status_code", None) or 500
+                if status < 500 and status not in (408, 409, 429):
+                    raise
+                failed[endpoint] = error
+                endpoint.rests_until = time.monotonic() + self.rest
+                logger.warning("%s does not answer, left alone for %g s: %s", endpoint.url, self.rest, error)
+            finally:
+                async with self._freed:
+                    endpoint.in_flight -= 1
+                    self._freed.notify_all()
+        reasons = "; ".join(f"{endpoint.url}: {error}" for endpoint, error in failed.items())
+        raise InputError(f"no server answers ({reasons}). Finished rollouts are kept: run again to go on from there")
+
+    async def _reserve(self, failed: dict[_Endpoint, Exception]) -> _Endpoint:
+        """Waits for a free place at a server where this request has not failed; prefers servers that do not rest."""
+        async with self._freed:
+            while True:
+                left = [endpoint for endpoint in self._endpoints if endpoint not in failed]
+                awake = [endpoint for endpoint in left if endpoint.rests_until <= time.monotonic()]
+                endpoint = min(awake or left, key=lambda endpoint: endpoint.in_flight)
+                if endpoint.in_flight < self.max_in_flight:
+                    endpoint.in_flight += 1
+                    return endpoint
+                await self._freed.wait()
+
+    async def _post(self, endpoint: _Endpoint, body: dict[str, Any]) -> Any:
+        """One answer of one server. Once a server has refused vLLM's own fields, they are left out."""
+        create = endpoint.client.chat.completions.create if "messages" in body else endpoint.client.completions.create
+        extra = self._extra
+        try:
+            return await create(**body | {"extra_body": body.get("extra_body", {}) | extra})
+        except (self.openai.BadRequestError, self.openai.UnprocessableEntityError) as error:
+            if not any(name in str(error) for name in extra):
+                raise
+            self._extra = {}
+            return await create(**body)
+
+
+def _complete_url(url: str) -> str:
+    url = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
+    return url if "/" in url.split("://", 1)[1] else f"{url}/v1"
+
+
+def _stop(loop: asyncio.AbstractEventLoop, clients: list[Any]) -> None:
+    async def close_all() -> None:
+        await asyncio.gather(*(client.close() for client in clients), return_exceptions=True)
+        loop.stop()
+
+    asyncio.run_coroutine_threadsafe(close_all(), loop)

@@ -1,8 +1,7 @@
-"""transformers' own generation: slower than vLLM, runs wherever the model does.
+"""Generation with transformers: slower than vLLM, but runs wherever the model does.
 
-It can only seed a whole batch, so the tokens are drawn here: rollout j of a prompt takes its random numbers from the
-prompt's seed + j, whatever shares its batch. Only rounding, which differs with the shape of a batch, can tell two runs
-apart.
+transformers seeds only whole batches, so tokens are drawn here: rollout j of a prompt takes its random numbers from the
+prompt's seed + j, whatever else is in its batch. Two runs differ by rounding at most, which depends on a batch's shape.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlguard.engines.origin import describe_origin
-from rlguard.engines.requests import encode_prompt, request_seed
+from rlguard.engines.requests import encode_prompt, needing_extra, request_seed
 from rlguard.tables.hub import check_hub_name
 from rlguard.types import Generation, InputError, Request, Sampling
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 AHEAD = 4
-"""Batches of requests that are collected and sorted, so that prompts of similar length share a batch."""
+"""This many batches of requests are collected and sorted by length, so that batches need little padding."""
 
 
 class TransformersEngine:
@@ -37,13 +36,9 @@ class TransformersEngine:
         Raises:
             InputError: If transformers or torch is not installed or the model cannot be loaded.
         """
-        try:
+        with needing_extra("transformers"):
             import torch
             import transformers
-        except ImportError as error:
-            raise InputError(
-                f"the transformers engine is not installed ({error}): pip install 'rlguard[transformers]'"
-            ) from error
         check_hub_name(model, "model")
         self._torch = torch
         self.batch_size = batch_size
@@ -66,11 +61,7 @@ class TransformersEngine:
         return self._origin
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
-        """Yields requests with their generations a batch at a time; a prompt that does not fit yields none.
-
-        Raises:
-            InputError: If a batch does not fit into memory.
-        """
+        """As `types.Engine.generate`, a batch at a time. Raises InputError if a batch does not fit into memory."""
         source, waiting = iter(requests), list[tuple[Request, list[int]]]()
         while True:
             room = AHEAD * self.batch_size
@@ -101,17 +92,13 @@ class TransformersEngine:
         repeated = [tokens for request, tokens in batch for _ in range(request.n)]
         ids = torch.tensor([[self._pad] * (width - len(tokens)) + tokens for tokens in repeated])
         mask = torch.tensor([[0] * (width - len(tokens)) + [1] * len(tokens) for tokens in repeated])
-        longest = min(sampling.max_tokens, self._limit - width)
+        longest, device = min(sampling.max_tokens, self._limit - width), self._model.device
         seeds = [request_seed(sampling.seed, request) + turn for request, _ in batch for turn in range(request.n)]
+        draws = _draw(seeds, sampling, width, longest) if sampling.temperature > 0 else []
+        options = {"max_new_tokens": longest, "pad_token_id": self._pad, "do_sample": False}  # the processors draw
         with torch.inference_mode():
-            output = self._model.generate(
-                input_ids=ids.to(self._model.device),
-                attention_mask=mask.to(self._model.device),
-                max_new_tokens=longest,
-                pad_token_id=self._pad,
-                do_sample=False,  # of what the processors leave
-                logits_processor=_draw(seeds, sampling, width, longest) if sampling.temperature > 0 else [],
-            )
+            inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+            output = self._model.generate(**inputs, **options, logits_processor=draws)
         rows = iter(output[:, width:].tolist())
         for request, _ in batch:
             yield request, [self._to_generation(next(rows)) for _ in range(request.n)]
@@ -127,10 +114,10 @@ def _draw(seeds: list[int], sampling: Sampling, width: int, longest: int) -> lis
     """Logits processors that draw each row's next token with the row's own random numbers, by inverting the CDF.
 
     Args:
-        seeds: One a row of the batch.
+        seeds: One for each row of the batch.
         sampling: Temperature and top_p.
-        width: Tokens of the padded prompts.
-        longest: Tokens that are drawn at most.
+        width: Length of the padded prompts in tokens.
+        longest: Most tokens that are drawn.
     """
     import torch
     from transformers import TemperatureLogitsWarper, TopPLogitsWarper

@@ -1,4 +1,4 @@
-"""vLLM in this process: one queue that never starves, all rollouts of a prompt in one request, a seed a rollout."""
+"""vLLM in this process: a queue that never runs empty, one request a prompt, one seed a rollout."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from functools import partial
 from typing import Any
 
 from rlguard.engines.origin import describe_origin
-from rlguard.engines.requests import encode_prompt, request_seed
+from rlguard.engines.requests import encode_prompt, needing_extra, request_seed
 from rlguard.tables.hub import check_hub_name
 from rlguard.types import Generation, InputError, Request, Sampling
 
 WAITING = 4
-"""Completions in flight are up to this many times those that vLLM computes at once, so that none of its places is idle;
-more would only make follow-ups wait."""
+"""Up to this many times as many completions are in flight as vLLM computes at once, so that it never idles. More would
+only make follow-up requests wait."""
 
 
 class VLLMEngine:
-    """A model in vLLM. On a machine without a GPU it runs on the CPU build, with settings that fit a small machine."""
+    """A model in vLLM. Without a GPU it needs vLLM's CPU build, and gets settings that fit a small machine."""
 
     def __init__(self, model: str, **options: Any) -> None:
         """
@@ -33,25 +33,20 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
-        try:
+        with needing_extra("vllm", ", or on a machine without a GPU see README, Installing"):
             import vllm
             from vllm.platforms import current_platform
             from vllm.sampling_params import RequestOutputKind
-        except ImportError as error:
-            raise InputError(
-                f"the vllm engine is not installed ({error}): pip install 'rlguard[vllm]', "
-                "or on a machine without a GPU see README, Installing"
-            ) from error
         check_hub_name(model, "model")
         settings: dict[str, Any] = {"enable_prefix_caching": True, "disable_log_stats": True}
         if current_platform.is_cpu():
             os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
-            # A seeded request whose prefill is cut in chunks crashes vLLM's CPU runner (0.31: "CPU Generator does not
-            # use offset"), so prefills stay whole here.
+            # With chunked prefill, a seeded request crashes vLLM's CPU runner (0.31: "CPU Generator does not use
+            # offset").
             settings |= {"enforce_eager": True, "max_num_seqs": 64, "enable_chunked_prefill": False}
         try:
             self._llm = vllm.LLM(model=model, **(settings | options))
-        except Exception as error:  # vLLM has no common class for what can be wrong with a model or an option
+        except Exception as error:  # vLLM's errors have no common class
             raise InputError(f"vLLM cannot load the model {model!r}: {error}") from error
         self._sampling_params = partial(vllm.SamplingParams, output_kind=RequestOutputKind.FINAL_ONLY)
         self._tokenizer = self._llm.get_tokenizer()
@@ -62,13 +57,11 @@ class VLLMEngine:
         self._added = 0
 
     def describe(self) -> dict[str, Any]:
-        """Model, engine, version, options: sampling with another of them is another distribution, if a near one."""
+        """Model, engine, version, options: with any other of these, samples have a slightly different distribution."""
         return self._origin
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Request, list[Generation]]]:
-        """Yields each request with its generations as it finishes; a prompt that does not fit yields none.
-
-        Rollout j of a prompt draws from the prompt's seed + j, whatever request and whatever company it comes in.
+        """As `types.Engine.generate`. Rollout j of a prompt has the prompt's seed + j, whatever else is in flight.
 
         Raises:
             InputError: If vLLM refuses a request, or stops (out of memory, for instance).
@@ -77,10 +70,7 @@ class VLLMEngine:
         in_flight: dict[str, Request] = {}
         try:
             while True:
-                while (
-                    sum(waiting.n for waiting in in_flight.values()) < self._room
-                    and (request := next(source, None)) is not None
-                ):
+                while sum(r.n for r in in_flight.values()) < self._room and (request := next(source, None)) is not None:
                     if not self._add(request, sampling, in_flight):
                         yield request, []
                 if not in_flight:
@@ -88,11 +78,11 @@ class VLLMEngine:
                 for output in self._step_until_finished():
                     yield in_flight.pop(output.request_id), [_to_generation(choice) for choice in output.outputs]
         finally:
-            if in_flight:  # the caller stopped early: nothing of it may come out of the next call
+            if in_flight:  # the caller stopped early: the next call must not get these
                 engine.abort_request(list(in_flight))
 
     def _add(self, request: Request, sampling: Sampling, in_flight: dict[str, Request]) -> bool:
-        """Hands a request to vLLM, unless its prompt does not fit."""
+        """Hands a request to vLLM; False if its prompt does not fit."""
         tokens = encode_prompt(self._tokenizer, request, self._limit)
         if tokens is None:
             return False
@@ -112,11 +102,11 @@ class VLLMEngine:
         return True
 
     def _step_until_finished(self) -> list[Any]:
-        """Lets vLLM compute until something is finished."""
+        """Runs vLLM until something is finished."""
         while True:
             try:
                 outputs = self._llm.llm_engine.step()
-            except Exception as error:  # its worker ended, or memory did; vLLM has no common class for these
+            except Exception as error:  # its worker died, or memory ran out; there is no common class for these
                 reason = f"{type(error).__name__}: {error}"
                 raise InputError(f"vLLM stopped while sampling ({reason}); finished rollouts are kept") from error
             if finished := [output for output in outputs if output.finished]:
@@ -125,6 +115,6 @@ class VLLMEngine:
 
 def _to_generation(choice: Any) -> Generation:
     reason = choice.finish_reason or "stop"
-    if choice.stop_reason == "repetition_detected":  # it truncates, but is no length limit
+    if choice.stop_reason == "repetition_detected":  # cut off, but not by the length limit
         reason = "repetition"
     return Generation(choice.text, len(choice.token_ids), reason)

@@ -26,6 +26,7 @@ from rlguard.guard.rewrite import (
 )
 from rlguard.guard.settings import MIN_WEIGHT_UNSCALED, GuardConfig
 from rlguard.guard.shaped import keep_paid_size, read_success_reward
+from rlguard.guard.silent import find_silent
 from rlguard.guard.size import StepSize
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.model import LuckModel
@@ -40,7 +41,7 @@ GOLD_COLUMNS = ("answer", "solution", "ground_truth", "reward_model.ground_truth
 """Where data sets keep their gold answers."""
 BARREN = 10
 """Batches in which no reward passes the threshold before that is said."""
-STATE = 2
+STATE = 3
 """Version of what `Guard.state_dict` gives."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
@@ -60,6 +61,8 @@ class Judged:
     weights_B: np.ndarray
     """(B,) what acts: how a success counts relative to the others, in [0, 1]; all 1 where `genuine` cannot tell
     them apart."""
+    trained_B: np.ndarray
+    """(B,) which rollouts to keep in the loss: all but those of silent groups, under `mask_silent`."""
     kinds_B: list[str]
     """(B,) kinds of the findings in each completion, comma-separated."""
     metrics: dict[str, float]
@@ -78,6 +81,7 @@ class Guard:
         config: GuardConfig | None = None,
         *,
         scales_steps: bool = True,
+        cannot_mask: str = "",
         state_file: str | Path | None = None,
         resume: bool | str | Path = True,
     ) -> None:
@@ -85,15 +89,21 @@ class Guard:
         Args:
             config: Settings; None takes the defaults.
             scales_steps: Whether the trainer multiplies its learning rate with `Judged.step_scale`.
+            cannot_mask: Why the trainer cannot leave rollouts out of its loss, and what to do instead, if it cannot.
             state_file: Where to write the state after each batch, for a trainer whose checkpoints cannot hold it.
             resume: Read `state_file` first, if it exists; or another file.
+
+        Raises:
+            ValueError: For `mask_silent` in a trainer that cannot mask.
         """
         self.config = config or GuardConfig()
+        if self.config.mask_silent and cannot_mask:
+            raise ValueError(f"GuardConfig.mask_silent: {cannot_mask}")
         self.scales_steps = scales_steps and self.config.scale_steps
         least = 0.0 if self.scales_steps else MIN_WEIGHT_UNSCALED
         self.min_weight = least if self.config.min_weight is None else self.config.min_weight
-        self.luck = LuckModel(self.config.decay, self.config.max_prompts)
-        self.size = StepSize()
+        self.luck = LuckModel(self.config.decay, self.config.max_prompts, self.config.luck)
+        self.size = StepSize(self.config.luck)
         self.reader = EvidenceReader(self.config.answer_column, self.config.detectors, self.config.workers)
         self._success_reward = 1.0  # until a success was seen
         self._kinds: set[str] = set()  # of findings that were seen so far
@@ -254,14 +264,17 @@ class Guard:
         weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
-        kept = rewrite_groups(sized, rewards_B, outcomes, groups, np.ones(len(groups)), scale_B, total_rewards_B)
-        changed = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
+        changed, kept = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
         # Only luck shrinks the step: where nothing is solved yet, Adam lets shaped rewards act at full size.
-        size, reference = self.size.measure(genuine, success, as_float(kept), as_float(changed))
+        size, reference = self.size.measure(genuine, success, kept, as_float(changed))
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
         metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
+        silent = find_silent(sized, changed, paid, groups)
+        metrics["rlguard/silent_groups"] = float(silent[first_P].mean())
+        trained = ~silent if self.config.mask_silent and self.config.mode != "observe" else np.ones(len(silent), bool)
+        changed[~trained] = 0.0
         scales = self.scales_steps and self.config.mode != "observe"
         return Judged(
             # At the host's size where the learning rate carries the scale: with the smaller advantages Adam's running
@@ -270,6 +283,7 @@ class Guard:
             step_scale=size * reference if scales else 1.0,
             genuine_B=np.where(success, genuine, np.nan),
             weights_B=weights,
+            trained_B=trained,
             kinds_B=[",".join(evidence.kinds) for evidence in evidence_B],
             metrics=metrics,
         )
@@ -360,10 +374,10 @@ class Guard:
             ValueError: If it is no guard's state, or one of an earlier version; this guard stays as it was.
         """
         known = self.state_dict()
-        if isinstance(state, Mapping) and "tracker" in state:
+        if isinstance(state, Mapping) and ("tracker" in state or state.get("version", STATE) != STATE):
             raise ValueError(
-                "a guard's state of rlguard 0.1 or an earlier 0.2, which took luck for a share of all completions: "
-                "start without it; what it knew is learnt again within some batches"
+                "a guard's state of rlguard 0.1 or an earlier 0.2, which had another model of luck: start without it; "
+                "what it knew is learnt again within some batches"
             )
         try:
             self.luck.load_state_dict(state["luck"])
@@ -409,7 +423,9 @@ def _check_rows(rows: int, **columns: Any) -> None:
 def _leave(advantages_B: Any, metrics: dict[str, float]) -> Judged:
     """A batch that is left to the host."""
     count = len(advantages_B)
-    return Judged(advantages_B, 1.0, np.full(count, np.nan), np.ones(count), [""] * count, metrics)
+    return Judged(
+        advantages_B, 1.0, np.full(count, np.nan), np.ones(count), np.ones(count, bool), [""] * count, metrics
+    )
 
 
 def _spread_rows(judged: Judged, advantages_B: Any, place_B: np.ndarray) -> Judged:
@@ -420,5 +436,6 @@ def _spread_rows(judged: Judged, advantages_B: Any, place_B: np.ndarray) -> Judg
         advantages_B=put_rows(advantages_B, judged.advantages_B, place_B),
         genuine_B=put_rows(np.full(len(place_B), np.nan), judged.genuine_B, place_B),
         weights_B=put_rows(np.ones(len(place_B)), judged.weights_B, place_B),
+        trained_B=put_rows(np.ones(len(place_B)), judged.trained_B, place_B) > 0,
         kinds_B=kinds,
     )

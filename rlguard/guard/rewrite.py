@@ -58,7 +58,7 @@ def rewrite_advantages(
     [0.0, 0.0, 0.0, 0.0]
     """
     groups, _ = number_groups(group_ids_B)
-    return rewrite_groups(advantages_B, rewards_B, outcomes_B, groups, weights_B, scale_B, total_rewards_B)
+    return rewrite_groups(advantages_B, rewards_B, outcomes_B, groups, weights_B, scale_B, total_rewards_B)[0]
 
 
 def number_groups(group_ids_B: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -75,8 +75,9 @@ def rewrite_groups(
     weights_B: Any,
     scale_B: Any = None,
     total_rewards_B: Any = None,
-) -> Any:
-    """`rewrite_advantages` where the groups are numbered already (`number_groups`)."""
+) -> tuple[Any, np.ndarray]:
+    """`rewrite_advantages` where the groups are numbered already (`number_groups`); also what weights of 1 would give,
+    as numpy."""
     host, groups = as_float(advantages_B), groups_B
     if len(groups) != len(host):
         raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
@@ -91,7 +92,8 @@ def rewrite_groups(
         raise ValueError(f"weights_B: row {row} is {weights[row]}, expected a number in [0, 1]")
 
     finite = np.isfinite(host)
-    host, recentred = _silence_unscored(np.where(finite, host, 0.0), scored, groups)
+    given = np.where(finite, host, 0.0)
+    host, recentred = _silence_unscored(given, scored, groups)
     discount = _discount(rewards, success, scored, weights, groups)
     if scale_B is None:
         scale = _host_scale(host, total, scored, groups)
@@ -105,7 +107,8 @@ def rewrite_groups(
     emptied = changed & ~_group_any(success & (weights > 0), groups)
     emptied &= _outcome_only(rewards, total, success, scored, groups)
     rewritten[emptied] = 0.0  # nothing genuine is left: no rounding residue may remain, Adam would amplify it
-    return _like(advantages_B, rewritten, changed | recentred | ~finite)
+    unweighted = np.where(recentred, np.where(scored, host, 0.0), given)
+    return _like(advantages_B, rewritten, changed | recentred | ~finite), unweighted
 
 
 def _silence_unscored(host: np.ndarray, scored: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

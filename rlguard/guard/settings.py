@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
+
+from rlguard.luck.settings import LuckSettings
 
 MODES = ("rewrite", "observe")
 MIN_WEIGHT_UNSCALED = 0.5
@@ -30,12 +32,16 @@ class GuardConfig:
     """By how much a success is paid more than a failure. Where all rollouts of a group fail, or all succeed, other
     rewards (format, length) keep their size relative to it instead of being normalised to full size. None reads it off
     the batches; 0 leaves such groups to the trainer, infinity silences them."""
+    mask_silent: bool = False
+    """Mask groups that teach nothing (all right, all wrong, or all luck) out of the loss: a KL or entropy term no
+    longer acts on their tokens, and no count of tokens has them in it."""
     min_weight: float | None = None
     """A success less likely genuine than this gets weight 0. None takes 0, or 0.5 where the learning rate does not
-    carry the
-    step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
+    carry the step scale: there Adam turns whatever is left into full steps, so only a cut protects."""
     decay: float = 0.8
     """What a prompt's earlier outcomes keep at each new visit."""
+    luck: LuckSettings = field(default_factory=LuckSettings)
+    """The other constants of the model of luck; in a trainer's configuration a section of its own."""
     max_prompts: int = 250_000
     """How many prompts are remembered, those visited last; 0.4 kB each."""
     workers: int | None = None
@@ -75,10 +81,15 @@ class GuardConfig:
         Raises:
             ValueError: For a name that is none of the settings, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
+        known = [setting.name for setting in fields(cls)]
         if "chance_floor" in (options or {}):
             raise ValueError("rlguard settings: 'chance_floor' was removed; the floor is estimated from the pass rates")
         for name in options or {}:
             if name not in known:
                 raise ValueError(f"rlguard settings: expected {', '.join(known)}, got {name!r}")
-        return cls(**dict(options or {}))
+        chosen = dict(options or {})
+        if isinstance(luck := chosen.get("luck"), Mapping):
+            if unknown := set(luck) - {setting.name for setting in fields(LuckSettings)}:
+                raise ValueError(f"rlguard settings: luck has no {', '.join(sorted(unknown))}")
+            chosen["luck"] = LuckSettings(**luck)
+        return cls(**chosen)

@@ -1,7 +1,7 @@
 """Direction and size of a step: how a success counts relative to the others, and how large a step its batch deserves.
 
 Both follow one rule: a push counts in full as long as it is more likely genuine than lucky, below that by its odds
-g/(1 − g), raised to `SHARPNESS`. For a success the odds are taken relative to those of all push: where `genuine` cannot
+g/(1 − g), raised to `sharpness`. For a success the odds are taken relative to those of all push: where `genuine` cannot
 tell successes apart, every weight is 1, and whether the step should be smaller is the size's decision alone.
 """
 
@@ -11,10 +11,7 @@ from typing import Any
 
 import numpy as np
 
-SHARPNESS = 2.0
-"""1 keeps .03 more of the genuine push and leaves a third more of the lucky; a hard cut at even odds, less of both."""
-SLOW = 0.95
-"""What the running sums keep at each batch. Nearer 1: steadier for Adam; nearer 0: faster to act."""
+from rlguard.luck.settings import LuckSettings
 
 
 class StepSize:
@@ -23,11 +20,12 @@ class StepSize:
     `reference`: the root mean square of rewritten advantages over the host's. It divides the advantages and
     multiplies the learning rate: Adam's running size of the gradient stays the host's, and old momentum is applied at
     the rate it was made for.
-    `size`: min(1, odds^SHARPNESS) of genuine against lucky push after weighing, the lucky share taken one standard
+    `size`: min(1, odds^sharpness) of genuine against lucky push after weighing, the lucky share taken one standard
     error low.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: LuckSettings | None = None) -> None:
+        self.settings = settings or LuckSettings()
         # Push before: genuine, lucky; after: genuine, lucky, squares; energy: host's, rewritten.
         self._sums = np.zeros(7)
 
@@ -40,11 +38,11 @@ class StepSize:
             advantages_B: (B,) the host's advantages.
         """
         push = np.where(success_B, np.nan_to_num(advantages_B, posinf=0.0).clip(0), 0.0)
-        self._sums *= SLOW
+        self._sums *= self.settings.keep
         self._sums[:2] += push @ genuine_B, push @ (1 - genuine_B)
         usual = min(1.0, _odds(*self._sums[:2]))
         odds = genuine_B / np.maximum(1 - genuine_B, 1e-12)
-        return np.where(success_B, np.minimum(1.0, odds / max(usual, 1e-12)) ** SHARPNESS, 1.0)
+        return np.where(success_B, np.minimum(1.0, odds / max(usual, 1e-12)) ** self.settings.sharpness, 1.0)
 
     def measure(
         self, genuine_B: np.ndarray, success_B: np.ndarray, host_B: Any, rewritten_B: Any
@@ -57,7 +55,7 @@ class StepSize:
         total = genuine + lucky
         share = lucky / total if total > 0 else 0.0
         share -= np.sqrt(share * (1 - share) * squares) / total if total > 0 else 0.0
-        size = min(1.0, _odds(1 - share, share)) ** SHARPNESS
+        size = min(1.0, _odds(1 - share, share)) ** self.settings.sharpness
         return float(size), float(min(1.0, np.sqrt(left / whole))) if whole > 0 else 1.0
 
     def state_dict(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the adapters of trainers share that are built on the `transformers` Trainer: TRL's and ms-swift's."""
+"""Shared by the adapters of TRL and ms-swift, whose trainers are built on the `transformers` Trainer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from rlguard.guard import Guard, GuardConfig, Judged
-from rlguard.integrations.seams import STATE_FILE, find_reward
+from rlguard.integrations.seams import STATE_FILE, Anything, find_reward
 from rlguard.integrations.trl_sampler import SAMPLER_FILE, LiveSampler
 from rlguard.types import is_same_model
 
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 class StepScaler(TrainerCallback):
-    """Multiplies the learning rate of one optimiser step by what the guard left of the batches that feed it.
+    """Multiplies an optimiser step's learning rate by the step scale of the batches that feed it.
 
-    A generated batch may feed several steps, and a step may take micro-batches of several: the step's scale is the root
-    mean square over its micro-batches.
+    A generated batch may feed several steps, and a step may use micro-batches of several generated batches. The step's
+    scale is the root mean square over its micro-batches.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class StepScaler(TrainerCallback):
         self._rates: list[float] = []
 
     def add_batch(self, scale: float) -> None:
-        """Notes the scale of a batch that was just generated."""
+        """Sets the scale of the batch that was just generated."""
         self._scale = scale
 
     def on_substep_end(self, *_: Any, **__: Any) -> None:
         self._fed.append(self._scale)
 
     def take_scale(self) -> float:
-        """The scale of the step that is about to be made; what has fed it is forgotten."""
+        """The scale of the coming step; its micro-batches are then forgotten."""
         fed = [*self._fed, self._scale]
         self._fed = []
         return math.sqrt(sum(scale**2 for scale in fed) / len(fed))
@@ -54,26 +54,19 @@ class StepScaler(TrainerCallback):
             group["lr"] = rate
 
 
-class TrainerGuard:
-    """The guard of a trainer whose optimiser is in its own process: step scale, metrics, checkpoints."""
+class TrainerGuard(Anything):
+    """The guard of a trainer that steps its own optimiser: step scale, metrics, checkpoints."""
 
-    # What the trainer in front of which it stands has.
-    args: Any
-    reward_func_names: list[str]
-    reward_weights: Any
-    state: Any
-    add_callback: Any
-    _get_output_dir: Any
-    _metrics: Any
-    train_dataset: Any = None
+    train_dataset: Any = None  # ms-swift's trainer need not have one
     _live: LiveSampler | None = None  # set where prompts are chosen while training
 
-    def _start_guard(self, config: GuardConfig | None) -> None:
+    def _start_guard(self, config: GuardConfig | None, cannot_mask: str = "") -> None:
         """
         Raises:
-            ValueError: If `outcome_reward` names no reward function of the trainer.
+            ValueError: If `outcome_reward` names no reward function of the trainer, or for `mask_silent` where the
+                trainer cannot mask.
         """
-        self.guard = Guard(config)
+        self.guard = Guard(config, cannot_mask=cannot_mask)
         self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
         self.guard.outcome_name = f"the reward {self.reward_func_names[self._guard_outcome]!r}"
         self.guard.check_columns(getattr(self.train_dataset, "column_names", None) or ())
@@ -85,17 +78,21 @@ class TrainerGuard:
         raw = rewards_per_func[:, self._guard_outcome].double()
         return raw * float(self.reward_weights[self._guard_outcome]), self.guard.read_outcomes(raw)
 
-    def _note_judged(self, judged: Judged) -> None:
-        """Hands on the step scale and the metrics of a gathered batch, which are the same on every rank."""
+    def _judge(self, evidence_B: Any, host_B: Any, rewards_per_func: Any, group_ids_B: Any, **columns: Any) -> Judged:
+        """Judges a gathered batch, the same on every rank, and hands on its step scale and metrics."""
+        total_B = (rewards_per_func.double() * self.reward_weights.to(rewards_per_func.device)).nansum(dim=1)
+        outcome = self._read_outcome(rewards_per_func)
+        judged = self.guard.judge(evidence_B, host_B, *outcome, group_ids_B, total_rewards_B=total_B, **columns)
         self._guard_steps.add_batch(judged.step_scale)
         self._note_metrics(judged.metrics)
+        return judged
 
     def _note_metrics(self, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> Any:
-        result = super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        result = super()._save_checkpoint(model, trial)
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             self.guard.save(folder / STATE_FILE)
@@ -104,7 +101,7 @@ class TrainerGuard:
         return result
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self.guard.load(Path(checkpoint) / STATE_FILE)
             if self._live is not None:
@@ -112,7 +109,7 @@ class TrainerGuard:
 
 
 def warn_of_other_model(dataset: Any, model: Any) -> None:
-    """Says so when the data set's pass rates are those of another model than the one that is trained."""
+    """Warns if the data set's pass rates were measured on another model than the one that is trained."""
     trained = getattr(model.config, "_name_or_path", "")
     if not trained or "rlguard_model" not in (getattr(dataset, "column_names", None) or ()):
         return
@@ -124,14 +121,19 @@ def warn_of_other_model(dataset: Any, model: Any) -> None:
         )  # fmt: skip
 
 
-def gdpo_scale(rewards_per_func: np.ndarray, weights: np.ndarray, outcome: int, num_generations: int) -> np.ndarray:
-    """TRL's divisor of the outcome's reward under `normalize_then_sum`: per-function group std, then batch std."""
-    grouped = rewards_per_func.reshape(-1, num_generations, rewards_per_func.shape[1])
+def gdpo_scale(rewards_per_func: Any, reward_weights: Any, outcome: int, num_generations: int) -> np.ndarray:
+    """(B,) TRL's divisor of the outcome's reward under `normalize_then_sum`: its group's std, then the batch's.
+
+    Args:
+        rewards_per_func: (B, F) tensor, a column a reward function.
+        reward_weights: (F,) tensor.
+        outcome: Which function tells correctness.
+        num_generations: Rollouts of a group, which stand one after another.
+    """
+    rewards, weights = (tensor.double().cpu().numpy() for tensor in (rewards_per_func, reward_weights))
+    grouped = np.where(np.isinf(rewards), np.nan, rewards).reshape(-1, num_generations, len(weights))
     with np.errstate(invalid="ignore"):
-        std = np.nanstd(grouped, axis=1, keepdims=True, ddof=1)
-        normalised = ((grouped - np.nanmean(grouped, axis=1, keepdims=True)) / (std + 1e-4)).reshape(
-            rewards_per_func.shape
-        )
-    total = np.where(np.isnan(rewards_per_func).all(axis=1), np.nan, np.nansum(normalised * weights, axis=1))
-    batch_std = np.nanstd(total, ddof=1) + 1e-4
-    return np.repeat(std[:, 0, outcome] + 1e-4, num_generations) * batch_std
+        std = np.nanstd(grouped, axis=1, keepdims=True, ddof=1) + 1e-4
+        normalised = (grouped - np.nanmean(grouped, axis=1, keepdims=True)) / std
+    total = np.where(np.isnan(grouped).all(axis=2), np.nan, np.nansum(normalised * weights, axis=2))
+    return np.repeat(std[:, 0, outcome], num_generations) * (np.nanstd(total, ddof=1) + 1e-4)

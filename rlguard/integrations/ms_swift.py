@@ -27,6 +27,7 @@ with needing("ms-swift", f": {INSTALL}"):
     from rlguard.integrations.hf_trainer import TrainerGuard
 
 SEAM = ["self", "samples", "rewards_per_func", "batch_encoded_inputs"]
+CANNOT_MASK = "ms-swift counts the tokens of its loss before it computes advantages; use its --dynamic_sample true"
 ADVICE = f"This is ms-swift {swift.__version__}; install one that rlguard knows: {INSTALL}"
 
 
@@ -39,35 +40,27 @@ class GuardedGRPOTrainer(TrainerGuard, GRPOTrainer):
         """
         Raises:
             RuntimeError: If the installed ms-swift or its settings are not such that rlguard knows the advantage.
-            ValueError: If `outcome_reward` names no reward function of the trainer.
+            ValueError: If `outcome_reward` names no reward function of the trainer, or for `mask_silent`.
         """
         check_seams(GRPOTrainer, {"_compute_advantages": SEAM}, ADVICE)
         super().__init__(*args, **kwargs)
         if self.scale_rewards == "gdpo" and len(self.reward_func_names) > 1:
             raise RuntimeError("rlguard does not guard --scale_rewards gdpo with more than one reward function")
-        self._start_guard(self.guard_config)
+        self._start_guard(self.guard_config, CANNOT_MASK)
 
     def _compute_advantages(self, samples: list, rewards_per_func: Any, batch_encoded_inputs: list) -> Any:
         host = super()._compute_advantages(samples, rewards_per_func, batch_encoded_inputs)
         if not self.model.training:
             return host
-        asked = [[{**m, "content": self._text(m["content"])} for m in sample.messages] for sample in samples]
-        rows = [sample.extra for sample in samples]
-        evidence = self.guard.begin([chat[:-1] for chat in asked], [chat[-1:] for chat in asked], rows)()
+        chats = [[{**m, "content": self._text(m["content"])} for m in sample.messages] for sample in samples]
+        prompts, completions = [chat[:-1] for chat in chats], [chat[-1:] for chat in chats]
+        evidence = self.guard.begin(prompts, completions, [sample.extra for sample in samples])()
         ids = [(row // self.num_generations, row) for row in range(len(host))]
         if self.dynamic_num_samples:
             ids = gather_object([(sample.prompt_id, sample.request_id) for sample in samples])
         last = {request: row for row, (_, request) in enumerate(ids)}  # a rollout cut into several samples counts once
-        judged = self.guard.judge(
-            gather_object(evidence),
-            host,
-            *self._read_outcome(rewards_per_func),
-            group_ids_B=[group for group, _ in ids],
-            total_rewards_B=(rewards_per_func * self.reward_weights).nansum(dim=1),
-            speaker_B=[last[request] for _, request in ids],
-        )
-        self._note_judged(judged)
-        return judged.advantages_B
+        groups, speakers = [group for group, _ in ids], [last[request] for _, request in ids]
+        return self._judge(gather_object(evidence), host, rewards_per_func, groups, speaker_B=speakers).advantages_B
 
     def _text(self, content: Any) -> Any:
         """By now the trainer has put token ids in the place of what the model said."""

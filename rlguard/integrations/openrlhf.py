@@ -2,14 +2,13 @@
 
     python -m rlguard.integrations.openrlhf --rlguard '{"mode": "observe"}' …  # instead of openrlhf.cli.train_ppo_ray …
 
-`--rlguard` (settings as JSON) may be left out; all other arguments are OpenRLHF's. Who has a launcher of their own
-calls `install()` before the trainer's Ray actor is made, or puts `guarded(RemoteExperienceMaker)` in its class's place.
+`--rlguard` (settings as JSON) is optional; all other arguments are OpenRLHF's. With a launcher of your own, call
+`install()` before the trainer's Ray actor is made, or use `guarded(RemoteExperienceMaker)` in that class's place.
 
-It wraps `RemoteExperienceMaker.compute_advantages_and_returns` of OpenRLHF 0.11 through `super()`: the part of the
-advantage that comes from the reward is rewritten, a KL penalty in the reward stays. Estimators: all but `gae`, with
-`--rollout.n_samples_per_prompt` above 1. Correctness is the reward function's `scores` where it gives them, else its
-reward before length penalties; the gold answer is the label. Other columns of the data set do not get here. Metrics are
-logged as OpenRLHF logs `info`.
+It wraps `RemoteExperienceMaker.compute_advantages_and_returns` of OpenRLHF 0.11 through `super()`. It rewrites the part
+of the advantage that comes from the reward; a KL penalty in the reward stays. All estimators but `gae` work, with
+`--rollout.n_samples_per_prompt` above 1. Correctness is the reward function's `scores` if it gives them, else its
+reward before length penalties. The gold answer is the label; other columns of the data set are not visible here.
 """
 
 from __future__ import annotations
@@ -19,27 +18,23 @@ import importlib
 import json
 import runpy
 import sys
-from pathlib import Path
 from typing import Any
 
-from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_estimator, check_seams, decode_rollouts, needing
+from rlguard.guard import GuardConfig
+from rlguard.integrations.seams import Anything, check_estimator, check_seams, decode_rollouts, needing, start_logged
 
 INSTALL = "pip install 'openrlhf>=0.11,<0.12'"
 with needing("torch", f": {INSTALL}"):
     import torch
 
+WRAPPED = {"compute_advantages_and_returns": ["self", "experiences"]}
 ESTIMATORS = ("reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce")
 
 
-class GuardMixin:
+class GuardMixin(Anything):
     """Puts the guard into an experience maker; stands in front of it."""
 
     guard_config: GuardConfig | None = None
-
-    # What the class in front of which it stands has.
-    args: Any
-    tokenizer: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -49,37 +44,33 @@ class GuardMixin:
         super().__init__(*args, **kwargs)
         several = "--rollout.n_samples_per_prompt above 1", self.args.rollout.n_samples_per_prompt > 1
         check_estimator("--algo.advantage.estimator", ESTIMATORS, self.args.algo.advantage.estimator, *several)
-        checkpoints, state = self.args.ckpt, Path(self.args.ckpt.path) / STATE_FILE
-        saves = 0 < checkpoints.save_steps < float("inf")
-        self.guard = Guard(
-            self.guard_config,
-            scales_steps=False,
-            state_file=state if saves else None,
-            resume=state if checkpoints.load_enable else False,
-        )
+        ckpt = self.args.ckpt
+        save = ckpt.path if 0 < ckpt.save_steps < float("inf") else None
+        self.guard = start_logged(self.guard_config, save, ckpt.path if ckpt.load_enable else None)
 
     @torch.no_grad()
     def compute_advantages_and_returns(self, experiences: list) -> list:
         # Read first: the host adds length penalties to the rewards in place.
         correct_B = torch.cat([(e.rewards if e.scores is None else e.scores).double() for e in experiences])
         paid_B = torch.cat([e.rewards.double() for e in experiences])
-        experiences = super().compute_advantages_and_returns(experiences)  # type: ignore[misc]
+        experiences = super().compute_advantages_and_returns(experiences)
         host_B = torch.cat([_last_action(e.advantages, e.action_mask) for e in experiences]).double()
+        size, column = self.args.rollout.n_samples_per_prompt, self.guard.config.answer_column
+        texts = [decode_rollouts(self.tokenizer, e.sequences[:, 1:], e.action_mask) for e in experiences]
         judged = self.guard.apply(
             host_B,
             paid_B,
             prompts_B=[prompt for e in experiences for prompt in e.prompts],
-            completions_B=[
-                text for e in experiences for text in decode_rollouts(self.tokenizer, e.sequences[:, 1:], e.action_mask)
-            ],
-            rows_B=[{self.guard.config.answer_column: label or None} for e in experiences for label in e.labels],
+            completions_B=[text for batch in texts for text in batch],
+            rows_B=[{column: label or None} for e in experiences for label in e.labels],
             outcomes_B=self.guard.read_outcomes(correct_B),
-            group_ids_B=[index // self.args.rollout.n_samples_per_prompt for e in experiences for index in e.index],
+            group_ids_B=[index // size for e in experiences for index in e.index],
             total_rewards_B=torch.cat([e.rewards.double() for e in experiences]),
         )
-        changes = (judged.advantages_B - host_B).split([len(e.rewards) for e in experiences])
-        for e, change_B in zip(experiences, changes, strict=True):
-            e.advantages = e.advantages + change_B[:, None].to(e.advantages) * e.action_mask
+        columns = torch.stack([judged.advantages_B - host_B, torch.tensor(judged.trained_B)], dim=1)
+        for e, own in zip(experiences, columns.split([len(e.rewards) for e in experiences]), strict=True):
+            e.advantages = e.advantages + own[:, :1].to(e.advantages) * e.action_mask
+            e.action_mask = e.action_mask * own[:, 1:].to(e.action_mask)
             e.info |= {name: torch.full_like(e.rewards, value).float() for name, value in judged.metrics.items()}
         return experiences
 
@@ -96,8 +87,7 @@ def guarded(maker_class: type, config: GuardConfig | None = None) -> type:
     Raises:
         RuntimeError: If the method that is wrapped is not the one that rlguard knows.
     """
-    wrapped = {"compute_advantages_and_returns": ["self", "experiences"]}
-    check_seams(maker_class, wrapped, f"Install a version that rlguard knows: {INSTALL}")
+    check_seams(maker_class, WRAPPED, f"Install a version that rlguard knows: {INSTALL}")
     return type(f"Guarded{maker_class.__name__}", (GuardMixin, maker_class), {"guard_config": config})
 
 

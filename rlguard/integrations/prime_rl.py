@@ -3,24 +3,25 @@
     from rlguard.integrations.prime_rl import guard_algorithms
     guard_algorithms(ALGORITHM_CLASSES)
 
-prime-rl loads no algorithm of one's own by its configuration; it is registered there, in the repository. The guard
-stands behind `score_group` of `grpo`, `max_rl` and `echo`, where a group's texts, task data and advantages are at hand;
-all environments of the orchestrator share it. It reads the gold answer from the task data's field
-`config.answer_column`. Its metrics go into the traces', which prime-rl logs per environment. prime-rl's checkpoints
-have no place for an algorithm's state: pass `state_file`. Groups come one by one, each judged by those before it.
+prime-rl's configuration cannot load your own algorithm, so it is registered in the repository. The guard wraps
+`score_group` of `grpo`, `max_rl` and `echo`, which has a group's texts, task data and advantages; all environments of
+the orchestrator share one guard. Gold answers are read from the task data's field `config.answer_column`. Metrics go
+into the traces' metrics, which prime-rl logs by environment. Its checkpoints cannot hold an algorithm's state: pass
+`state_file`. Groups come one at a time; each is judged by those before it. With `mask_silent`, silent groups get the
+advantage 0, and prime-rl leaves such tokens out of its loss (`filter_zero_advantages`, on by default).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import check_seam, needing
+from rlguard.integrations.seams import Anything, check_seam, needing
 
 with needing("prime-rl", ", which is installed from its repository"):
     from prime_rl.orchestrator.algo.base import Algorithm, iter_trainable_traces
@@ -57,50 +58,44 @@ def guard_algorithms(
         check_seam(function.__qualname__, function, expected, "It knows prime-rl 0.8 (commit 559b447).")
     guard = Guard(config, scales_steps=False, state_file=state_file)
     for name in names:
-        classes[name] = _guarded(classes[name], guard)
+        classes[name] = type(f"Guarded{classes[name].__name__}", (GuardMixin, classes[name]), {"guard": guard})
     return guard
 
 
-def _guarded(algorithm: Any, guard: Guard) -> type:
-    async def score_group(self: Any, episodes: list[Any]) -> None:
-        await algorithm.score_group(self, episodes)
-        _judge(guard, [trace for _, trace in iter_trainable_traces(episodes)])
+class GuardMixin(Anything):
+    """Puts the guard into an algorithm; stands in front of its class."""
 
-    return type(f"Guarded{algorithm.__name__}", (algorithm,), {"score_group": score_group})
+    guard: Guard
 
-
-def _judge(guard: Guard, traces_B: Sequence[Any]) -> None:
-    """Judges one group and writes what was said on its traces."""
-    # An algorithm gives all sampled tokens of a trace one number.
-    host_B = np.array([next((n.advantages[0] for n in trace.nodes if n.advantages), 0.0) for trace in traces_B], float)
-    total_B = np.array([trace.reward for trace in traces_B], float)
-    named_B = [trace.rewards.get(str(guard.config.outcome_reward)) for trace in traces_B]
-    paid_B, score_B = ([reward and getattr(reward, name) for reward in named_B] for name in ("value", "score"))
-    judged = guard.apply(
-        host_B,
-        paid_B if any(named_B) else total_B,
-        prompts_B=[_read_prompt(trace) for trace in traces_B],
-        completions_B=[_read_completion(trace) for trace in traces_B],
-        rows_B=[trace.task.data.model_dump() for trace in traces_B],
-        outcomes_B=guard.read_outcomes(score_B if any(named_B) else total_B),
-        group_ids_B=np.zeros(len(traces_B), int),
-        total_rewards_B=total_B,
-    )
-    metrics = {name.replace("/", "_"): value for name, value in judged.metrics.items()}
-    for trace, host, advantage, weight in zip(traces_B, host_B, judged.advantages_B, judged.weights_B, strict=True):
-        if advantage != host:
-            assign_advantages(trace, float(advantage))
-        trace.metrics.update(metrics, rlguard_weight=float(weight))
-
-
-def _read_prompt(trace: Any) -> str:
-    asked = itertools.takewhile(lambda node: not node.sampled, trace.nodes)
-    prompt = trace.task.data.prompt
-    return prompt if isinstance(prompt, str) else "\n".join(str(node.message.content or "") for node in asked)
+    async def score_group(self, episodes: list[Any]) -> None:
+        await super().score_group(episodes)
+        traces_B = [trace for _, trace in iter_trainable_traces(episodes)]
+        # An algorithm gives all sampled tokens of a trace one number.
+        host_B = np.array([next((n.advantages[0] for n in t.nodes if n.advantages), 0.0) for t in traces_B], float)
+        total_B = np.array([trace.reward for trace in traces_B], float)
+        paid_B: Any = total_B
+        score_B: Any = total_B
+        named_B = [trace.rewards.get(str(self.guard.config.outcome_reward)) for trace in traces_B]
+        if any(named_B):
+            paid_B, score_B = ([reward and getattr(reward, name) for reward in named_B] for name in ("value", "score"))
+        judged = self.guard.apply(
+            host_B,
+            paid_B,
+            prompts_B=[_join(itertools.takewhile(lambda node: not node.sampled, trace.nodes)) for trace in traces_B],
+            completions_B=[_join(node for node in trace.nodes if node.sampled) for trace in traces_B],
+            rows_B=[trace.task.data.model_dump() for trace in traces_B],
+            outcomes_B=self.guard.read_outcomes(score_B),
+            group_ids_B=np.zeros(len(traces_B)),
+            total_rewards_B=total_B,
+        )
+        metrics = {name.replace("/", "_"): value for name, value in judged.metrics.items()}
+        for trace, host, advantage, weight in zip(traces_B, host_B, judged.advantages_B, judged.weights_B, strict=True):
+            if advantage != host:
+                assign_advantages(trace, float(advantage))
+            trace.metrics.update(metrics, rlguard_weight=float(weight))
 
 
-def _read_completion(trace: Any) -> str:
-    """What the model wrote in all turns, reasoning and reply."""
-    said = [node.message for node in trace.nodes if node.sampled]
-    parts = [part for message in said for part in (getattr(message, "reasoning_content", None), message.content)]
-    return "\n".join(str(part) for part in parts if part)
+def _join(nodes: Iterable[Any]) -> str:
+    """What the messages of some turns say, the model's reasoning and its reply."""
+    said = [(getattr(node.message, "reasoning_content", None), node.message.content) for node in nodes]
+    return "\n".join(str(part) for parts in said for part in parts if part)

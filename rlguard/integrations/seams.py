@@ -1,27 +1,27 @@
-"""What the adapters share: checks of a host's version and settings, the outcome's reward, advantages."""
+"""What the adapters share: checks of a trainer's version and settings, and reading and writing its tensors."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rlguard.guard import Guard, GuardConfig
 from rlguard.guard.rewrite import as_float
 
 STATE_FILE = "rlguard_state.json"
-"""Name of the guard's state beside a trainer's checkpoint."""
+"""File name of the guard's state beside a trainer's checkpoint."""
+Anything: Any = object
+"""Base class of mixins that use attributes of the host's class, which mypy cannot know."""
 
 
 @contextmanager
 def needing(host: str, install: str) -> Iterator[None]:
-    """Says what to install where the imports of a host fail within.
-
-    Raises:
-        ImportError: In their place, naming the host and what to do.
-    """
+    """Raises ImportError, naming the host and what to install, where its imports within fail."""
     try:
         yield
     except ImportError as error:
@@ -29,16 +29,13 @@ def needing(host: str, install: str) -> Iterator[None]:
 
 
 def check_seam(name: str, function: Any, expected: Sequence[str], advice: str) -> None:
-    """Compares the parameters of a host's function with those that an adapter was written for.
+    """Raises RuntimeError if a host's function has other parameters than the adapter was written for.
 
     Args:
-        name: What the function is called, for the message.
-        function: It; None where the host has none of that name.
-        expected: Its parameters; a last "..." stands for any more.
-        advice: What to do otherwise.
-
-    Raises:
-        RuntimeError: If they differ.
+        name: The function's name, for the message.
+        function: The function, or None if the host has none of that name.
+        expected: Its parameters; a last "..." stands for any others.
+        advice: What to do; ends the message.
     """
     found = None if function is None else list(inspect.signature(function).parameters)
     open_end = expected[-1:] == ["..."]
@@ -49,23 +46,38 @@ def check_seam(name: str, function: Any, expected: Sequence[str], advice: str) -
 
 
 def check_seams(owner: Any, wrapped: dict[str, list[str]], advice: str) -> None:
-    """`check_seam` for several functions of a class or module, by name."""
+    """`check_seam` for several functions of a class or module, by name. Refuses what is guarded already."""
     for name, expected in wrapped.items():
-        check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, advice)
+        function = getattr(owner, name, None)
+        if hasattr(function, "rlguard"):
+            raise RuntimeError(f"{owner.__name__}.{name} is guarded already")
+        check_seam(f"{owner.__name__}.{name}", function, expected, advice)
+
+
+def start_logged(
+    config: GuardConfig | None, save: str | Path | None, load: str | Path | None, cannot_mask: str = ""
+) -> Guard:
+    """The guard of a trainer whose learning rate is out of reach and whose checkpoints cannot hold its state.
+
+    Args:
+        config: Settings of the guard.
+        save: Folder of the trainer's checkpoints, where the state is written after each batch; None for no checkpoints.
+        load: Folder from which the trainer resumes; None for a new run.
+        cannot_mask: As for `Guard`.
+    """
+    file, resume = (folder and Path(folder) / STATE_FILE for folder in (save, load))
+    return Guard(config, scales_steps=False, cannot_mask=cannot_mask, state_file=file, resume=resume or False)
 
 
 def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", fits: bool = True) -> None:
-    """Whether a host's advantages can be rewritten.
+    """Raises RuntimeError, saying what to set, if a host's advantages cannot be rewritten.
 
     Args:
         flag: The host's option for its estimator.
-        known: Its values that rlguard guards.
-        got: What it is.
+        known: Values of it that rlguard guards.
+        got: Its value.
         also: Another setting that is needed, for the message.
-        fits: Whether it is set so.
-
-    Raises:
-        RuntimeError: If something is not as it has to be; says what to set.
+        fits: Whether that is set.
     """
     wrong = [] if got in known else [f"set {flag} to one of {', '.join(known)} (it is {got!r})"]
     wrong += [] if fits else [f"set {also}"]
@@ -76,11 +88,7 @@ def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", f
 
 
 def find_reward(names: Sequence[str], wanted: str | int) -> int:
-    """Position of the reward function that tells correctness (`GuardConfig.outcome_reward`).
-
-    Raises:
-        ValueError: If there is none of that name or position.
-    """
+    """Position of the reward function that tells correctness; ValueError if none has that name or position."""
     if isinstance(wanted, int) and 0 <= wanted < len(names):
         return wanted
     if wanted in names:
@@ -89,10 +97,10 @@ def find_reward(names: Sequence[str], wanted: str | int) -> int:
 
 
 def read_advantages(advantages_BT: Any, mask_BT: Any) -> Any:
-    """(B,) the one number on all trained tokens of each rollout, from torch tensors; rows without tokens are arbitrary.
+    """(B,) each rollout's advantage, which all its trained tokens share; arbitrary for a rollout without tokens.
 
     Raises:
-        ValueError: If the tokens of a rollout differ.
+        ValueError: If the tokens of a rollout have different advantages.
     """
     mask = mask_BT.bool()
     host_B = advantages_BT.gather(1, mask.int().argmax(1, keepdim=True)).squeeze(1)
@@ -102,7 +110,7 @@ def read_advantages(advantages_BT: Any, mask_BT: Any) -> Any:
 
 
 def spread_advantages(new_B: Any, host_B: Any, advantages_BT: Any, mask_BT: Any) -> Any:
-    """(B, T) with the new numbers on the trained tokens of the rows that changed; the host's own object if none did."""
+    """(B, T) the new advantages on the trained tokens of rows that changed; the host's own tensor if none did."""
     if new_B is host_B or (new_B == host_B).all():
         return advantages_BT
     return new_B[:, None].where(mask_BT.bool(), 0.0).where((new_B != host_B)[:, None], advantages_BT)
@@ -115,7 +123,8 @@ def decode_rollouts(tokenizer: Any, tokens_BT: Any, mask_BT: Any) -> list[str]:
 
 
 def center_groups(rewards_B: Any, group_ids_B: Any, divide: bool = False) -> np.ndarray:
-    """(B,) rewards less their group's mean, over its standard deviation if asked; NaN rewards do not vote and get 0."""
+    """(B,) rewards minus their group's mean, divided by its standard deviation if `divide`; NaN rewards are left out and
+    get 0."""
     rewards, groups = as_float(rewards_B), np.unique(group_ids_B, return_inverse=True)[1]
     advantages = np.zeros(len(rewards))
     for group in range(groups.max(initial=-1) + 1):

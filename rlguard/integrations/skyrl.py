@@ -41,16 +41,11 @@ WRAPPED = {
 }
 
 
-class GuardMixin:
+class GuardMixin(seams.Anything):
     """Puts the guard into a SkyRL trainer; stands in front of it."""
 
     guard_config: GuardConfig | None = None
-    # What the trainer in front of which it stands has.
-    all_metrics: dict[str, Any]
-    cfg: Any
     dispatch: Any
-    tokenizer: Any
-    train_dataset: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -69,13 +64,13 @@ class GuardMixin:
         self._step_scale = 1.0
 
     def compute_advantages_and_returns(self, data: Any) -> Any:
-        data = super().compute_advantages_and_returns(data)  # type: ignore[misc]
+        data = super().compute_advantages_and_returns(data)
         rollouts = slice(len(data["rewards"]) - data.metadata.get("pad_size", 0))
         uids_B = data.metadata["uids"][rollouts]
         host_BT, mask_BT = (data[name][rollouts] for name in ("advantages", "response_mask"))
-        rows = {uid: self._read_row(uid) for uid in set(uids_B)}
         host_B = seams.read_advantages(host_BT, mask_BT)
         said_BT = data["sequences"][rollouts, -mask_BT.shape[1] :]
+        rows = {uid: self._read_row(uid) for uid in set(uids_B)}
         judged = self.guard.apply(
             host_B,
             data["rewards"][rollouts].sum(dim=1),
@@ -86,6 +81,7 @@ class GuardMixin:
         )
         data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
         data["advantages"][rollouts] = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
+        data["loss_mask"][rollouts] *= data["loss_mask"].new_tensor(judged.trained_B)[:, None]
         self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)
         return data
@@ -104,12 +100,12 @@ class GuardMixin:
         if model == "policy" and self._step_scale != 1:
             self.dispatch = ScaledDispatch(host, self._step_scale)
         try:
-            return super()._execute_training_step(model, data)  # type: ignore[misc]
+            return super()._execute_training_step(model, data)
         finally:
             self.dispatch = host
 
     def save_checkpoints(self) -> str:
-        folder = super().save_checkpoints()  # type: ignore[misc]
+        folder = super().save_checkpoints()
         if Path(folder).is_dir():
             self.guard.save(Path(folder) / seams.STATE_FILE)
         else:
@@ -117,7 +113,7 @@ class GuardMixin:
         return folder
 
     def load_checkpoints(self) -> Any:
-        loaded = super().load_checkpoints()  # type: ignore[misc]
+        loaded = super().load_checkpoints()
         if loaded[1]:
             self.guard.load(Path(loaded[1]) / seams.STATE_FILE)
         return loaded

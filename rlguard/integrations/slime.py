@@ -12,11 +12,10 @@ go to Python's log, and to wandb where slime uses it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, center_groups, check_estimator
+from rlguard.integrations.seams import center_groups, check_estimator, start_logged
 
 DIVIDED = ("grpo", "gspo", "cispo")
 CENTRED = (*DIVIDED, "reinforce_plus_plus_baseline")
@@ -55,6 +54,8 @@ class PostProcessRewards:
             outcomes_B=guard.read_outcomes(correct),
             group_ids_B=groups,
         )
+        for sample, trained in zip(samples, judged.trained_B, strict=True):
+            sample.remove_sample |= not trained  # slime masks it
         if getattr(args, "use_wandb", False):
             import wandb  # slime has started the run; it draws everything under rollout/ by its own step
 
@@ -68,6 +69,4 @@ post_process_rewards = PostProcessRewards()
 def _start(args: Any) -> Guard:
     normalised = "the reward normalisation on", args.rewards_normalization
     check_estimator("--advantage-estimator", CENTRED, args.advantage_estimator, *normalised)
-    save, load = (folder and Path(folder) / STATE_FILE for folder in (args.save, args.load))
-    config = GuardConfig.from_options(getattr(args, "rlguard", None))
-    return Guard(config, scales_steps=False, state_file=save, resume=load or False)
+    return start_logged(GuardConfig.from_options(getattr(args, "rlguard", None)), args.save, args.load)

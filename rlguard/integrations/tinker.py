@@ -33,6 +33,7 @@ WRAPPED = {
     "compute_advantages": ["trajectory_groups_P"],
     "train_step": ["data_D", "training_client", "learning_rate", "num_substeps"],
 }
+CANNOT_MASK = "the cookbook's loss is a sum, where a rollout of advantage 0 has no part: leave it off"
 
 
 def read_problem(builder: Any) -> dict[str, Any]:
@@ -58,11 +59,12 @@ def guard_training(
 
     Raises:
         RuntimeError: If the functions are not those of a version that rlguard knows, or are guarded already.
+        ValueError: For `mask_silent`.
     """
     advice = "Either it is guarded already, or this is not tinker-cookbook 0.6."
     for name, expected in WRAPPED.items():
         check_seam(f"tinker_cookbook.rl.train.{name}", getattr(train, name, None), [*expected, "..."], advice)
-    guarded = GuardedTraining(Guard(config, state_file=state_file), read_row)
+    guarded = GuardedTraining(Guard(config, cannot_mask=CANNOT_MASK, state_file=state_file), read_row)
     for name in WRAPPED:
         setattr(train, name, getattr(guarded, name))
     return guarded.guard
@@ -75,28 +77,25 @@ class GuardedTraining:
         self.guard = guard
         self._read_row = read_row
         self._host = {name: getattr(train, name) for name in WRAPPED}
-        self._groups_P: Sequence[Any] = ()
-        self._advantages_P: list[torch.Tensor] = []
-        self._step_scale = 1.0
+        self._judged: tuple[Any, list[torch.Tensor], float] = (None, [], 1.0)  # groups, advantages, step scale
 
     async def prepare_minibatch(self, builders_P: Any, groups_P: Any, tokenizer: Any, *args: Any, **kwargs: Any) -> Any:
         host_P = self._host["compute_advantages"](groups_P)
         judged = self._judge(torch.cat(host_P), builders_P, groups_P, tokenizer)
-        self._groups_P, self._step_scale = groups_P, judged.step_scale
-        self._advantages_P = list(judged.advantages_B.split([len(host_G) for host_G in host_P]))
+        advantages_P = list(judged.advantages_B.split([len(host_G) for host_G in host_P]))
+        self._judged = groups_P, advantages_P, judged.step_scale
         data_D, metrics, usage = await self._host["prepare_minibatch"](builders_P, groups_P, tokenizer, *args, **kwargs)
         metrics.update(judged.metrics)
         return data_D, metrics, usage
 
     def compute_advantages(self, trajectory_groups_P: Any) -> list[torch.Tensor]:
-        judged = trajectory_groups_P is self._groups_P
-        return self._advantages_P if judged else self._host["compute_advantages"](trajectory_groups_P)
+        groups_P, advantages_P, _ = self._judged
+        known = trajectory_groups_P is groups_P
+        return advantages_P if known else self._host["compute_advantages"](trajectory_groups_P)
 
-    async def train_step(
-        self, data_D: Any, training_client: Any, learning_rate: float, *args: Any, **kwargs: Any
-    ) -> Any:
-        scaled = learning_rate * self._step_scale
-        return await self._host["train_step"](data_D, training_client, scaled, *args, **kwargs)
+    async def train_step(self, data_D: Any, training_client: Any, learning_rate: float, *args: Any, **kw: Any) -> Any:
+        scaled = learning_rate * self._judged[2]
+        return await self._host["train_step"](data_D, training_client, scaled, *args, **kw)
 
     def _judge(self, host_B: torch.Tensor, builders_P: Any, groups_P: Any, tokenizer: Any) -> Judged:
         aligned = len(builders_P) == len(groups_P)
@@ -105,25 +104,22 @@ class GuardedTraining:
         rollouts_B = [rollout for group in groups_P for rollout in group.trajectories_G]
         rewards_B = np.array([reward for group in groups_P for reward in group.get_total_rewards()], float)
         rows_B = [rows_P[group] for group in group_ids_B]
-        seen = [_decode(tokenizer, rollout.transitions[:1], "ob") for rollout in rollouts_B]
+        seen_B = [_decode(tokenizer, rollout.transitions[:1], "ob") for rollout in rollouts_B]
+        named = self.guard.config.outcome_reward
+        metric = named if isinstance(named, str) else "correct"
+        told_B = [rollout.transitions[-1].metrics if rollout.transitions else {} for rollout in rollouts_B]
+        scores_B = [told.get(metric, reward) for told, reward in zip(told_B, rewards_B, strict=True)]
         return self.guard.apply(
             # One NaN among the rewards makes the cookbook's advantages of its group all NaN.
             host_B.where(host_B.isfinite(), host_B.new_tensor(center_groups(rewards_B, group_ids_B))),
             rewards_B,
-            prompts_B=[row.get("prompt") or prompt for row, prompt in zip(rows_B, seen, strict=True)],
+            prompts_B=[row.get("prompt") or prompt for row, prompt in zip(rows_B, seen_B, strict=True)],
             completions_B=[_decode(tokenizer, rollout.transitions, "ac") for rollout in rollouts_B],
             rows_B=rows_B,
-            outcomes_B=self._read_outcomes(rollouts_B, rewards_B),
+            outcomes_B=self.guard.read_outcomes(scores_B),
             group_ids_B=group_ids_B,
             scale_B=np.ones(len(rewards_B)),  # the cookbook centres rewards and divides by nothing
         )
-
-    def _read_outcomes(self, rollouts_B: Sequence[Any], rewards_B: np.ndarray) -> np.ndarray:
-        named = self.guard.config.outcome_reward
-        metric = named if isinstance(named, str) else "correct"
-        last_B = [rollout.transitions[-1].metrics if rollout.transitions else {} for rollout in rollouts_B]
-        scores = [last.get(metric, reward) for last, reward in zip(last_B, rewards_B, strict=True)]
-        return self.guard.read_outcomes(scores)
 
 
 def _decode(tokenizer: Any, transitions: Sequence[Any], part: str) -> str:

@@ -59,13 +59,7 @@ def refuse_unsloth(trainer_class: type) -> None:
 class GuardMixin(ChoosesPrompts, TrainerGuard):
     """Puts the guard into a GRPO trainer. Takes one more argument, `guard`, and is otherwise the trainer."""
 
-    # What the trainer in front of which it stands has.
-    accelerator: Any
-    model: Any
-    multi_objective_aggregation: str
     num_generations: Any
-    train_dataset: Any
-    _logs: Any
     _guard_seen: tuple[list | None, torch.Tensor]
     _guard_judged: Judged | None
 
@@ -93,55 +87,57 @@ class GuardMixin(ChoosesPrompts, TrainerGuard):
 
     def _calculate_rewards(self, inputs: list, prompts: list, completions: list, completion_ids_list: list) -> Any:
         read = self.guard.begin(prompts, completions, inputs) if self.model.training else None
-        rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)  # type: ignore[misc]
+        rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._guard_seen = gather_object(read()) if read else None, rewards_per_func
         return self.guard.clean_rewards(rewards_per_func)
 
     def _transform_advantages(self, advantages: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Called by TRL, where it has this hook, with the gathered advantages: before it logs and slices them."""
-        host = super()._transform_advantages(advantages, *args, **kwargs)  # type: ignore[misc]
-        evidence, rewards_per_func = self._guard_seen
-        if evidence is None:
+        host = super()._transform_advantages(advantages, *args, **kwargs)
+        if self._guard_seen[0] is None:
             return host
-        self._guard_judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
+        self._guard_judged = self._judge_batch(host)
         return self._guard_judged.advantages_B
 
     def _generate_and_score_completions(self, inputs: list) -> dict[str, Any]:
+        output, judged = self._generate_guarded(inputs)
+        return output if judged is None or self._live is None else self._replace_silent(output, judged, inputs)
+
+    def _generate_guarded(self, inputs: list) -> tuple[dict[str, Any], Judged | None]:
+        """A batch as the trainer makes it, with the advantages that the guard leaves; None in evaluation."""
         self._guard_judged = None
-        output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        output = super()._generate_and_score_completions(inputs)
         evidence, rewards_per_func = self._guard_seen
         if evidence is None:  # evaluation: no gradient, but the completions table wants a cell in every row
             count = len(rewards_per_func)
             self._log_columns([float("nan")] * count, [""] * count)
-            return output
-        judged = self._guard_judged
-        if judged is None:
-            host = self.accelerator.gather(output["advantages"])
-            judged = self.guard.judge(evidence, host, *self._read_rewards(rewards_per_func))
-            first = self.accelerator.process_index * len(inputs)
-            output["advantages"] = judged.advantages_B[first : first + len(inputs)]
-        self._note_judged(judged)
-        self._note_chosen(inputs, evidence, rewards_per_func)
+            return output, None
+        judged = self._guard_judged or self._judge_batch(self.accelerator.gather(output["advantages"]))
+        first = self.accelerator.process_index * len(inputs)
+        own = slice(first, first + len(inputs))
+        output["advantages"] = judged.advantages_B[own]
+        if not judged.trained_B.all():
+            kept = torch.as_tensor(judged.trained_B[own], device=self.accelerator.device)
+            output["completion_mask"] = output["completion_mask"] * kept[:, None]
+            loss_mask = output["completion_mask"] * output.get("tool_mask", 1)
+            output["num_items_in_batch"] = self.accelerator.gather(loss_mask.sum()).sum()
         self._log_columns(judged.weights_B.tolist(), judged.kinds_B)
         logged = list(self._logs["advantages"])[: -len(evidence)]
         self._logs["advantages"].clear()
         self._logs["advantages"].extend([*logged, *(judged.advantages_B * judged.step_scale).tolist()])  # what acts
-        return output
+        return output, judged
 
     def _log_columns(self, weights: list[float], kinds: list[str]) -> None:
         self._logs["extra"]["rlguard_weight"].extend(weights)
         self._logs["extra"]["rlguard_findings"].extend(kinds)
 
-    def _read_rewards(self, rewards_per_func: torch.Tensor) -> tuple[Any, ...]:
-        """The outcome's rewards, outcomes, group ids, its divisor (None: read it off), all rewards; each (B,)."""
-        per_func = rewards_per_func.double().cpu().numpy()
-        weights = self.reward_weights.double().cpu().numpy()
-        group_ids = np.arange(len(per_func)) // self.num_generations
-        scale = None
+    def _judge_batch(self, host_B: torch.Tensor) -> Judged:
+        evidence, rewards_per_func = self._guard_seen
+        scale = None  # read off
         if self.multi_objective_aggregation == "normalize_then_sum":
-            seen = np.where(np.isinf(per_func), np.nan, per_func)
-            scale = gdpo_scale(seen, weights, self._guard_outcome, self.num_generations)
-        return *self._read_outcome(rewards_per_func), group_ids, scale, np.nansum(per_func * weights, axis=1)
+            scale = gdpo_scale(rewards_per_func, self.reward_weights, self._guard_outcome, self.num_generations)
+        groups = np.arange(len(host_B)) // self.num_generations
+        return self._judge(evidence, host_B, rewards_per_func, groups, scale_B=scale)
 
 
 class GuardedGRPOTrainer(GuardMixin, GRPOTrainer):

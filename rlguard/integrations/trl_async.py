@@ -2,12 +2,12 @@
 
     from rlguard.integrations.trl_async import GuardedAsyncGRPOTrainer as AsyncGRPOTrainer
 
-TRL generates and scores in a process of its own and queues the training rows one by one. So the guard lives in that
-process and wraps `_AsyncRolloutLoop._score_group`, the one place that sees a whole group with its texts, its data row
-and its advantages. What is to be logged travels in each row's `metrics`, which TRL averages over the rows that it
-really trains on. A step mixes rows of many groups: two more numbers in `metrics` say what each row's advantage was and
-is, and the learning rate of a step shrinks by their ratio over its own rows. The guard writes its state to a file,
-which checkpoints copy; like TRL's own place in the data, it may be a few groups ahead of the rows trained on.
+TRL generates and scores in a separate process and queues the training rows one by one. So the guard lives in that
+process and wraps `_AsyncRolloutLoop._score_group`, the only place that sees a whole group: texts, data row, advantages.
+Figures to log travel in each row's `metrics`, which TRL averages over the rows that it trains on. A step mixes rows of
+many groups, so two of these figures are the squares of a row's advantage before and after the guard; the learning rate
+of a step shrinks by their ratio over its rows. The guard writes its state to a file that checkpoints copy. Like TRL's
+own position in the data, it may be a few groups ahead of the rows trained on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seam, find_reward, needing
+from rlguard.integrations.seams import STATE_FILE, Anything, check_seam, find_reward, needing
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 
@@ -66,24 +66,19 @@ NO_ROWS = [TrainingSequence([], [], [], "")]
 
 
 def check_signatures() -> None:
-    """Raises RuntimeError when the installed TRL is not put together as the one that this adapter was written for."""
+    """Raises RuntimeError if the installed TRL is not built like the one that this adapter was written for."""
     for (owner, name), expected in WRAPPED.items():
         check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, ADVICE)
-    faults = [
-        f"{record.__name__}.{name} is missing"
-        for record, names in READ.items()
-        for name in sorted(names - {field.name for field in fields(record)})
-    ]
+    known = {record: {field.name for field in fields(record)} for record in READ}
+    faults = [f"{r.__name__}.{name} is missing" for r, names in READ.items() for name in sorted(names - known[r])]
     if getattr(AsyncRolloutWorker, "_loop_cls", None) is not _AsyncRolloutLoop:
         faults.append("AsyncRolloutWorker does not start its `_loop_cls`")
     if faults:
         raise RuntimeError(f"rlguard does not know this TRL: {'; '.join(faults)}. {ADVICE}")
 
 
-class GuardLoopMixin:
+class GuardLoopMixin(Anything):
     """Puts the guard into a rollout loop, where groups are scored; stands in front of the loop's class."""
-
-    reward_func_names: list[str]
 
     def __init__(self, *, guard: GuardConfig | None = None, guard_state: Path | None = None, **kwargs: Any) -> None:
         """
@@ -102,9 +97,9 @@ class GuardLoopMixin:
         self._guard_failed = False
 
     async def _score_group(self, group: RolloutGroup) -> list[RolloutSample]:
-        # A rollout without a row to train on gives no sample, but it voted in the baseline: lend it an empty row.
+        # A rollout without a training row gives no sample, but it counts in the baseline: lend it an empty row.
         rows_of = [rows or NO_ROWS for rows in group.completions_sequences]
-        samples = await super()._score_group(replace(group, completions_sequences=rows_of))  # type: ignore[misc]
+        samples = await super()._score_group(replace(group, completions_sequences=rows_of))
         try:
             await asyncio.to_thread(self._guard_samples, group, samples, [len(rows) for rows in rows_of])
         except Exception:  # a fault of ours must not end a training run
@@ -130,29 +125,29 @@ class GuardLoopMixin:
         left = metrics.pop("rlguard/step_scale", 1.0) ** 2  # of the group's squares; a step has a scale of its own
         for sample, rollout in zip(samples, np.repeat(np.arange(len(heads)), rows_of), strict=True):
             square = sample.advantage**2 if math.isfinite(sample.advantage) else 0.0
-            sample.metrics |= metrics | {"rlguard/weight": float(judged.weights_B[rollout])}
-            sample.metrics |= {HOST_SQUARE: square, KEPT_SQUARE: left * square}
-            if self.guard.config.mode != "observe":  # there the log still knows what would have been left
-                sample.advantage = float(judged.advantages_B[rollout]) * judged.step_scale  # rows scale their own step
-                sample.metrics[KEPT_SQUARE] = sample.advantage**2
+            sample.completion_mask = sample.completion_mask * int(judged.trained_B[rollout])
+            sample.advantage = float(judged.advantages_B[rollout]) * judged.step_scale  # rows scale their own step
+            # Where nothing acts, the log still says what would have been left.
+            kept = left * square if self.guard.config.mode == "observe" else sample.advantage**2
+            told = {"rlguard/weight": float(judged.weights_B[rollout]), HOST_SQUARE: square, KEPT_SQUARE: kept}
+            sample.metrics |= metrics | told
 
 
 def build_loop(loop_class: type, guard: GuardConfig | None, guard_state: Path, **kwargs: Any) -> Any:
-    """The guarded loop, put together in the worker's process: a class made on the spot could not be sent there."""
+    """The guarded loop. Made in the worker's process, because a class made at run time cannot be sent there."""
     guarded = type(f"Guarded{loop_class.__name__}", (GuardLoopMixin, loop_class), {})
     return guarded(guard=guard, guard_state=guard_state, **kwargs)
 
 
 def guard_worker(worker: Any, guard: GuardConfig | None, guard_state: Path) -> None:
-    """Makes a worker that has not started yet start a guarded loop. TypeError if it has none of TRL's kind."""
+    """Makes a worker that has not started yet start a guarded loop. TypeError if it is not TRL's worker."""
     if not isinstance(worker, AsyncRolloutWorker):
         raise TypeError(
             f"rollout_worker: expected TRL's AsyncRolloutWorker or a subclass, got {type(worker).__name__}. "
             "For a worker of another kind, put GuardLoopMixin in front of the class that scores its groups"
         )
-    worker._loop_cls = functools.partial(  # type: ignore[assignment]
-        build_loop, worker._loop_cls, guard, guard_state
-    )
+    made: Any = functools.partial(build_loop, worker._loop_cls, guard, guard_state)
+    worker._loop_cls = made
 
 
 class SampleScaler(StepScaler):
@@ -160,7 +155,7 @@ class SampleScaler(StepScaler):
 
     def __init__(self, acts: bool, metrics: dict[str, list]) -> None:
         super().__init__()
-        self._acts, self._metrics = acts, metrics
+        self.acts, self._metrics = acts, metrics
         self._squares = np.zeros(2)
 
     def add_rows(self, squares: Any) -> None:
@@ -175,11 +170,11 @@ class SampleScaler(StepScaler):
         scale = min(1.0, math.sqrt(kept / host)) if host > 0 else 1.0
         self._squares = np.zeros(2)
         self._metrics["rlguard/step_scale"].append(scale)
-        return scale if self._acts else 1.0
+        return scale if self.acts else 1.0
 
 
 def collate(collator: Any, examples: list[Any]) -> dict[str, Any]:
-    """TRL's batch, and beside it the sums of squares for `SampleScaler`, the same for each rank."""
+    """TRL's batch, with the sums of squares for `SampleScaler` added, the same for each rank."""
     (rows,) = examples
     squares = [
         [sample["metrics"].pop(name, sample["advantage"] ** 2) for name in (HOST_SQUARE, KEPT_SQUARE)]
@@ -189,18 +184,8 @@ def collate(collator: Any, examples: list[Any]) -> dict[str, Any]:
     return collator(examples) | {SQUARES: torch.tensor(squares).sum(0).repeat(len(rows), 1)}
 
 
-class GuardAsyncMixin:
+class GuardAsyncMixin(Anything):
     """Puts the guard into an asynchronous GRPO trainer; stands in front of the trainer's class."""
-
-    # What the trainer in front of which it stands has.
-    accelerator: Any
-    model: Any
-    rollout_worker: Any
-    state: Any
-    train_dataset: Any
-    add_callback: Any
-    _get_output_dir: Any
-    _metrics: Any
 
     def __init__(self, *args: Any, guard: GuardConfig | None = None, **kwargs: Any) -> None:
         """
@@ -216,9 +201,8 @@ class GuardAsyncMixin:
         check_signatures()
         super().__init__(*args, **kwargs)
         config = guard or GuardConfig()
-        self._guard_steps = SampleScaler(config.scale_steps and config.mode != "observe", self._metrics["train"])
+        self._guard_steps = SampleScaler(config.scale_steps and config.mode == "rewrite", self._metrics["train"])
         self.add_callback(self._guard_steps)
-        self._guard_fills = config.scale_steps and config.mode == "rewrite"
         self._guard_folder = tempfile.TemporaryDirectory(prefix="rlguard_")
         self._guard_state = Path(self._guard_folder.name) / STATE_FILE
         if self.rollout_worker is not None:  # on rank 0
@@ -226,7 +210,7 @@ class GuardAsyncMixin:
         warn_of_other_model(self.train_dataset, self.model)
 
     def get_train_dataloader(self) -> Any:
-        loader = super().get_train_dataloader()  # type: ignore[misc]
+        loader = super().get_train_dataloader()
         inner = getattr(loader, "base_dataloader", loader)  # accelerate's dispatcher iterates over the one within
         if not isinstance(inner.collate_fn, DataCollatorForRollout):
             came = type(inner.collate_fn).__name__
@@ -237,24 +221,24 @@ class GuardAsyncMixin:
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         host, kept = inputs.pop(SQUARES)[0].tolist()
         self._guard_steps.add_rows((host, kept))
-        if self._guard_fills and 0 < kept < host:  # at the host's size: the learning rate carries what is gone
+        if self._guard_steps.acts and 0 < kept < host:  # at the host's size: the learning rate carries what is gone
             inputs = inputs | {"advantages": inputs["advantages"] * math.sqrt(host / kept)}
-        return super().training_step(model, inputs, num_items_in_batch)  # type: ignore[misc]
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)  # type: ignore[misc]
+        super()._save_checkpoint(model, trial)
         if self.accelerator.is_main_process and self._guard_state.exists():
             folder = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"
             copy_state(self._guard_state, folder / STATE_FILE)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+        super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.accelerator.is_main_process:  # TRL starts the worker, which reads it, later
             copy_state(Path(checkpoint) / STATE_FILE, self._guard_state)
 
 
 def copy_state(source: Path, target: Path) -> None:
-    """Copies the guard's state; where that cannot be, it is logged, and training goes on."""
+    """Copies the guard's state; a failure is logged, and training goes on."""
     try:
         replace_file(target, source.read_bytes())
     except (OSError, InputError) as error:

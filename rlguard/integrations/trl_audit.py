@@ -1,4 +1,4 @@
-"""A small audit every so many steps of a training run: is the model losing anything? For TRL, and any other Trainer.
+"""A small audit every few steps of training: is the model losing anything? For TRL and any other Trainer.
 
 from rlguard.integrations.trl_audit import AuditCallback
 
@@ -22,17 +22,16 @@ from rlguard.audit.marking import SuiteVerifier
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
 from rlguard.audit.suite import read_suite
+from rlguard.integrations.seams import needing
 from rlguard.tables.files import cut_tail
 from rlguard.types import InputError, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
 
-try:
+with needing("TRL", ": pip install 'rlguard[trl]'"):
     import torch
     from accelerate import PartialState
     from accelerate.utils import DistributedType, broadcast, broadcast_object_list
     from transformers import Trainer, TrainerCallback
-except ImportError as error:
-    raise ImportError(f"rlguard.integrations.trl_audit needs TRL: pip install 'rlguard[trl]' ({error})") from error
 
 logger = logging.getLogger(__name__)
 
@@ -41,19 +40,19 @@ HISTORY = "audit.jsonl"
 
 
 class AuditCallback(TrainerCallback):
-    """Asks the same questions before the first step, every so many steps, and at the end.
+    """Asks the same questions before the first step, every few steps, and at the end.
 
-    What it finds is logged as `audit/<domain>/accuracy`, `audit/<domain>/change` (against the first look),
+    Each look is logged as `audit/<domain>/accuracy`, `audit/<domain>/change` (against the first look),
     `audit/worst_change` and `audit/lost` (how many domains), appended to `audit.jsonl` in the output folder, and kept
-    in `history`. A loss is a change beyond the tolerance that is sure (`compare.compare`); the level is divided by
-    domains and planned looks, so that a run that loses nothing is stopped with a probability of at most 1 −
-    `confidence`. What that costs: with D domains, `all`, and L looks, a domain of q questions is not called lost before
-    its accuracy has fallen by ln(2 (D + 1) L / (1 − confidence)) / q. For 5 domains of 24 questions and 20 looks that
-    is 0.35, and 0.07 for `all`: more questions see more than more rollouts do.
+    in `history`. A loss is a significant change beyond the tolerance (`compare.compare`). The level is divided by
+    domains and planned looks: a run that loses nothing is stopped with a probability of at most 1 − `confidence`. The
+    price: with D domains, `all`, and L looks, a domain of q questions is not called lost before its accuracy has fallen
+    by ln(2 (D + 1) L / (1 − confidence)) / q. For 5 domains of 24 questions and 20 looks that is 0.35, and 0.07 for
+    `all`; more questions help more than more rollouts.
 
-    Training is left as it was, to the last bit, unless a loss is to stop it. The main process generates, with
-    `transformers`, and the others wait: no longer than the time limit of their collective operations. A fault of an
-    audit is logged once, counted in `audit/faults`, and training goes on.
+    Training stays the same to the last bit, unless a loss stops it. The main process generates, with `transformers`,
+    while the others wait, at most until their collective operations time out. A failed audit is logged once and
+    counted in `audit/faults`; training goes on.
     """
 
     def __init__(
@@ -72,13 +71,12 @@ class AuditCallback(TrainerCallback):
         Args:
             suite: Items, or what `rlguard.audit.suite.read_suite` takes; plain answerable questions are asked.
             every: Steps between two looks.
-            n: Rollouts a question.
-            tolerance: Loss of accuracy that is borne.
-            on_loss: `log` warns; `stop` ends the run; `restore` ends it with the weights of the last look without a
-                loss in the model, kept in the main process's memory until then, and the optimiser's moments
-                forgotten, which carry the harm.
-            sampling: How to draw; None takes the defaults of `Sampling`.
-            confidence: That a run without a loss is left alone.
+            n: Rollouts for each question.
+            tolerance: Loss of accuracy that is accepted.
+            on_loss: `log` warns; `stop` ends the run; `restore` also puts back the weights of the last look without a
+                loss (the main process keeps them in memory) and clears the optimiser's state.
+            sampling: How to sample; None takes the defaults of `Sampling`.
+            confidence: Probability that a run without a loss is not stopped.
             verifier: Judges the answers; None takes `rlguard.audit.marking.SuiteVerifier`.
             batch_size: Completions generated at once.
 
@@ -98,7 +96,7 @@ class AuditCallback(TrainerCallback):
         self.every, self.tolerance, self.on_loss, self.confidence = every, tolerance, on_loss, confidence
         self.questions = Questions.choose(suite, n, sampling)
         self.history: list[dict[str, Any]] = []
-        """A look each, as `in_training.to_record` gives it, and its `seconds`."""
+        """One record a look, as `in_training.to_record` gives it, with its `seconds`."""
         self.faults = 0
         self._verifier, self._batch_size = verifier or SuiteVerifier(), batch_size
         self._trainer: Trainer | None = None
@@ -111,7 +109,7 @@ class AuditCallback(TrainerCallback):
         self._looks, self._seen, self._on, self._lost = 1, -1, True, False
 
     def attach(self, trainer: Trainer) -> AuditCallback:
-        """Adds itself to a trainer, and logs where it logs; given as `callbacks`, it only reaches `log_history`."""
+        """Adds itself to a trainer and its logs. Passed as `callbacks=[...]`, it would only reach `log_history`."""
         self._trainer = trainer
         if self not in trainer.callback_handler.callbacks:
             trainer.add_callback(self)
@@ -143,7 +141,7 @@ class AuditCallback(TrainerCallback):
         self._good = {}
 
     def _look(self, args: Any, state: Any, control: Any, model: Any, **others: Any) -> bool:
-        """One audit on the main process, and what follows from it on every process; whether it came through."""
+        """Audits on the main process and acts on every process; whether the audit succeeded."""
         self._seen, record = state.global_step, None
         if state.is_world_process_zero:
             try:
@@ -167,7 +165,7 @@ class AuditCallback(TrainerCallback):
         return True
 
     def _audit(self, args: Any, state: Any, model: Any, processing_class: Any) -> dict[str, Any]:
-        """Asks, compares, keeps what is good; the record is on disk before it is returned."""
+        """Asks, compares, and keeps the weights of a good model; the record is on disk before it is returned."""
         start = time.monotonic()
         if self._pool is None:
             self._pool = VerifierPool(self._verifier)
@@ -199,7 +197,7 @@ class AuditCallback(TrainerCallback):
         control.should_log = due
 
     def _keep(self, model: Any) -> None:
-        """Copies what training changes: of an adapted model the adapter."""
+        """Copies the trainable weights: with an adapter, only those of the adapter."""
         if self.on_loss != "restore":
             return
         self._good = {name: weight.detach().to("cpu", copy=True) for name, weight in _trained(model)}
@@ -217,7 +215,7 @@ class AuditCallback(TrainerCallback):
 
 
 def check_weights(model: Any, on_loss: OnLoss) -> None:
-    """Raises InputError when the model's weights are kept in a way in which they cannot be audited, or restored."""
+    """Raises InputError if the model's weights are stored in a way that cannot be audited, or restored."""
     kind = PartialState().distributed_type
     sharded = any(hasattr(weight, "ds_id") or hasattr(weight, "device_mesh") for weight in model.parameters())
     if sharded or kind in (DistributedType.FSDP, DistributedType.MEGATRON_LM):

@@ -9,13 +9,13 @@
         callbacks=[course],
     )
 
-TRL takes only `datasets.Dataset` and streams. This is a Dataset of numbers whose transform makes the row of a number
-when it is read, at the level that the curriculum then chooses. TRL reads a number once a rollout, on any rank, and
-again for each reuse of a batch: its level stays what it was at first. The loader reads one batch ahead, so a batch is
-made by the outcomes of all batches but the one before it.
+TRL takes only `datasets.Dataset` and streams. So the data set holds numbers, and its transform makes the row of a
+number when it is first read, at the level that the curriculum then chooses. TRL reads a number once for each rollout,
+on any rank, and again when it reuses a batch; the number keeps its level. The loader reads one batch ahead, so a batch
+depends on the outcomes of all batches but the last.
 
-Ranks exchange outcomes and choices after each optimiser step, so they agree on every level. All of it is kept in the
-checkpoint's `trainer_state.json`, from which a resumed run goes on, wherever the checkpoint lies.
+Ranks exchange outcomes and choices after each optimiser step, so they agree on every level. The state is kept in the
+checkpoint's `trainer_state.json`, from which a resumed run continues.
 """
 
 from __future__ import annotations
@@ -29,22 +29,21 @@ from typing import Any
 import numpy as np
 
 from rlguard.curriculum.levels import LevelCurriculum, MakeRow
+from rlguard.integrations.seams import needing
 from rlguard.types import InputError
 
-try:
+with needing("TRL", ": pip install 'rlguard[trl]'"):
     from accelerate.utils import gather_object
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl.trainer.utils import is_async_callable
-except ImportError as error:
-    raise ImportError(f"rlguard.integrations.trl_curriculum needs TRL: pip install 'rlguard[trl]' ({error})") from error
 
 logger = logging.getLogger(__name__)
 
 LEVEL = "rlguard_level"
-"""Column of the rows: the place of the row's level in the curriculum."""
+"""Column with the index of the row's level in the curriculum."""
 STATE = "rlguard_curriculum"
-"""Under which name the state stands among the `stateful_callbacks` of `trainer_state.json`."""
+"""Name of the state among the `stateful_callbacks` of `trainer_state.json`."""
 
 
 class TrainingCurriculum(TrainerCallback):
@@ -55,9 +54,9 @@ class TrainingCurriculum(TrainerCallback):
     ) -> None:
         """
         Args:
-            curriculum: What chooses the levels.
-            make_row: Makes the row of a level and a number: `prompt`, and what the reward needs, such as `answer`. Each
-                rank calls it for itself, so the same arguments must give the same row.
+            curriculum: Chooses the levels.
+            make_row: Makes a row from a level and a number: `prompt`, and what the reward needs, such as `answer`.
+                Every rank calls it, so the same arguments must give the same row.
             prompts: Rows of the data set: distinct prompts an epoch. Every epoch has new ones.
             success_threshold: A reward above this is a success.
 
@@ -68,7 +67,8 @@ class TrainingCurriculum(TrainerCallback):
             raise InputError(f"prompts: expected at least 1, got {prompts!r}")
         self.curriculum = curriculum
         numbers = Dataset.from_dict({"number": range(prompts)})
-        # Copying a data set copies its transform: a function stays one, a method would bring a second curriculum.
+        # Copying a data set copies its transform. A copied method would bring a copy of this curriculum; a function
+        # does not.
         self.dataset = numbers.with_transform(lambda batch: self._read(batch))
         self._make_row, self._prompts, self._success_threshold = make_row, prompts, success_threshold
         self._epoch = 0
@@ -81,13 +81,10 @@ class TrainingCurriculum(TrainerCallback):
         self._running = self._reported = False
 
     def reward(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The reward function that says whether an answer is correct, made to report to the curriculum.
+        """Wraps the reward function that tells correctness, so that it reports outcomes to the curriculum.
 
-        Of several reward functions wrap that one only. Rows without a level (of an `eval_dataset` of your own) are not
-        reported.
-
-        Raises:
-            InputError: If it is no function, but a reward model or its name.
+        Wrap only that one of several reward functions. Rows without a level (of your own `eval_dataset`) are not
+        reported. InputError if it is not a function but a reward model or its name.
         """
         if not callable(function) or hasattr(function, "forward"):
             raise InputError(f"reward: expected the reward function that tells correctness, got {function!r:.100}")

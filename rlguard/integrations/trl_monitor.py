@@ -1,4 +1,4 @@
-"""A training run watched as it goes, for TRL and any other `transformers` Trainer.
+"""Watches a training run while it goes, for TRL and any other `transformers` Trainer.
 
     from rlguard.integrations.trl_monitor import Canary, MonitorCallback
 
@@ -25,6 +25,7 @@ import numpy as np
 from rlguard.audit.in_training import Questions
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
+from rlguard.integrations.seams import needing
 from rlguard.integrations.trl_audit import check_weights
 from rlguard.monitor import Monitor, MonitorConfig
 from rlguard.monitor.core import SEVERITIES, Event, Severity
@@ -33,27 +34,25 @@ from rlguard.types import InputError, Sampling, Verifier, make_prompt_id
 from rlguard.verify.pool import VerifierPool
 from rlguard.verify.verifiers import pick_verifier
 
-try:
+with needing("TRL", ": pip install 'rlguard[trl]'"):
     from accelerate.utils import broadcast_object_list
     from transformers import TrainerCallback
-except ImportError as error:
-    raise ImportError(f"rlguard.integrations.trl_monitor needs TRL: pip install 'rlguard[trl]' ({error})") from error
 
 logger = logging.getLogger(__name__)
 
 STATE = "rlguard_monitor"
-"""Under which name the state stands among the `stateful_callbacks` of `trainer_state.json`."""
+"""Name of the state among the `stateful_callbacks` of `trainer_state.json`."""
 FIRST = 4
-"""How many times as many rollouts the first look at a canary takes."""
+"""The first look at a canary takes this many times as many rollouts."""
 
 
 @dataclass
 class Canary:
-    """A few questions that are not trained on: is what the model could do still there?
+    """A few questions that are not trained on: can the model still do what it could?
 
-    Asked before the first step and every few steps; the monitor's figure is `canary`. A fall is seen once it is sure,
-    so how small a loss can be seen is a matter of how many rollouts a look has: 200 rollouts at an accuracy of 0.8 have
-    a standard error of 0.028. Training is left as it was, to the last bit.
+    Asked before the first step and every few steps; the monitor's figure is `canary`. How small a loss can be seen
+    depends on the rollouts of a look: 200 at an accuracy of 0.8 have a standard error of 0.028. Training stays the same
+    to the last bit.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -61,7 +60,7 @@ class Canary:
     every: int = 50
     """Steps between two looks."""
     n: int = 4
-    """Rollouts a question."""
+    """Rollouts for each question."""
     sampling: Sampling = field(default_factory=Sampling)
     verifier: str | Verifier = "auto"
     batch_size: int = 64
@@ -89,11 +88,11 @@ class Canary:
 
 
 class MonitorCallback(TrainerCallback):
-    """Shows each logged step to a monitor, writes its two files, and acts on what it says.
+    """Passes each logged step to a monitor, writes its two files, and acts on its events.
 
-    The main process looks; all processes stop together. A fault is logged once, counted in `faults`, and training goes
-    on. A resumed run goes on with what the checkpoint knows. Alarms also stand in TRL's own log of the step, as
-    `rlguard/alarms` and `rlguard/alarm/<figure>` (1 warning, 2 critical), and in wandb's alerts where a run is open.
+    The main process watches; all processes stop together. A fault is logged once and counted in `faults`; training goes
+    on. A resumed run continues with the checkpoint's state. Alarms are also written to TRL's log of the step, as
+    `rlguard/alarms` and `rlguard/alarm/<figure>` (1 warning, 2 critical), and to wandb's alerts if a run is open.
     """
 
     def __init__(
@@ -122,7 +121,7 @@ class MonitorCallback(TrainerCallback):
         self.config, self.folder, self.halt, self.canary = config, folder, halt, canary
         self.on_event = [on_event] if callable(on_event) else list(on_event or ())
         self.events: list[Event] = []
-        """All that was said, on the main process."""
+        """All events so far, on the main process."""
         self.faults = 0
         self.monitor = Monitor(config)
         self._show = show

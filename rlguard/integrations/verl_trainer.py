@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, check_seams, read_advantages, spread_advantages
+from rlguard.integrations.seams import STATE_FILE, Anything, check_seams, read_advantages, spread_advantages
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ NAME = "rlguard"
 TOKEN_BASELINES = ["optimal_token_baseline", "tir_optimal_token_baseline"]
 OTHER_KINDS = ["gae", "gdpo", "grpo_passk", "reinforce_plus_plus", *TOKEN_BASELINES]
 """Estimators whose advantages are not, within a group, the reward less a baseline, divided by a scale."""
+TENSORS = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
 HOST_COLUMNS = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields"]
 WRAPPED = {
     "_compute_advantage": ["self", "batch", "metrics"],
@@ -63,14 +64,9 @@ def read_options(algorithm: Any) -> tuple[str, GuardConfig]:
     return host, GuardConfig.from_options(options)
 
 
-class GuardMixin:
+class GuardMixin(Anything):
     """Puts the guard into a trainer of `verl.trainer.ppo.v1`; it sleeps unless `adv_estimator` is `rlguard`."""
 
-    # What the trainer in front of which it stands has.
-    actor_rollout_wg: Any
-    config: Any
-    global_steps: int
-    tokenizer: Any
     guard: Guard | None = None
     _guard_scale = 1.0
 
@@ -90,10 +86,10 @@ class GuardMixin:
             with open_dict(config):  # verl has a path of its own for GRPO; the settings are logged with the others
                 config.algorithm.adv_estimator = host
                 config.algorithm[NAME] = {"host": host, **asdict(settings)}
-        super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]
+        super().__init__(config, *args, **kwargs)
 
     def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
-        written = super()._compute_advantage(batch, metrics)  # type: ignore[misc]
+        written = super()._compute_advantage(batch, metrics)
         if self.guard is not None:
             self._guard_batch(self.guard, batch, metrics)
         return written
@@ -105,11 +101,9 @@ class GuardMixin:
         from verl.workers.utils.padding import response_to_nested
 
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
-        name = str(guard.config.outcome_reward or "acc")
-        columns = [*HOST_COLUMNS, *guard.reader.columns, name]
-        tensors = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
-        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*tensors, *columns])))
-        host_BT, mask_BT = (data[tensor].to_padded_tensor(0) for tensor in ("advantages", "response_mask"))
+        columns = [*HOST_COLUMNS, *guard.reader.columns, str(guard.config.outcome_reward or "acc")]
+        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*TENSORS, *columns])))
+        host_BT, mask_BT = (data[name].to_padded_tensor(0) for name in ("advantages", "response_mask"))
         host_B = read_advantages(host_BT, mask_BT)
         rows = _read_rows(data, columns, guard.config.answer_column)
         paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows a KL penalty
@@ -119,15 +113,20 @@ class GuardMixin:
             prompts_B=[row["raw_prompt"] for row in rows],
             completions_B=[self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
             rows_B=rows,
-            outcomes_B=guard.read_outcomes(_read_scores(data, rows, name, bool(guard.config.outcome_reward))),
+            outcomes_B=guard.read_outcomes(_read_scores(data, rows, columns[-1], bool(guard.config.outcome_reward))),
             group_ids_B=[row["uid"] for row in rows],
             speaker_B=_find_speakers(batch.keys, mask_BT.any(1).tolist()),
         )
         self._guard_scale = judged.step_scale
         metrics.update(judged.metrics)
         new_BT = spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
-        if new_BT is not host_BT:
-            nested = {name: response_to_nested(new_BT, data["response_mask"]) for name in ("advantages", "returns")}
+        written = {} if new_BT is host_BT else dict.fromkeys(("advantages", "returns"), new_BT)
+        if not judged.trained_B.all():
+            written |= dict.fromkeys(
+                ("response_mask", "loss_mask"), mask_BT * mask_BT.new_tensor(judged.trained_B)[:, None]
+            )
+        if written:
+            nested = {name: response_to_nested(tensor, data["response_mask"]) for name, tensor in written.items()}
             tq.kv_batch_put(**where, fields=TensorDict(nested, batch_size=len(batch)))
 
     def _update_actor(self, batch: Any, metrics: dict) -> Any:
@@ -137,15 +136,15 @@ class GuardMixin:
                 self.actor_rollout_wg.execute_with_func_generator(lambda worker: scale_rate(worker, scale))
             except Exception:  # an engine of another make: the rewrite stands, the step is as large as Adam takes it
                 logger.warning("rlguard: the learning rate in the workers is out of reach", exc_info=True)
-        return super()._update_actor(batch, metrics)  # type: ignore[misc]
+        return super()._update_actor(batch, metrics)
 
     def _save_checkpoint(self) -> None:
         if self.guard is not None:  # first, for verl's last act is to call the checkpoint the latest
             self.guard.save(self._guard_folder() / STATE_FILE)
-        super()._save_checkpoint()  # type: ignore[misc]
+        super()._save_checkpoint()
 
     def _load_checkpoint(self) -> None:
-        super()._load_checkpoint()  # type: ignore[misc]
+        super()._load_checkpoint()
         if self.guard is not None and self.global_steps:
             trainer = self.config.trainer
             folder = trainer.resume_from_path if trainer.resume_mode == "resume_path" else self._guard_folder()

@@ -1,12 +1,9 @@
 """How often a guess passes: the chance rate, from the answers that failed completions give.
 
 A rollout that does not solve its prompt draws an answer from the prompt's own guesses, π ~ DP(α, H): a Dirichlet
-process
-whose base H is shared by the prompts of an answer type (or is even over the options that a prompt names). The gold
-answer is
-one cluster among equals, so a guess passes with L = π(gold) ~ Beta of mean H(gold), the *chance rate*, and of
-intraclass
-correlation ρ = 1/(1 + α). A failure is *wrong by the verifier's verdict*, however it is spelled.
+process whose base H is shared by the prompts of an answer type (or is even over the options that a prompt names). The
+gold answer is one cluster among equals, so a guess passes with L = π(gold) ~ Beta of mean H(gold), the *chance rate*,
+and of intraclass correlation ρ = 1/(1 + α). A failure is *wrong by the verifier's verdict*, however it is spelled.
 """
 
 from __future__ import annotations
@@ -19,20 +16,10 @@ from typing import Any
 import numpy as np
 
 from rlguard.answers import answer_type, normalise_answer
-from rlguard.stats import binomial_interval
+from rlguard.luck.settings import LuckSettings
 
-SMOOTHING = 8.0
-"""Failures that the prior of a rate weighs: the mean of its answer type for a gold answer, `CHANCE_PRIOR` for that
-mean. More:
-rates of rare gold answers come closer to their type's mean."""
-CHANCE_PRIOR = 0.005
-"""Chance rate where nothing is known. Larger: healthy hard prompts lose weight until their answers have spoken."""
-CORRELATION_PRIOR = 0.05
-"""Intraclass correlation of luck before wrong answers were compared, worth 16 of them. Larger: 8 of 8 is less sure."""
-KEEP, STEP, FORGET = 0.9, 16, 0.05
-"""Old counts are multiplied by `KEEP` per `STEP` prompts, since the policy moves; answers with less than `FORGET`
-go."""
-ROUNDS = 8
+FORGET, ROUNDS = 0.05, 8
+"""Answers that count less are forgotten; rounds of EM. Neither shows in a figure."""
 
 
 class ChanceRates:
@@ -46,15 +33,14 @@ class ChanceRates:
     0.32
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: LuckSettings | None = None) -> None:
+        self.settings = settings or LuckSettings()
         self._failed: dict[str, dict[str, float]] = {}  # type -> gold -> failed completions of prompts with that gold
         self._wrong: dict[str, dict[str, float]] = {}  # type -> answer -> failed completions that gave it
         self._pairs: dict[str, list[float]] = {}  # type -> failures compared in their prompt, and equal; so of options
         self._prompts: dict[str, float] = {}  # type -> prompts with a failure
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
-        self._rates: dict[
-            str, tuple[dict[str, float], float, float, float]
-        ] = {}  # what `_solve` found since the last `add`
+        self._rates: dict[str, tuple[dict[str, float], float, float, float]] = {}  # what `_solve` found since `add`
 
     def add(self, gold: Any, wrong: Sequence[str | None] | Mapping[str | None, float], offered: bool = False) -> None:
         """Counts the answers of one prompt's failed completions.
@@ -88,8 +74,7 @@ class ChanceRates:
         self._rates.pop(kind, None)
 
     def counts(self, gold: Any) -> tuple[float, float]:
-        """`(matches, completions)`: of completions of other prompts that did *not* solve, those that gave this
-        answer."""
+        """`(matches, completions)`: of completions of other prompts that did *not* solve, those that gave this."""
         target, kind = normalise_answer(gold), answer_type(gold)
         unsolved = self._solve(kind)[1]
         own = self._failed.get(kind, {}).get(target, 0.0) / (1 - self._of(kind, target)) * self._unit
@@ -106,29 +91,20 @@ class ChanceRates:
         found = self._of(kind, normalise_answer(gold))
         pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 4)[2:])
         if offered and pairs > 0:
-            share = pairs / (pairs + SMOOTHING)
+            share = pairs / (pairs + self.settings.smoothing)
             repeated = equal / pairs
             found = max(found, share * repeated / (1 + repeated))
         return found
 
     def correlation(self, gold: Any) -> float:
-        """How far the guesses of one prompt are alike, beyond those of its type: an intraclass correlation in [0,
-        1]."""
+        """How far guesses of one prompt are alike, beyond those of its type: an intraclass correlation in [0, 1]."""
         return self._correlation(answer_type(gold))
 
     def _correlation(self, kind: str) -> float:
         pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 4)[:2])
         wrong = np.fromiter(self._wrong.get(kind, {}).values(), float) * self._unit
         usual = pairs * float((wrong**2).sum() / max(wrong.sum(), 1e-9) ** 2)
-        return float(np.clip((equal - usual + 16 * CORRELATION_PRIOR) / max(pairs - usual + 16, 1e-9), 0, 1))
-
-    def interval(self, gold: Any, confidence: float = 0.95) -> tuple[float, float]:
-        """An exact binomial interval for the chance rate, as if the completions were independent; (0, 1) without any.
-
-        Completions of one prompt resemble each other, so with few prompts it is too narrow.
-        """
-        matches, others = self.counts(gold)
-        return binomial_interval(round(min(matches, others)), round(others), confidence)
+        return float(np.clip((equal - usual) / (max(pairs - usual, 0.0) + self.settings.smoothing), 0, 1))
 
     def _of(self, kind: str, target: str) -> float:
         rates, unsolved, mean, weight = self._solve(kind)
@@ -152,22 +128,23 @@ class ChanceRates:
             matches = np.array([wrong.get(gold, 0.0) for gold in golds]) * self._unit
             others = (failed.sum() - failed).sum()
             size = failed.sum() / max(self._prompts.get(kind, 0.0) * self._unit, 1e-9)
-            weight = SMOOTHING * (1 + max(size - 1, 0.0) * self._correlation(kind))
-            odds = (matches.sum() + weight * CHANCE_PRIOR) / (others + weight)
+            prior = self.settings.chance
+            weight = self.settings.smoothing * (1 + max(size - 1, 0.0) * self._correlation(kind))
+            odds = (matches.sum() + weight * prior) / (others + weight)
             mean = odds / (1 + odds)
             rates = np.full(len(golds), mean)
             for _ in range(ROUNDS):
                 unsolved = failed / (1 - rates)
                 rest = unsolved.sum() - unsolved
-                mean = (matches.sum() + weight * CHANCE_PRIOR) / (rest.sum() + weight)
+                mean = (matches.sum() + weight * prior) / (rest.sum() + weight)
                 rates = np.minimum((matches + weight * mean) / (rest + weight), 0.99)
             total = float((failed / (1 - rates)).sum())
             self._rates[kind] = dict(zip(golds, rates.tolist(), strict=True)), total, float(mean), weight
         return self._rates[kind]
 
-    def fade(self, prompts: int) -> None:
-        """Old counts lose weight before a batch of so many prompts. Answers with next to no weight are forgotten."""
-        self._unit *= KEEP ** min(1.0, prompts / STEP)
+    def fade(self) -> None:
+        """Old counts lose weight before a batch. Answers with next to no weight are forgotten."""
+        self._unit *= self.settings.keep
         self._rates.clear()
         if self._unit >= FORGET:
             return

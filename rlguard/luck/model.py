@@ -21,30 +21,31 @@ from typing import Any
 import numpy as np
 
 from rlguard.answers import answer_type
-from rlguard.luck.chance import CHANCE_PRIOR, KEEP, STEP, ChanceRates
+from rlguard.luck.chance import ChanceRates
 from rlguard.luck.evidence import Evidence
-from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights, fit_mixture, pass_likelihood, weigh_luck
+from rlguard.luck.settings import LuckSettings
+from rlguard.stats import (
+    GRID_POINTS,
+    SKILL_GRID,
+    beta_weights,
+    pass_likelihood,
+    skill_posterior,
+    weigh_luck,
+)
+from rlguard.types import BOUNDS
 
 WINDOW = 512
-"""Prompts visited last to which the population is fitted; a larger batch counts whole. Fewer: F follows faster, less
-surely."""
-OFFLINE_TRIALS = 4.0
-"""An offline estimate weighs at most so many trials: the policy has moved since."""
-TEXT_PRIOR = 20.0
-"""Texts that the table of likelihood ratios weighs beside those of the run. More: a sign that the run refutes lasts
-longer."""
-LEVELS = ((1.0, 0.0), (0.3, 0.0), (0.1, 0.0), (0.03, 0.0), (0.1, 0.1), (0.1, 0.2))
-ODDS = np.array([1.0, 0.4, 0.4, 0.4, 0.8, 0.4])
-"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show: each of
-`LEVELS` counts by these prior odds and by how well it explains the pass rates. No floor lies below 0.1: rarer luck
-cannot be told from rare skill. Smaller odds: rates from answers stand longer against the pass rates."""
-MEANS, SIZES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0)
-"""F is a mixture of an atom at 0 and of Beta distributions with these means and sizes (α + β), none of which is a
-spike: so a pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
-EDGES = np.log([0.12, 0.8, 1.25, 8.0])
-RATIOS = np.array([0.05, 0.3, 1.0, 3.74, 18.75])
+"""Prompts visited last to which the population is fitted; a larger batch counts whole."""
+LEVELS = ((1.0, 0.0), (0.1, 0.0), (0.01, 0.0), (0.0, 0.1))
+"""Luck may be rarer than wrong answers say (a factor of their rate), or have a floor that they do not show. No floor
+lies below 0.1: rarer luck cannot be told from rare skill."""
+MEANS, SIZES, IMPOSSIBLE = (0.03, 0.1, 0.25, 0.5, 0.75, 0.92), (0.7, 2.0, 6.0), np.linspace(0, 1, 5)
+"""F is a Beta with one of these means and sizes (α + β), and an atom at 0 with one of these masses. No Beta is a spike:
+so a pass rate at which many prompts meet is read as luck and not as skill that happens to be equal."""
+EDGES, RATIOS = np.log([0.12, 0.8, 1.25, 8.0]), np.array([0.05, 0.3, 1.0, 3.74, 18.75])
 """Signs of a text: its ratio by the table, in five classes, and what each stands for there."""
-EM_ROUNDS = 30
+DRAWS = 256
+"""Quantiles of a posterior that a draw is one of."""
 
 
 def _components() -> np.ndarray:
@@ -54,13 +55,17 @@ def _components() -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is remembered of a prompt."""
+class SkillPosterior:
+    """What is known of the skill q of P prompts: how often each is really solved."""
 
-    successes: float
-    trials: float
-    chance: float
-    correlation: float
+    mean_P: np.ndarray
+    """Expected q."""
+    impossible_P: np.ndarray
+    """P(q < 0.02): at most luck passes."""
+    chance_P: np.ndarray
+    """Chance rates: with q, a rollout passes with q + (1 − q)·chance."""
+    draw_P: np.ndarray
+    """One q drawn from each posterior (Thompson sampling)."""
 
 
 def genuine_probability(
@@ -104,20 +109,26 @@ class LuckModel:
     Memory is bounded: beyond `max_prompts` the prompt not visited for longest is forgotten, about 0.4 kB each.
     """
 
-    def __init__(self, decay: float = 0.8, max_prompts: int = 250_000) -> None:
+    def __init__(self, decay: float = 0.8, max_prompts: int = 250_000, settings: LuckSettings | None = None) -> None:
         """
         Args:
             decay: What a prompt's earlier counts keep at each new visit, in [0, 1].
             max_prompts: How many prompts are remembered (a larger batch counts whole).
+            settings: The other constants; None takes the defaults.
         """
-        self.decay, self.max_prompts = decay, max_prompts
-        self.seen: dict[str, Seen] = {}
-        """By prompt id; the latest visited last."""
-        self.chance = ChanceRates()
+        self.decay, self.max_prompts, self.settings = decay, max_prompts, settings or LuckSettings()
+        self.rows: dict[str, int] = {}
+        """By prompt id, the latest visited last: its row in `table`."""
+        self.table = np.zeros((0, 5))
+        """Faded successes and trials, chance rate, correlation of luck, and the batch of the last visit (`batches`)."""
+        self.batches = 0
+        self.chance_rate, self.correlation = self.settings.chance, 0.0  # means of the last batch
+        self._free: list[int] = []
+        self.chance = ChanceRates(self.settings)
         self._parts = _components()
-        self._shares = ODDS / ODDS.sum()  # of `LEVELS`
-        self._populations = np.repeat(beta_weights(0.5, 0.5)[None], len(LEVELS), axis=0)  # F of each
+        self._populations = np.zeros((len(LEVELS), GRID_POINTS))  # F at each level
         self._signs = np.zeros((2, len(RATIOS)))  # faded: of genuine successes, of rollouts that did not solve
+        self._fit()
 
     def observe(self, evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, groups_B: np.ndarray) -> np.ndarray:
         """Learns a batch; then says how likely each rollout, were it a success, is genuine.
@@ -138,18 +149,19 @@ class LuckModel:
         self._count_answers(heads, evidence_B, outcomes_B, prompt_B)
         self._remember(heads, evidence_B, outcomes_B, prompt_B)
         self._fit()
-        k, n, chance, correlation = _columns(self.seen[head.prompt_id] for head in heads)
+        k, n, chance, correlation, _ = self.table[self.find(head.prompt_id for head in heads)].T
         genuine_P, rate = np.zeros(len(heads)), 0.0
-        for share, population, rates, alike in self._each_level(chance, correlation):
+        for share, population, (rates, alike) in self._levels(chance, correlation):
             genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, alike, population)
             rate += share * float(rates.mean())
         self.chance_rate, self.correlation = rate, float(correlation.mean())
+        self._signs *= self.settings.keep
         return self._read_signs(genuine_P[prompt_B], evidence_B, outcomes_B)
 
     def _count_answers(
         self, heads: list[Evidence], evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, prompt_B: np.ndarray
     ) -> None:
-        self.chance.fade(len(heads))
+        self.chance.fade()
         wrong: list[list[str | None]] = [[] for _ in heads]
         self._offered = np.ones(len(heads), bool)
         for prompt, item, outcome in zip(prompt_B.tolist(), evidence_B, outcomes_B.tolist(), strict=True):
@@ -167,6 +179,11 @@ class LuckModel:
         scored = ~np.isnan(outcomes_B)
         trials, right = (np.bincount(prompt_B, rows, len(heads)) for rows in (scored, outcomes_B > 0))
         correlations: dict[str, float] = {}
+        self.batches += 1
+        if len(self._free) < len(heads):
+            known, more = len(self.table), max(len(self.table), len(heads))
+            self.table = np.concatenate([self.table, np.zeros((more, 5))])
+            self._free = [*range(known + more - 1, known - 1, -1), *self._free]
         for head, k, n, offered in zip(heads, right.tolist(), trials.tolist(), self._offered, strict=True):
             kind = answer_type(head.gold)
             chance = head.chance_rate
@@ -174,41 +191,45 @@ class LuckModel:
                 chance = self.chance.rate(head.gold, bool(offered))
             if kind not in correlations:
                 correlations[kind] = self.chance.correlation(head.gold) if head.gold is not None else 0.0
-            old = self.seen.pop(head.prompt_id, None)
-            before = _offline(head) if old is None else (old.successes, old.trials)
-            self.seen[head.prompt_id] = Seen(
+            row = self.rows.pop(head.prompt_id, None)
+            fresh = row is None
+            row = self._free.pop() if row is None else row
+            self.rows[head.prompt_id] = row
+            before = self._offline(head) if fresh else self.table[row, :2].tolist()
+            self.table[row] = (
                 before[0] * self.decay + k, before[1] * self.decay + n,
-                CHANCE_PRIOR if math.isnan(chance) else chance, correlations[kind],
+                self.settings.chance if math.isnan(chance) else chance, correlations[kind], self.batches,
             )  # fmt: skip
-        for prompt in list(islice(self.seen, max(0, len(self.seen) - max(self.max_prompts, len(heads))))):
-            del self.seen[prompt]
-        self._batch = len(heads)
-
-    def _each_level(
-        self, chance_P: np.ndarray, correlation_P: np.ndarray
-    ) -> Iterator[tuple[float, np.ndarray, np.ndarray, np.ndarray]]:
-        """The share, the population, chance rates and correlations of each level that bears on anything.
-
-        A floor is luck that wrong answers do not show, so how alike those are says nothing of it.
-        """
-        kept = self._shares * (self._shares > 0.01)
-        for share, population, (factor, floor) in zip(kept / kept.sum(), self._populations, LEVELS, strict=True):
-            if share:
-                yield float(share), population, np.maximum(chance_P * factor, floor), correlation_P * (floor == 0)
+        for prompt in list(islice(self.rows, max(0, len(self.rows) - max(self.max_prompts, len(heads))))):
+            self._free.append(self.rows.pop(prompt))
 
     def _fit(self) -> None:
-        """F at each level, and how well each explains the pass rates of the prompts visited last."""
-        k, n, chance, correlation = _columns(islice(reversed(self.seen.values()), max(WINDOW, self._batch)))
-        passing, start = pass_likelihood(k, n), np.full(len(self._parts), 1.0 / len(self._parts))
-        evidence = []
-        for level, (factor, floor) in enumerate(LEVELS):
-            rates, alike = np.maximum(chance * factor, floor), correlation * (floor == 0)
-            likelihood = weigh_luck(passing, rates, alike) @ self._parts.T
-            mixture = fit_mixture(likelihood, start, rounds=EM_ROUNDS)
-            evidence.append(np.log(likelihood @ mixture + 1e-300).sum() + math.log(ODDS[level]))
-            self._populations[level] = mixture @ self._parts
-        self._shares = np.exp(np.array(evidence) - max(evidence))
+        """F at each level, and how well each explains the pass rates of the prompts visited last: Bayes' rule on a grid
+        of shares of impossible prompts, means and sizes."""
+        newest, settings = int((self.table[:, 4] == self.batches).sum()), self.settings
+        last = np.fromiter(islice(reversed(self.rows.values()), max(WINDOW, newest)), int)
+        seen, prompts = np.unique(self.table[last, :4], axis=0, return_counts=True)
+        k, n, chance, correlation = seen.T
+        passing, found = pass_likelihood(k, n), []
+        prior = np.where(IMPOSSIBLE > 0, (1 - settings.healthy) / (len(IMPOSSIBLE) - 1), settings.healthy)
+        odds = [settings.unseen if floor else (1 - settings.unseen) / (len(LEVELS) - 1) for _, floor in LEVELS]
+        for level, (rates, alike) in enumerate(_each_level(chance, correlation)):
+            likelihood = (weigh_luck(passing, rates, alike) @ self._parts.T)[..., None]
+            mixed = IMPOSSIBLE * likelihood[:, :1] + (1 - IMPOSSIBLE) * likelihood[:, 1:]
+            evidence = np.tensordot(prompts, np.log(mixed + 1e-300), 1) + np.log(prior)  # (Betas, shares)
+            posterior = np.exp(evidence - evidence.max())
+            found.append(math.log(odds[level] * posterior.sum()) + evidence.max())
+            posterior /= posterior.sum()
+            masses = np.append(posterior.sum(axis=0) @ IMPOSSIBLE, posterior @ (1 - IMPOSSIBLE))
+            self._populations[level] = masses @ self._parts
+        self._shares = np.exp(np.array(found) - max(found))
         self._shares /= self._shares.sum()
+
+    def _levels(self, chance_P: np.ndarray, correlation_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, Any]]:
+        """Share, population, and chance rates and correlations of each level that bears on anything."""
+        kept = self._shares * (self._shares > 0.01)
+        levels = zip(kept / kept.sum(), self._populations, _each_level(chance_P, correlation_P), strict=True)
+        return (level for level in levels if level[0])
 
     @property
     def population(self) -> np.ndarray:
@@ -219,7 +240,6 @@ class LuckModel:
         """Multiplies the odds by what the texts say: θ_G and θ_N from the run, the table as a prior, by EM."""
         ratios = np.array([item.likelihood_ratio for item in evidence_B])
         sign_B = np.searchsorted(EDGES, np.log(ratios))
-        self._signs *= KEEP ** min(1.0, self._batch / STEP)
         success, failed = outcomes_B > 0, outcomes_B == 0
         before = self._signs.copy()
         judged = genuine_B
@@ -233,62 +253,111 @@ class LuckModel:
         return judged
 
     def sign_ratios(self) -> np.ndarray:
-        """θ_G / θ_N of each sign, (5,): the run's counts, and `TEXT_PRIOR` texts as the table of ratios has them."""
+        """θ_G / θ_N of each sign, (5,): the run's counts, and `smoothing` texts as the table of ratios has them."""
         genuine, not_solved = self._signs + 1e-9
         theta_N = not_solved + 1.0
         theta_N = theta_N / theta_N.sum()
         table = theta_N * RATIOS
-        theta_G = genuine + TEXT_PRIOR * table / table.sum()
+        theta_G = genuine + self.settings.smoothing * table / table.sum()
         return theta_G / theta_G.sum() / theta_N
 
     def __len__(self) -> int:
         """How many prompts are remembered."""
-        return len(self.seen)
+        return len(self.rows)
 
-    def counts(self, prompt_id: str) -> tuple[float, float]:
-        """Successes and trials remembered of a prompt, faded; (0, 0) when it is not known."""
-        found = self.seen.get(prompt_id)
-        return (found.successes, found.trials) if found else (0.0, 0.0)
+    def _offline(self, head: Evidence) -> tuple[float, float]:
+        """Offline counts, worth at most `offline_trials`; (0, 0) where none are known."""
+        successes, trials = head.offline_successes, head.offline_trials
+        if not (trials > 0 and successes >= 0):
+            return 0.0, 0.0
+        weight = min(1.0, self.settings.offline_trials / trials)
+        return successes * weight, trials * weight
+
+    def find(self, prompt_ids_P: Iterable[str]) -> np.ndarray:
+        """(P,) rows of `table`, -1 for prompts not known. A prompt keeps its row until more than `max_prompts` were
+        seen: then the one not visited for longest is forgotten, and its row goes to another."""
+        return np.fromiter((self.rows.get(prompt_id, -1) for prompt_id in prompt_ids_P), int)
 
     def read_rates(self, prompt_ids_P: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """(P,) chance rates and (P,) correlations of luck of some prompts; NaN and 0 where one is not known."""
-        known = (self.seen.get(prompt_id) for prompt_id in prompt_ids_P)
-        rates = [(math.nan, 0.0) if found is None else (found.chance, found.correlation) for found in known]
-        chance_P, correlation_P = np.array(rates, float).reshape(-1, 2).T
-        return chance_P, correlation_P
+        rows_P = self.find(prompt_ids_P)
+        known = np.concatenate([self.table, [[0, 0, np.nan, 0, 0]]])  # -1 is the last row
+        return known[rows_P, 2], known[rows_P, 3]
+
+    def posterior(
+        self, successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any = 0.0, random: Any = None
+    ) -> SkillPosterior:
+        """What counts say of the skill of P prompts, with the population of the prompts seen as prior.
+
+        Prompts whose counts differ by less than an eighth are judged once, so that a million take a tenth of a second.
+
+        Args:
+            successes_P: (P,) successes; columns of `table`, or counts of one's own. Fractions are fine; 0 of 0 trials
+                is a prompt never seen.
+            trials_P: (P,) rollouts.
+            chance_P: (P,) chance rates; NaN takes the mean of the last batch.
+            correlation_P: (P,) or one intraclass correlation of luck within a prompt.
+            random: `numpy.random.Generator` of the draws; None makes a new one.
+        """
+        random = random or np.random.default_rng()
+        shape = len(successes_P)
+        k, n, chance, alike = (
+            np.broadcast_to(np.asarray(values, np.float32), shape)
+            for values in (successes_P, trials_P, chance_P, correlation_P)
+        )
+        chance = np.where(np.isnan(chance), np.float32(self.chance_rate), chance)
+        sides = [(np.log1p(counts) * 8).astype(np.int32).clip(0, 63) for counts in (k, n - k)]
+        key_P = (sides[0] * 64 + sides[1]) * 64 + (np.log1p(chance * 1e3) * 9).astype(np.int32)
+        key_P = key_P * 8 + (alike * 7).astype(np.int32)
+        cell_of = np.full(64**3 * 8, -1, np.int32)
+        cell_of[key_P] = np.arange(shape, dtype=np.int32)  # one of the prompts that are alike
+        one_C = cell_of[cells := np.flatnonzero(cell_of >= 0)]
+        cell_of[cells] = np.arange(len(cells), dtype=np.int32)
+        place_P = cell_of[key_P]
+        mass_CS, rate_C = self._skill_mass(*(values[one_C].astype(float) for values in (k, n, chance, alike)))
+        below_CS = mass_CS.cumsum(axis=1)
+        steps = (np.arange(DRAWS) + 0.5) / DRAWS
+        drawn = [SKILL_GRID[np.searchsorted(below_S, steps * below_S[-1])] for below_S in below_CS]
+        return SkillPosterior(
+            mean_P=(mass_CS @ SKILL_GRID)[place_P],
+            impossible_P=mass_CS[:, BOUNDS[0] > SKILL_GRID].sum(axis=1)[place_P],
+            chance_P=rate_C[place_P],
+            draw_P=np.array(drawn)[place_P, random.integers(0, DRAWS, shape, dtype=np.uint8)],
+        )
+
+    def _skill_mass(
+        self, k_P: np.ndarray, n_P: np.ndarray, chance_P: np.ndarray, correlation_P: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(P, GRID_POINTS) posterior masses of skill, and (P,) expected chance rates."""
+        mass, rate = np.zeros((len(k_P), GRID_POINTS)), np.zeros(len(k_P))
+        for share, population, (rates, alike) in self._levels(chance_P, correlation_P):
+            likelihood = weigh_luck(pass_likelihood(k_P, n_P), rates, alike)
+            mass += share * skill_posterior(likelihood, population)
+            rate += share * rates
+        return mass, rate
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state: what a resumed run needs to judge as the interrupted one would have."""
         return {
-            "seen": {i: [s.successes, s.trials, s.chance, s.correlation] for i, s in self.seen.items()},
+            "seen": {prompt_id: self.table[row].tolist() for prompt_id, row in self.rows.items()},
+            "batches": self.batches,
+            "chance_rate": self.chance_rate,
             "chance": self.chance.state_dict(),
             "signs": self._signs.tolist(),
-            "populations": self._populations.tolist(),
-            "shares": self._shares.tolist(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        seen = {i: Seen(*map(float, row)) for i, row in state["seen"].items()}
-        self.seen = {i: known for i, known in seen.items() if math.isfinite(known.successes + known.trials)}
+        sound = {i: row for i, row in state["seen"].items() if all(map(math.isfinite, row))}
+        self.table = np.array(list(sound.values()), float).reshape(-1, 5)
+        self.rows, self._free = {i: row for row, i in enumerate(sound)}, []
+        self.batches, self.chance_rate = int(state["batches"]), float(state["chance_rate"])
         self.chance.load_state_dict(state["chance"])
         self._signs = np.array(state["signs"], float).reshape(2, len(RATIOS))
-        self._populations = np.array(state["populations"], float).reshape(len(LEVELS), GRID_POINTS)
-        self._shares = np.array(state["shares"], float).reshape(len(LEVELS))
+        self._fit()
 
 
-def _columns(seen: Iterable[Seen]) -> np.ndarray:
-    """(4, P): successes, trials, chance rates and correlations of luck."""
-    return np.array([(s.successes, s.trials, s.chance, s.correlation) for s in seen], float).reshape(-1, 4).T
-
-
-def _offline(head: Evidence) -> tuple[float, float]:
-    return _cap(head.offline_successes, head.offline_trials)
-
-
-def _cap(successes: float, trials: float) -> tuple[float, float]:
-    """Offline counts, worth at most `OFFLINE_TRIALS`; (0, 0) where none are known."""
-    if not (trials > 0 and successes >= 0):
-        return 0.0, 0.0
-    weight = min(1.0, OFFLINE_TRIALS / trials)
-    return successes * weight, trials * weight
+def _each_level(chance_P: np.ndarray, correlation_P: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Chance rates and correlations at each level. A floor is luck that wrong answers do not show, so how alike those
+    are says nothing of it."""
+    return [(np.maximum(chance_P * factor, floor), correlation_P * (floor == 0)) for factor, floor in LEVELS]

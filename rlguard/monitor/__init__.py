@@ -13,7 +13,7 @@ usual cause, what to do):
   raise (reward, accuracy, format) the best stretch so far; or what `Monitor.refer` was given. Of the runs whose figures
   drift no further than their allowance, at most `false_alarm` raise any alarm of change: docs/monitor.md says what that
   rests on, and how it is measured.
-- *collapse*: the last 5 steps of what training should raise all lie below the 27 before, and their mean far below.
+- *collapse*: the last 4 or 5 steps of what training should raise all lie below the 27 before, their mean far below.
 - *state*: some figures are bad as they stand, whatever they were before: the mean of the last steps against a limit.
 
 Two files in the run's folder, one JSON object a line, are written by `monitor.journal.Journal`:

@@ -57,9 +57,12 @@ class Reference:
         return max(0.0, height + min(excess / self.sd, self.clip) - SLACK - unsure)
 
     def roughen(self, grain: float) -> Reference:
-        """As it is for a share that moves in steps of `grain`: its spread is at least that of as many draws."""
+        """As it is for a share that moves in steps of `grain`: its spread is at least that of as many draws.
+
+        One success and one failure are added (Laplace): none in a few draws is no proof of a rate of 0.
+        """
         draws = self.steps / grain
-        rate = (min(max(self.mean, 0.0), 1.0) * draws + 0.5) / (draws + 1)
+        rate = (min(max(self.mean, 0.0), 1.0) * draws + 1) / (draws + 2)
         return replace(self, sd=max(self.sd, math.sqrt(rate * (1 - rate) * grain)))
 
     def threshold(self, false_alarm: float, looks: float) -> float:

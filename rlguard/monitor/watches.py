@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from rlguard.types import InputError
@@ -87,35 +88,35 @@ class Watch:
         return figure.startswith(self.figure[:-1]) if self.figure.endswith("*") else figure == self.figure
 
 
-LENGTH = (
-    "completions/mean_length", "completion_length", "response_length/mean", "response_length", "avg_gen_tokens",
-    "env/all/ac_tokens_per_turn", "mean_gen_tokens_per_sample", "rollout/response_len/mean", "completion_length_mean",
-    "mean_completion_tokens", "completion/length", "mean_response_length", "mean_length", "seq_len/mean",
-)  # fmt: skip
-TRUNCATED = (
-    "completions/clipped_ratio", "response_length/clip_ratio", "response_clip_ratio", "truncation_rate",
-    "is_truncated/mean", "rollout/truncated_ratio", "truncated_share", "truncated_ratio", "frac_truncated",
-    "clipped_ratio",
-)  # fmt: skip
-ENTROPY = (
-    "actor/entropy", "policy/entropy", "optim/entropy", "actor/entropy_loss", "entropy/mean", "train/entropy_loss",
-    "approx_entropy", "policy_entropy_mean", "policy_entropy", "entropy_loss", "mean_entropy",
-)  # fmt: skip
-REWARD = (
-    "reward/mean", "critic/rewards/mean", "critic/score/mean", "env/all/reward/total", "rewards/mean", "mean_reward",
-    "reward_mean", "reward/total", "rollout/raw_reward", "rollout/rewards", "train_reward", "avg_reward", "reward_avg",
-)  # fmt: skip
-ACCURACY = (
-    "env/all/correct", "mean_correct", "correct_ratio", "train_accuracy", "acc", "acc/mean", "mean_accuracy",
-    "pass_rate", "solve_rate", "critic/acc/mean",
-)  # fmt: skip
-FORMAT = ("env/all/format", "format/success_rate", "format_reward", "format/mean", "format_ratio", "format")
-KL = (
-    "objective/kl", "actor/kl_loss", "train/kl_loss", "kl/ref", "kl_loss", "actor/ppo_kl", "ppo_kl", "kl_div",
-    "kl/mean", "optim/kl_sample_train_v1", "mean_kl", "approx_kl", "mismatch_kl/mean",
-)  # fmt: skip
-CLIPPED = ("clip_ratio/region_mean", "clip_ratio", "actor/pg_clipfrac", "train/pg_clipfrac", "policy/clip_frac",
-           "clip_frac", "clipfrac", "clip_fraction")  # fmt: skip
+LENGTH = ("completions/mean_length", "completion_length", "response_length/mean", "response_length",
+          "env/all/ac_tokens_per_turn", "rollout/response_len/mean", "val/sequence_lengths")  # fmt: skip
+TRUNCATED = ("completions/clipped_ratio", "response_length/clip_ratio", "truncation_rate", "is_truncated/mean")
+ENTROPY = ("actor/entropy", "policy/entropy", "optim/entropy", "actor/entropy_loss", "entropy_loss")
+REWARD = ("reward/mean", "critic/rewards/mean", "critic/score/mean", "env/all/reward/total", "rewards/mean",
+          "reward/total", "rollout/raw_reward", "rollout/rewards")  # fmt: skip
+ACCURACY = ("env/all/correct", "correct_ratio", "critic/acc/mean")
+FORMAT = ("env/all/format", "format/success_rate", "format_reward", "format/mean", "format")
+KL = ("objective/kl", "actor/kl_loss", "train/kl_loss", "kl_loss", "actor/ppo_kl", "ppo_kl", "optim/kl_sample_train_v1")
+CLIPPED = ("clip_ratio/region_mean", "clip_ratio", "actor/pg_clipfrac", "train/pg_clipfrac", "pg_clipfrac")
+LIKELY = {
+    "truncated": r"trunc|cut_?off|no_eos|overlong|(response|completion)\w*[/_]clip",
+    "format_rate": r"format",
+    "unsolved_groups": r"solve_none|all_(wrong|incorrect|bad)|none_(right|correct|solved)",
+    "solved_groups": r"solve_all|all_(right|correct|solved|good)",
+    "clip_fraction": r"clip_?(frac|ratio)",
+    "grad_norm": r"grad\w*_?norm|\bgnorm",
+    "entropy": r"(\b|_)ent(ropy)?(\b|_)",
+    "kl": r"(\b|_)kl(\b|_)",
+    "accuracy": r"(\b|_)(acc(uracy)?|correct|success|solve|pass)(_?(rate|ratio|share|mean|avg|at_\d+|@\d+)|\b)",
+    "length": r"len(gths?)?(\b|_)|(avg|mean)_(\w+_)?tokens|tokens(_per_(turn|completion|response|sample)|/(avg|mean))",
+    "reward": r"(\b|_)(rewards?|scores?)(\b|_)",
+}
+"""A figure -> what its name looks like where a trainer has one of its own for it; the first that fits counts."""
+UNLIKELY = re.compile(
+    r"prompt|count|advantage|tim(e|ing)|throughput|^(tokens$|rlguard|rollouts|canary|audit|prior)|"
+    r"(^|[/_])((eval|val|test)[/_]|(stds?|var|min|max|median|p\d+|low|high|target|beta|ctl|coef\w*)($|[/_]))"
+)
+"""What is none of these figures for all that."""
 RATE = "Lower learning_rate (by half or more), raise beta (TRL) or actor.kl_loss_coef (verl)"
 BACK = "go back to the last good checkpoint"
 READ = "Read ten of the newest completions that were paid"
@@ -206,14 +207,27 @@ TRUTH = ("truth", "true_reward", "gold_reward", "reward/true", "reward/gold", "t
 
 BOOKKEEPING = re.compile(
     r"loss|learning_rate|(^|[/_])lr\b|epoch|step|update|time|timing|perf/|mfu|memory|throughput|num_|total|seqlen|clock|"
-    r"flos|coef|samples|mean_terminated_length|eval|val-|val/|prompt_length|advantages|returns|(std|min|max)(imum)?$|(min|max|std)_|/(low|high)_"
+    r"flos|pid|coef|samples|mean_terminated_length|eval|val-|val/|prompt_length|advantages|returns|(std|min|max)(imum)?$|(min|max|std)_|/(low|high)_"
 )
 """Names that nobody expects to be watched: they are not told as unread."""
+
+
+@cache
+def guess_figure(name: str) -> str | None:
+    """The figure that an unknown name stands for, by its looks; None where it looks like none.
+
+    >>> guess_figure("grpo_actor/update/entropy/avg"), guess_figure("response_len_mean"), guess_figure("entropy_coef")
+    ('entropy', 'length', None)
+    """
+    low = re.sub("num_tokens", "tokens", re.sub(r"(hit|at)_max", "trunc", re.sub("[.-]", "_", name.lower())))
+    if UNLIKELY.search(low):
+        return None
+    return next((figure for figure, looks in LIKELY.items() if re.search(looks, low)), None)
 
 
 def to_number(value: Any) -> float:
     """A number, also as text; NaN for anything else."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan

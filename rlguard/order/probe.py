@@ -13,6 +13,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import logging
 import math
 import random
 import re
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from rlguard.answers import read_gold
 from rlguard.difficulty.estimate import estimate_pass_rates
 from rlguard.engines.origin import fingerprint_model
 from rlguard.order.transfer import Transfer, write_json
@@ -31,6 +33,8 @@ from rlguard.tables.files import read_object, replacing
 from rlguard.tables.read import read_problems
 from rlguard.types import InputError, Problem, Sampling, Verifier, make_prompt_id, prompt_text
 from rlguard.verify.verifiers import pick_verifier, score_safely
+
+logger = logging.getLogger(__name__)
 
 KEY, MODEL, ENTROPY, ROLLOUTS, RESULT = "key.json", "model", "entropy.json", "rollouts", "result.json"
 BEFORE = "before"
@@ -82,6 +86,8 @@ def hold_out(
 ) -> tuple[dict[str, list[Problem]], dict[str, list[Problem]]]:
     """Splits each domain into problems to train on and held-out ones; no prompt is among both.
 
+    Rows without a gold answer are left out of both, and a line in the log names them.
+
     Args:
         domains: The rows of each domain.
         count: Distinct prompts held out of each.
@@ -101,6 +107,11 @@ def hold_out(
             problems = read_problems(rows, prompt_column, answer_column)
         except InputError as error:
             raise InputError(f"domain {domain!r}: {error}") from error
+        blank = [problem for problem in problems if read_gold(problem.answer) is None]
+        if blank:
+            logger.warning("domain %r: %d rows have no gold answer and are left out, first row %d (%.60r)",
+                           domain, len(blank), blank[0].number, blank[0].answer)  # fmt: skip
+            problems = [problem for problem in problems if read_gold(problem.answer) is not None]
         distinct = {make_prompt_id(problem.prompt): problem for problem in problems}
         if len(distinct) <= count:
             raise InputError(

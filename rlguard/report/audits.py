@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rlguard.report.load import Row, finite
-from rlguard.report.verdict import Line, detail, plural
+from rlguard.report.verdict import Line, detail, plural, show
 
 VERDICTS = ("lost", "gained", "changed", "too few", "kept")
 """Verdicts of an audit's figures, in the order in which they are told and listed."""
@@ -78,31 +79,25 @@ def say_losses(audit: Row | None) -> list[Line]:
 
 
 def say_comparison(comparison: Row) -> list[Line]:
-    """Everything that the audit of one model found, as (figure, sentence) pairs, losses first."""
+    """What the audit of one model found, as (figure, sentence) pairs, losses first; its table has every figure."""
     rows = list_figures(comparison)
     if not rows:
         return [("0 lost", "Nothing was compared: the two models share no figure.")]
-    lines = [_say_rows(verdict, [row for row in rows if row["verdict"] == verdict], len(rows)) for verdict in VERDICTS]
-    lost = len(comparison.get("lost") or []), len(comparison.get("newly_solved") or [])
+    lost, few = ([row for row in rows if row["verdict"] == verdict] for verdict in ("lost", "too few"))
+    named = _sum_up(f"{name_figure(row)} {_write_change(row)}" for row in lost)
+    lines = [(f"{len(lost)} lost", f"of {len(rows)} figures{f': {named}' if lost else ''}.")]
+    if few:
+        names = _sum_up(map(name_figure, few))
+        lines.append(
+            (f"{len(few)} too few", f"of {len(rows)} figures, too few questions to tell: {names}.{_ask_for(few)}")
+        )
+    turned = len(comparison.get("lost") or []), len(comparison.get("newly_solved") or [])
     return [
-        *filter(None, lines),
+        *lines,
         ("distance", _say_distance(comparison)),
         ("coverage", say_crossing(comparison)),
-        (f"{lost[0]} / {lost[1]}", say_turned(comparison)),
+        (f"{turned[0]} / {turned[1]}", say_turned(comparison)),
     ]
-
-
-def _say_rows(verdict: str, rows: Sequence[Row], total: int) -> Line | None:
-    """The figures with one verdict, and how they changed."""
-    if not rows and verdict != "lost":
-        return None
-    # What is too few is sorted by the loss that cannot be ruled out: that is what more questions would be asked for.
-    ordered = sorted(rows, key=_worst_bound if verdict == "too few" else _rank)
-    names = (name_figure(row) + ("" if verdict == "kept" else f" {_write_change(row)}") for row in ordered)
-    told = _sum_up(names)
-    why = {"changed": ", neither direction is better", "too few": ", too few questions to tell"}.get(verdict, "")
-    enough = _ask_for(rows) if verdict == "too few" else ""
-    return f"{len(rows)} {verdict}", f"of {total} figures{why}{f': {told}' if rows else ''}.{enough}"
 
 
 def _ask_for(rows: Sequence[Row]) -> str:
@@ -113,26 +108,13 @@ def _ask_for(rows: Sequence[Row]) -> str:
     return f" Up to {needed:,} questions a figure would do." if needed else ""
 
 
-def _rank(row: Row) -> tuple[int, bool, bool, float]:
-    """By group, in each accuracy first, over all domains before one, then the largest change by its tolerance."""
-    group, size = _place(GROUPS, row["group"]), abs(row["change"] or 0.0) / (row["tolerance"] or 1.0)
-    return group, row["name"] != "accuracy", row["domain"] != "all", -size
-
-
-def _worst_bound(row: Row) -> float:
-    bounds = [(row["better"] or 0) * row[name] or -abs(row[name]) for name in ("low", "high") if row[name] is not None]
-    return min(bounds) / (row["tolerance"] or 1.0) if bounds else -math.inf
-
-
 def _write_change(row: Row) -> str:
-    """A change with its interval; two decimals, more where the change would round away, one for large values.
+    """A change with its interval.
 
-    >>> row = {"before": 0.5, "after": 0.504, "change": 0.004, "low": 0.001, "high": 0.007}
-    >>> _write_change(row), _write_change(row | {"change": -0.2, "low": None})
-    ('+0.004 (+0.001 to +0.007)', '−0.20')
+    >>> _write_change({"change": -0.2, "low": -0.3, "high": -0.12})
+    '−0.20 (−0.30 to −0.12)'
     """
-    largest, change = max(abs(row[name] or 0.0) for name in ("before", "after")), abs(row["change"] or 0.0)
-    places = max(2 if largest < 10 else 1, min(6, -math.floor(math.log10(change))) if change else 0)
+    places = 2 if abs(row["change"] or 0.0) >= 0.01 else 4  # which would else round away
     told, low, high = (write_number(row[name], places, signed=True) for name in ("change", "low", "high"))
     return told if None in (row["low"], row["high"]) else f"{told} ({low} to {high})"
 
@@ -149,8 +131,9 @@ def _say_distance(comparison: Row) -> str:
 
 def _read_coverage(comparison: Row) -> list[Row]:
     """The rows of pass@k with their k, smallest first."""
-    rows = [row for row in list_figures(comparison) if row["group"] == "coverage" and row["name"].startswith("pass@")]
-    known = [row | {"k": int(row["name"][5:])} for row in rows if None not in (row["before"], row["after"])]
+    rows = [row for row in list_figures(comparison) if row["group"] == "coverage"]
+    found = [(row, re.fullmatch(r"pass@([0-9]{1,9})", row["name"])) for row in rows]
+    known = [row | {"k": int(k[1])} for row, k in found if k and None not in (row["before"], row["after"])]
     return sorted(known, key=lambda row: row["k"])
 
 
@@ -245,10 +228,14 @@ def _describe_coverage(models: list[tuple[str, Row]]) -> Row | None:
     if not curves:
         return None
     before = [[row["k"], row["before"]] for row in curves[0][1]]
-    return {
-        "arms": ["before", *(name for name, _ in curves)],
-        "curves": [before, *([[row["k"], row["after"]] for row in curve] for _, curve in curves)],
-    }
+    drawn = [before, *([[row["k"], row["after"]] for row in curve] for _, curve in curves)]
+    return {"arms": ["before", *(name for name, _ in curves)], "curves": drawn, "ends": _say_ends(drawn)}
+
+
+def _say_ends(curves: list[Any]) -> list[str | None]:
+    """The first and the last value of each curve."""
+    known = [[value for _, value in curve if value is not None] for curve in curves]
+    return [f"{show(values[0])} → {show(values[-1])}" if values else None for values in known]
 
 
 def _describe_trends(named: list[tuple[str, Row]]) -> Row | None:
@@ -264,7 +251,7 @@ def _describe_trends(named: list[tuple[str, Row]]) -> Row | None:
                 curve = figures.setdefault(name_figure(row), [[] for _ in runs])[number]
                 curve += [] if curve else [[0.0, row["before"]]]
                 curve.append([step, row["after"]])
-    metrics = [{"name": name, "label": name, "curves": curves} for name, curves in figures.items()]
+    metrics = [{"name": n, "label": n, "curves": curves, "ends": _say_ends(curves)} for n, curves in figures.items()]
     return {"arms": [name for name, _ in runs], "metrics": metrics} if runs else None
 
 

@@ -20,13 +20,15 @@ function fill(node, attributes, children) {
   return node;
 }
 
-function el(tag, attributes, ...children) {
-  return fill(document.createElement(tag), attributes, children);
-}
-
-function svg(tag, attributes, ...children) {
-  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-}
+const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+const svg = (tag, attributes, ...children) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+const byId = (id) => document.getElementById(id);
+const reveal = (id) => { byId(id).hidden = false; };
+const words = (name) => name.replaceAll("_", " ");
+const range = (n) => Array.from({ length: n }, (_, i) => i);
+const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+const signed = (value) => (value === null ? "–" : `${value < 0 ? "−" : "+"}${show(Math.abs(value))}`);
+const option = (value, label) => el("option", { value }, label || value);
 
 function show(value) {
   if (value === null || value === undefined) return "–";
@@ -36,29 +38,23 @@ function show(value) {
   return size < 10 ? value.toFixed(size < 0.1 ? 3 : 2) : String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
 }
 
-function plural(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+function oneLine(text, length) {
+  const points = Array.from(text.slice(0, length * 3).replace(/\s+/g, " ").trim());
+  return points.length > length ? points.slice(0, length).join("") + "…" : points.join("");
 }
 
-// Shapes as well as colours tell arms apart.
-function marker(arm, x, y, r) {
-  const kind = `arm a${arm % 6}`;
-  if (arm % 3 === 0) return svg("circle", { class: kind, cx: x, cy: y, r });
-  const d = arm % 3 === 1 ? `M${x - r},${y - r}h${2 * r}v${2 * r}h${-2 * r}z` : `M${x},${y - r * 1.3}l${r * 1.3},${r * 2.2}h${-r * 2.6}z`;
-  return svg("path", { class: kind, d });
+const DASHES = [[], [6, 3], [2, 3]];  // lines of trainings differ in more than colour
+
+function armKey(style) {
+  return svg("svg", { class: "key", width: 26, height: 14, "aria-hidden": "true" }, svg("path", { stroke: `var(--a${style % 6})`, "stroke-width": 2, "stroke-dasharray": DASHES[style % 3].join(" "), d: "M0,7H26" }));
 }
 
-function armKey(arm) {
-  const line = svg("path", { class: `line a${arm % 6}`, d: "M0,7H26" });
-  return svg("svg", { class: "key", width: 26, height: 14, "aria-hidden": "true" }, line, marker(arm, 13, 7, 3.4));
-}
+const BANDS = ["impossible", "near-impossible", "learnable", "mastered", "unscored"];
+
+const bandColor = (band) => `var(--${BANDS.includes(band) ? band : "unscored"})`;
 
 function bandKey(band) {
-  return svg("svg", { class: "key", width: 12, height: 12, "aria-hidden": "true" }, svg("rect", { class: bandClass(band), width: 12, height: 12, rx: 2 }));
-}
-
-function bandClass(band) {
-  return "band " + (["impossible", "near-impossible", "learnable", "mastered"].includes(band) ? band : "unscored");
+  return svg("svg", { class: "key", width: 12, height: 12, "aria-hidden": "true" }, svg("rect", { fill: bandColor(band), width: 12, height: 12, rx: 2 }));
 }
 
 function dataTable(caption, heads, rows) {
@@ -68,35 +64,36 @@ function dataTable(caption, heads, rows) {
       el("tbody", {}, rows.map(([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((cell) => el("td", {}, cell)))))));
 }
 
-// The plot's figures as a table, built when it is opened.
-function figuresOf(caption, heads, rows) {
-  const details = el("details", { class: "figures" }, el("summary", {}, "Figures as a table"));
-  details.addEventListener("toggle", () => {
-    if (details.open && details.children.length === 1) details.append(dataTable(caption, heads, rows()));
-  });
+// Fills a `details` when it is first opened.
+function onOpen(details, build) {
+  details.addEventListener("toggle", () => { if (details.open && !details.dataset.built) { details.dataset.built = ""; build(); } });
   return details;
 }
 
-// k of n as an interval, with the rate as a dot and the chance rate as a tick.
-function intervalBar(row) {
-  const x = (p) => 4 + 88 * Math.min(1, Math.max(0, p));
-  const parts = [svg("line", { class: "grid", x1: 4, x2: 92, y1: 9, y2: 9 })];
-  if (row.low !== null && row.high !== null) {
-    parts.push(svg("rect", { class: bandClass(row.band), opacity: 0.45, x: x(row.low), y: 5.5, width: Math.max(1, x(row.high) - x(row.low)), height: 7, rx: 3.5 }));
-  }
-  if (row.chance !== null) parts.push(svg("line", { class: "chance", x1: x(row.chance), x2: x(row.chance), y1: 1, y2: 17 }));
-  if (row.rate !== null) parts.push(svg("circle", { class: "dot", cx: x(row.rate), cy: 9, r: 3.5 }));
-  const interval = row.low === null ? "no interval" : `interval ${show(row.low)} to ${show(row.high)}`;
-  const label = row.rate === null ? "no pass rate" : `pass rate ${show(row.rate)}, ${interval}`;
-  return svg("svg", { class: "interval", width: 96, height: 18, role: "img", "aria-label": label }, svg("title", {}, label), parts);
+// The interval from row.low to row.high, with a dot at `value`, in front of the scale that is drawn `behind`.
+function intervalBar(label, width, place, row, fill, value, behind) {
+  const parts = [...behind];
+  if (row.low !== null && row.high !== null) parts.push(svg("rect", { fill, x: place(row.low), y: 6, width: Math.max(1, place(row.high) - place(row.low)), height: 6, rx: 3 }));
+  if (value !== null) parts.push(svg("circle", { class: "dot", cx: place(value), cy: 9, r: 3.5 }));
+  return svg("svg", { class: "interval", width, height: 18, role: "img", "aria-label": label }, svg("title", {}, label), parts);
 }
 
-// Domain of a plot: shares on 0..1, other metrics on their own range, with 0 in it where that costs little.
-function domain(values) {
-  let low = Math.min(...values), high = Math.max(...values);
-  if (low >= 0 && high <= 1 && high > 0.5) return [0, 1];
-  if (low > 0 && (high <= 1 || low < high * 0.6)) low = 0;
-  if (low === high) return [low - (Math.abs(low) || 1) * 0.1, high + (Math.abs(high) || 1) * 0.1];
-  const pad = (high - low) * 0.06;
-  return [low === 0 ? 0 : low - pad, high + pad];
+// Counts as a table of bars on one scale. rows: [name, bars, value to pick]; a bar is [[colour, count], ...], or null
+// where it is not known; with several runs each has one.
+function countBars(rows, caption, pick) {
+  const total = (bar) => bar && bar.reduce((sum, [, n]) => sum + n, 0), top = Math.max(1, ...rows.flatMap(([, bars]) => bars.map(total)));
+  const several = rows.some(([, bars]) => bars.length > 1);
+  const draw = (bar, run) => {
+    let x = 0;
+    return svg("svg", { width: "100%", height: 12, "aria-hidden": "true" }, (bar || []).map(([fill, n]) => {
+      const rect = svg("rect", { fill: fill || (several ? `var(--a${run % 6})` : "var(--muted)"), x: `${x}%`, width: `${(100 * n) / top}%`, height: 12 });
+      x += (100 * n) / top;
+      return rect;
+    }));
+  };
+  const heads = several && el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), data.runs.map((name) => el("th", { scope: "col", class: "number" }, name)), el("td", {})));
+  return el("table", { class: "bars", "aria-label": caption }, heads, el("tbody", {}, rows.map(([name, bars, value]) => el("tr", {},
+    el("th", { scope: "row" }, pick ? el("button", { type: "button", onclick: () => pick(value) }, name) : name),
+    bars.map((bar) => el("td", { class: "number" }, bar ? total(bar).toLocaleString("en") : "–")),
+    el("td", { class: "bar" }, bars.map(draw))))));
 }

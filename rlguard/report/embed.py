@@ -10,7 +10,7 @@ import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -19,7 +19,7 @@ from rlguard.report.findings import Owned
 from rlguard.report.load import Row, Run, find_figure, finite
 from rlguard.report.prompt_rows import FACTS, count_drops, place_rate
 from rlguard.report.runs import name_arms, name_runs
-from rlguard.report.verdict import METRICS
+from rlguard.report.verdict import METRICS, show_ends
 from rlguard.types import Rollout
 
 LONGEST_PART = 6000
@@ -55,11 +55,8 @@ class Embedded:
 def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: int, models: dict[str, str]) -> Embedded:
     """Chooses at most `limit` completions: correct ones with a finding, then wrong ones with one, then of every prompt.
 
-    Args:
-        runs: The completions of each run, each with its findings.
-        places: Prompt id -> its place in the page.
-        limit: The most completions to embed. Those of one prompt stand together, so a group is quick to open.
-        models: The model of each source, "" where it is not known; named where they differ.
+    Those of one prompt stand together, so a group is quick to open. `places` are those of the prompts in the page;
+    `models` that of each source ("" where it is not known), named where they differ.
     """
     everything = [(run, rollout, found) for run, owned in enumerate(runs) for rollout, found in owned]
     chosen = _choose(everything, limit)
@@ -85,7 +82,7 @@ def embed_rollouts(runs: Sequence[list[Owned]], places: dict[str, int], limit: i
             "truncated": int(rollout.truncated),
             "characters": len(rollout.completion),
             "ratio": min((ratio for ratio in ratios if ratio is not None), default=None),
-            "kinds": sorted({kinds[str(finding["kind"])] for finding in found}) or 0,
+            "kinds": sorted({kinds[str(finding["kind"])] for finding in found}) or None,
         }
         for name, value in values.items():
             page.columns[name].append(value)
@@ -189,17 +186,17 @@ def describe_columns(prompts: list[Row], runs: int) -> Row:
 
 
 def describe_filters(runs: list[Run]) -> list[Row | None]:
-    """Kept and dropped rows of each run; None where there are none."""
+    """Kept and dropped rows of each run, by reason; None where there are none."""
     return [
         None
         if run.kept is None and run.dropped is None
-        else {"kept": None if run.kept is None else len(run.kept), "reasons": list(count_drops(run).items())}
+        else {"kept": None if run.kept is None else len(run.kept)} | count_drops(run)
         for run in runs
     ]
 
 
 def describe_training(runs: list[Run]) -> Row:
-    """The arms with their settings, and every metric with one curve an arm; the important metrics first."""
+    """The arms, and every metric with one curve an arm and the means at its ends; the important metrics first."""
     arms = name_arms(runs)
     found = (arm.find(figure) for figure in METRICS for arm in arms.values())
     first = list(dict.fromkeys(metric for metric in found if metric))
@@ -207,16 +204,14 @@ def describe_training(runs: list[Run]) -> Row:
     fixed = {"guarded": 0, "unguarded": 1}  # the same colour and shape in every report
     free = iter(range(2 if fixed.keys() & arms.keys() else 0, len(arms) + 2))
     return {
-        "arms": [
-            {"name": name, "style": fixed[name] if name in fixed else next(free), "config": list(flatten(arm.config))}
-            for name, arm in arms.items()
-        ],
+        "arms": [{"name": name, "style": fixed[name] if name in fixed else next(free)} for name in arms],
         "metrics": [
             {
                 "name": metric,
                 "label": METRICS[find_figure(metric)] if metric in first else metric,
                 "first": metric in first,
                 "curves": [thin(arm.curves.get(metric, [])) for arm in arms.values()],
+                "ends": [show_ends(arm.curves.get(metric, [])) for arm in arms.values()],
             }
             for metric in order
         ],
@@ -258,51 +253,28 @@ def flatten(value: Row, lead: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-@dataclass(frozen=True)
-class Shelf:
-    """A long list in chunks, of which the page inflates only those it shows."""
+def shelve(items: Sequence[Any]) -> tuple[list[int], list[str]]:
+    """A long list in packed chunks, of which the page inflates only those it shows; and the first number of each.
 
-    starts: list[int]
-    """The number of each chunk's first item."""
-    chunks: list[str]
-
-
-def shelve(items: list[Any]) -> Shelf:
-    """Puts items on a shelf.
-
-    >>> shelve(["a", "b"]).starts
+    >>> shelve(["a", "b"])[0]
     [0]
     """
     starts, chunks = [], []
-    for start, texts in _cut(items):
-        starts.append(start)
-        chunks.append(_squeeze("[" + ",".join(texts) + "]"))
-    return Shelf(starts, chunks)
-
-
-def _cut(items: list[Any]) -> Iterator[tuple[int, list[str]]]:
     texts: list[str] = []
-    size = start = 0
-    for number, item in enumerate(items):
+    size = 0
+    for number, item in enumerate(items, 1):
         texts.append(encode(item))
         size += len(texts[-1])
-        if size >= CHUNK or number == len(items) - 1:
-            yield start, texts
-            texts, size, start = [], 0, number + 1
+        if size >= CHUNK or number == len(items):
+            starts.append(number - len(texts))
+            chunks.append(_squeeze(f"[{','.join(texts)}]"))
+            texts, size = [], 0
+    return starts, chunks
 
 
 def pack(data: Any) -> str:
     """JSON, compressed, in letters and digits that mean nothing in HTML."""
     return _squeeze(encode(data))
-
-
-def unpack(text: str) -> Any:
-    """What `pack` packed.
-
-    >>> unpack(pack({"a": [1, None]}))
-    {'a': [1, None]}
-    """
-    return json.loads(gzip.decompress(base64.b64decode(text)))
 
 
 def _squeeze(text: str) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from rlguard.answers import normalise_answer, read_golds
 from rlguard.report.load import Row, Run, finite, show_prompt
 from rlguard.shortcuts.scan import search
 from rlguard.types import Rollout
@@ -17,8 +18,6 @@ Owned = tuple[Rollout, list[Row]]
 
 SEARCHED = 2_000_000
 """The most characters of rollouts that are searched for shortcuts where a run has no findings: some seconds' work."""
-
-
 SUCCESSES, SAME, BARE = 3, 0.8, 3
 """Fewest successes of a prompt that are judged together; the share with one text; and the words of a bare answer."""
 SKIPPED = ("skipped_computation",)
@@ -26,17 +25,11 @@ SKIPPED = ("skipped_computation",)
 
 
 def pair_findings(run: Run, scan: bool | None) -> list[Owned]:
-    """Every completion of a run with its findings.
+    """Every completion of a run with its findings: the stored rollouts, then those that only findings know.
 
-    Where none of the rollouts from one source (the store, a training) has a finding, they are searched for shortcuts;
-    what is found becomes the run's. Sources that were not searched go into its `unsearched`.
-
-    Args:
-        run: A run.
-        scan: Whether to search; None does it up to `SEARCHED` characters.
-
-    Returns:
-        The stored rollouts first, in their order; then completions that only findings know.
+    Where none of the rollouts from one source (the store, a training) has a finding, they are searched for shortcuts if
+    `scan` says so (None: up to `SEARCHED` characters); what is found becomes the run's. Sources that were not searched
+    go into its `unsearched`.
     """
     rollouts = run.rollouts or []
     owned = attach_findings(rollouts, run.findings or [])
@@ -111,15 +104,18 @@ def _words(rollout: Rollout) -> tuple[Any, ...]:
     return rollout.prompt_id, rollout.step, rollout.completion, None if rollout.completion else rollout.index
 
 
+def _lacks_gold(rollout: Rollout, text: str) -> bool:
+    """Whether a completion neither holds the gold answer in words nor gives it in another spelling."""
+    golds = read_golds(rollout.gold)
+    given = normalise_answer(rollout.answer or "")
+    return bool(golds) and not any(gold.lower() in text or normalise_answer(gold) == given for gold in golds)
+
+
 def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
     """Prompts whose successes make one doubt the verifier, or the need for reasoning; and why.
 
-    Args:
-        owned: The completions of a run with their findings.
-
-    Returns:
-        Prompt id -> the reason: at least `SUCCESSES` successes, nearly all of which share one text that lacks the gold
-        answer or passes on prompts with other golds as well; or all of which hold no reasoning.
+    Of at least `SUCCESSES` successes, nearly all share one text that lacks the gold answer or passes on prompts with
+    other golds as well; or all hold no reasoning.
     """
     right: dict[str, list[tuple[str, Owned]]] = {}
     golds: dict[str, set[str]] = {}  # of each text that succeeded
@@ -133,8 +129,8 @@ def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
     for prompt_id, successes in right.items():
         if len(successes) < SUCCESSES:
             continue
-        (text, count), gold = Counter(text for text, _ in successes).most_common(1)[0], successes[0][1][0].gold
-        lacks = gold is not None and str(gold).strip().lower() not in text
+        text, count = Counter(text for text, _ in successes).most_common(1)[0]
+        lacks = _lacks_gold(next(one[0] for said, one in successes if said == text), text)
         if count >= SAME * len(successes) and (lacks or len(golds[text]) > SUCCESSES):
             why = "the gold answer is not in it" if lacks else f"it also passes on {len(golds[text]) - 1} other answers"
             odd[prompt_id] = f"Its successes share one text: {why}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,8 +22,8 @@ from rlguard.tables.read import FORMATS, find_format, iter_rows
 from rlguard.types import InputError, Rollout, prompt_text
 
 Row = dict[str, Any]
-Curve = list[tuple[float, float | None]]
-"""(step, value) in order of the step; None where the value was not a finite number."""
+Curve = list[tuple[int, float]]
+"""(step, value) in order of the step; values that are no finite numbers are left out."""
 
 LINES = ("metrics.jsonl", "metrics.csv", "figures.jsonl")
 """One row of figures a line: a trainer's or a recipe's measurements, and what the guard's monitor wrote."""
@@ -38,6 +39,14 @@ REQUIRED = {
     "findings": ("kind", "start", "end"),
 }
 RATES, FINDINGS, AUDIT = "rates.parquet", "findings.jsonl", "audit.json"
+AUDIT_SHAPE = {
+    "domains": {}, "settings": {}, "skipped": {}, "models": [{}],
+    "comparisons": [
+        {"name": "", "rows": [{"name": ""}], "cliff": {"points": [{}]}, "crossing": {"k": 0.0, "probability": 0.0},
+         "lost": [{}], "newly_solved": [{}]}
+    ],
+}  # fmt: skip
+"""What is read of an audit, by example."""
 TAKEN = "a folder or file of pass rates, a filtered set, rollouts, a training, findings or an audit"
 
 
@@ -115,11 +124,7 @@ class Run:
 
 
 def read_run(path: Path, columns: Mapping[str, str] | None = None) -> Run:
-    """Reads every known part of a run.
-
-    Args:
-        path: A folder whose parts lie in it or in a direct subfolder; or one file of it.
-        columns: Where the parts of a rollout stand (`read_any_rollouts`).
+    """Reads every known part of a run: a folder, in it or in its direct subfolders; or one file.
 
     Raises:
         InputError: If it is missing, holds nothing known, or a file in it cannot be read.
@@ -131,7 +136,9 @@ def read_run(path: Path, columns: Mapping[str, str] | None = None) -> Run:
         _read_file(run)
     else:
         _read_folder(run)
-    _check_spans(run)
+    for number, finding in enumerate(run.findings or [], 1):
+        if not (isinstance(finding["start"], int) and isinstance(finding["end"], int)):
+            raise InputError(f"{FINDINGS}, finding {number}: expected start and end as int, got {finding!r:.100}")
     if not run.arms and all(getattr(run, part) is None for part in (*REQUIRED, "rollouts", "audit")):
         raise InputError(f"{path}: nothing to report on; expected {TAKEN}, found {_describe_folder(path)}")
     return run
@@ -153,8 +160,41 @@ def _read_folder(run: Run) -> None:
         found = list(dict.fromkeys(found))
         _note_others(run, found)
         if found:
-            setattr(run, part, read_object(found[0]) if part == "audit" else run.read(part, found[0]))
+            setattr(run, part, read_audit(found[0]) if part == "audit" else run.read(part, found[0]))
     _read_trainings(run)
+
+
+def read_audit(path: Path) -> Row:
+    """The record of an audit.
+
+    Raises:
+        InputError: If a part of it is not what the page reads; names it.
+    """
+    audit = read_object(path)
+    check_shape(audit, AUDIT_SHAPE, str(path))
+    return audit
+
+
+def check_shape(value: Any, shape: Any, where: str) -> None:
+    """Compares JSON with an example, of which all but text may be missing or null.
+
+    Raises:
+        InputError: At the first value of another kind.
+
+    >>> check_shape({"rows": [{"k": 4}, {"k": None}]}, {"rows": [{"k": 0.0}]}, "audit.json")
+    """
+    if value is None and not isinstance(shape, str):
+        return
+    kinds: Any = (int, float) if isinstance(shape, float) else type(shape)
+    if not isinstance(value, kinds):
+        words = {dict: "an object", list: "a list", str: "text", float: "a number"}
+        raise InputError(f"{where}: expected {words[type(shape)]}, got {value!r:.60}")
+    if isinstance(shape, list):
+        for number, each in enumerate(value):
+            check_shape(each, shape[0], f"{where} {number}")
+    if isinstance(shape, dict):
+        for name, inner in shape.items():
+            check_shape(value.get(name), inner, f"{where}: {name}")
 
 
 def _note_others(run: Run, found: Iterable[Path | None]) -> None:
@@ -208,24 +248,27 @@ def _read_trainings(run: Run) -> None:
 
 def _read_file(run: Run) -> None:
     """One file, known by its name or its columns."""
-    path = run.path
-    if path.suffix == ".json":
+    path, is_audit = run.path, False
+    if path.suffix == ".json" and path.name != STATE:
         with suppress(InputError):  # else a table, or what reading it as one says
-            if "comparisons" in (audit := read_object(path)):
-                run.audit = audit
-                return
+            is_audit = "comparisons" in read_object(path)
+        if is_audit:
+            run.audit = read_audit(path)
+            return
     pair = _pair(path.with_name(path.name.replace(".dropped", "")))
     if pair[1] is not None:
         _read_filtered(run, *pair)
+        return
+    if path.name in (*LINES, STATE) or (path.suffix == ".log" and has_numbers(path)):
+        name = path.resolve().parent.name
+        run.arms[name] = _make_arm([path], path.parent, name, run.notes)
         return
     if find_format(path) is None and path.is_file():
         raise InputError(f"{path}: expected {TAKEN}, found a file ending in {path.suffix or 'nothing known'}")
     notes: list[str] = []
     rows = read_table(path, path.name, notes)
     columns = set().union(*rows[:100])
-    if path.name in LINES:
-        run.arms[path.resolve().parent.name] = Arm(collect_curves(rows, path.name, notes))
-    elif {*REQUIRED["findings"]} <= columns:
+    if {*REQUIRED["findings"]} <= columns:
         run.findings = check_columns(rows, path, REQUIRED["findings"])
     elif {"prompt_id", "successes", "trials"} <= columns:
         run.rates = check_columns(rows, path, REQUIRED["rates"])
@@ -243,20 +286,13 @@ def _describe_folder(path: Path) -> str:
     return (", ".join(names[:8]) + (", …" if len(names) > 8 else "")) or "an empty directory"
 
 
-def _check_spans(run: Run) -> None:
-    for number, finding in enumerate(run.findings or [], 1):
-        for name in ("start", "end"):
-            if not isinstance(finding[name], int):
-                raise InputError(f"{FINDINGS}, finding {number}: expected {name} as int, got {finding[name]!r}")
-
-
 def find_trainings(path: Path) -> Iterator[tuple[str, Path]]:
     """The folders of a run that hold a training, each with a name of its own."""
     taken: set[str] = set()
     for pattern in FOLDERS:
         for folder in sorted(path.glob(pattern)) if pattern else [path]:
             inner = folder != path and folder.name.startswith(INNER)  # the training is the folder above
-            if inner or not folder.is_dir() or not any(_find_files(folder)):
+            if inner or not folder.is_dir() or not (_find_logs(folder) or _find_events(folder) or list_tables(folder)):
                 continue
             name = folder.resolve().name
             if name in taken:  # the same name in two folders
@@ -266,63 +302,54 @@ def find_trainings(path: Path) -> Iterator[tuple[str, Path]]:
                 yield name, folder
 
 
-def _find_files(folder: Path) -> Iterator[Path]:
-    """What a training left in its folder, the guard's own files in `rlguard/` included."""
-    for place in (folder, folder / "rlguard"):
-        yield from (place / name for name in (*LINES, EVENTS) if (place / name).is_file())
+def _find_logs(folder: Path) -> list[Path]:
+    """The logs of a training, the guard's own last, for of two values of one figure and step the later counts."""
     state = find_state(folder)
-    if state is not None:
-        yield state
-    yield from (path for path in sorted(folder.glob("*.log")) if has_numbers(path))
-    yield from list_tables(folder)[:1]
+    own = [place / name for place in (folder, folder / "rlguard") for name in LINES]
+    printed = [path for path in sorted(folder.glob("*.log")) if has_numbers(path)]
+    return [*printed, *([state] if state else []), *(path for path in own if path.is_file())]
+
+
+def _find_events(folder: Path) -> Path | None:
+    return next((path for path in (folder / EVENTS, folder / "rlguard" / EVENTS) if path.is_file()), None)
 
 
 def read_arm(folder: Path, name: str, notes: list[str]) -> Arm:
-    """One training; where two files have a metric, the guard's own is taken.
-
-    Args:
-        folder: Of the training.
-        name: What notes call it.
-        notes: What a reader of the page should know is added here.
-
-    Raises:
-        InputError: If a file cannot be read; names it.
-    """
-    curves: dict[str, Curve] = {}
-    for path in sorted(_find_files(folder), key=lambda path: path.name in LINES):
-        where = f"{name}/{path.relative_to(folder)}"
-        if path.name in LINES[::2]:
-            curves |= collect_curves(read_table(path, where, notes), where, notes)
-        elif path.name == STATE:
-            history = read_object(path).get("log_history")
-            if not isinstance(history, list):
-                raise InputError(f"{path}: expected the list `log_history`, got {type(history).__name__}")
-            curves |= collect_curves((row for row in history if isinstance(row, dict)), where, notes)
-        elif path.suffix in (".log", ".csv"):
-            curves |= collect_curves(({"step": step} | row for step, row in read_log(path)), where, notes)
+    """One training; `name` is what `notes` call it."""
+    arm = _make_arm(_find_logs(folder), folder, name, notes)
     config = read_object(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     saved = {"_name_or_path": config["_name_or_path"]} if config.get("_name_or_path") else {}
-    return Arm(curves, saved if "model_type" in config else config, _find_events(folder, name, curves, notes))
+    arm.config = saved if "model_type" in config else config
+    return arm
 
 
-def _find_events(folder: Path, name: str, curves: dict[str, Curve], notes: list[str]) -> list[Event]:
-    """What the monitor said of a training; where none watched it, what one says of its curves."""
-    for path in (place / EVENTS for place in (folder, folder / "rlguard")):
-        if path.is_file():
-            torn: list[int] = []
-            events = read_events(path, torn)
-            notes += [f"{name}/{EVENTS}: the last line ({line}) is half-written and was left out." for line in torn]
-            return events
+def _make_arm(logs: Iterable[Path], folder: Path, name: str, notes: list[str]) -> Arm:
+    """The curves of a training, and what the monitor said of it; where none watched it, what one says of its logs."""
     rows: dict[int, dict[str, float]] = {}
-    for metric, curve in curves.items():
-        for step, value in curve:
-            if value is not None:
-                rows.setdefault(int(step), {})[metric] = value
+    for path in logs:
+        torn: list[int] = []
+        for step, figures in read_log(path, torn):
+            rows.setdefault(step, {}).update(figures)
+        notes += _note_torn(f"{name}/{path.relative_to(folder)}", torn)
+    curves: dict[str, Curve] = {}
+    for step, figures in sorted(rows.items()):
+        for metric, value in figures.items():
+            if metric != "epoch":
+                curves.setdefault(metric, []).append((step, value))
+    if told := _find_events(folder):
+        torn = []
+        events = read_events(told, torn)
+        notes += _note_torn(f"{name}/{EVENTS}", torn)
+        return Arm(curves, events=events)
     monitor = Monitor()
     events = replay(sorted(rows.items()), monitor)
     if monitor.references:
         notes.append(f"{name}: alarms were made for this page, as `rlguard watch` makes them; nothing watched the run.")
-    return events
+    return Arm(curves, events=events)
+
+
+def _note_torn(where: str, torn: list[int]) -> list[str]:
+    return [f"{where}: the last line ({line}) is half-written and was left out." for line in torn]
 
 
 @cache
@@ -335,73 +362,37 @@ def find_figure(metric: str) -> str:
     return next(iter(Monitor().read({metric: 0.5})), metric)
 
 
-def collect_curves(rows: Iterable[Row], where: str, notes: list[str]) -> dict[str, Curve]:
-    """The curves in rows that may carry any subset of the metrics; text fields and the epoch are no metrics."""
-    curves: dict[str, dict[float, float | None]] = {}
-    stepless = 0
-    for row in rows:
-        step = finite(row.get("step"))
-        stepless += step is None
-        if step is None:
-            continue
-        for metric, value in row.items():
-            if metric not in ("step", "epoch") and (
-                value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-            ):
-                curves.setdefault(metric, {})[step] = finite(value)
-    if stepless:
-        notes.append(f"{where}: {stepless} rows without a step were left out.")
-    return {
-        metric: sorted(points.items())
-        for metric, points in curves.items()
-        if any(value is not None for value in points.values())
-    }
-
-
 def follow_rollouts(rollouts: Iterable[Rollout]) -> dict[str, Curve]:
     """Curves from the rollouts of a training themselves: what each step's completions have in common.
 
     >>> follow_rollouts([Rollout("p", 0, "ab", outcome=1.0, step=3), Rollout("p", 1, "", outcome=0.0, step=3)])
-    {'rollouts/correct': [(3.0, 0.5)], 'rollouts/characters': [(3.0, 1.0)]}
+    {'rollouts/correct': [(3, 0.5)], 'rollouts/characters': [(3, 1.0)]}
     """
-    sums: dict[str, dict[float, list[float]]] = {}
+    values: dict[str, dict[int, list[float]]] = {}
     for rollout in rollouts:
-        if rollout.step is None:
-            continue
-        characters = len(rollout.completion)
-        figures = {"correct": rollout.outcome, "weight": rollout.weight, "characters": characters}
-        for name, value in figures.items():
-            if value == value:
-                tally = sums.setdefault(f"rollouts/{name}", {}).setdefault(float(rollout.step), [0.0, 0])
-                tally[0] += value
-                tally[1] += 1
-    return {name: [(step, total / n) for step, (total, n) in sorted(own.items())] for name, own in sums.items()}
+        if rollout.step is not None:
+            characters = float(len(rollout.completion))
+            figures = {"correct": rollout.outcome, "weight": rollout.weight, "characters": characters}
+            for name, value in figures.items():
+                if not math.isnan(value):
+                    values.setdefault(f"rollouts/{name}", {}).setdefault(rollout.step, []).append(value)
+    return {name: [(step, statistics.fmean(own[step])) for step in sorted(own)] for name, own in values.items()}
 
 
 def read_table(path: Path, where: str, notes: list[str], required: Sequence[str] = ()) -> list[Row]:
-    """Reads a table, which may be empty, and checks that the columns needed are there.
-
-    Args:
-        path: What `tables.iter_rows` reads.
-        where: Its name for the reader of the page.
-        notes: What such a reader should know is added here.
-        required: Columns without which it is of no use.
+    """Reads a table, which may be empty; `where` is its name in `notes`, which tell what a reader should know.
 
     Raises:
-        InputError: If it cannot be read, or a column is missing in a row; names file and row.
+        InputError: If it cannot be read, or a required column is missing in a row; names file and row.
     """
     torn: list[int] = []
     rows = list(iter_rows(path, torn, allow_empty=True))
-    notes += [f"{where}: the last line ({number}) is half-written and was left out." for number in torn]
+    notes += _note_torn(where, torn)
     return check_columns(rows, path, required)
 
 
 def check_columns(rows: list[Row], path: Path, required: Sequence[str]) -> list[Row]:
-    """The rows, each of which has the columns.
-
-    Raises:
-        InputError: If one has not; names file, row and column.
-    """
+    """The rows, each of which has the columns; else an InputError names file, row and column."""
     for number, row in enumerate(rows):
         for name in required:
             if name not in row:

@@ -24,10 +24,6 @@ def describe_prompts(run: Run, owned: list[Owned]) -> list[Row]:
 
     A rollout whose prompt id is not known belongs to the prompt with its text, and gets its id: tables of completions
     rarely hold the gold answer, which is part of the id.
-
-    Args:
-        run: A run.
-        owned: Its completions as `pair_findings` gives them, the stored ones first.
     """
     rows = {row["id"]: row for row in map(_from_rates, run.rates or [])}
     for decision, decided in (("dropped", run.dropped), ("kept", run.kept)):  # kept wins: a duplicate is also dropped

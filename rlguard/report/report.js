@@ -1,89 +1,80 @@
 // Opens the page: what each part shows, and the addresses that choose and open things.
 
+function showAlarms(hasSteps) {
+  if (!data.events.length) return;
+  reveal("alarms");
+  const several = new Set(data.events.map((event) => event.arm)).size > 1, signs = { critical: "✕ critical", warning: "! warning" };
+  const item = (event) => el("li", { class: event.severity },
+    el("b", {}, signs[event.severity] || event.severity), " ", el("span", { class: "muted" }, [several && event.arm, `step ${event.step}`, words(event.figure)].filter(Boolean).join(" · ")),
+    el("p", {}, event.message), event.cause && el("p", { class: "advice" }, el("b", {}, "Usual cause: "), `${event.cause}. `, el("b", {}, "Do: "), event.do.split("`").map((part, i) => (i % 2 ? el("code", {}, part) : part))), hasSteps && el("a", { href: `#steps=${event.step - 1}..${event.step}` }, `Rollouts of step ${event.step}`));
+  const list = (events) => el("ul", { class: "alarms" }, events.map(item)), said = new Set();
+  const open = data.events.filter((event) => {  // the gravest of each figure
+    const name = `${event.arm} ${event.figure}`, fresh = event.severity !== "note" && !said.has(name) && said.size < 6;
+    if (fresh) said.add(name);
+    return fresh;
+  });
+  const rest = data.events.filter((event) => !open.includes(event));
+  byId("alarm-list").append(open.length ? list(open) : el("p", {}, "No alarm."));
+  if (rest.length) byId("alarm-list").append(el("details", {}, el("summary", {}, `${rest.length} more alarms and notes`), list(rest)));
+}
+
 function showTraining(hasSteps) {
   const { arms, metrics } = data.training;
   if (!arms.length) return;
   reveal("training");
   byId("step-hint").hidden = !hasSteps;
   byId("arms").append(...arms.map((arm) => el("li", {}, armKey(arm.style), ` ${arm.name}`)));
-  const first = metrics.filter((metric) => metric.first), rest = metrics.filter((metric) => !metric.first);
+  const first = metrics.filter((metric) => metric.first), rest = metrics.filter((metric) => !metric.first), more = byId("more-metrics");
   const pick = hasSteps && ((after, to) => { location.hash = `steps=${after}..${to}`; });
   const add = (host, list, height) => list.forEach((metric) => drawCurves(host, metric, arms, data.events, height, pick));
-  add(byId("charts"), first.length ? first : rest.slice(0, 4), 230);
-  const others = first.length ? rest : rest.slice(4);
-  if (others.length) {
-    const more = byId("more-metrics");
-    more.hidden = false;
-    more.firstElementChild.append(` (${others.length})`);
-    more.addEventListener("toggle", () => { if (more.open && !more.lastElementChild.children.length) add(more.lastElementChild, others, 190); });
-  }
-  const names = [...new Set(arms.flatMap((arm) => arm.config.map(([name]) => name)))];
-  if (names.length) {
-    reveal("configs");
-    const of = (arm, name) => (arm.config.find(([own]) => own === name) || [null, "–"])[1];
-    byId("configs").append(dataTable("Settings of the trainings", ["setting", ...arms.map((arm) => arm.name)], names.map((name) => [name, ...arms.map((arm) => of(arm, name))])));
-  }
+  add(byId("charts"), first.length ? first : rest.splice(0, 4), 230);
+  more.hidden = !rest.length;
+  more.firstElementChild.append(` (${rest.length})`);
+  onOpen(more, () => add(more.lastElementChild, rest, 190));
 }
 
-const SCATTERS = {};  // the points of each plot: a point's address -> its prompts
-
-// Prompts at the same place, to two decimals, are one point.
-function gather(which, prompts, place) {
-  SCATTERS[which] = new Map();
-  for (const p of prompts) {
-    const [x, y, band] = place(p), key = `${x.toFixed(2)},${y.toFixed(2)}`;
-    if (!SCATTERS[which].has(key)) SCATTERS[which].set(key, { key, x: Number(x.toFixed(2)), y: Number(y.toFixed(2)), band, rows: [] });
-    SCATTERS[which].get(key).rows.push(p);
-  }
-  return [...SCATTERS[which].values()];
-}
+const BINS = ["never solved", ...range(10).map((i) => `${i / 10} to ${(i + 1) / 10}`), "always solved"];
 
 function showRates() {
-  const { of, id } = data.prompts, runs = range(data.runs.length).filter((run) => of[run].bin.some((bin) => bin !== null));
+  const { of } = data.prompts, runs = range(data.runs.length).filter((run) => of[run].bin.some((bin) => bin !== null));
   if (!runs.length) return;
   reveal("rates");
-  const known = range(id.length), banded = (run, p) => of[run].band[p] || "unscored";
-  const used = new Set(runs.flatMap((run) => known.filter((p) => of[run].bin[p] !== null).map((p) => banded(run, p))));
-  const bands = [...BANDS.filter((band) => used.has(band)), ...[...used].filter((band) => !BANDS.includes(band)).sort()];
-  byId("bands").append(...bands.map((band) => el("li", {}, bandKey(band), ` ${band === "unscored" ? "no band" : band} `, el("b", {}, runs.map((run) => known.filter((p) => of[run].bin[p] !== null && banded(run, p) === band).length.toLocaleString("en")).join(" → ")))));
+  const counts = new Map(), bands = [...BANDS], count = (run, band, bin = "all") => counts.get(`${run} ${band} ${bin}`) || 0;
   for (const run of runs) {
-    const counts = range(12).map(() => bands.map(() => 0));
-    known.forEach((p) => { if (of[run].bin[p] !== null) counts[of[run].bin[p]][bands.indexOf(banded(run, p))]++; });
-    drawHistogram(byId("histograms"), data.runs.length > 1 ? data.runs[run] : "", bands, counts, (bin) => { location.hash = `bin=${run},${bin}`; });
+    of[run].bin.forEach((bin, p) => {
+      const band = of[run].band[p] || "unscored";
+      if (bin === null) return;
+      if (!bands.includes(band)) bands.push(band);
+      for (const key of [bin, "all"]) counts.set(`${run} ${band} ${key}`, count(run, band, key) + 1);
+    });
   }
-  const host = byId("scatter");
-  for (const run of runs.slice(1)) {
-    const both = known.filter((p) => of[runs[0]].rate[p] !== null && of[run].rate[p] !== null), names = [data.runs[runs[0]], data.runs[run]];
-    if (!both.length) continue;
-    const points = gather(`runs${run}`, both, (p) => [of[runs[0]].rate[p], of[run].rate[p], of[run].band[p]]);
-    drawScatter(host, `Pass rates, prompt by prompt: ${names.join(" against ")}`, ...names, points, (i) => { location.hash = `runs${run}=${points[i].key}`; });
-  }
-  if (runs.length > 1) return;
-  if (of[runs[0]].chance.some((chance) => chance !== null)) {
-    const own = of[runs[0]], points = gather("chance", known.filter((p) => own.chance[p] !== null && own.rate[p] !== null), (p) => [own.chance[p], own.rate[p], own.band[p]]);
-    if (points.length) drawScatter(host, "Pass rate against chance rate: on the line, guessing would do as well", "chance rate", "pass rate", points, (i) => { location.hash = `chance=${points[i].key}`; });
+  const used = bands.filter((band) => runs.some((run) => count(run, band)));
+  byId("bands").append(...used.map((band) => el("li", {}, bandKey(band), ` ${band === "unscored" ? "no band" : band} `, el("b", {}, runs.map((run) => count(run, band).toLocaleString("en")).join(" → ")))));
+  for (const run of runs) {
+    const rows = BINS.map((name, bin) => [name, [used.map((band) => [bandColor(band), count(run, band, bin)])], bin]);
+    byId("histograms").append(el("figure", {}, el("h3", {}, `${runs.length > 1 ? `${data.runs[run]}: ` : ""}pass rates of ${plural(used.reduce((sum, band) => sum + count(run, band), 0), "prompt")}`),
+      countBars(rows, `Prompts of ${data.runs[run]} by pass rate`, (bin) => { location.hash = `bin=${run},${bin}`; })));
   }
 }
 
-// What an address chooses: #steps=30..40, #bin=0,3, #chance=x,y or #runs1=x,y.
+function showDecisions() {
+  if (!data.filters.some(Boolean)) return;
+  reveal("filter");
+  const reasons = [...new Set(data.filters.flatMap((one) => Object.keys(one || {})))], several = data.filters.length > 1;
+  byId("decisions").append(countBars(reasons.map((reason) => [reason === "kept" ? reason : `dropped: ${words(reason)}`,
+    data.filters.map((one) => (one && one[reason] !== null ? [[several ? "" : bandColor(reason === "kept" ? "learnable" : reason), one[reason] || 0]] : null))]), "Kept and dropped rows by reason"));
+}
+
+// What an address chooses: #steps=30..40 or #bin=0,3.
 function readChoice(hash) {
-  const nothing = { label: "", prompts: null, steps: null };
-  const [, name, value] = /^#(steps|bin|chance|runs\d+)=(.+)$/.exec(hash) || [];
-  if (name === "steps") {
-    const [after, to] = value.split("..").map(Number);
-    if (Number.isNaN(after) || Number.isNaN(to)) return nothing;
-    return { ...nothing, label: to - after === 1 ? `step ${to}` : after === -Infinity ? `steps up to ${to}` : `steps after ${after}, up to ${to}`, steps: [after, to] };
-  }
-  if (name === "bin") {
-    const [run, bin] = value.split(",").map(Number), bins = data.prompts.of[run]?.bin;
-    if (!bins || !(bin >= 0 && bin < 12)) return nothing;
-    const label = bin === 0 ? "never solved" : bin === 11 ? "always solved" : `pass rate ${(bin - 1) / 10} to ${bin / 10}`;
-    return { ...nothing, label: data.runs.length > 1 ? `${label} in ${data.runs[run]}` : label, prompts: new Set(range(bins.length).filter((p) => bins[p] === bin)) };
-  }
-  const point = name && SCATTERS[name]?.get(value);
-  if (!point) return nothing;
-  const [x, y] = name === "chance" ? ["chance rate", "pass rate"] : [data.runs[0], data.runs[Number(name.slice(4))]];
-  return { ...nothing, label: `${plural(point.rows.length, "prompt")} at ${x} ${show(point.x)}, ${y} ${show(point.y)}`, prompts: new Set(point.rows) };
+  const nothing = { label: "", prompts: null, steps: null }, [, name, one, two] = /^#(steps|bin)=([^,]+?)(?:\.\.|,)(.+)$/.exec(hash) || [];
+  const [first, second] = [Number(one), Number(two)];
+  if (Number.isNaN(first) || Number.isNaN(second)) return nothing;
+  if (name === "steps") return { ...nothing, label: second - first === 1 ? `step ${second}` : first === -Infinity ? `steps up to ${second}` : `steps after ${first}, up to ${second}`, steps: [first, second] };
+  const bins = data.prompts.of[first]?.bin;
+  if (!bins || !BINS[second]) return nothing;
+  const label = `${second % 11 ? "pass rate " : ""}${BINS[second]}${data.runs.length > 1 ? ` in ${data.runs[first]}` : ""}`;
+  return { ...nothing, label, prompts: new Set(range(bins.length).filter((p) => bins[p] === second)) };
 }
 
 function showChoice() {

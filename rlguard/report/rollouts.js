@@ -6,29 +6,16 @@ let chosen = { label: "", prompts: null, steps: null };
 // [answer, text or its pieces, findings] of a completion, as objects.
 async function fetchText(number) {
   const [answer, text, found] = await texts.get(number);
-  const parts = text === null ? null : (typeof text === "string" ? [[text, []]] : text).map(([own, marks, omitted, tail]) => ({ text: own, marks, omitted, tail }));
-  return { answer, parts, findings: found.map(([kind, reason, ratio, severity]) => ({ kind, reason, ratio, severity })) };
+  return { answer, parts: typeof text === "string" ? [[text, []]] : text, findings: found.map(([kind, reason, ratio, severity]) => ({ kind, reason, ratio, severity })) };
 }
 
-// `around` keeps that many characters either side of the marks, or of the beginning where there are none.
-function marked(text, around) {
-  if (text.parts === null) return el("p", { class: "muted" }, "The completion is not in this run.");
-  const hits = text.parts.map((part) => part.marks.length > 0), first = hits.indexOf(true), last = hits.lastIndexOf(true);
-  const nodes = text.parts.map((part, i) => {
-    let content = part.omitted ? [part.text, el("em", { class: "omitted" }, ` … ${plural(part.omitted, "character")} not embedded … `), part.tail] : [part.text];
-    const points = around && !hits[i] ? Array.from(part.text + (part.omitted ? " … " + part.tail : "")) : [];
-    if (points.length > around) {
-      if (i < first) content = ["… " + points.slice(-around).join("")];
-      else if (i > last) content = [points.slice(0, around * (first < 0 ? 2 : 1)).join("") + " …"];
-      else if (points.length > 2 * around) content = [points.slice(0, around).join(""), " … ", points.slice(-around).join("")];
-    }
-    return hits[i] ? el("mark", {}, content) : content;
-  });
-  return el("div", { class: "completion", dir: "auto", tabindex: 0, role: "group", "aria-label": "Completion" }, nodes);
-}
-
-function isCut(text, around) {
-  return text.parts !== null && text.parts.some((part) => !part.marks.length && part.text.length > around * (text.findings.length ? 1 : 2));
+// A completion in a box that scrolls, with the first of its marks in view.
+function marked({ parts }) {
+  if (parts === null) return el("p", { class: "muted" }, "The completion is not in this run.");
+  const box = el("div", { class: "completion", dir: "auto", tabindex: 0, role: "group", "aria-label": "Completion" }, parts.map(([text, marks, omitted, tail]) => [
+    marks.length ? el("mark", {}, text) : text, omitted && [el("em", { class: "omitted" }, ` … ${plural(omitted, "character")} not embedded … `), tail]]));
+  requestAnimationFrame(() => { box.scrollTop = Math.max(0, (box.querySelector("mark")?.offsetTop ?? 0) - box.clientHeight / 2); });
+  return box;
 }
 
 function outcome(value) {
@@ -63,32 +50,22 @@ function reasons(text) {
 
 async function browsedCard(number) {
   const text = await fetchText(number), prompt = data.rollouts.prompt[number];
-  const holder = el("div", {}, marked(text, 240));
-  const more = el("button", { type: "button", "aria-expanded": "false", onclick: () => {
-    const open = more.getAttribute("aria-expanded") === "true";
-    more.setAttribute("aria-expanded", String(!open));
-    more.textContent = open ? "Whole completion" : "Less of it";
-    holder.replaceChildren(marked(text, open ? 240 : 0));
-  } }, "Whole completion");
   return el("article", { class: "finding" },
     el("h3", {}, prompt < 0 ? title(prompt, 90) : groupLink(prompt, title(prompt, 90), `Open the group of ${title(prompt, 60)}`)),
     el("p", { class: "foot" }, outcome(data.rollouts.outcome[number]), el("span", { class: "muted" }, facts(number, text))),
-    reasons(text), holder, isCut(text, 240) && el("p", { class: "foot" }, more));
+    reasons(text), marked(text));
 }
 
-const NULL_LAST = (value) => (value === null ? Infinity : value);
+// Names, the column without which an order says nothing, and the key.
 const ORDERS = [
-  ["correct with a finding first", (r, i) => (r.kinds[i] ? (r.outcome[i] === 1 ? 0 : 10) + Math.min(9, r.ratio[i] ?? 1) : Infinity)],
-  ["by prompt", null],
-  ["first step first", (r, i) => NULL_LAST(r.step[i])],
-  ["last step first", (r, i) => -(r.step[i] ?? -1)],
-  ["longest first", (r, i) => -r.characters[i]],
-  ["shortest first", (r, i) => r.characters[i]],
-  ["least weight first", (r, i) => NULL_LAST(r.weight[i])],
-  ["highest reward first", (r, i) => -(r.reward[i] ?? -Infinity)],
-  ["lowest advantage first", (r, i) => NULL_LAST(r.advantage[i])],
+  ["correct with a finding first", "kinds", (r, i) => (r.kinds[i] ? (r.outcome[i] === 1 ? 0 : 10) + Math.min(9, r.ratio[i] ?? 1) : Infinity)],
+  ["by prompt", "prompt", null],
+  ["last step first", "step", (r, i) => -(r.step[i] ?? -1)],
+  ["longest first", "characters", (r, i) => -r.characters[i]],
+  ["shortest first", "characters", (r, i) => r.characters[i]],
+  ["least weight first", "weight", (r, i) => r.weight[i] ?? Infinity],
+  ["highest reward first", "reward", (r, i) => -(r.reward[i] ?? -Infinity)],
 ];
-const NEEDED = { "first step first": "step", "last step first": "step", "least weight first": "weight", "highest reward first": "reward", "lowest advantage first": "advantage" };
 
 // The completions that hold what is searched for, in small letters, in their text, answer, findings or prompt.
 async function searchRollouts(query, going) {
@@ -108,7 +85,7 @@ function fillRolloutForm(form, kinds) {
   form.kind.parentElement.hidden = !kinds.length;
   form.source.append(...pairs.map((pair) => option(pair, origin(...pair.split(" ")))));
   form.source.parentElement.hidden = pairs.length < 2;
-  form.sort.append(...ORDERS.filter(([name]) => !NEEDED[name] || r[NEEDED[name]].some((value) => value !== null)).map(([name]) => option(name)));
+  form.sort.append(...ORDERS.filter(([, column]) => r[column].some((value) => value !== null)).map(([name]) => option(name)));
   form.sort.value = kinds.length ? "correct with a finding first" : "by prompt";
 }
 
@@ -127,19 +104,19 @@ function showRollouts() {
   const r = data.rollouts, count = r.prompt.length, form = byId("rollout-controls"), kinds = (data.kinds || []).map(([kind]) => kind);
   if (!count) return () => {};
   reveal("rollouts");
-  if (kinds.length) byId("kinds").append(countBars(data.kinds, "Findings by kind", (kind) => { form.kind.value = `kind ${kind}`; refresh(); }));
+  if (kinds.length) byId("kinds").append(countBars(data.kinds.map(([kind, counts]) => [words(kind), counts.map((n) => [["", n]]), kind]), "Findings by kind", (kind) => { form.kind.value = `kind ${kind}`; refresh(); }));
   else if (data.kinds) byId("kinds").append(el("p", {}, "No completion shows a known shortcut."));
   fillRolloutForm(form, kinds);
   const host = byId("rollout-list"), list = el("div", { class: "cards" });
   host.append(list);
-  const pages = pager(host, list, 10, 0, (numbers) => Promise.all(numbers.map(browsedCard)), "rollout");
+  const pages = lister(host, list, 10, browsedCard, "rollout");
   let searched = 0;
   async function refresh() {
     const query = form.query.value.trim().toLowerCase(), turn = ++searched;
     const going = (done) => { if (turn === searched && done) pages.say(`Searching … ${Math.round(100 * done)}%`); return turn === searched; };
     const found = query ? await searchRollouts(query, going) : null;
     if (turn !== searched) return;
-    const rows = range(count).filter((i) => (!found || found.has(i)) && passes(form, kinds, i)), key = ORDERS.find(([name]) => name === form.sort.value)[1];
+    const rows = range(count).filter((i) => (!found || found.has(i)) && passes(form, kinds, i)), [, , key] = ORDERS.find(([name]) => name === form.sort.value);
     if (key) rows.sort((a, b) => key(r, a) - key(r, b) || 0);  // two infinities differ by NaN
     await pages.show(rows);
   }
@@ -149,19 +126,11 @@ function showRollouts() {
 
 // ---- one group: the rollouts of a prompt side by side ------------------------------------------------------------
 
-const SHOWN = [
-  ["All", () => true],
-  ["Correct", (i) => data.rollouts.outcome[i] === 1],
-  ["Wrong", (i) => data.rollouts.outcome[i] === 0],
-  ["Not judged", (i) => data.rollouts.outcome[i] === null],
-  ["Flagged", (i) => Boolean(data.rollouts.kinds[i])],
-];
-
 async function groupCard(number) {
   const text = await fetchText(number), index = data.rollouts.index[number];
   return el("article", { class: "rollout" },
     el("h3", {}, index === null ? "rollout" : `#${index}`, " ", outcome(data.rollouts.outcome[number])),
-    el("p", { class: "muted" }, facts(number, text)), marked(text, 0), reasons(text));
+    el("p", { class: "muted" }, facts(number, text)), marked(text), reasons(text));
 }
 
 function groupSummary(prompt, run) {
@@ -174,27 +143,19 @@ function groupSummary(prompt, run) {
 }
 
 async function drawGroup(dialog, prompt, numbersOf) {
-  const r = data.rollouts, { id, omitted } = data.prompts;
-  const numbers = (numbersOf.get(prompt) || []).slice().sort((a, b) => r.run[a] - r.run[b] || (r.step[a] ?? -1) - (r.step[b] ?? -1) || r.index[a] - r.index[b]);
+  const r = data.rollouts, { id, omitted } = data.prompts, odd = (i) => (r.kinds[i] ? (r.outcome[i] === 1 ? 0 : 1) : 2);
+  const numbers = (numbersOf.get(prompt) || []).slice().sort((a, b) => r.run[a] - r.run[b] || odd(a) - odd(b) || (r.step[a] ?? -1) - (r.step[b] ?? -1) || r.index[a] - r.index[b]);
   const step = (by, label) => el("button", { type: "button", disabled: !id[prompt + by], onclick: () => { location.hash = `prompt=${encodeURIComponent(id[prompt + by])}`; } }, label);
-  const host = el("div"), grid = el("div", { class: "group" });
-  host.append(grid);
-  const pages = pager(host, grid, 48, 0, (found) => Promise.all(found.map(groupCard)), "rollout");
-  const tabs = SHOWN.map(([name, test]) => [name, numbers.filter(test)]).filter(([name, own]) => name === "All" || (own.length && own.length < numbers.length))
-    .map(([name, own]) => el("button", { type: "button", "aria-pressed": "false", onclick: (event) => pick(event.currentTarget, own) }, `${name} ${own.length}`));
-  function pick(button, own) {
-    tabs.forEach((tab) => tab.setAttribute("aria-pressed", String(tab === button)));
-    return pages.show(own);
-  }
+  const host = el("div"), grid = el("div", { class: "group" }), list = lister(host, grid, 48, groupCard, "rollout");
   const missing = range(data.runs.length).reduce((sum, run) => sum + (data.prompts.of[run].rollouts[prompt] || 0), 0) - numbers.length;
   const heading = el("h2", { id: "group-heading", tabindex: -1, dir: "auto" }, title(prompt, 300));
+  host.prepend(grid);
   dialog.replaceChildren(
     el("div", { class: "bar-top" }, step(-1, "← Previous prompt"), step(1, "Next prompt →"), el("button", { type: "button", class: "close", onclick: () => dialog.close() }, "Close")),
     heading, ...range(data.runs.length).map((run) => groupSummary(prompt, run)),
-    numbers.length ? el("div", { class: "tabs", role: "group", "aria-label": "Rollouts shown" }, tabs) : el("p", { class: "muted" }, "No rollout of this prompt is in this page."),
-    missing > 0 && numbers.length ? el("p", { class: "muted" }, `${plural(missing, "more rollout")} of this prompt in the run, not embedded here.`) : "",
-    numbers.length ? host : "");
+    missing > 0 ? el("p", { class: "muted" }, `${plural(missing, "more rollout")} of this prompt in the run, not embedded here.`) : "",
+    numbers.length ? host : el("p", { class: "muted" }, "No rollout of this prompt is in this page."));
   const text = await heads.get(prompt);
   heading.replaceChildren(visible(text || title(prompt, 300)), omitted[prompt] ? ` … ${plural(omitted[prompt], "character")} not embedded` : "");
-  await pick(tabs[0], numbers);
+  await list.show(numbers);
 }

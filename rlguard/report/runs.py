@@ -20,94 +20,108 @@ SURE = 0.99
 
 
 def say_comparison(runs: list[Run], prompts: list[Row], counts: list[Tally]) -> list[Line]:
-    """What changed from the first run to each of the others, as (figure, sentence) pairs.
+    """What changed from the first run to each of the others: a (figure, sentence) pair for each thing measured in all.
 
     Args:
         runs: Two or more.
         prompts: Of `merge_prompts`: each with its row in every run.
         counts: Of the completions of each run.
     """
-    lines: list[Line] = []
     names = name_runs(runs)
-    for other in range(1, len(runs)):
-        two = [runs[0], runs[other]]
-        both = [{"of": [row["of"][0], row["of"][other]]} for row in prompts]
-        found = [
-            *_say_rates(both),
-            *_say_bands(two, both),
-            *_say_kept(both),
-            *_say_findings(two, [counts[0], counts[other]]),
-            *_say_skills(two),
-            *_say_alarms(two),
-            *_say_audits(two),
-        ]
-        lead = f"{names[other]} against {names[0]}: " if len(runs) > 2 else ""
-        lines += [(figure, f"{lead}{words}") for figure, words in found]
-    return lines
-
-
-def _say_rates(prompts: list[Row]) -> list[Line]:
-    """The mean pass rate on the prompts that both runs have, and which of those prompts moved."""
-    both = [row["of"] for row in prompts if all(one and one["trials"] and one["rate"] is not None for one in row["of"])]
-    if not both:
-        return []
-    rates_PR = np.array([[one["rate"] for one in pair] for pair in both])
-    before, after = rates_PR.mean(axis=0)
-    change, where = rates_PR[:, 1] - rates_PR[:, 0], f"{len(both)} {plural(len(both), 'prompt')} in both runs"
-    interval, shift = "", float(change.mean())
-    if len(both) >= FEW:
-        half = 1.96 * change.std(ddof=1) / math.sqrt(len(both))
-        interval = f", 95% interval {sign(shift - half)} to {sign(shift + half)}"
-    lines = [(f"{before:.2f} → {after:.2f}", f"mean pass rate on the {where}: {sign(shift)}{interval}.")]
-    k_R, n_R = (np.array([[one[name] for one in pair] for pair in both]).T for name in ("successes", "trials"))
-    more = probability_above(k_R[1], n_R[1], k_R[0], n_R[0])
-    lost, gained = int((more < 1 - SURE).sum()), int((more > SURE).sum())
-    chance = round(2 * (1 - SURE) * len(both))
     return [
-        *lines,
-        (
-            str(lost),
-            f"{plural(lost, 'prompt')} solved less often, {gained} more often, each with {SURE:.0%} probability by "
-            f"itself: two equal runs would show up to {chance} of both.",
-        ),
+        *_say_rates(names, prompts),
+        *_say_bands(prompts, len(runs)),
+        *_say_kept(names, prompts),
+        *_say_findings(names, runs, counts),
+        *_say_skills(runs),
+        *_say_alarms(runs),
+        *_say_audits(names, runs),
     ]
 
 
-def _say_bands(runs: list[Run], prompts: list[Row]) -> list[Line]:
-    bands = [count_bands([row["of"][number] for row in prompts if row["of"][number]]) for number in range(len(runs))]
-    if not all(bands):
+def _pick(known: list[bool]) -> list[int]:
+    """The first run and the others of which something is known; none where that is nothing to compare."""
+    return [number for number, one in enumerate(known) if one] if known[0] and any(known[1:]) else []
+
+
+def _tell(names: list[str], picked: list[int], told: list[str]) -> str:
+    """What is said of each run picked but the first; by name where there are several."""
+    named = (f"{names[number]} {words}" for number, words in zip(picked[1:], told, strict=True))
+    return told[0] if len(names) == 2 else "; ".join(named)
+
+
+def _say_rates(names: list[str], prompts: list[Row]) -> list[Line]:
+    """The mean pass rate on the prompts that the runs share, and how many of those prompts moved."""
+    rated: list[list[Row]] = [
+        [one if one and one["trials"] and one["rate"] is not None else {} for one in row["of"]] for row in prompts
+    ]
+    picked = _pick([any(of[number] for of in rated) for number in range(len(names))])
+    shared = [[of[number] for number in picked] for of in rated if all(of[number] for number in picked)]
+    if not picked or not shared:
         return []
-    words = [f"{band} {bands[0].get(band, 0)} → {bands[1].get(band, 0)}" for band in bands[0] | bands[1]]
-    figure = f"{bands[0].get('learnable', 0)} → {bands[1].get('learnable', 0)}"
-    return [(figure, f"prompts in the learnable band. All bands: {', '.join(words)}.")]
-
-
-def _say_kept(prompts: list[Row]) -> list[Line]:
-    """Which prompts both filters kept."""
-    decided = [[one and one["decision"] for one in row["of"]] for row in prompts]
-    if not all(any(pair[number] for pair in decided) for number in (0, 1)):
-        return []
-    first, second = ({i for i, pair in enumerate(decided) if pair[number] == "kept"} for number in (0, 1))
-    figure = f"{len(first)} → {len(second)}"
-    return [(figure, f"prompts kept by the filter: {len(first & second)} by both, {len(first - second)} only by the "
-                     f"first, {len(second - first)} only by the second.")]  # fmt: skip
-
-
-def _say_findings(runs: list[Run], counts: list[Tally]) -> list[Line]:
-    """The share of completions with a finding, and whether it surely changed."""
-    if any(run.findings is None or run.rollouts is None for run in runs) or not all(one.total for one in counts):
-        return []
-
-    (a, b), (low_a, high_a), (low_b, high_b) = (
-        [one.flagged / one.total for one in counts],
-        *(binomial_interval(one.flagged, one.total) for one in counts),
+    k_PR, n_PR, rates_PR = (
+        np.array([[one[n] for one in of] for of in shared]) for n in ("successes", "trials", "rate")
     )
-    # Newcombe's interval for a difference of shares, from Wilson's or any other interval of each.
-    low = (b - a) - math.hypot(b - low_b, high_a - a)
-    high = (b - a) + math.hypot(high_b - b, a - low_a)
-    sure = "more" if low > 0 else "fewer" if high < 0 else f"too few to tell, {_ask_for(a, b, counts)} of each would do"
-    interval = f"by {sign(100 * low, 1)} to {sign(100 * high, 1)} points, 95% interval"
-    return [(f"{a:.1%} → {b:.1%}", f"of completions carry a finding: {sure} ({interval}).")]
+    shifts, moved, losses = [], [], []
+    for other in range(1, len(picked)):
+        change_P = rates_PR[:, other] - rates_PR[:, 0]
+        shift, interval = float(change_P.mean()), ""
+        if len(shared) >= FEW:
+            half = 1.96 * float(change_P.std(ddof=1)) / math.sqrt(len(shared))
+            interval = f", 95% interval {sign(shift - half)} to {sign(shift + half)}"
+        shifts.append(f"{sign(shift)}{interval}")
+        more_P = probability_above(k_PR[:, other], n_PR[:, other], k_PR[:, 0], n_PR[:, 0])
+        losses.append(str(int((more_P < 1 - SURE).sum())))
+        moved.append(f"{losses[-1]} less often and {int((more_P > SURE).sum())} more often")
+    chance = round(2 * (1 - SURE) * len(shared))
+    where = f"{len(shared)} {plural(len(shared), 'prompt')} in {'both' if len(picked) == 2 else 'all'} runs"
+    means = " → ".join(f"{mean:.2f}" for mean in rates_PR.mean(axis=0))
+    told = (
+        f"of these prompts solved less often: {_tell(names, picked, moved)}, each with {SURE:.0%} probability by itself"
+    )
+    return [
+        (means, f"mean pass rate on the {where}: {_tell(names, picked, shifts)}."),
+        (" / ".join(losses), f"{told}; two equal runs would show up to {chance} of both."),
+    ]
+
+
+def _say_bands(prompts: list[Row], runs: int) -> list[Line]:
+    bands = [count_bands([row["of"][number] for row in prompts if row["of"][number]]) for number in range(runs)]
+    bands = [bands[number] for number in _pick([bool(own) for own in bands])]
+    moves = {band: " → ".join(str(own.get(band, 0)) for own in bands) for own in bands for band in own}
+    told = ", ".join(f"{band} {move}" for band, move in moves.items())
+    return [(moves.get("learnable", "0"), f"prompts in the learnable band. All bands: {told}.")] if moves else []
+
+
+def _say_kept(names: list[str], prompts: list[Row]) -> list[Line]:
+    """How many prompts each filter kept, and all of them."""
+    decided = [{row["id"]: row["of"][n]["decision"] for row in prompts if row["of"][n]} for n in range(len(names))]
+    picked = _pick([any(own.values()) for own in decided])
+    kept = [{name for name, decision in decided[number].items() if decision == "kept"} for number in picked]
+    if not kept:
+        return []
+    told = f"prompts kept by the filter, {len(set.intersection(*kept))} of them in every run."
+    return [(" → ".join(str(len(own)) for own in kept), told)]
+
+
+def _say_findings(names: list[str], runs: list[Run], counts: list[Tally]) -> list[Line]:
+    """The share of completions with a finding, and whether it surely changed."""
+    known = [run.findings is not None and run.rollouts is not None for run in runs]
+    picked = _pick([one and count.total > 0 for one, count in zip(known, counts, strict=True)])
+    if not picked:
+        return []
+    shares, told = [counts[number].flagged / counts[number].total for number in picked], []
+    intervals = [binomial_interval(counts[number].flagged, counts[number].total) for number in picked]
+    for number, b, (low_b, high_b) in zip(picked[1:], shares[1:], intervals[1:], strict=True):
+        a, (low_a, high_a) = shares[0], intervals[0]
+        # Newcombe's interval for a difference of shares, from Wilson's or any other interval of each.
+        low = (b - a) - math.hypot(b - low_b, high_a - a)
+        high = (b - a) + math.hypot(high_b - b, a - low_a)
+        needed = f"too few to tell, {_ask_for(a, b, [counts[0], counts[number]])} of each would do"
+        sure = "more" if low > 0 else "fewer" if high < 0 else needed
+        told.append(f"{sure} (by {sign(100 * low, 1)} to {sign(100 * high, 1)} points, 95% interval)")
+    figure = " → ".join(f"{share:.1%}" for share in shares)
+    return [(figure, f"of completions show a shortcut: {_tell(names, picked, told)}.")]
 
 
 def _ask_for(a: float, b: float, counts: list[Tally]) -> str:
@@ -118,22 +132,42 @@ def _ask_for(a: float, b: float, counts: list[Tally]) -> str:
 
 
 def _say_skills(runs: list[Run]) -> list[Line]:
-    """What each kept of the skills held before, and where its other curves ended."""
+    """What each training kept of the skills held before, and where its other curves ended."""
     lines: list[Line] = []
-    arms = name_arms(runs)
     for metric in ("prior_accuracy", "reward", "accuracy", "rollouts/correct", "entropy", "length"):
-        known = {name: measure_ends(arm, metric) for name, arm in arms.items()}
+        known = {name: measure_ends(arm, metric) for name, arm in name_arms(runs).items()}
         ends = {name: change for name, change in known.items() if change is not None}
         if len(ends) < 2:
             continue
         told = "; ".join(f"{name} {change}" for name, change in ends.items())
+        label = METRICS[metric][0].lower() + METRICS[metric][1:]
         if metric == "prior_accuracy" and all(change.first > 0 for change in ends.values()):
             figure = " / ".join(f"{change.last / change.first:.0%}" for change in ends.values())
-            lines.append((figure, f"of the {METRICS[metric][0].lower()}{METRICS[metric][1:]} was kept: {told}."))
+            lines.append((figure, f"of the {label} was kept: {told}."))
         else:
-            figure = " / ".join(show(change.last) for change in ends.values())
-            lines.append((figure, f"{METRICS[metric].lower()} at the end: {told}."))
+            lines.append((" / ".join(show(change.last) for change in ends.values()), f"{label} at the end: {told}."))
     return lines
+
+
+def _say_alarms(runs: list[Run]) -> list[Line]:
+    kinds = [[e.severity for arm in run.arms.values() for e in arm.events if e.severity != "note"] for run in runs]
+    critical = " → ".join(str(own.count("critical")) for own in kinds)
+    told = f"alarms in training; critical ones: {critical}."
+    return [(" → ".join(str(len(own)) for own in kinds), told)] if any(kinds) else []
+
+
+def _say_audits(names: list[str], runs: list[Run]) -> list[Line]:
+    """The figures that the last model of each audit lost."""
+    audits = [list_comparisons(run.audit) for run in runs]
+    picked = _pick([bool(own) for own in audits])
+    figures = [list_figures(audits[number][-1]) for number in picked]
+    lost = [{name_figure(row) for row in rows if row["verdict"] == "lost"} for rows in figures]
+    told = []
+    for own in lost[1:]:
+        only = (("lost only here", sorted(own - lost[0])), ("only in the first run", sorted(lost[0] - own)))
+        told.append("; ".join(f"{lead}: {', '.join(of[:6])}" for lead, of in only if of) or "the same ones")
+    figure = " → ".join(str(len(own)) for own in lost)
+    return [(figure, f"audited figures lost; {_tell(names, picked, told)}.")] if picked else []
 
 
 def name_arms(runs: list[Run]) -> dict[str, Arm]:
@@ -169,26 +203,3 @@ def sign(value: float, places: int = 2) -> str:
     """
     text = f"{abs(value):.{places}f}"
     return text if not float(text) else f"{'−' if value < 0 else '+'}{text}"
-
-
-def _say_alarms(runs: list[Run]) -> list[Line]:
-    kinds = [[e.severity for arm in run.arms.values() for e in arm.events if e.severity != "note"] for run in runs]
-    if not any(kinds):
-        return []
-    critical = [own.count("critical") for own in kinds]
-    figure = " → ".join(str(len(own)) for own in kinds)
-    return [(figure, f"alarms in training, {critical[0]} and {critical[1]} of them critical.")]
-
-
-def _say_audits(runs: list[Run]) -> list[Line]:
-    """The figures that the last model of each audit lost."""
-    lost = []
-    for run in runs:
-        comparisons = list_comparisons(run.audit)
-        if not comparisons:
-            return []
-        lost.append({name_figure(row) for row in list_figures(comparisons[-1]) if row["verdict"] == "lost"})
-    new, back = sorted(lost[1] - lost[0]), sorted(lost[0] - lost[1])
-    told = [f"{lead}: {', '.join(names[:6])}" for lead, names in (("Lost only by the second", new),
-            ("only by the first", back)) if names]  # fmt: skip
-    return [(f"{len(lost[0])} → {len(lost[1])}", f"audited figures lost. {'; '.join(told) or 'The same ones'}.")]

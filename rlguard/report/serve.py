@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import lru_cache
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,23 +31,14 @@ def serve_report(run: Path, port: int = 0, every: float = LEAST_S) -> ThreadingH
     Raises:
         InputError: If the port is taken.
     """
-    lock, made = Lock(), dict[str, tuple[float, int] | bytes]()
-
-    def make() -> bytes:
-        """The page as of now."""
-        with lock:
-            stamp = _stamp(run)
-            if made.get("stamp") != stamp:
-                made.update(page=_write(run), stamp=stamp)
-            page = made["page"]
-            assert isinstance(page, bytes)
-            return page
+    lock, write = Lock(), lru_cache(maxsize=1)(_write)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             known = (self.headers.get("Host") or "").partition(":")[0] in (HOST, "localhost")  # no other site's name
             found = known and self.path.partition("?")[0] == "/"
-            page = make() if found else b"not found"
+            with lock:
+                page = write(run, _stamp(run)) if found else b"not found"
             self.send_response(200 if found else 404)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(page)))
@@ -73,7 +65,8 @@ def _stamp(run: Path) -> tuple[float, int]:
     return max((one.st_mtime for one in files), default=0.0), sum(one.st_size for one in files)
 
 
-def _write(run: Path) -> bytes:
+def _write(run: Path, stamp: tuple[float, int]) -> bytes:
+    """The page; `stamp` says which, for the cache."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             write_report(run, Path(folder) / "report.html")

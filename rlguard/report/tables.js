@@ -1,139 +1,73 @@
-// The data, of which only the texts that are shown are inflated; and tables of alarms, decisions and prompts. Data is
-// only ever shown as text.
+// The data, of which only the texts that are shown are inflated; and the table of prompts. Data is only ever shown as text.
 
 let data, texts, heads;  // columns; shelves of completions and of prompts; set when the page opens
-const byId = (id) => document.getElementById(id);
 const whole = new Promise((resolve) => { if (document.readyState === "loading") addEventListener("DOMContentLoaded", resolve); else resolve(); });
 
 async function inflate(id) {
-  let node = byId(id);
-  if (!node || !node.nextElementSibling) {  // the file is still being read
-    await whole;
-    node = byId(id);
-  }
-  const letters = atob(node.textContent), bytes = new Uint8Array(letters.length);
+  if (!byId(id)?.nextElementSibling) await whole;  // the file is still being read
+  const letters = atob(byId(id).textContent), bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);  // many times as fast as Uint8Array.from
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 
-// starts: the number of each chunk's first item.
+// A long list in chunks; starts: the number of each chunk's first item.
 function shelf(name, starts) {
-  const held = new Map();  // the chunks used last
-  async function chunk(place, keep = true) {
-    let items = held.get(place);
-    held.delete(place);
-    if (!items) items = inflate(`${name}-${place}`);
-    if (keep) held.set(place, items);
-    if (held.size > 24) held.delete(held.keys().next().value);
-    return items;
-  }
-  function placeOf(number) {
-    let low = 0, high = starts.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (starts[middle] <= number) low = middle; else high = middle - 1;
-    }
-    return low;
-  }
+  const held = new Map();
+  const chunk = (place) => {
+    if (held.size > 50) held.clear();
+    if (!held.has(place)) held.set(place, inflate(`${name}-${place}`));
+    return held.get(place);
+  };
   return {
     async get(number) {
-      const place = placeOf(number);
+      const place = starts.findLastIndex((start) => start <= number);
       return (await chunk(place))[number - starts[place]];
     },
-    // Calls found(item, number) for every item, a chunk at a time, as long as going() says so.
+    // Calls found(item, number) for every item, a chunk at a time, as long as going(share done) says so.
     async each(found, going) {
-      const fetch = (place) => (place < starts.length ? chunk(place, starts.length <= 24) : null);
-      let coming = fetch(0);
-      for (let place = 0; place < starts.length && going(place / starts.length); place++) {
-        const items = await coming;
-        coming = fetch(place + 1);  // is inflated while this one is read
-        items.forEach((item, i) => found(item, starts[place] + i));
-      }
+      for (let place = 0; place < starts.length && going(place / starts.length); place++) (await chunk(place)).forEach((item, i) => found(item, starts[place] + i));
     },
   };
 }
 
 // ---- tables ------------------------------------------------------------------------------------------------------
 
-const reveal = (id) => { byId(id).hidden = false; };
-const words = (name) => name.replaceAll("_", " ");
-const range = (n) => Array.from({ length: n }, (_, i) => i);
-const BANDS = ["impossible", "near-impossible", "learnable", "mastered", "unscored"];
-
-function oneLine(text, length) {
-  const points = Array.from(text.slice(0, length * 3).replace(/\s+/g, " ").trim());
-  return points.length > length ? points.slice(0, length).join("") + "…" : points.join("");
-}
-
-function title(prompt, length) {
-  return prompt < 0 ? "unknown prompt" : oneLine(data.prompts.head[prompt], length) || `prompt ${data.prompts.id[prompt]}`;
-}
-
-function groupLink(prompt, label, described) {
-  return el("a", { href: `#prompt=${encodeURIComponent(data.prompts.id[prompt])}`, class: "open", "aria-label": described }, label);
-}
-
-function option(value, label) {
-  return el("option", { value }, label || value);
-}
-
-// Pages through numbers: render(numbers) gives nodes, or a promise of them. `onPaper` rows are printed, for paper has
-// no next page; 0 prints the page that is shown.
-function pager(host, place, size, onPaper, render, noun) {
-  const status = el("p", { class: "muted", role: "status" });
-  const back = el("button", { type: "button", onclick: () => turn(-1) }, "← Previous");
-  const next = el("button", { type: "button", onclick: () => turn(1) }, "Next →");
-  const nav = el("nav", { class: "pager", "aria-label": `Pages of ${noun}s` }, back, status, next);
-  let rows = [], page = 0, print = false, asked = 0;
-  async function draw() {
-    const first = print ? 0 : page * size, last = Math.min(rows.length, first + (print ? onPaper : size)), turn = ++asked;
-    status.textContent = rows.length ? `${(first + 1).toLocaleString("en")}–${last.toLocaleString("en")} of ${plural(rows.length, noun)}` : `No ${noun} matches.`;
-    back.disabled = page === 0;
-    next.disabled = last >= rows.length;
-    const nodes = render(rows.slice(first, last));
-    if (nodes instanceof Promise) {
-      place.setAttribute("aria-busy", "true");
-      const ready = await nodes;
-      if (turn !== asked) return;
-      place.replaceChildren(...ready);
-      place.removeAttribute("aria-busy");
-    } else place.replaceChildren(...nodes);
+// Shows rows `size` at a time, with a button for more; render(row) gives a node or a promise of it.
+function lister(host, place, size, render, noun) {
+  const status = el("p", { class: "muted", role: "status" }), more = el("button", { type: "button", onclick: () => add() }, "Show more");
+  let rows = [], shown = 0, asked = 0;
+  async function add() {
+    const turn = ++asked, next = rows.slice(shown, shown + size), nodes = await Promise.all(next.map(render));
+    if (turn !== asked) return;
+    if (!shown) place.replaceChildren();
+    place.append(...nodes);
+    shown += next.length;
+    status.textContent = rows.length ? `${shown.toLocaleString("en")} of ${plural(rows.length, noun)}` : `No ${noun} matches.`;
+    more.hidden = shown >= rows.length;
   }
-  function turn(by) {
-    page += by;
-    draw();
-    host.scrollIntoView({ block: "start" });
-  }
-  if (onPaper) {
-    addEventListener("beforeprint", () => { print = true; draw(); });
-    addEventListener("afterprint", () => { print = false; draw(); });
-  }
-  host.append(nav);
-  return { show: (found) => { rows = found; page = 0; return draw(); }, say: (text) => { asked++; status.textContent = text; } };
+  host.append(el("div", { class: "pager" }, status, more));
+  return { show: (found) => { rows = found; shown = 0; return add(); }, say: (text) => { asked++; status.textContent = text; } };
 }
 
-// A table whose heads sort it. columns: [[name, key(row), cell(row)], ...]; the first is the row's head.
-function sortedTable(host, columns, label, kind, size, noun) {
+// A table whose heads sort it. columns: [[name, key(row), cell(row)], ...]; the first is the row's head. The roles keep
+// it a table for screen readers where a narrow page shows its rows as cards.
+function sortedTable(host, columns, label, size, noun) {
   let sort = null, down = false, rows = [];
-  const headings = columns.map(([name]) => el("th", { scope: "col", role: "columnheader" }, el("button", { type: "button", onclick: () => sortBy(name) }, name)));
+  const headings = columns.map(([name], i) => el("th", { scope: "col", role: "columnheader" }, el("button", { type: "button", onclick: () => sortBy(i) }, name)));
   const body = el("tbody", { role: "rowgroup" });
-  host.append(el("table", { class: kind, role: "table", "aria-label": label }, el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, headings)), body));
-  const draw = (shown) => shown.map((row) => el("tr", { role: "row" }, columns.map(([name, , cell], i) => (i ? el("td", { role: "cell", "data-label": name }, cell(row)) : el("th", { scope: "row", role: "rowheader" }, cell(row))))));
-  const pages = pager(host, body, size, 100, draw, noun);
-  function sortBy(name) {
-    down = sort === name ? !down : false;
-    sort = name;
-    headings.forEach((head, i) => {
-      if (columns[i][0] === name) head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      else head.removeAttribute("aria-sort");
-    });
+  host.append(el("table", { class: "rows", role: "table", "aria-label": label }, el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, headings)), body));
+  const draw = (row) => el("tr", { role: "row" }, columns.map(([name, , cell], i) => (i ? el("td", { role: "cell", "data-label": name }, cell(row)) : el("th", { scope: "row", role: "rowheader" }, cell(row)))));
+  const list = lister(host, body, size, draw, noun);
+  function sortBy(i) {
+    down = sort === i && !down;
+    sort = i;
+    headings.forEach((head, h) => { if (h === i) head.setAttribute("aria-sort", down ? "descending" : "ascending"); else head.removeAttribute("aria-sort"); });
     update(rows);
   }
   function update(found) {
     rows = found;
-    const key = sort && columns.find(([name]) => name === sort)[1];
-    if (!key) return pages.show(rows);
-    return pages.show(rows.map((row) => [key(row), row]).sort(([x], [y]) => {
+    if (sort === null) return list.show(rows);
+    return list.show(rows.map((row) => [columns[sort][1](row), row]).sort(([x], [y]) => {
       if (x === null || y === null) return (x === null) - (y === null);  // unknown stays last either way
       return (x < y ? -1 : x > y ? 1 : 0) * (down ? -1 : 1);
     }).map(([, row]) => row));
@@ -148,47 +82,15 @@ function onFilter(form, update) {
   form.addEventListener("submit", (event) => event.preventDefault());
 }
 
-// Counts as a table whose bars are lengths on one scale; with two runs, a bar each.
-function countBars(rows, caption, pick) {
-  const top = Math.max(1, ...rows.flatMap((row) => row[1]));
-  const several = rows.some((row) => row[1].length > 1);
-  const bar = (n, run, kind) => svg("svg", { width: "100%", height: 12, "aria-hidden": "true" }, svg("rect", { class: kind || (several ? `run${run % 6}` : "plain"), width: `${(100 * n) / top}%`, height: 12, rx: 2 }));
-  const heads = several && el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), data.runs.map((name, run) => el("th", { scope: "col", class: "number" }, name)), el("td", {})));
-  return el("table", { class: "bars", "aria-label": caption }, heads, el("tbody", {}, rows.map(([name, counts, kind]) => el("tr", {},
-    el("th", { scope: "row" }, pick ? el("button", { type: "button", onclick: () => pick(name) }, words(name)) : words(name)),
-    counts.map((n) => el("td", { class: "number" }, n === null ? "–" : n.toLocaleString("en"))),
-    el("td", { class: "bar" }, counts.map((n, run) => bar(n || 0, run, kind)))))));
-}
-
-// ---- alarms ------------------------------------------------------------------------------------------------------
-
-function showAlarms(hasSteps) {
-  if (!data.events.length) return;
-  reveal("alarms");
-  const several = new Set(data.events.map((event) => event.arm)).size > 1;
-  const signs = { critical: "✕ critical", warning: "! warning" };
-  const item = (event) => el("li", { class: event.severity === "critical" || event.severity === "note" ? event.severity : "" },
-    el("b", {}, signs[event.severity] || event.severity), " ", el("span", { class: "muted" }, [several && event.arm, `step ${event.step}`, words(event.figure)].filter(Boolean).join(" · ")),
-    el("p", {}, event.message), event.cause && el("p", { class: "advice" }, el("b", {}, "Usual cause: "), `${event.cause}. `, el("b", {}, "Do: "), event.do), hasSteps && el("a", { href: `#steps=${event.step - 1}..${event.step}` }, `Rollouts of step ${event.step}`));
-  const listed = data.events.slice(0, 100), list = (events) => el("ul", { class: "alarms" }, events.map(item));
-  const open = listed.filter((event) => event.severity !== "note").slice(0, 6), rest = listed.filter((event) => !open.includes(event));
-  byId("alarm-list").append(open.length ? list(open) : el("p", {}, "No alarm."));
-  if (rest.length) byId("alarm-list").append(el("details", {}, el("summary", {}, `${data.events.length - open.length} more alarms and notes${data.events.length > 100 ? `, of which ${rest.length} are shown` : ""}`), list(rest)));
-}
-
-// ---- kept and dropped --------------------------------------------------------------------------------------------
-
-function showDecisions() {
-  if (!data.filters.some(Boolean)) return;
-  reveal("filter");
-  const reasons = [...new Set(data.filters.flatMap((one) => (one ? one.reasons.map(([reason]) => reason) : [])))];
-  const count = (reason) => data.filters.map((one) => (one ? (one.reasons.find(([own]) => own === reason) || [0, 0])[1] : null));
-  const kept = data.filters.map((one) => (one ? one.kept : null)), several = data.filters.length > 1;
-  byId("decisions").append(countBars([...(kept.some((n) => n !== null) ? [["kept", kept, several ? null : "band learnable"]] : []),
-    ...reasons.map((reason) => [`dropped: ${reason}`, count(reason), several ? null : bandClass(reason)])], "Kept and dropped rows by reason"));
-}
-
 // ---- prompts -----------------------------------------------------------------------------------------------------
+
+function title(prompt, length) {
+  return prompt < 0 ? "unknown prompt" : oneLine(data.prompts.head[prompt], length) || `prompt ${data.prompts.id[prompt]}`;
+}
+
+function groupLink(prompt, label, described) {
+  return el("a", { href: `#prompt=${encodeURIComponent(data.prompts.id[prompt])}`, class: "open", "aria-label": described }, label);
+}
 
 // What is known of a prompt in one run, or null; `get` reads a column of it.
 function factsOf(prompt, run) {
@@ -207,8 +109,13 @@ function solved(facts) {
   return [`${facts("successes")} / ${facts("trials")}`, aside.length > 0 && el("small", {}, aside.join(", "))];
 }
 
+// k of n as an interval, with the rate as a dot and the chance rate as a tick.
 function rateBar(facts) {
-  return facts ? intervalBar(Object.fromEntries(["rate", "low", "high", "chance", "band"].map((name) => [name, facts(name)]))) : "–";
+  if (!facts) return "–";
+  const place = (p) => 4 + 88 * Math.min(1, Math.max(0, p)), [rate, low, high, chance] = ["rate", "low", "high", "chance"].map(facts);
+  const label = rate === null ? "no pass rate" : `pass rate ${show(rate)}, ${low === null ? "no interval" : `interval ${show(low)} to ${show(high)}`}`;
+  return intervalBar(label, 96, place, { low, high }, bandColor(facts("band")), rate, [svg("line", { class: "grid", x1: 4, x2: 92, y1: 9, y2: 9 }),
+    ...(chance === null ? [] : [svg("line", { class: "chance", x1: place(chance), x2: place(chance), y1: 1, y2: 17 })])]);
 }
 
 function decision(facts) {
@@ -229,45 +136,37 @@ function oddness(prompt) {
 }
 
 function showPrompts(flags) {
-  const { id, head, answer } = data.prompts;
+  const { id, head, answer, of } = data.prompts;
   if (!id.length) return () => {};
   reveal("prompts");
-  const form = byId("prompt-controls"), runs = range(data.runs.length), two = runs.length > 1;
-  const has = (name) => data.prompts.of.some((columns) => columns[name].some((value) => value !== null));
-  const bandOrder = (facts) => (facts && facts("band") ? BANDS.indexOf(facts("band")) : null);
-  const per = (name, key, cell) => runs.map((run) => [two ? `${name} ${run + 1}` : name, (p) => { const facts = factsOf(p, run); return facts && key(facts); }, (p) => cell(factsOf(p, run))]);
-  const column = (name, read) => [name, (p) => read(lastFacts(p)), (p) => { const value = read(lastFacts(p)); return typeof value === "number" ? show(value) : value ?? "–"; }];
+  const form = byId("prompt-controls"), runs = range(data.runs.length), several = runs.length > 1;
+  const has = (name) => of.some((columns) => columns[name].some((value) => value !== null));
+  const per = (name, key, cell) => runs.map((run) => [several ? `${name} ${run + 1}` : name, (p) => { const facts = factsOf(p, run); return facts && key(facts); }, (p) => cell(factsOf(p, run))]);
+  const decided = has("decision") || of.some((columns) => columns.status.some((status) => status && status !== "ok"));
+  const [one, other] = [of[0], of[runs.length - 1]], change = (p) => (one.rate[p] === null || other.rate[p] === null ? null : other.rate[p] - one.rate[p]);
   const update = sortedTable(byId("prompt-table"), [
     ["Prompt", (p) => head[p].toLowerCase(), (p) => [groupLink(p, title(p, 110)), el("small", {}, answer[p] === null ? id[p] : `answer ${oneLine(answer[p], 40)}`), oddness(p)]],
     ...per("Solved", (facts) => facts("successes"), solved),
     ...per("Pass rate", (facts) => facts("rate"), rateBar),
-    ...(two ? [["Change", (p) => change(p), (p) => { const value = change(p); return value === null ? "–" : `${value < 0 ? "−" : "+"}${show(Math.abs(value))}`; }]] : has("chance") ? [column("Chance", (facts) => facts("chance"))] : []),
-    ...(has("band") ? [["Band", (p) => bandOrder(lastFacts(p)), (p) => (two ? runs.map((run) => el("div", {}, bandName(factsOf(p, run)))) : bandName(lastFacts(p)))]] : []),
-    ...(has("decision") || data.prompts.of.some((columns) => columns.status.some((status) => status && status !== "ok")) ? [["Decision", (p) => `${lastFacts(p)("decision") || "~"} ${lastFacts(p)("reason") || ""}`, (p) => decision(lastFacts(p))]] : []),
+    ...(several ? [["Change", change, (p) => signed(change(p))]] : has("chance") ? [["Chance", (p) => lastFacts(p)("chance"), (p) => show(lastFacts(p)("chance"))]] : []),
+    ...(has("band") ? [["Band", (p) => (lastFacts(p)("band") ? BANDS.indexOf(lastFacts(p)("band")) : null), (p) => runs.map((run) => el("div", {}, bandName(factsOf(p, run))))]] : []),
+    ...(decided ? [["Decision", (p) => `${lastFacts(p)("decision") || "~"} ${lastFacts(p)("reason") || ""}`, (p) => decision(lastFacts(p))]] : []),
     ["Findings", (p) => flags[p], (p) => (flags[p] ? String(flags[p]) : "–")],
-  ], "Prompts", "prompts", 25, "prompt");
-  const [one, other] = [0, runs.length - 1].map((run) => data.prompts.of[run]);
-  const change = (p) => (one.rate[p] === null || other.rate[p] === null ? null : other.rate[p] - one.rate[p]);
-
-  const tally = (name) => range(id.length).reduce((counts, p) => { const value = lastFacts(p)(name); return value ? counts.set(value, (counts.get(value) || 0) + 1) : counts; }, new Map());
-  form.band.append(...[...tally("band")].sort(([a], [b]) => BANDS.indexOf(a) - BANDS.indexOf(b)).map(([band, n]) => option(band, `${band} (${n})`)));
-  form.decision.append(...[...tally("decision")].map(([name, n]) => option(name, `${name} (${n})`)));
-  for (const select of [form.band, form.decision]) select.parentElement.hidden = select.options.length < 2;
+  ], "Prompts", 25, "prompt");
   let searched = 0;
   async function refresh() {
     const query = form.query.value.trim().toLowerCase(), turn = ++searched;
     const found = query ? await searchPrompts(query, () => turn === searched) : null;
-    if (turn !== searched) return;
-    update(range(id.length).filter((p) => (!found || found.has(p)) && (!chosen.prompts || chosen.prompts.has(p))
-      && (!form.band.value || lastFacts(p)("band") === form.band.value) && (!form.decision.value || lastFacts(p)("decision") === form.decision.value)));
+    if (turn === searched) update(range(id.length).filter((p) => (!found || found.has(p)) && (!chosen.prompts || chosen.prompts.has(p))));
   }
   onFilter(form, refresh);
   return refresh;
 }
 
-// The prompts whose whole text, answer or id holds what is searched for, in small letters.
+// The prompts whose whole text, answer, id, band or decision holds what is searched for, in small letters.
 async function searchPrompts(query, going) {
   const found = new Set(), { id, answer } = data.prompts;
-  await heads.each((text, p) => { if (text.toLowerCase().includes(query) || id[p].toLowerCase().includes(query) || (answer[p] || "").toLowerCase().includes(query)) found.add(p); }, going);
+  const told = (p) => ["band", "decision", "reason"].map((name) => lastFacts(p)(name) || "");
+  await heads.each((text, p) => { if ([text, id[p], answer[p] || "", ...told(p).map(words)].some((own) => own.toLowerCase().includes(query))) found.add(p); }, going);
   return found;
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rlguard.report.findings import Owned
-from rlguard.report.load import Arm, Row, Run
+from rlguard.report.load import Arm, Curve, Row, Run
 from rlguard.report.prompt_rows import count_bands, count_drops
 from rlguard.stats import binomial_interval
 
@@ -106,7 +106,12 @@ class Ends:
 
 def measure_ends(arm: Arm, figure: str) -> Ends | None:
     """The two ends of a curve; None where there are not two values."""
-    values = [value for _, value in arm.curves.get(arm.find(figure) or "", []) if value is not None]
+    return find_ends(arm.curves.get(arm.find(figure) or "", []))
+
+
+def find_ends(curve: Curve) -> Ends | None:
+    """Means over up to `WINDOW` steps at either end of a curve; None where there are not two values."""
+    values = [value for _, value in curve]
     if len(values) < 2:
         return None
     steps = min(WINDOW, len(values) // 2)
@@ -116,6 +121,12 @@ def measure_ends(arm: Arm, figure: str) -> Ends | None:
         half = 2.0 * math.sqrt((statistics.variance(first) + statistics.variance(last)) / steps)
     bounds = (None, None) if half is None else (change - half, change + half)
     return Ends(statistics.fmean(first), statistics.fmean(last), steps, *bounds)
+
+
+def show_ends(curve: Curve) -> str | None:
+    """The two ends of a curve in words, or its only value; None where there is none."""
+    ends = find_ends(curve)
+    return str(ends) if ends else show(curve[0][1]) if curve else None
 
 
 def tally(owned: Sequence[Owned], unsearched: Collection[str] = ()) -> Tally:
@@ -149,14 +160,7 @@ def split_models(run: Run, owned: Sequence[Owned]) -> dict[str, list[Owned]]:
 
 
 def judge(run: Run, counts: dict[str, Tally], odd: dict[str, str], losses: list[Line]) -> list[Headline]:
-    """How each training of a run stands, and the rest of it; the worst first.
-
-    Args:
-        run: A run.
-        counts: Of the completions of each model.
-        odd: Prompts whose successes look odd, and why.
-        losses: What its audit says of each model.
-    """
+    """How each training of a run stands, and the rest: completions by model, odd prompts, what its audit says."""
     found = [_judge_arm(name, arm) for name, arm in run.arms.items()]
     rest = [*_judge_rest(counts, odd, losses)]
     if len(found) == 1 and len(counts) < 2:
@@ -191,7 +195,7 @@ def _judge_arm(name: str, arm: Arm) -> Headline:
     if not watched:
         told = "none of its curves is a figure that the monitor knows"
         return Headline(name, "Unknown", told, "log reward, length and entropy by a name of docs/monitor.md.")
-    because = f"nothing fell that should not: {', '.join(watched[:4])}"
+    because = f"no watched figure left its healthy range: {', '.join(watched[:4])}"
     return Headline(name, "Healthy", because, "go on; read ten rollouts of the last steps all the same.")
 
 
@@ -210,15 +214,14 @@ def _judge_rest(counts: dict[str, Tally], odd: dict[str, str], losses: list[Line
         low, _ = binomial_interval(count.flagged_correct, count.correct)
         name = f"rollouts of {model}" if model else "rollouts"
         if count.correct and low > FLAGGED:
-            because = (
-                f"{count.flagged_correct} of {count.correct} correct completions carry a finding ({low:.0%} at least)"
-            )
+            told = f"{count.flagged_correct} of {count.correct} correct completions show a shortcut"
+            because = f"{told} (surely more than {low:.0%} of them)"
             yield Headline(name, "Watch", because, "read the first rollouts below; train with the guard.")
         elif 0 < count.total < ROLLOUTS:
             told = f"{count.total} {plural(count.total, 'completion')} were searched, too few: {ROLLOUTS} would do"
             yield Headline(name, "Unknown", told, "sample more rollouts.")
         elif count.total and not shared:
-            because = f"few of {count.correct} correct completions carry a finding ({count.flagged_correct})"
+            because = f"{count.flagged_correct} of {count.correct} correct completions show a shortcut, which is few"
             yield Headline(name, "Healthy", because, "go on.")
     if losses and not lost:
         yield Headline("audit", "Healthy", "no audited figure was lost", "go on.")
@@ -231,35 +234,22 @@ SHARED = "Its successes share one text"
 
 def say_verdict(run: Run, prompts: list[Row], counts: dict[str, Tally], odd: dict[str, str]) -> list[Line]:
     """What the run shows, as (figure, sentence) pairs; a part that is not in the run says nothing."""
-    lines = [*say_events(run), *say_odd(odd), *say_prompts(run, prompts)]
+    lines = [*say_odd(odd), *say_prompts(run, prompts)]
     for model, count in counts.items():
         lines += [(figure, f"{model}: {words}" if model else words) for figure, words in say_findings(run, count)]
     return [*lines, *say_training(run.arms)]
 
 
-def say_events(run: Run) -> list[Line]:
-    """The number of alarms and the first of the most severe; notes do not count."""
-    named = [(event, arm) for arm, one in run.arms.items() for event in one.events if event.severity != "note"]
-    if not named:
-        return []
-    first, arm = min(named, key=lambda pair: (pair[0].severity != "critical", pair[0].step))
-    which = "The first critical one" if first.severity == "critical" else "The first"
-    where = f" of {arm}" if len(run.arms) > 1 else ""
-    told = f"{which}, at step {first.step}{where}: {first.message.rstrip('.')}."
-    return [(str(len(named)), f"{plural(len(named), 'alarm')} in training. {told}")]
-
-
 def say_odd(odd: dict[str, str]) -> list[Line]:
     """Prompts on which the verifier may be wrong."""
     shared = sum(reason.startswith(SHARED) for reason in odd.values())
-    lines = []
-    if shared:
-        told = "whose successes share one odd text: is the verifier right? They are listed first."
-        lines.append((str(shared), f"{plural(shared, 'prompt')} {told}"))
-    if bare := len(odd) - shared:
-        told = "whose successes hold no reasoning: is any needed? They are listed first."
-        lines.append((str(bare), f"{plural(bare, 'prompt')} {told}"))
-    return lines
+    kinds = ((shared, "share one odd text: is the verifier right?"),
+             (len(odd) - shared, "hold no reasoning: is any needed?"))  # fmt: skip
+    return [
+        (str(count), f"{plural(count, 'prompt')} whose successes {why} They are listed first.")
+        for count, why in kinds
+        if count
+    ]
 
 
 def say_prompts(run: Run, prompts: list[Row]) -> list[Line]:
@@ -286,16 +276,14 @@ def say_findings(run: Run, counts: Tally) -> list[Line]:
         return []
     if not counts.findings:
         return [("0", "findings: no completion shows a known shortcut.")]
-    many = plural(counts.findings, "finding")
-    if run.rollouts is None:
-        where = f"{many} in {counts.flagged} {plural(counts.flagged, 'completion')}"
+    if run.rollouts is None or not counts.correct:
+        many, of = plural(counts.findings, "finding"), "" if run.rollouts is None else f" of {counts.total}"
+        where = f"{many} in {counts.flagged}{of} {plural(counts.total, 'completion')}"
         return [(str(counts.findings), f"{where}{detail(counts.kinds)}.")]
-    lines = [(str(counts.findings), f"{many} in {counts.flagged} of {counts.total} completions{detail(counts.kinds)}.")]
-    if counts.correct:
-        low, high = binomial_interval(counts.flagged_correct, counts.correct)
-        told = f"correct completions carry a finding (95% interval {low:.0%} to {high:.0%}): right, perhaps not solved."
-        lines.insert(0, (f"{counts.flagged_correct} of {counts.correct}", told))
-    return lines
+    low, high = binomial_interval(counts.flagged_correct, counts.correct)
+    told = f"correct completions show a shortcut (95% interval {low:.0%} to {high:.0%}): right, perhaps not solved."
+    every = f"Of all {counts.total} completions, {counts.flagged} do{detail(counts.kinds)}."
+    return [(f"{counts.flagged_correct} of {counts.correct}", f"{told} {every}")]
 
 
 def say_training(arms: dict[str, Arm]) -> list[Line]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.rollouts.record import from_record, parse_chat, to_prompt
-from rlguard.rollouts.segments import ROLLOUTS, is_store, read_rollouts
+from rlguard.rollouts.segments import ROLLOUTS, is_store, list_sealed, read_rollouts
 from rlguard.rollouts.store import PROBLEMS
 from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
 from rlguard.tables.frames import Data, iter_data
-from rlguard.tables.read import is_chat, iter_rows
+from rlguard.tables.read import find_format, is_chat, iter_rows
 from rlguard.types import InputError, Rollout, completion_text, make_prompt_id
 
 Row = Mapping[str, Any]
@@ -27,8 +28,21 @@ Row = Mapping[str, Any]
 OF_PROMPT = ("prompt", "answer", "prompt_id", "step")
 """Parts that the completions of one row share."""
 
+AGGREGATED = "aggregated_results.jsonl"
+"""Beside SkyRL's tables of an evaluation."""
+
 NOT_REWARDS = {"level", "length", "num_tokens", "entropy"}
 """Numbers in tables of TRL and ms-swift that are no rewards, besides those in `COLUMNS`."""
+
+TOKENS = {"response_tokens", "response_ids"}
+"""What token ids are called by trainers that write no text, open-instruct among them."""
+
+CHATS = ("messages", "conversation", "conversations")
+"""What chats are called that hold prompt and completion."""
+
+CORRECTNESS = re.compile("accura|correct|exact|right|solve|outcome", re.IGNORECASE)
+FORM = re.compile("format|tag|xml|length|cosine|repet|style|language|overlong", re.IGNORECASE)
+"""In names of reward functions."""
 
 TEXT = "text"
 """What the completion is called in lists of samples, besides the names in `COLUMNS`."""
@@ -53,6 +67,12 @@ def _unfold_pairs(row: Row) -> Iterator[Row]:
         yield {**row, "prompt": prompt, "completion": completion, "reward": reward}
 
 
+def _unfold_scores(row: Row) -> Iterator[Row]:
+    """SkyRL writes a `score` a rollout, or one a token."""
+    score = row["score"]
+    yield {**row, "score": sum(score) if isinstance(score, list) else score}
+
+
 def _unfold_samples(row: Row) -> Iterator[Row]:
     """lm-eval writes `arguments`, which begin with the prompt, and `resps`, the completions of each."""
     arguments = row["arguments"]
@@ -62,10 +82,13 @@ def _unfold_samples(row: Row) -> Iterator[Row]:
 
 
 def _unfold_chat(row: Row) -> Iterator[Row]:
-    """Chats: asked is all up to the user's last words, what follows is the completion."""
-    chat = row["messages"]
-    turns = [number for number, message in enumerate(chat, 1) if message.get("role") == "user"]
-    end = turns[-1] if turns else 0
+    """Chats: asked is all up to the user's last words that the assistant answers, what follows is the completion."""
+    chat = parse_chat(next(row[name] for name in CHATS if row.get(name) is not None))
+    said = [number for number, message in enumerate(chat) if message.get("role") == "assistant"]
+    if not said:
+        raise ValueError("without an assistant")
+    asked = [number for number, message in enumerate(chat[: said[-1]], 1) if message.get("role") == "user"]
+    end = asked[-1] if asked else said[0]
     yield {**row, "prompt": chat[:end], "completion": chat[end:]}
 
 
@@ -91,17 +114,18 @@ def _find_samples(row: Row) -> str | None:
 
 PLAIN = Layout("table", ())
 NESTED = Layout("table of samples", (), _unfold_nested)
+PLAINS = tuple(Layout("table", (name,)) for name in COLUMNS["completion"])
 LAYOUTS = (
     Layout("rlguard rollouts", ("prompt_id", "completion", "finish_reason"),
            columns={"answer": ("gold",), "final": ("answer",), "weight": ("weight",)}),
     Layout("TRL completions", ("step", "prompt", "completion", "advantage"), columns={"reward": ()}),
     Layout("ms-swift completions", ("gen_step", "prompt", "completion"), columns={"reward": ()}),
     Layout("verl rollouts", ("input", "output", "score")),
-    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score")),
+    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score"), _unfold_scores),
     Layout("NeMo-RL samples", ("content", "rewards"), _unfold_pairs),
     Layout("lm-eval samples", ("doc", "arguments", "resps"), _unfold_samples),
-    *(dataclasses.replace(PLAIN, marks=(name,)) for name in COLUMNS["completion"]),
-    Layout("chats", ("messages",), _unfold_chat),
+    *PLAINS,
+    *(Layout("chats", (name,), _unfold_chat) for name in CHATS),
 )  # fmt: skip
 """The tables that are known; the first that fits is taken."""
 
@@ -115,7 +139,7 @@ def read_any_rollouts(
     some are 1. Other rewards stay rewards, and the outcomes NaN.
 
     Args:
-        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one a step
+        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one per step
             (`1.jsonl`); or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.iter_data`).
         notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
         name: What `Rollout.source` will be.
@@ -140,8 +164,8 @@ def read_any_rollouts(
         tables = list_tables(path) or [path]
         if tables == [path] and path.is_dir() and not (path / "dataset_info.json").exists():
             raise InputError(
-                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet or verl's tables "
-                "(1.jsonl), found none of them"
+                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl) "
+                "or SkyRL's, found none of them"
             )
     drawn = Counter[str]()  # of each prompt
     read = [_read_table(table, notes, name, drawn, columns) for table in tables]
@@ -151,9 +175,18 @@ def read_any_rollouts(
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """A trainer's tables of rollouts, by step: those of TRL, or of verl."""
+    """A trainer's tables of rollouts, by step: those of TRL, or of verl, packed or not; SkyRL's, by data set."""
+    if (folder / AGGREGATED).exists():
+        return sorted(path for path in folder.glob("*.jsonl") if path.name != AGGREGATED)
     trl = sorted(folder.glob("completions/completions_*.parquet")) or sorted(folder.glob("completions_*.parquet"))
-    return trl or sorted((p for p in folder.glob("*.jsonl") if p.stem.isdecimal()), key=lambda path: int(path.stem))
+    steps = {path: path.name.partition(".")[0] for path in folder.glob("*.jsonl*") if find_format(path) == ".jsonl"}
+    return trl or sorted((path for path, step in steps.items() if step.isdecimal()), key=lambda path: int(steps[path]))
+
+
+def list_files(source: str | Path) -> list[Path]:
+    """The files that `read_any_rollouts` reads."""
+    path = Path(source)
+    return [*list_sealed(path), path / ROLLOUTS, path / PROBLEMS] if is_store(path) else list_tables(path) or [path]
 
 
 def _read_store(folder: Path, notes: list[str], name: str) -> Iterator[Rollout]:
@@ -208,16 +241,21 @@ def _read_table(
     for number, row in flat:
         for one in _split_samples(row, found):
             rollouts.append(_to_rollout(one, found, f"{where}: row {number}", name, drawn))
+    if empty := sum(row.get(found["completion"]) == [] for _, row in flat):
+        notes.append(f"{Path(where).name}: {empty} of {len(flat)} rows hold no completion.")
+    if not rollouts:
+        raise InputError(f"{where}: expected completions, found none in {len(rows)} rows")
     return layout.name, rollouts, columns.get("reward") or found.get("reward")
 
 
 def _find_layout(rows: Sequence[Row], where: str) -> Layout:
     have = names_in(rows)
     layout = next((layout for layout in LAYOUTS if set(layout.marks) <= set(have)), None)
-    if layout is None and any(_find_samples(row) for row in rows):
+    if layout in (None, *PLAINS) and any(_find_samples(row) for row in rows):
         layout = NESTED
     if layout is None:
         hint = "; its text is prompt and completion in one: split it" if TEXT in have else ""
+        hint = "; its completions are token ids: decode them" if TOKENS & set(have) else hint
         raise InputError(
             f"{where}: no column of completions; expected one of {', '.join(COLUMNS['completion'])}, the table has "
             f"{', '.join(have)}{hint}. Say --column completion=NAME, or in Python columns={{'completion': 'NAME'}}"
@@ -230,13 +268,19 @@ def _find_columns(layout: Layout, rows: Sequence[Row]) -> dict[str, str]:
     have = set(names_in(rows))
     names = {**COLUMNS, **layout.columns}
     found = {part: next((name for name in known if _has(have, rows, name)), None) for part, known in names.items()}
-    if names["reward"] == ():  # a column for each reward function; the guard takes the first for correctness
+    if names["reward"] == ():  # a column for each reward function
         known = {name for part in names.values() for name in part} | {n for ns in COLUMNS.values() for n in ns}
         others = (
             name for name in names_in(rows) if name not in known | NOT_REWARDS and not name.startswith("rlguard_")
         )
-        found["reward"] = next((name for name in others if _is_numeric(row.get(name) for row in rows)), None)
+        paid = [name for name in others if _is_numeric(row.get(name) for row in rows)]
+        found["reward"] = min(paid, key=_rank_reward, default=None)
     return {part: column for part, column in found.items() if column is not None}
+
+
+def _rank_reward(name: str) -> int:
+    """Rewards for correctness come first, those for form last; else, as in the guard, the first one counts."""
+    return 0 if CORRECTNESS.search(name) else 2 if FORM.search(name) else 1
 
 
 def _has(have: Container[str], rows: Sequence[Row], name: str) -> bool:
@@ -253,7 +297,7 @@ def _is_numeric(values: Iterable[Any]) -> bool:
 def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
     """A row of n completions as n rows. Where the prompts are a list of n too, every column is one."""
     completions, prompt = row.get(columns["completion"]), row.get(columns.get("prompt", ""))
-    if not isinstance(completions, list) or is_chat(completions):
+    if not isinstance(completions, list) or (completions and is_chat(completions)) or _is_tokens(completions):
         yield row
         return
     n = len(completions)
@@ -264,10 +308,14 @@ def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
         yield {name: value[number] if name in split else value for name, value in row.items()}
 
 
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(token) is int for token in value)
+
+
 def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, drawn: Counter[str]) -> Rollout:
     record: dict[str, Any] = {part: pick(row, column) for part, column in columns.items()}
     completion, gold = parse_chat(record["completion"]), record.get("answer")
-    if isinstance(completion, list) and completion and all(type(token) is int for token in completion):
+    if _is_tokens(completion):
         raise InputError(f"{where}: expected a completion as text or chat, got token ids: decode them first")
     if not isinstance(completion, str) and not is_chat(completion):
         raise InputError(f"{where}: expected a completion as text or chat, got {completion!r:.60}")
@@ -284,6 +332,7 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, dra
         "index": drawn[str(prompt_id)] if record.get("index") in (None, "") else record["index"],
         "completion": completion_text(completion),
         "source": name,
+        "tokens": len(record["tokens"]) if _is_tokens(record.get("tokens")) else record.get("tokens"),  # slime: the ids
     }
     rollout = from_record(record | known, where)
     drawn[rollout.prompt_id] += 1
@@ -293,11 +342,13 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, dra
 def _take_outcomes(rollouts: list[Rollout], judges: Iterable[str], notes: list[str]) -> list[Rollout]:
     """Takes rewards of all or nothing for outcomes, where there are no others."""
     rewards = {rollout.reward for rollout in rollouts if not math.isnan(rollout.reward)}
-    if not rewards or not (rewards <= {0.0, 1.0} or {1.0} < rewards <= {-1.0, 0.0, 1.0}):
+    if not rewards or not all(math.isnan(rollout.outcome) for rollout in rollouts):
         return rollouts
-    if not all(math.isnan(rollout.outcome) for rollout in rollouts):
+    its = f"its {', '.join(map(repr, sorted(judges)))}"
+    if not (rewards <= {0.0, 1.0} or {1.0} < rewards <= {-1.0, 0.0, 1.0}):
+        notes.append(f"{its} does not say which is correct: it lies in {min(rewards):g} to {max(rewards):g}.")
         return rollouts
-    notes.append(f"a completion is correct where its {', '.join(map(repr, sorted(judges)))} is 1.")
+    notes.append(f"a completion is correct where {its} is 1.")
     return [
         rollout if math.isnan(rollout.reward) else dataclasses.replace(rollout, outcome=float(rollout.reward == 1))
         for rollout in rollouts

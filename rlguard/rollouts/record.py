@@ -75,7 +75,8 @@ def to_number(record: Mapping[str, Any], name: str, where: str) -> float:
             value = {"true": "1", "false": "0"}.get(value.lower(), value)
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{where}: expected a number in {name!r}, got {value!r:.60}") from error
+        hint = f"; name one in it, as --column {name}={name}.score" if isinstance(value, Mapping) else ""
+        raise InputError(f"{where}: expected a number in {name!r}, got {value!r:.60}{hint}") from error
     return number if number == number else math.nan  # the NaN that records compare equal by
 
 

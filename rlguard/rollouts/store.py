@@ -1,7 +1,7 @@
 """The rollout store: a folder that only grows, can be resumed after a kill, and says where its rollouts come from.
 
 meta.json               the key: all that must be equal for two rollouts to be draws from one distribution
-rollouts.jsonl          the log: one scored rollout a line; a run killed in mid-line loses that line only
+rollouts.jsonl          the log: one scored rollout per line; a run killed in mid-line loses that line only
 rollouts-00000.parquet  sealed logs; a log is sealed when it has grown to `SEGMENT_BYTES`
 received.jsonl          rollouts that came out of the engine and wait for their verifier
 design.json             the plans by which it was decided how many rollouts a prompt gets
@@ -31,7 +31,7 @@ from rlguard.rollouts.segments import (
     to_line,
     write_lines,
 )
-from rlguard.tables.files import cut_tail, read_object, remove, replace_file, writing
+from rlguard.tables.files import cut_tail, read_json, read_object, remove, replace_file, writing
 from rlguard.types import InputError, Rollout
 
 META = "meta.json"
@@ -202,13 +202,10 @@ def read_design(folder: str | Path) -> list[dict[str, Any]]:
     Raises:
         InputError: If the record is no list of objects.
     """
-    path = Path(folder) / DESIGN
-    try:
-        plans = json.loads(path.read_text()) if path.exists() else []
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from error
-    if not (isinstance(plans, list) and all(isinstance(plan, dict) for plan in plans)):
-        raise InputError(f"{path}: not a sampling design by rlguard: expected a list of objects")
+    path, expected = Path(folder) / DESIGN, "a sampling design by rlguard, a list of objects"
+    plans: list[dict[str, Any]] = read_json(path, list, expected) if path.exists() else []
+    if not all(isinstance(plan, dict) for plan in plans):
+        raise InputError(f"{path}: expected {expected}")
     return plans
 
 

@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rlguard.stats import SKILL_GRID, beta_weights, fit_mixture, skill_likelihood, skill_posterior
+from rlguard.luck.model import OFFLINE_TRIALS, LuckModel, SkillPosterior
 from rlguard.types import InputError
 
-UNSEEN = (0.5, 0.5)
-"""Beta prior of the skill rate before any prompt was seen; it weighs one prompt."""
-FITTED = 2_048
-"""So many of the prompts seen, chosen at random, tell the population: more change nothing that counts."""
-EM_ROUNDS = 20
+CANDIDATES = 16_384
+"""So many of the prompts seen, chosen at random, compete at most: more change nothing that counts."""
 
 
 @dataclass(frozen=True)
 class SamplerConfig:
     """How prompts are chosen while training."""
 
-    half_life: float = 40.0
+    half_life: float = 100.0
     """Batches after which what was seen of a prompt counts half: the policy moves. It bounds how long a prompt that
     failed is left alone; infinity never forgets."""
-    candidates: int = 16_384
-    """Of a larger data set so many prompts, drawn at random, compete for each batch; choosing takes about 20 ms."""
-    max_offline_trials: float = 16.0
-    """An offline pass rate weighs at most this many rollouts: it was measured before training."""
+    fresh: float = 4.0
+    """So many prompts never seen compete for each place in a batch. More explore faster, fewer come back sooner to what
+    is known to teach."""
+    replace: int = 0
+    """Groups that are all right or all wrong are generated anew with other prompts, so many times at most, before a
+    step; groups that have both take their place (DAPO's dynamic sampling). 0 trains on what was generated. TRL only."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("half_life", "candidates", "max_offline_trials"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"SamplerConfig.{name}: expected a positive number, got {getattr(self, name)!r}")
+        for name, least in {"half_life": 0.0, "fresh": 1.0}.items():
+            if not (getattr(self, name) > 0 and getattr(self, name) >= least):
+                raise InputError(
+                    f"SamplerConfig.{name}: expected a number above {least:g}, got {getattr(self, name)!r}"
+                )
+        if not (isinstance(self.replace, int) and self.replace >= 0):
+            raise InputError(f"SamplerConfig.replace: expected how many times, 0 or more, got {self.replace!r}")
 
 
 class PromptSampler:
-    """Knows of each prompt what its last visits showed; chooses the next batch by Thompson sampling.
+    """Chooses the next batch by Thompson sampling from the posterior that the guard's model of luck has of each prompt.
 
-    A prompt's skill rate q (how often the model really solves it) has a posterior from the counts of its last visits,
-    the guard's chance rate of its guesses, and the population of the prompts seen as prior; counts and population are
-    kept here, beside the guard's own. For each batch one q is drawn for each prompt, and those are taken whose group
-    of G rollouts would most likely hold a genuine success and a failure:
+    It keeps no counts: what a prompt's visits showed, its chance rate and the population are the model's, by which the
+    guard also judges successes. A prompt's skill rate q is how often the model really solves it, c how often it passes
+    without. For each batch one q is drawn for each prompt, and those are taken whose group of G rollouts would most
+    likely hold a genuine success and a failure:
 
-        V(q) = (1 − (1 − q)^G) · (1 − p^G),   p = q + (1 − q)·c
+        V(q) = 1 − (1 − q)^G − p^G + (p − q)^G,   p = q + (1 − q)·c
 
     V is 0 for a prompt that only luck solves (q = 0) and for one that is mastered (p = 1). Uncertain prompts sometimes
-    draw a high V, so they are tried; counts fade with `half_life`, so no prompt is left out for good.
+    draw a high V, so they are tried; what is known of a prompt fades with `half_life`, so none is left out for good. Of
+    prompts never seen a few compete for each place: among very many, some would always draw the highest V.
 
-    >>> sampler = PromptSampler(3, group_size=8)
-    >>> for _ in range(20):
-    ...     sampler.observe([0, 1, 2], [0, 4, 8], [8, 8, 8])  # never, half, always solved
-    >>> taken = np.concatenate([sampler.choose(1) for _ in range(50)])
-    >>> bool((taken == 1).mean() > 0.9)
+    >>> from rlguard.luck.evidence import Evidence
+    >>> luck, prompts = LuckModel(), ["never", "half", "always"]
+    >>> sampler = PromptSampler(3, group_size=8, luck=luck)
+    >>> evidence, groups = [Evidence(name) for name in prompts for _ in range(8)], np.repeat(range(3), 8)
+    >>> for _ in range(5):
+    ...     _ = luck.observe(evidence, np.array([0] * 8 + [0, 1] * 4 + [1] * 8), groups)
+    >>> sampler.observe([0, 1, 2], prompts)
+    >>> taken = np.concatenate([sampler.choose(1) for _ in range(20)])
+    >>> bool((taken == 1).mean() > 0.8)
     True
     """
 
@@ -63,6 +71,7 @@ class PromptSampler:
         count: int,
         group_size: int,
         config: SamplerConfig | None = None,
+        luck: LuckModel | None = None,
         offline_successes_N: Any = None,
         offline_trials_N: Any = None,
         chance_N: Any = None,
@@ -72,129 +81,99 @@ class PromptSampler:
             count: N, how many prompts there are; they go by their place 0..N-1.
             group_size: G, rollouts of a prompt in a batch.
             config: Settings; None takes the defaults.
-            offline_successes_N: (N,) what an estimate before training found; NaN where nothing is known.
-            offline_trials_N: (N,) of how many rollouts.
-            chance_N: (N,) chance rates; None or NaN is 0.
+            luck: What knows the prompts: the guard's (`guard.luck`), which observes each batch. None makes a new one.
+            offline_successes_N: (N,) what an estimate before training found; NaN or None where nothing is known.
+            offline_trials_N: (N,) of how many rollouts; they weigh as little as they do in the guard.
+            chance_N: (N,) chance rates before a prompt's first visit; NaN or None takes the usual one.
 
         Raises:
-            InputError: For fewer than one prompt or two rollouts, or columns of another length.
+            InputError: For fewer than one prompt or two rollouts, columns of another length, or rates out of [0, 1].
         """
         if count < 1 or group_size < 2:
             raise InputError(f"expected at least 1 prompt and 2 rollouts of each, got {count} and {group_size}")
-        self.config = config or SamplerConfig()
+        # An empty model is false: `luck or LuckModel()` would part the sampler from the guard.
+        self.config, self.luck = config or SamplerConfig(), LuckModel() if luck is None else luck
         self.count, self.group_size = count, group_size
-        self.batches = 0
+        self.expected = float("nan")
+        """Expected V of prompts drawn evenly, when a batch was chosen last."""
         self._random = np.random.default_rng(self.config.seed)
-        self._seen_N = np.zeros((count, 4), np.float32)  # successes, trials, chance rate, its correlation
-        self._visit_N = np.full(count, -1, np.int32)  # the batch after which that was so; -1 never
-        self._prior = beta_weights(*UNSEEN)
-        if chance_N is not None:
-            self._seen_N[:, 2] = np.nan_to_num(self._check("chance_N", chance_N)).clip(0, 1)
-        if offline_trials_N is not None and offline_successes_N is not None:
-            k = self._check("offline_successes_N", offline_successes_N)
-            n = self._check("offline_trials_N", offline_trials_N)
-            known = (n > 0) & (k >= 0) & (k <= n)
-            share = np.minimum(1.0, self.config.max_offline_trials / n, where=known, out=np.ones(count))
-            self._seen_N[known, :2] = np.stack([k, n], axis=1)[known] * share[known, None]
-            self._visit_N[known] = 0
-        self._fit()
+        self._ids: dict[int, str] = {}  # what the model calls the prompts seen, by place
+        self._unseen_N = np.ones(count, bool)
+        self._before_N = _read_columns(count, offline_successes_N, offline_trials_N, chance_N)
 
-    def _check(self, name: str, values: Any) -> np.ndarray:
-        array = np.array([np.nan if value is None else value for value in values], float)
-        if array.shape != (self.count,):
-            raise InputError(f"{name} has shape {array.shape}, expected ({self.count},), one per prompt")
-        return array
-
-    def choose(self, size: int) -> np.ndarray:
+    def choose(self, size: int, without: Sequence[int] = ()) -> np.ndarray:
         """The (size,) different prompts of the next batch, by their places.
+
+        Args:
+            size: How many.
+            without: Places that are not to be taken.
 
         Raises:
             InputError: If there are fewer prompts than that.
         """
-        if not 0 < size <= self.count:
-            raise InputError(f"expected a batch of 1 to {self.count} prompts (all there are), got {size}")
-        pool = max(self.config.candidates, size)
-        places = self._random.choice(self.count, pool, replace=False) if pool < self.count else np.arange(self.count)
-        unseen = self._visit_N[places] < 0
-        posterior_PS = skill_posterior(self._likelihood(places), self._prior)
-        below_PS = posterior_PS.cumsum(axis=1)
-        drawn = (below_PS < self._random.random((len(places), 1))).sum(axis=1).clip(max=len(SKILL_GRID) - 1)
-        value = self._value(SKILL_GRID[drawn], self._seen_N[places, 2])
+        barred_N = np.zeros(self.count, bool)
+        barred_N[list(without)] = True
+        free = self.count - int(barred_N.sum())
+        if not 0 < size <= free:
+            raise InputError(f"expected a batch of 1 to {free} prompts (all there are), got {size}")
+        seen, unseen = np.flatnonzero(~(self._unseen_N | barred_N)), np.flatnonzero(self._unseen_N & ~barred_N)
+        few = max(int(self.config.fresh * size), size - len(seen))
+        places = np.concatenate([self._draw(seen, max(CANDIDATES, size)), self._draw(unseen, few)])
+        known = self.posterior(places)
+        value_P = self._value(known.draw_P, known.chance_P)
         # Ties are many among the unseen, whose draws come from one distribution: broken at random, not by place.
-        order = np.lexsort((self._random.random(len(places)), ~unseen, -value))
-        self.batches += 1
+        order = np.lexsort((self._random.random(len(places)), -value_P))
+        even = self._draw(np.arange(self.count), 512)
+        self.expected = float(self.value(even).mean())
         return places[order[:size]]
 
-    def observe(
-        self, places_P: Any, successes_P: Any, trials_P: Any, chance_P: Any = None, correlation_P: Any = 0.0
-    ) -> None:
-        """Learns what a batch's groups showed; groups of one prompt are added up.
+    def _draw(self, places: np.ndarray, most: int) -> np.ndarray:
+        return places if len(places) <= most else self._random.choice(places, most, replace=False)
+
+    def observe(self, places_P: Any, prompt_ids_P: Sequence[str]) -> None:
+        """Notes a batch that the model of luck has observed.
 
         Args:
             places_P: (P,) prompt of each group.
-            successes_P: (P,) correct rollouts.
-            trials_P: (P,) scored rollouts; a group without any teaches nothing.
-            chance_P: (P,) chance rates as now known; None or NaN keeps what was known.
-            correlation_P: (P,) or one intraclass correlation of luck within a prompt.
+            prompt_ids_P: (P,) what the model of luck calls it.
         """
-        places, k, n = np.asarray(places_P, int), np.asarray(successes_P, float), np.asarray(trials_P, float)
-        fine = (n > 0) & (k >= 0) & (k <= n) & (places >= 0) & (places < self.count)
-        places, k, n = places[fine], k[fine], n[fine]
-        first = np.unique(places)
-        self._seen_N[first, :2] *= self._fading(first)[:, None]
-        self._visit_N[first] = self.batches
-        np.add.at(self._seen_N[:, 0], places, k)
-        np.add.at(self._seen_N[:, 1], places, n)
-        if chance_P is not None:
-            chance = np.asarray(chance_P, float)[fine]
-            known = np.isfinite(chance)
-            self._seen_N[places[known], 2] = chance[known].clip(0, 1)
-            self._seen_N[places[known], 3] = np.broadcast_to(np.asarray(correlation_P, float), fine.shape)[fine][known]
-        self._fit()
+        places = np.asarray(places_P, int)
+        self._ids.update(zip(places.tolist(), prompt_ids_P, strict=True))
+        self._unseen_N[places] = False
+
+    def posterior(self, places_P: Any) -> SkillPosterior:
+        """What is known of some prompts now: by their counts, which fade while they are not visited, else by what was
+        known before training."""
+        places = np.asarray(places_P, int)
+        rows = self.luck.find(self._ids.get(place, "") for place in places.tolist())
+        known = np.zeros((len(places), 4))  # successes, trials, chance rate, correlation
+        known[:, :3] = self._before_N[places] if len(self._before_N) else (0.0, 0.0, np.nan)
+        seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
+        known[seen] = np.stack(counts, axis=1)
+        known[seen, :2] *= 0.5 ** ((self.luck.batches - visit) / self.config.half_life)[:, None]
+        return self.luck.posterior(*known.T, random=self._random)
 
     def predict(self, places_P: Any) -> np.ndarray:
-        """(P,) expected pass rate of some prompts, luck included, by what was seen before."""
-        places = np.asarray(places_P, int)
-        skill = skill_posterior(self._likelihood(places), self._prior) @ SKILL_GRID
-        return skill + (1 - skill) * self._seen_N[places, 2]
+        """(P,) expected pass rate of some prompts, luck included."""
+        known = self.posterior(places_P)
+        return known.mean_P + (1 - known.mean_P) * known.chance_P
 
     def value(self, places_P: Any) -> np.ndarray:
-        """(P,) expected V of some prompts: how likely a group of them holds a genuine success and a failure."""
-        places = np.asarray(places_P, int)
-        value_PS = self._value(SKILL_GRID[None, :], self._seen_N[places, 2, None])
-        return (skill_posterior(self._likelihood(places), self._prior) * value_PS).sum(axis=1)
+        """(P,) V of the skill drawn for some prompts; its mean over prompts is what groups of them are expected to hold
+        of a genuine success and a failure."""
+        known = self.posterior(places_P)
+        return self._value(known.draw_P, known.chance_P)
 
-    def mean_value(self) -> float:
-        """Expected V of a prompt drawn evenly from the population of the prompts seen."""
-        return float(self._prior @ self._value(SKILL_GRID, np.full(len(SKILL_GRID), self._seen_N[:, 2].mean())))
-
-    def _value(self, skill: np.ndarray, chance: np.ndarray) -> np.ndarray:
-        passing = skill + (1 - skill) * chance
-        return (1 - (1 - skill) ** self.group_size) * (1 - passing**self.group_size)
-
-    def _fading(self, places: np.ndarray) -> np.ndarray:
-        """What is left of the prompts' counts."""
-        age = np.where(self._visit_N[places] < 0, 0, self.batches - self._visit_N[places])
-        return 0.5 ** (age / self.config.half_life)
-
-    def _likelihood(self, places: np.ndarray) -> np.ndarray:
-        """(P, GRID_POINTS) likelihood of each prompt's skill rate."""
-        seen, left = self._seen_N[places].astype(float), self._fading(places)
-        return skill_likelihood(seen[:, 0] * left, seen[:, 1] * left, seen[:, 2], seen[:, 3])
-
-    def _fit(self) -> None:
-        """Fits the population, the prior of each prompt, to the prompts seen."""
-        seen = np.flatnonzero(self._visit_N >= 0)
-        if len(seen) > FITTED:
-            seen = seen[self._random.integers(0, len(seen), FITTED)]
-        if len(seen):
-            self._prior = fit_mixture(self._likelihood(seen), beta_weights(*UNSEEN), rounds=EM_ROUNDS)
+    def _value(self, skill_P: np.ndarray, chance_P: np.ndarray) -> np.ndarray:
+        passing_P = skill_P + (1 - skill_P) * chance_P
+        none_P = (1 - skill_P) ** self.group_size + passing_P**self.group_size
+        return 1 - none_P + (passing_P - skill_P) ** self.group_size
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to choose as the interrupted one would have: numpy arrays and JSON values."""
+        """What a resumed run needs, beside the guard's state, to choose as the interrupted one would have; JSON."""
         return {
-            "count": self.count, "batches": self.batches, "random": self._random.bit_generator.state,
-            "seen": self._seen_N.copy(), "visits": self._visit_N.copy(), "prior": self._prior.copy(),
+            "count": self.count, "expected": self.expected, "random": self._random.bit_generator.state,
+            "places": list(self._ids), "ids": list(self._ids.values()),
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -205,7 +184,31 @@ class PromptSampler:
         """
         if state["count"] != self.count:
             raise InputError(f"the state is of {state['count']} prompts, the data set has {self.count}")
-        seen, visits, prior = np.array(state["seen"]), np.array(state["visits"]), np.array(state["prior"])
-        self._seen_N[:], self._visit_N[:], self._prior = seen, visits, prior
-        self.batches = int(state["batches"])
         self._random.bit_generator.state = state["random"]
+        self._ids, self._unseen_N[:], self.expected = {}, True, float(state["expected"])
+        self.observe(state["places"], state["ids"])
+
+
+def _read_columns(count: int, *columns_N: Any) -> np.ndarray:
+    """(N, 3) successes and trials, as much as they weigh, and chance rates; (0, 3) where no column is given.
+
+    Raises:
+        InputError: If a column has another length, or holds what is no number or no rate.
+    """
+    found = np.full((count if any(column is not None for column in columns_N) else 0, 3), np.nan, np.float32)
+    for place, (name, values_N) in enumerate(
+        zip(("offline_successes_N", "offline_trials_N", "chance_N"), columns_N, strict=True)
+    ):
+        if values_N is None:
+            continue
+        column = np.array([np.nan if value is None else value for value in values_N], float)
+        if column.shape != (count,):
+            raise InputError(f"{name} has shape {column.shape}, expected ({count},), one per prompt")
+        found[:, place] = column
+    successes, trials, chance = found.T
+    for row in np.flatnonzero((chance < 0) | (chance > 1) | (successes < 0) | (successes > trials)):
+        raise InputError(f"row {row}: expected 0 <= successes <= trials and a chance rate in [0, 1], got "
+                         f"{successes[row]:g} of {trials[row]:g} and {chance[row]:g}")  # fmt: skip
+    found[:, :2] *= np.minimum(1.0, OFFLINE_TRIALS / np.maximum(trials, 1e-9))[:, None]
+    found[:, :2] = np.where(np.isnan(found[:, :2]).any(axis=1, keepdims=True), 0.0, found[:, :2])
+    return found

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from rlguard.answers import answer_type, extract_answer, normalise_answer
+from rlguard.answers import answer_type, extract_answer, normalise_answer, read_gold
 from rlguard.shortcuts.judge import READ_LIMIT, check_length, read_text
 from rlguard.shortcuts.ratios import LIMIT, quote
 from rlguard.types import Finding, InputError, Messages
@@ -97,7 +97,7 @@ def detect_group_shortcuts(
     >>> result.findings_B[3][0].kind, round(result.findings_B[3][0].likelihood_ratio, 2), sorted(result.skipped)
     ('same_answer', 0.14, ['lucky_guess'])
     """
-    rows = _read_rows(completions, prompt_ids, answers, outcomes)
+    rows = read_rows(completions, prompt_ids, answers, outcomes)
     groups: dict[Hashable, list[Row]] = {}
     for row in rows:
         groups.setdefault(row.prompt_id, []).append(row)
@@ -122,7 +122,7 @@ def detect_group_shortcuts(
     return GroupResult(found, skipped)
 
 
-def _read_rows(
+def read_rows(
     completions: Sequence[Any], ids: Sequence[Hashable], answers: Sequence[Any] | None, outcomes: Sequence[float] | None
 ) -> list[Row]:
     size = len(completions)
@@ -133,7 +133,7 @@ def _read_rows(
     rows, first_gold = [], dict[Hashable, str | None]()
     for number in range(size):
         text = read_text(completions[number], "completion", number)
-        gold = None if golds[number] is None else normalise_answer(golds[number])
+        gold = None if read_gold(golds[number]) is None else normalise_answer(golds[number])
         if first_gold.setdefault(ids[number], gold) != gold:
             expected = first_gold[ids[number]]
             raise InputError(f"row {number}: prompt {ids[number]!r} has gold {expected!r} elsewhere, given {gold!r}")

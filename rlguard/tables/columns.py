@@ -1,10 +1,10 @@
-"""What the columns of tables are called, and what is said where one is missing."""
+"""Names of columns, and the error where one is missing."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rlguard.types import InputError
@@ -29,7 +29,7 @@ COLUMNS = {
     "tokens": ("tokens",),
     "finish_reason": ("finish_reason", "finish_reasons", "stop_reason"),
 }  # fmt: skip
-"""What each part of a rollout is called in tables; the first name that a table has counts. Dots: see `pick`."""
+"""Names of each part of a rollout in tables; the first one that a table has is read. For dots see `pick`."""
 
 
 def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:
@@ -73,10 +73,10 @@ def take_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str
 
 
 def check_columns(row: Mapping[str, Any], columns: Mapping[str, str], where: str = "") -> None:
-    """Looks for columns in a row; tells of near names.
+    """Checks that a row has certain columns.
 
     Args:
-        row: A row that stands for all of them.
+        row: A row with the columns of all rows.
         columns: Part -> the column that should hold it.
         where: The file, for the error.
 
@@ -92,6 +92,12 @@ def check_columns(row: Mapping[str, Any], columns: Mapping[str, str], where: str
                 f"{where}{': ' if where else ''}column {column!r} is missing{hint} The data set has: "
                 f"{', '.join(map(repr, row))}. Name it with --column {part}=NAME, in Python {part}_column='NAME'"
             )
+
+
+def check_distinct(names: Sequence[str], path: Any) -> None:
+    """Raises InputError where two columns have one name, of which only one could be read."""
+    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+        raise InputError(f"{path}: expected columns of distinct names, found {twice[0]!r} twice")
 
 
 def _list_names(row: Mapping[str, Any], depth: int = 2) -> Iterator[str]:

@@ -6,10 +6,11 @@ import codecs
 import io
 import json
 import logging
+import mmap
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -45,7 +46,7 @@ def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-    r"""Streams a file of one JSON object a line; blank lines are passed over.
+    r"""Streams a file of one JSON object per line; blank lines are passed over.
 
     Lines end at bytes: a raw U+2028 in a text is no end.
 
@@ -92,33 +93,32 @@ def read_object(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: If it is not, or cannot be read; says why.
     """
+    value: dict[str, Any] = read_json(path, dict, "a JSON object")
+    return value
+
+
+def read_json(path: str | Path, kind: type, expected: str) -> Any:
+    """Reads a file that is one JSON value of a kind; `expected` says in the error what it should be."""
     try:
-        value = json.loads(Path(path).read_bytes())
+        with open_bytes(path) as file:
+            value = json.loads(file.read().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected a JSON object ({error})") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(value).__name__}")
+        raise InputError(f"{path}: expected {expected} ({error})") from error
+    if not isinstance(value, kind):
+        raise InputError(f"{path}: expected {expected}, got {type(value).__name__}")
     return value
 
 
 def cut_tail(path: str | Path) -> bool:
     """Removes a last line without its newline, which a killed run did not finish; True if there was one."""
-    path = Path(path)
-    if not path.exists():
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    if not size:
         return False
-    with path.open("r+b") as file:
-        size = end = file.seek(0, os.SEEK_END)
-        while end > 0:  # back to the last newline, a block at a time
-            start = max(0, end - 65536)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end == size:
-            return False
-        file.truncate(end)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        end = content.rfind(b"\n") + 1
+    if end == size:
+        return False
+    os.truncate(path, end)
     logger.warning("%s: cut a half-written last line of %d bytes", path, size - end)
     return True
 
@@ -140,6 +140,18 @@ def replace_file(path: str | Path, data: str | bytes) -> int:
     with replacing(path) as partial:
         partial.write_bytes(content)
     return len(content)
+
+
+def keep_apart(outputs: Iterable[str | Path | None], sources: Iterable[Any]) -> None:
+    """Makes sure that nothing is written over what is read; sources that are no paths are passed over.
+
+    Raises:
+        InputError: If an output is a source; names both.
+    """
+    read = {os.path.realpath(source): source for source in sources if isinstance(source, str | Path)}
+    for output in outputs:
+        if output is not None and (source := read.get(os.path.realpath(output))):
+            raise InputError(f"--out: {output} would replace {source}, which is read: choose another name")
 
 
 @contextmanager

@@ -75,7 +75,7 @@ class Shown:
     """What results offer in Python and in a notebook, from their `records`."""
 
     def records(self) -> Iterable[Mapping[str, Any]]:
-        """One row as a dict for each."""
+        """One dict per row."""
         raise NotImplementedError
 
     def to_pandas(self) -> Any:

@@ -1,4 +1,4 @@
-"""Names that are no file here: mistyped paths are refused at once, and the hub is asked once, not for half a minute."""
+"""Names that are not files here: a mistyped path is refused at once, and the hub is asked only once."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlguard.tables.columns import check_columns, pick
-from rlguard.tables.files import PACKED, iter_json_lines, open_bytes
+from rlguard.tables.columns import check_columns, check_distinct, pick
+from rlguard.tables.files import PACKED, iter_json_lines, open_bytes, read_json
 from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Messages, Problem, make_prompt_id, prompt_text
 
@@ -111,6 +111,7 @@ def _unfold_table(row: dict[str, Any], path: Path) -> Iterable[dict[str, Any]]:
     columns, data = row.get("columns"), row.get("data")
     if not (isinstance(columns, list) and isinstance(data, list) and all(isinstance(cells, list) for cells in data)):
         return [row]
+    check_distinct(list(map(str, columns)), path)
     if any(len(cells) != len(columns) for cells in data):
         raise InputError(f"{path}: expected {len(columns)} cells in each row of the table's data")
     return [dict(zip(map(str, columns), cells, strict=True)) for cells in data]
@@ -125,11 +126,7 @@ def _is_json(line: bytes) -> bool:
 
 
 def _read_array(path: Path) -> list[Any]:
-    try:
-        with open_bytes(path) as file:
-            value = json.loads(file.read().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: expected a JSON array ({error})") from error
+    value = read_json(path, object, "a JSON array")
     if isinstance(value, list):
         return value
     if "columns" in value and "data" in value:  # of W&B
@@ -146,6 +143,7 @@ def _iter_csv(path: Path) -> Iterator[dict[str, Any]]:
     with open_bytes(path) as data, io.TextIOWrapper(data, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, delimiter="\t" if find_format(path) == ".tsv" else ",")
         try:
+            check_distinct(reader.fieldnames or (), path)
             for row in reader:
                 if None in row or None in row.values():
                     raise InputError(f"{path}:{reader.line_num}: expected {len(reader.fieldnames or [])} cells")
@@ -215,7 +213,7 @@ def read_problems(
 def iter_problems(
     rows: Iterable[Mapping[str, Any]], prompt_column: str = "prompt", answer_column: str = "answer"
 ) -> Iterator[Problem]:
-    """Turns data rows into problems, one a row and in order; ids are content hashes, so duplicates share theirs.
+    """Turns data rows into problems, one per row and in order; ids are content hashes, so duplicates share theirs.
 
     Args:
         rows: Rows as dicts.
@@ -248,7 +246,10 @@ def is_chat(value: Any) -> bool:
     >>> is_chat([{"role": "user", "content": "2+2?"}]), is_chat(["2+2?"])
     (True, False)
     """
-    return isinstance(value, list) and all(isinstance(m, Mapping) and _is_content(m.get("content")) for m in value)
+    return isinstance(value, list) and all(
+        isinstance(each, Mapping) and bool({"role", "content"} & set(each)) and _is_content(each.get("content"))
+        for each in value
+    )
 
 
 def _is_content(value: Any) -> bool:

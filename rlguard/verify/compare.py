@@ -9,18 +9,22 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from fractions import Fraction
 
-from rlguard.answers import normalise_answer, read_quantity
+from rlguard.answers import normalise_answer, read_quantity, spell_plain
 
 ANSWER_LIMIT = 2000
 """Characters; a longer answer is not read and unscored, so that none costs more than a moment."""
 TOLERANCE = Fraction(1, 10**6)
 """Relative, for decimals that were rounded; whole numbers are compared exactly."""
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mbox|emph|boxed|fbox)\s*\{([^{}]*)\}")
-_OPTION = re.compile(r"\(?([A-Za-z])\)?")
+_HTML = re.compile(r"</?(?:b|i|em|strong|p|div|span|code|br)\s*/?>|\*\*(?=[\s:.,)]|\Z)")
+_NAMES = {"infinity": r"\infty", "empty set": r"\emptyset", "∅": r"\emptyset", "all real numbers": r"\mathbb{R}"}
+_OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
+_OPTIONS = re.compile(r"\(?[A-J]\)?(?:[\s,;&]*(?:and\s+)?\(?[A-J]\)?)+")
 _LABEL = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?([A-Z])(?:\)|\s*[.:)]|\s*[-–—](?=\s))\s*(.*)", re.DOTALL)
 _NAMED_OPTION = re.compile(r"(?:option|choice|answer)\s+\(?([A-Za-z])\)?", re.IGNORECASE)
 _TRUTH = re.compile(r"(yes|no|true|false)\b(?:[\s]*[,.;:!—–-].*)?", re.IGNORECASE | re.DOTALL)
@@ -35,10 +39,17 @@ _STRING = re.compile(
     r"|[A-Za-z]+(?:[\s'’-]+[A-Za-z]{2,})+"
     r"|[A-Za-z]+[-_#]?\d[A-Za-z\d_#+-]*"  # codes and moves: Nf3, b2, A-12
     r"|\d+(?:-\d+)+|\d+(?:/\d+){2,}|\d+(?::\d+)+(?:\s*[AaPp]\.?[Mm]\.?)?"  # scores, dates, times, ratios
-    r"|\+?\d[\d ]*(?:-\d+)+|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
+    r"|\+?\d[\d ]*(?:-\d+)+|\d+(?:\.\d+){2,}|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
 )
 _SEQUENCE = re.compile(r"[-\w.]+(?:\s+[-\w.]+)+")
 _BASED = re.compile(r"([0-9A-Za-z]+)_\{?(?:\\text\{)?(\d{1,2})\}?\}?")
+_DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
+_NAMED = re.compile(
+    r"(?:\\[a-z]+\s+)?\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)"
+    r"|(?:\\approx|≈|=|\\sim|~)\s*(.*)|(?!.*(?:\b(?:not|never|no|cannot|most|least|than|wrong)\b|n't))"
+    r"[A-Za-z][A-Za-z ]{0,40}(?:\b(?:is|are|has|have|equals|gets?)\s|:\s)\s*(.*)",
+    re.DOTALL,
+)
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
 
 
@@ -62,23 +73,19 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
     gold, given = _plain(gold), _plain(given)
     if _squeeze(gold) == _squeeze(given):
         return 1.0
-    if _HEDGE.search(given) and not _HEDGE.search(gold) and not re.fullmatch(r"[A-Za-z ,'-]{20,}", gold):
+    if _DOTS.search(given) and not _DOTS.search(gold) and not is_string(gold):
+        return math.nan  # what is left out cannot be compared
+    if _HEDGE.search(given) and not _HEDGE.search(gold):
         parts = [part for part in _HEDGE.split(given) if part and part.strip(" ,")]
         given = ", ".join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
-    for compare in (
-        _compare_options,
-        _compare_truths,
-        _compare_bases,
-        _compare_dates,
-        _compare_numbers,
-        _compare_lists,
-    ):
+    for compare in _KINDS:
         verdict = compare(gold, given)
         if verdict is not None:
             return verdict
     if is_string(gold):
         return _compare_strings(gold, given)
-    return mathematics(gold, given)
+    number = read_quantity(gold)
+    return mathematics(str(number[0]) if number and not number[1] else gold, given)
 
 
 def is_string(gold: str) -> bool:
@@ -87,28 +94,18 @@ def is_string(gold: str) -> bool:
     >>> [is_string(gold) for gold in ("listen", "Nf3", "2021-03-05", "4-2", "1 2 3", "2x", "x^2", "n+1", r"\\pi")]
     [True, True, True, True, True, False, False, False, False]
     """
-    if "\\" in gold or re.search(r"[=^<>{}\[\]|√π∞∪∩≤≥]", gold):
+    if "\\" in gold or re.search(r"[=^<>{}\[\]|√π∞∪∩≤≥≡∈±ℝ]", gold):
         return False
-    return (
-        bool(_STRING.fullmatch(gold) or _SEQUENCE.fullmatch(gold))
-        or not re.search(r"[\dA-Za-z]", gold)
-        or not gold.isascii()
-        or _is_prose(gold)
-    )
-
-
-def _is_prose(text: str) -> bool:
-    return len(re.findall(r"[A-Za-z]{3,}", text)) >= 2
+    plain = gold.isascii() and re.search(r"[\dA-Za-z]", gold)
+    return not plain or bool(_STRING.fullmatch(gold) or _SEQUENCE.fullmatch(gold))
 
 
 def _plain(text: str) -> str:
     """Without the dress that no answer needs: `\\text{}`, dollars, emphasis, a full stop."""
-    text = text.strip().translate({0x2212: "-", 0xA0: " "})
+    text = _HTML.sub("", spell_plain(text)).strip()
     for _ in range(3):
         before = text
-        text = _TEXT.sub(
-            lambda match: " " + match[1] + " " if match[0].startswith("\\text") else match[1], text
-        ).strip()
+        text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text).strip()
         text = re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip('*`"“”').strip())
         if text[:1] == "$" == text[-1:] and len(text) > 2 and text.count("$") - text.count("\\$") == 2:
             text = text[1:-1].strip()
@@ -117,16 +114,17 @@ def _plain(text: str) -> str:
         text = text.rstrip(".。").rstrip() if not text.endswith("..") else text
         if text == before:
             break
-    return text
+    return _NAMES.get(re.sub(r"^the\s+", "", text.lower()), text)
 
 
 def _squeeze(text: str) -> str:
-    text = re.sub(r"(?:\\[,;:! ]|\s)+", "" if "\\" in text or not re.search(r"\w\s+\w", text) else " ", text)
-    return text if re.search(r"\\|\d", text) else text.casefold()
+    return re.sub(r"(?:\\[,;:! ]|\s)+", "" if "\\" in text or not re.search(r"\w\s+\w", text) else " ", text)
 
 
 def _compare_options(gold: str, given: str) -> float | None:
     """A letter against a letter with or without its text; a letter with its text against either."""
+    if _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
+        return float(set(re.findall("[A-J]", gold)) == set(re.findall("[A-J]", given)))
     label = _LABEL.fullmatch(gold)
     letter = _OPTION.fullmatch(gold)
     named = _NAMED_OPTION.fullmatch(given)
@@ -138,7 +136,7 @@ def _compare_options(gold: str, given: str) -> float | None:
         if given_label:
             return float(given_label[1] == letter[1].upper() and not _names_options(given_label[2]))
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
-    if label and label[2] and not re.search(r"[=^\\]", gold[:2]):
+    if label and label[2]:
         if given_letter:
             return float(given_letter[1].upper() == label[1])
         if given_label and given_label[1] != label[1]:
@@ -190,8 +188,8 @@ def _compare_dates(gold: str, given: str) -> float | None:
 
 
 def _read_date(text: str, formats: tuple[str, ...]) -> datetime | None:
-    text = _ORDINAL.sub("", " ".join(text.replace(".", "").split())) if len(text) < 40 else ""
-    if not re.search(r"\d", text) or not re.search(r"[-/: ]|[AaPp][Mm]", text):
+    text = _ORDINAL.sub("", " ".join(text.replace(".", "").replace(" of ", " ").split())) if len(text) < 40 else ""
+    if not re.search(r"\d", text) or not re.search(r"[-/ ]|:\d\d|[AaPp][Mm]", text):
         return None
     text = re.sub(r"^(?:on|at|the)\s+", "", text, flags=re.IGNORECASE)
     for form in formats:
@@ -219,12 +217,8 @@ def _compare_numbers(gold: str, given: str) -> float | None:
         factor = Fraction(1, 100)
         return float(same or is_close(*(q[0] * (factor if q[1] == "%" else 1) for q in (right, said))))
     if right[1] and said[1] and right[1] != said[1]:
-        return 0.0 if same or _is_money(right[1]) or _is_money(said[1]) else math.nan  # 25 cm may be 250 mm
+        return 0.0 if same else math.nan  # 25 cm may be 250 mm
     return float(same)
-
-
-def _is_money(unit: str) -> bool:
-    return not unit.isascii() or unit == "$"
 
 
 def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
@@ -234,16 +228,18 @@ def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
     if len(words) >= 3 and "\\" not in given:
         named = [read_quantity(number) for number in numbers]
         return math.nan if len(named) == 1 and named[0] and named[0][0] == right[0] else 0.0
+    if _ORDINAL.search(given):
+        return math.nan
     if re.search(r"\d\s+\d", given) and not re.search(r"[\\+*/^=]", given):
         return 0.0  # a row of numbers is no number
     return None
 
 
 def _right_side(text: str) -> str:
-    """What an equation says of its variable: "x = 5" is 5."""
-    match = re.fullmatch(r"\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)", text, re.DOTALL)
-    match = match or re.fullmatch(r"(?:\\approx|≈|=|\\sim|~)\s*(.*)", text, re.DOTALL)
-    return match[1] if match and "=" not in match[1] else text
+    """What an equation or a sentence says of its subject: "x = 5", "Total: 5" and "she has 5" are 5."""
+    match = _NAMED.fullmatch(text)
+    said = match[match.lastindex or 0] if match else text
+    return text if "=" in said else said
 
 
 def read_side(text: str) -> tuple[Fraction, str] | None:
@@ -256,12 +252,12 @@ def read_side(text: str) -> tuple[Fraction, str] | None:
 
 
 def is_close(gold: Fraction, given: Fraction) -> bool:
-    """Equal, or within one in a million where one of them is a decimal.
+    """Equal, or within one in a million where neither is a whole number.
 
     >>> is_close(Fraction(1, 3), Fraction("0.333333")), is_close(Fraction(1000000), Fraction(1000001))
     (True, False)
     """
-    if gold.denominator == given.denominator == 1:
+    if 1 in (gold.denominator, given.denominator):
         return gold == given
     return abs(gold - given) <= TOLERANCE * max(abs(gold), abs(given))
 
@@ -271,9 +267,7 @@ def _compare_lists(gold: str, given: str) -> float | None:
     right = _read_json(gold)
     if right is not None:
         said = _read_json(given)
-        if said is not None:
-            return float(said == right)
-        return None if not any(isinstance(item, (list, str)) for item in right) else 0.0
+        return None if said is None else float(said == right)
     if _SEQUENCE.fullmatch(gold) and re.search(r"\d", gold) and not re.search(r"[A-Za-z]{2}", gold):
         words = re.split(r"[\s,;]+", given.strip("[](){} "))
         return float(words == gold.split())
@@ -292,18 +286,24 @@ def _read_json(text: str) -> list | None:
     return None
 
 
+_KINDS = (_compare_options, _compare_truths, _compare_bases, _compare_dates, _compare_numbers, _compare_lists)
+
+
 def _compare_strings(gold: str, given: str) -> float:
     """Words without regard to case, article and punctuation; codes as they are written."""
     if re.search(r"\d", gold):
-        ratio, said = (re.fullmatch(r"(\d+)\s*:\s*(\d+)", text) for text in (gold, given))
-        if ratio and said and not re.fullmatch(r"\d+:\d\d", gold) and int(ratio[2]) and int(said[2]):
-            return float(Fraction(int(ratio[1]), int(ratio[2])) == Fraction(int(said[1]), int(said[2])))
-        return float(
-            " ".join(gold.split()) == " ".join(given.split()) or ("-" not in gold and _word(gold) == _word(given))
+        ratio, number = (
+            read_quantity(re.sub(r"(\d+)\s*(?::|\bto\b)\s*(\d+)", r"\1/\2", text)) for text in (gold, given)
         )
-    return float(_word(gold) == _word(given))
+        if ratio and number and re.fullmatch(r"\d+\s*:\s*\d+", gold) and not re.fullmatch(r"\d+:\d\d", gold):
+            return float(ratio == number)
+        if "-" in gold:  # punctuation counts
+            return float(" ".join(gold.split()) == " ".join(given.split()))
+    said = _word(given)
+    return float(_word(gold) == (said.replace(" ", "") if re.search(r"\d", gold) and " " not in gold else said))
 
 
 def _word(text: str) -> str:
-    text = " ".join(re.sub(r"[\s,;]+", " ", text.casefold()).split()).strip(".!?'\"()[]{} ")
-    return re.sub(r"^(?:the|an?)\s+(?=\w)", "", text)
+    text = re.sub(r"_\s*\{?\s*(\w+)\s*\}?\s*", r"\1", unicodedata.normalize("NFKC", text))  # H_2O, H₂O
+    text = re.sub(r"[\s,;]+(?:and\s+)?", " ", text.casefold()).strip(".!?'\"()[]{} ")
+    return re.sub(r"^(?:the|an?)\s+(?=\w)|(?<=\bsolution)s\b", "", text)

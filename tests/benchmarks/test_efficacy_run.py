@@ -1,75 +1,149 @@
-"""A run of the efficacy benchmark in small, and the sweep."""
+"""A run of the efficacy benchmark in small, the plan, and the queue."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 pytestmark = pytest.mark.usefixtures("quick_gc")
 pytest.importorskip("trl")
 
-from benchmarks.efficacy import build, measures, sweep, warn  # noqa: E402
-from benchmarks.efficacy.measures import pass_at_k  # noqa: E402
-from benchmarks.efficacy.run import ROOT, Run, find_commit, run  # noqa: E402
+from benchmarks.efficacy import build, plan, sweep  # noqa: E402
+from benchmarks.efficacy import settings as known  # noqa: E402
+from benchmarks.efficacy.families import FAMILIES, NEAR_IMPOSSIBLE  # noqa: E402
+from benchmarks.efficacy.records import append_row, find_commit, key, read_rows  # noqa: E402
+from benchmarks.efficacy.run import CODE, ROOT, Run, make_problems, run  # noqa: E402
 
-SMALL = {"steps": 2, "problems": 32, "evaluate_every": 1, "evaluate_on": 40, "pass_problems": 10, "samples": 4}
+SMALL = {"steps": 2, "problems": 32, "evaluate_every": 1, "evaluate_on": 40, "sampled": 6, "samples": 4}
 
 
 @pytest.fixture(autouse=True)
 def tiny_reasoner(monkeypatch):
     """The recipe's model instead of the family's own, which takes minutes to build."""
-    monkeypatch.setattr(build, "build_model", lambda family, out: ROOT / "recipes" / "tiny_reasoner" / "model")
+    monkeypatch.setattr(build, "build_model", lambda *_: ROOT / "recipes" / "tiny_reasoner" / "model")
 
 
-@pytest.mark.parametrize("arm", ["grpo", "rlguard_rewrite"])
-def test_a_pair_of_runs_in_small(tmp_path, arm):
-    row = run(Run(arm, "sums", "unlearnable", 0.75, 1000, **SMALL), tmp_path)
-    assert json.loads((tmp_path / "runs" / f"sums-{arm}-unlearnable-0.75-1000.json").read_text()) == row
-    assert [point["step"] for point in row["curve"]] == [0, 1, 2]
-    assert 0 <= row["curve"][-1]["lucky_share_true"] <= 1
-    assert "rlguard/lucky_share" in row["curve"][-1]  # grpo is observed
+def make_row(run, prior=0.8, learnable=0.5, **more):
+    """A row as a run would write it, with these accuracies at the end."""
+    ends = {"prior": {"accuracy": prior}, "learnable": {"accuracy": learnable}}
+    row = {name: getattr(run, name) for name in ("arm", "family", "kind", "share", "seed", "rate", "steps", "design")}
+    return row | {"before": ends, "after": ends, "curve": [], "seconds": 40.0, "commit": "abc", "scales": [0.5]} | more
+
+
+@pytest.mark.parametrize(("arm", "kind"), [("grpo", "unlearnable"), ("rlguard", "length"), ("mean_rate", "rare_valid")])
+def test_a_run_in_small(tmp_path, arm, kind):
+    row = run(Run(arm, "sums", kind, 0.75, 1001, **SMALL), tmp_path, [0.5, 0.7], keep_model=arm == "grpo")
+    assert [point["step"] for point in row["curve"]] == [1]
+    assert 0 <= row["curve"][0]["lucky"] <= 1
+    assert len(row["scales"]) == (2 if arm == "rlguard" else 0)
+    assert row["learning_rate"] == pytest.approx(5e-4 * (0.6 if arm == "mean_rate" else 1))
+    assert row["kl_prior"] > 0 < row["kl_trained"]
     for end in (row["before"], row["after"]):
         assert end["prior"]["pass@4"] >= end["prior"]["pass@1"] >= end["prior"]["computed_pass@1"] > 0.5
-    assert (row["kept"], row["commit"]) == (32, find_commit())
+    assert (row["design"], row["commit"]) == ("llama", find_commit(*CODE))
+    assert (tmp_path / "final").exists() == (arm == "grpo")
+    assert len(json.dumps(sweep_shorten(row))) < 6_500  # 1,500 of them stay below 10 MB
 
 
-def test_rows_are_judged_again_as_they_were(tmp_path, monkeypatch, capsys):
-    sampled = []
+def sweep_shorten(row):
+    from benchmarks.efficacy.records import shorten
 
-    def sample_once(*args):  # the last bit of a sum can differ from call to call, and with it a token
-        sampled.append(sampled[0] if sampled else warn_sample(*args))
-        return sampled[0]
-
-    warn_sample = warn.sample_before
-    monkeypatch.setattr(warn, "sample_before", sample_once)
-    monkeypatch.setattr(measures, "sample_before", sample_once)
-    row = run(Run("rlguard_filter", "sums", "unlearnable", 0.25, 1000, **SMALL), tmp_path)
-    path = tmp_path / "runs" / "sums-rlguard_filter-unlearnable-0.25-1000.json"
-    forged = json.loads(path.read_text())
-    forged["curve"][1]["warnings"] = {"forged": 1}
-    path.write_text(json.dumps(forged))
-    monkeypatch.setattr("sys.argv", ["warn.py", "--out", str(tmp_path)])
-    for said in ("1 of 1 rows have", "0 of 1 rows have"):
-        warn.main()
-        assert json.loads(path.read_text()) == row
-        assert said in capsys.readouterr().out
-    assert len(sampled) == 3  # in the run, and each time that it is judged
-
-
-def test_the_filter_of_an_arm_trains_on_what_it_keeps(tmp_path):
-    row = run(Run("rlguard_filter", "sums", "unlearnable", 0.5, 1000, **SMALL), tmp_path)
-    assert 0 < row["kept"] < 24
+    return shorten(row)
 
 
 def test_all_arms_of_a_seed_begin_with_one_measurement(tmp_path):
-    rows = [run(Run(arm, "sums", "guessable", 1.0, 1000, **SMALL), tmp_path) for arm in ("balanced_filter", "dr_grpo")]
-    assert rows[0]["before"] == rows[1]["before"] != rows[1]["after"]
+    rows = [run(Run(arm, "sums", "guessable", 1.0, 1002, **SMALL), tmp_path) for arm in ("max_rl", "dr_grpo")]
+    assert rows[0]["before"] == rows[1]["before"]
     assert len(list((tmp_path / "before").glob("*.json"))) == 1
+    assert rows[0]["design"] == "neox"  # models take turns
 
 
-def test_pass_at_k_by_hand():
-    assert pass_at_k(2, 4, 2) == pytest.approx(1 - 1 / 6)  # of 6 pairs one has neither
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_trained_on_is_the_mix(family):
+    rows = make_problems(Run("grpo", family, "format", 0.75, 1001, **SMALL))
+    assert [row["family"] for row in rows].count("unlearnable") == 24
+    assert all(0 < row["chance"] <= 0.5 for row in rows)
+    assert {row["family"] for row in make_problems(Run("grpo", family, "unlearnable", 0.0, 1001, **SMALL))} == {"mix"}
+
+
+def test_the_names_that_the_plan_uses_are_the_families_own():
+    assert tuple(FAMILIES) == known.FAMILIES
+    assert NEAR_IMPOSSIBLE == known.NEAR_IMPOSSIBLE
+
+
+def test_the_plan_is_within_its_budget_and_asks_for_known_things():
+    from benchmarks.efficacy.arms import ARMS
+
+    counted = plan.count_parts()
+    assert sum(runs for _, runs, _ in counted) <= plan.BUDGET[0]
+    assert sum(seconds for _, _, seconds in counted) <= plan.BUDGET[1]
+    arms = {arm for part in plan.PARTS for arm in part.arms}
+    assert arms == set(ARMS)
+    assert {arm for own in plan.TUNED.values() for arm in own} | plan.RATE_OF.keys() == set(ARMS)
+    mixes = {mix for part in plan.PARTS for mix in part.mixes if part.family == "sums"}
+    assert {(kind, share) for kind in NEAR_IMPOSSIBLE for share in (0.5, 0.75, 0.9, 1.0)} | {plan.LEARNABLE} <= mixes
+    assert min(known.SEEDS) > 100 < 1000 < min(known.TUNING)
+    assert {Run("grpo", "sums", *plan.LEARNABLE, seed).design for seed in known.TUNING} == set(known.DESIGNS)
+
+
+def make_tuning(best):
+    """Tuning rows in which an arm of a family is best at a rate."""
+    runs = plan.list_tuning()
+    return [make_row(one, learnable=0.5 + 0.1 * (one.rate == best.get((one.family, one.arm), 1.0))) for one in runs]
+
+
+def test_rates_are_those_at_which_both_accuracies_are_highest():
+    rows = make_tuning({("sums", "grpo"): 0.25, ("words", "rlguard"): 0.1})
+    rates = plan.choose_rates(rows)
+    assert rates["sums", "grpo"] == rates["sums", "random_reward"] == 0.25
+    assert rates["words", "rlguard"] == rates["words", "mean_rate"] == 0.1
+    assert rates["sums", "rlguard"] == 1.0
+    missing = [row for row in rows if key(row) != key(Run("grpo", "sums", *plan.LEARNABLE, 1002, 0.5))]
+    assert ("sums", "grpo") not in plan.choose_rates(missing)
+    reported = list(plan.list_reported(rates))
+    assert len({key(one) for one in reported}) == len(reported)
+    assert all(one.rate == 0.1 for one in reported if one.arm == "rlguard" and one.family == "words")
+    assert {one.rate for one in reported if one.arm == "grpo" and one.family == "sums"} == set(known.RATES)
+
+
+def test_the_queue_tunes_first_then_reports_and_lets_followers_wait(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    queue = sweep.Queue(rows, until=float("inf"), tuning_only=False)
+    tuning = []
+    while (one := next(queue, None)) is not None:
+        tuning.append(one)
+    assert tuning == plan.list_tuning()  # no rate is known yet
+    for row in make_tuning({}):
+        append_row(row, rows)
+    reported = []
+    while (one := next(queue, None)) is not None:
+        reported.append(one)
+    assert reported
+    assert not {one.arm for one in reported} & set(plan.FOLLOWING)
+    guarded = next(one for one in reported if (one.arm, one.kind, one.share) == ("rlguard", "unlearnable", 0.75))
+    append_row(make_row(guarded), rows)
+    assert {next(queue).arm, next(queue).arm} == set(plan.FOLLOWING)
+    assert next(queue, None) is None
+    assert next(sweep.Queue(rows, until=0.0, tuning_only=False), None) is None  # its time is over
+    again = sweep.Queue(rows, until=float("inf"), tuning_only=True)
+    assert next(again, None) is None  # all are there
+
+
+def test_rows_are_appended_whole_and_a_torn_one_is_cut(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    one, two = (Run("grpo", "sums", "unlearnable", share, 1001) for share in (0.0, 1.0))
+    append_row(make_row(one, after={"prior": {"accuracy": 0.123456}}), rows)
+    with rows.open("a") as file:
+        file.write('{"half')
+    assert len(read_rows(rows)) == 1
+    append_row(make_row(two), rows)
+    first, second = read_rows(rows)
+    assert first["after"]["prior"]["accuracy"] == 0.1235
+    assert key(second) == key(two)
+    assert key(one) == key(replace(one, kind="guessable"))  # without any, the kind is only a name
+    assert key(two) != key(replace(two, kind="guessable"))
 
 
 class Worker:
@@ -93,23 +167,24 @@ class Worker:
 
 def test_the_queue_goes_on_and_says_what_failed(tmp_path, monkeypatch):
     runs = [Run("grpo", "sums", kind, 1.0, 7) for kind in ("unlearnable", "guessable", "mislabelled")]
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / f"{runs[0].name}.json").write_text("{}")
-    pool = Worker()
+    pool, told = Worker(), []
     monkeypatch.setattr(sweep, "ProcessPoolExecutor", lambda *_, **__: pool)
-    assert sweep.work_off(runs, tmp_path, workers=2) == ["sums-grpo-guessable-1-7"]
-    assert pool.started == ["guessable", "mislabelled"]
-
-
-def test_the_plans_hold_the_whole_grid_once():
-    runs = sweep.list_runs(sweep.PLANS, [1, 2])
-    assert len(runs) == len(set(runs))
-    mixes = {(r.family, r.kind, r.share) for r in runs if r.share}
-    assert len(mixes) == 3 * 4 * 4
-    assert {r.kind for r in runs if not r.share} == {"unlearnable"}  # without any, the kind is only a name
-    assert len({r.arm for r in runs}) == 11 + 8  # compared, and ablations of the one model of luck
+    tell = lambda going, failed: told.append((list(going), list(failed)))  # noqa: E731
+    assert sweep.work_off(runs, tmp_path, 2, run, tell) == [runs[1].name]
+    assert pool.started == ["unlearnable", "guessable", "mislabelled"]
+    assert told[0] == ([runs[0].name, runs[1].name], [])
+    assert told[-1] == ([], [runs[1].name])
 
 
 def test_a_run_that_fails_leaves_its_log(tmp_path, capfd):
-    assert not sweep.do_run(Run("no such arm", "sums", "guessable", 1.0, 7, **SMALL), tmp_path, run)
-    assert "KeyError" in (tmp_path / "logs" / "sums-no such arm-guessable-1-7.txt").read_text()
+    todo = Run("no such arm", "sums", "guessable", 1.0, 7, **SMALL)
+    assert not sweep.do_run(todo, tmp_path, run)
+    assert "KeyError" in (tmp_path / "logs" / f"{todo.name}.txt").read_text()
+
+
+def test_the_progress_page_says_how_far_it_is():
+    runs = plan.list_tuning()[:4]
+    page = sweep.write_progress(runs, [make_row(runs[0])], [runs[1].name], [runs[2].name], workers=2)
+    assert "1 of 4 runs done, about 0.0 hours left" in page
+    assert f"under way: {runs[1].name}\nfailed: {runs[2].name}" in page
+    assert "prior 0.8 -&gt; 0.8" in page

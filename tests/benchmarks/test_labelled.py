@@ -106,5 +106,5 @@ def test_an_unknown_outcome_is_nan_and_a_broken_row_is_named(tmp_path):
     assert math.isnan(read_corpus(write(tmp_path / "a.jsonl", row))[0]["outcome"])
     with pytest.raises(InputError, match=r"b.jsonl:2: 'split' must be 'tune' or 'report', got 'test'"):
         read_corpus(write(tmp_path / "b.jsonl", row, row | {"split": "test"}))
-    with pytest.raises(InputError, match="the corpus is empty"):
+    with pytest.raises(InputError, match=r"c.jsonl: the data set is empty"):
         read_corpus(write(tmp_path / "c.jsonl"))

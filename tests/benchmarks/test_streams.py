@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.methods import grpo
-from benchmarks.streams import draw, prototype, texts
+from benchmarks.streams import draw, texts
 from benchmarks.streams.draw import Batch, Stream, draw_batches, draw_prompts, list_streams, move
-from benchmarks.streams.guarded import make_guard
+from benchmarks.streams.guarded import make_guard, read_batches
 from benchmarks.streams.measures import add, figures, gaps, measure
 from benchmarks.streams.methods import (
     Said,
@@ -17,6 +17,7 @@ from benchmarks.streams.methods import (
     judge_grpo,
     judge_randomly,
     make_oracle,
+    make_ruled_oracle,
     population,
     posterior,
     say,
@@ -178,31 +179,6 @@ def test_the_posterior_is_the_share_that_every_outcome_counted_gives():
     assert found == pytest.approx(genuine[1:] / passed[1:])
 
 
-def test_the_prototype_knows_the_population_once_it_has_seen_many_prompts():
-    """Half never solved, half with q = .6, c = .25: near what the true population gives."""
-    rng = np.random.default_rng(0)
-    q, n = np.where(np.arange(4000) % 2, 0.6, 0.0), 8
-    k_P = rng.binomial(n, q + (1 - q) * 0.25).astype(float)
-    found = prototype.posterior(k_P, np.full(4000, float(n)), 0.25, 0.0, np.arange(4000))
-    wanted = posterior(np.array([0.0, 0.6]), np.full((4000, 2), 0.5), np.full(4000, 0.25), k_P, n)
-    assert np.abs(found - wanted).max() < 0.08
-    assert (found[k_P == 0] == 1).all()
-
-
-def test_the_prototype_by_hand_with_luck_that_differs(monkeypatch):
-    monkeypatch.setattr(prototype, "SKILL", np.array([0.0, 0.5]))
-    monkeypatch.setattr(prototype, "luck_points", lambda chance, correlation: np.array([0.0, 0.5]))
-    monkeypatch.setattr(prototype, "fit", lambda likelihood, counts: np.array([0.5, 0.5]))
-    # p: 0 and .5 at q = 0, .5 and .75 at q = .5. One of two: E[1 − p] = .375 and E[p(1 − p)] = .125, .21875
-    found = prototype.posterior(np.array([1.0]), np.array([2.0]), 0.25, 0.5, np.array([0]))
-    assert found == pytest.approx([0.5 * 0.375 / (0.125 + 0.21875)])
-
-
-def test_luck_points_have_the_mean_that_is_given():
-    assert prototype.luck_points(0.1, 0.2).mean() == pytest.approx(0.1)
-    assert prototype.luck_points(0.1, 0.0).tolist() == [0.1]
-
-
 def test_the_oracle_remembers_earlier_visits(monkeypatch):
     skill, mass, chance = np.array([0.0, 0.6]), np.array([0.5, 0.5]), 0.25
     monkeypatch.setattr("benchmarks.streams.methods.population", lambda stream: (skill, mass))
@@ -288,11 +264,29 @@ def test_weights_change_advantages_as_the_guards_own_rewrite_does():
 def test_the_guard_is_called_as_trainers_call_it():
     stream = Stream("x", "integers", impossible=0.5, prompts=8, batches=2)
     guard = make_guard()
-    for batch in draw_batches(stream, 1000):
-        said = guard(batch)
+    for batch, evidence in read_batches(stream, 1000):
+        said = guard(batch, evidence)
         assert said.genuine_PG.shape == said.advantages_PG.shape == (8, 8)
         assert ((said.genuine_PG >= 0) & (said.genuine_PG <= 1)).all()
     assert (said.genuine_PG[batch.passed_PG > 0] < 1).any()
+
+
+def test_what_was_read_is_kept(tmp_path, monkeypatch):
+    stream = Stream("x/y", "yes/no", prompts=4, batches=2)
+    first = run_stream(stream, 1000, tmp_path)
+    monkeypatch.setattr("benchmarks.streams.guarded.draw_batches", None)
+    drop = {"ms": 0}
+    assert [row | drop for row in run_stream(stream, 1000, tmp_path)] == [row | drop for row in first]
+
+
+def test_the_oracle_by_the_guards_rule_weighs_in_full_what_is_rather_genuine():
+    stream = Stream("x", "four options", impossible=0.5, prompts=64, batches=2)
+    oracle, ruled = make_oracle(stream), make_ruled_oracle(stream)
+    for batch in draw_batches(stream, 1000):
+        known, said = oracle(batch), ruled(batch)
+        assert (said.genuine_PG == known.genuine_PG).all()
+        assert (said.weights_PG[(batch.passed_PG > 0) & (known.genuine_PG > 0.5)] == 1).all()
+        assert said.weights_PG[(batch.passed_PG > 0) & (known.genuine_PG < 0.2)].max() < 0.2
 
 
 def test_one_stream_from_batches_to_a_table():
@@ -300,7 +294,7 @@ def test_one_stream_from_batches_to_a_table():
     rows = [row for seed in (1000, 1001) for row in run_stream(stream, seed)]
     assert {row["batches"] for row in rows} == {2.0}  # of the last visit
     summary = summarise(rows)
-    assert [row["method"] for row in summary] == ["GRPO", "uniform", "random", "guard", "prototype", "oracle"]
+    assert [row["method"] for row in summary] == ["GRPO", "uniform", "random", "guard", "oracle", "rule"]
     assert summary[0]["kept"] == pytest.approx(1)
     assert summary[1]["lucky"] == pytest.approx(summary[0]["lucky"], abs=0.1)
     assert write_table(summary).splitlines()[-1].startswith("| x |")

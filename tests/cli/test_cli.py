@@ -206,6 +206,10 @@ def test_scan_exit_codes(tmp_path):
         (["estimate", "DATA", "--model", "m", "--out", "DATA"], "is a file"),
         (["filter", "DATA", "--rate-column", "answer", "--scale", "percent_easy", "--out", "DATA"], "would replace"),
         (["filter", "DATA", "--rate-column", "answer", "--scale", "percent_easy", "--out", "k.txt"], "name ending in"),
+        (["scan", "DATA", "--out", "DATA"], "would replace"),
+        (["truncate", "DATA", "--model", "m", "--out", "DATA"], "would replace"),
+        (["report", "DATA", "--column", "completion=answer", "--out", "DATA"], "is no page and would be replaced"),
+        (["order", "DATA", "--model", "m", "--out", "FOLDER"], "would replace"),
         (["scan", "a/b/c"], "a/b/c: no such file or folder"),
         (["scan", "DATA", "--column", "reward=x"], "column 'x' is missing"),
         (["scan", "DATA"], "--column completion=NAME"),
@@ -222,10 +226,15 @@ def test_bad_input_is_exit_code_2_with_a_reason(tmp_path, arguments, message):
         "EMPTY": tmp_path / "empty.jsonl",
         "o": tmp_path / "o",
         "r": tmp_path / "r",
+        "FOLDER": tmp_path / "folder",
     }
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "schedule.jsonl").symlink_to(tmp_path / "data.jsonl")
+    before = (tmp_path / "data.jsonl").read_bytes()
     done = rlguard(*(names.get(a, a) for a in arguments), code=2)
     assert message in one_line(done.stderr)
     assert "Traceback" not in done.stderr
+    assert (tmp_path / "data.jsonl").read_bytes() == before
     assert not (tmp_path / "o").exists()
 
 

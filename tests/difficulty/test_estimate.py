@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import random
+import signal
+from contextlib import suppress
 
 import pytest
 from conftest import FakeEngine
 
-from rlguard.difficulty.estimate import estimate_pass_rates
+from rlguard.difficulty.estimate import count_store, estimate_pass_rates
 from rlguard.difficulty.preflight import check_preflight
 from rlguard.difficulty.rates import read_rates
 from rlguard.difficulty.stopping import Plan
@@ -57,6 +61,43 @@ def test_interrupted_run_goes_on_where_it_stopped(tmp_path):
     assert whole == rates
 
 
+def test_an_adaptive_run_that_is_repeated_or_interrupted_draws_nothing_twice(tmp_path, caplog):
+    rows = [{"prompt": f"q{i}", "answer": "4"} for i in range(18)]
+
+    def say(prompt, index):
+        rate = (0.0, 0.02, 0.1, 0.1, 0.9, 0.12)[int(prompt[1:]) % 6]
+        return "answer 4" if random.Random(f"0 {prompt} {index}").random() < rate else "answer 5"
+
+    def run(out, **options):
+        engine = FakeEngine(say, **options)
+        rates = estimate_pass_rates(rows, out=out, engine=engine, verifier="exact", plan=Plan(4, 128))
+        return repr(list(rates)), len(engine.asked)
+
+    rates, asked = run(tmp_path / "whole")
+    assert len(json.loads((tmp_path / "whole" / "design.json").read_text())) == 3  # the plan was refined
+    assert run(tmp_path / "whole") == (rates, 0)
+    counts = []
+    for stop_after in (3, 40, 110):  # answered requests: of the first plan, of a finer one
+        with suppress(KeyboardInterrupt):
+            run(tmp_path / str(stop_after), stop_after=stop_after)
+        again, _ = run(tmp_path / str(stop_after))
+        assert again == rates
+        counts.append(len(list(read_rollouts(tmp_path / str(stop_after)))))
+    assert counts == [asked] * 3
+
+
+def test_an_interrupt_while_it_counts_writes_the_rates_first(tmp_path, monkeypatch):
+    def count(*args, **options):
+        signal.raise_signal(signal.SIGINT)
+        return count_store(*args, **options)
+
+    monkeypatch.setattr("rlguard.difficulty.estimate.count_store", count)
+    with pytest.raises(KeyboardInterrupt):
+        estimate(tmp_path, FakeEngine(script), n=4)
+    assert [rate.trials for rate in read_rates(tmp_path / "rates").values()] == [4, 4, 4]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_more_rollouts_add_to_those_there_are(tmp_path):
     estimate(tmp_path, FakeEngine(script), n=4)
     engine = FakeEngine(script)
@@ -102,6 +143,16 @@ def test_gold_answers_that_fail_are_named_and_not_sampled(tmp_path, caplog):
     assert "1 gold answers fail their own verifier and are not sampled: row 3 ('a few')" in caplog.text
     assert rates[3].status == "gold_rejected"
     assert "five?" not in {prompt for prompt, _ in engine.asked}
+
+
+@pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}, {"ground_truth": None}])
+def test_a_row_without_a_gold_answer_costs_that_row(tmp_path, caplog, gold):
+    rows = [*ROWS, {"prompt": "2+2?", "answer": gold}]
+    rates = estimate(tmp_path, engine := FakeEngine(script), rows, n=4)
+    assert [rate.status for rate in rates] == ["ok", "ok", "ok", "gold_rejected"]
+    assert len(engine.asked) == 12
+    assert "1 gold answers fail their own verifier and are not sampled: row 3" in caplog.text
+    assert "different gold answers" not in caplog.text
 
 
 def test_every_gold_answer_failing_is_an_error(tmp_path):

@@ -59,6 +59,17 @@ def test_published_rates_filter(tmp_path):
     assert kept == [(0.9, 0, 1.0), (0.333, 0, 1.0)]
 
 
+@pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}, {"ground_truth": None}])
+def test_a_row_without_a_gold_answer_costs_that_row(gold):
+    rows = [{"prompt": f"{number}+1?", "answer": str(number + 1), "value": 0.5} for number in range(4)]
+    rows.append(rows[1] | {"answer": gold})  # it contradicts no row that has one
+    found = filter_dataset(rows, read_published(rows, "value", scale="pass_rate"))
+    assert [row["answer"] for row in found.kept] == ["1", "2", "3", "4"]
+    [dropped] = found.dropped
+    assert dropped["rlguard_drop_reason"] == "gold_rejected"
+    assert dropped["rlguard_drop_detail"] == f"row 4 has no gold answer: {gold!r}"
+
+
 def test_a_rank_is_no_rate():
     assert list(RANKS) == ["open-r1/Big-Math-RL-Verified-Processed"]
     with pytest.raises(InputError, match="a rank, from which no pass rate can be read"):

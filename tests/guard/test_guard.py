@@ -259,8 +259,9 @@ def test_states_of_earlier_versions_are_refused_by_name_and_damaged_ones_named_a
         "tracker": {"seen": {"a": [1, 8, 0.1, 0.2]}},
         "chance": {"totals": {}, "golds": {}, "misses": {}, "unit": 1.0},
     }
-    with pytest.raises(ValueError, match=r"rlguard 0\.1 or an earlier 0\.2.* start without it"):
-        guard.load_state_dict(old)
+    for earlier in (old, state | {"version": 2}):
+        with pytest.raises(ValueError, match=r"rlguard 0\.1 or an earlier 0\.2.* start without it"):
+            guard.load_state_dict(earlier)
     half, torn = b'{"luck": {}, "size": []}', b'{"luck": {"seen": {"a": [1'
     for content in (b"", b"[]", b"{}", b"\xff\xfe", b"not JSON", torn, half, json.dumps(old).encode()):
         (tmp_path / "state.json").write_bytes(content)
@@ -402,7 +403,7 @@ def test_a_row_with_impossible_counts_costs_that_row_only(bad):
             assert judged.metrics["rlguard/faults"] == 0
     assert guard.state_dict() == twin.state_dict()
     poisoned = guard.state_dict()
-    poisoned["luck"]["seen"]["bad"] = [math.inf, 8.0, 0.1, 0.0]
+    poisoned["luck"]["seen"]["bad"] = [math.inf, 8.0, 0.1, 0.0, 1.0]
     twin.load_state_dict(json.loads(json.dumps(poisoned)))
     assert "bad" not in twin.luck.state_dict()["seen"]
 

@@ -189,6 +189,11 @@ def test_token_ids_with_a_loss_mask_and_plain_text_are_read_alike(swift):
         assert torch.equal(compute(make_guarded(swift), content=content), expected)
 
 
+def test_masking_is_refused_by_name(swift):
+    with pytest.raises(ValueError, match="mask_silent: ms-swift"):
+        make_guarded(swift, GuardConfig(mask_silent=True))
+
+
 def test_only_training_is_guarded(swift):
     trainer = make_guarded(swift)
     trainer.model.training = False

@@ -137,6 +137,11 @@ def test_without_texts_a_prompt_is_known_again_by_its_tokens(host):
     assert host.estimator.last_metrics["rlguard/flagged_share"] == 0
 
 
+def test_masking_is_refused_by_name(host):
+    with pytest.raises(ValueError, match="mask_silent: NeMo-RL"):
+        host.adapter.guard_estimator(GuardConfig(mask_silent=True))
+
+
 def test_observe_changes_nothing(host):
     plain = run(host)
     host.adapter.guard_estimator(GuardConfig(mode="observe"))

@@ -21,7 +21,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rlguard import GuardConfig  # noqa: E402
-from rlguard.integrations.openrlhf import ESTIMATORS, STATE_FILE, guarded  # noqa: E402
+from rlguard.integrations.openrlhf import ESTIMATORS, guarded  # noqa: E402
+from rlguard.integrations.seams import STATE_FILE  # noqa: E402
 
 CONTRACTS = Path(os.environ.get("RLGUARD_CONTRACTS", Path(__file__).parents[2] / ".venv" / "contracts"))
 SOURCE = CONTRACTS / "openrlhf"
@@ -170,6 +171,13 @@ def test_lucky_successes_end_without_advantage(host, estimator):
     assert torch.equal(actions(found), torch.zeros(8, 2))
 
 
+def test_silent_groups_are_masked(host):
+    config = GuardConfig(mask_silent=True, min_weight=0.0)
+    maker = make_maker(guarded(host.experience_maker.RemoteExperienceMaker, config))
+    found = run(maker, host, rewards=[*CORRECT[:4], 0, 0, 0, 0])  # the second prompt is all wrong
+    assert torch.cat([e.action_mask.any(1) for e in found]).tolist() == [True] * 4 + [False] * 4
+
+
 def test_a_kl_penalty_in_the_reward_stays(host):
     plain = host.experience_maker.RemoteExperienceMaker
     maker = make_maker(guarded(plain), kl_coef=0.1, estimator="dr_grpo")
@@ -224,7 +232,7 @@ def test_the_state_is_saved_beside_the_checkpoints_and_comes_back(host, tmp_path
     checkpoints = {"path": str(tmp_path), "load_enable": True, "save_steps": 5}
     run(make_maker(maker_class, ckpt=checkpoints), host)
     loaded = []
-    monkeypatch.setattr("rlguard.integrations.openrlhf.Guard.load", lambda guard, path: loaded.append(path))
+    monkeypatch.setattr("rlguard.guard.Guard.load", lambda guard, path: loaded.append(path))
     make_maker(maker_class, ckpt=checkpoints)
     make_maker(maker_class, ckpt=checkpoints | {"load_enable": False})
     assert loaded == [tmp_path / STATE_FILE]

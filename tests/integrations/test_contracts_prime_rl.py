@@ -196,6 +196,12 @@ def test_prompts_golds_and_texts_reach_the_guard(host, monkeypatch):
     assert set(seen["group_ids_B"]) == {0}
 
 
+def test_a_silent_group_gets_advantages_of_exactly_0_which_prime_rl_prunes(host):
+    host.adapter.guard_algorithms(host.classes, GuardConfig(mask_silent=True, success_reward=0.0))
+    nearly = [{"correct": 0.0, "style": 1e-9 * row} for row in range(8)]
+    assert score(host.make("grpo"), make_group(host, GUESSED, nearly)) == [0.0] * 8
+
+
 def test_observe_changes_nothing(host):
     plain = run_epochs(host, host.make("grpo"))[0]
     host.adapter.guard_algorithms(host.classes, GuardConfig(mode="observe"))

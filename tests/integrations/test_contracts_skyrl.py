@@ -179,6 +179,13 @@ def test_a_data_set_of_another_kind_costs_golds_and_prompts_and_nothing_else(ada
     assert len(trainer.guard.luck) == 2
 
 
+def test_silent_groups_are_masked(adapter, tmp_path):
+    trainer = make_trainer(adapter, tmp_path, GuardConfig(mask_silent=True))
+    data = run_batch(trainer, rewards=[*REWARDS[:8], *[0.0] * 8])  # the second prompt is all wrong
+    assert data["loss_mask"].any(1).tolist()[:16] == [True] * 8 + [False] * 8
+    assert data["response_mask"].any(1)[:16].all()
+
+
 def test_observe_changes_nothing(adapter, tmp_path):
     host = make_trainer(adapter, tmp_path, trainer_class=adapter.RayPPOTrainer)
     trainer = make_trainer(adapter, tmp_path, GuardConfig(mode="observe"))

@@ -20,11 +20,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from rlguard.integrations.seams import center_groups
-from rlguard.integrations.slime import STATE_FILE, PostProcessRewards, post_process_rewards
+from rlguard.integrations.seams import STATE_FILE, center_groups
+from rlguard.integrations.slime import PostProcessRewards, post_process_rewards
 
 SOURCE = Path(os.environ.get("RLGUARD_CONTRACTS", Path(__file__).parents[2] / ".venv" / "contracts")) / "slime"
-SAMPLE = {"group_index": None, "prompt": "", "response": "", "label": None, "reward": None}
+SAMPLE = {"group_index": None, "prompt": "", "response": "", "label": None, "reward": None, "remove_sample": False}
 ARGS = {
     "advantage_estimator": "grpo",
     "rewards_normalization": True,
@@ -99,6 +99,12 @@ def test_lucky_successes_get_no_advantage_and_the_raw_rewards_stay():
     assert advantages == [0.0] * 8
 
 
+def test_silent_groups_are_left_out_of_the_loss_by_slimes_own_mark():
+    samples = [*lucky_batch()[:4], *lucky_batch()[5:], lucky_batch()[5]]  # the second prompt is all wrong
+    PostProcessRewards()(make_args(rlguard={"mask_silent": True, "min_weight": 0.0}), samples)
+    assert [sample.remove_sample for sample in samples] == [False] * 4 + [True] * 4
+
+
 def test_observe_changes_nothing():
     samples = [lucky_batch()[row] for row in (0, 4, 5, 1, 2, 6, 7, 3)]
     raw, advantages = PostProcessRewards()(make_args(rlguard={"mode": "observe"}), samples)
@@ -131,7 +137,7 @@ def test_groups_by_position_where_slime_gives_no_index():
 def test_the_state_is_saved_where_slime_saves_and_loaded_whence_it_resumes(tmp_path, monkeypatch):
     PostProcessRewards()(make_args(save=str(tmp_path), load=str(tmp_path)), lucky_batch())  # a first run: nothing there
     loaded = []
-    monkeypatch.setattr("rlguard.integrations.slime.Guard.load", lambda guard, path: loaded.append(path))
+    monkeypatch.setattr("rlguard.guard.Guard.load", lambda guard, path: loaded.append(path))
     PostProcessRewards()(make_args(load=str(tmp_path)), lucky_batch())
     assert loaded == [tmp_path / STATE_FILE]
     assert loaded[0].is_file()

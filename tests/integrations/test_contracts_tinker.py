@@ -250,6 +250,11 @@ def test_another_version_and_a_second_guard_are_refused(train, adapter, monkeypa
         adapter.guard_training()
 
 
+def test_masking_is_refused_by_name(train, adapter):
+    with pytest.raises(ValueError, match="mask_silent: the cookbook"):
+        adapter.guard_training(GuardConfig(mask_silent=True))
+
+
 def test_guarding_twice_is_refused(train, adapter):
     adapter.guard_training()
     with pytest.raises(RuntimeError, match="guarded already"):

@@ -160,7 +160,7 @@ def test_gdpo_divisor_takes_the_outcome_out_exactly():
     parts = ((grouped - grouped.mean(axis=1, keepdims=True)) / std).reshape(16, 2) * weights
     divisor = parts.sum(axis=1).std(ddof=1) + 1e-4
     host = (parts.sum(axis=1) - parts.sum(axis=1).mean()) / divisor
-    scale = gdpo_scale(rewards, weights, 0, 4)
+    scale = gdpo_scale(torch.tensor(rewards), torch.tensor(weights), 0, 4)
     groups = np.arange(16) // 4
     used = rewrite_advantages(host, rewards[:, 0], rewards[:, 0], groups, np.zeros(16), scale, rewards @ weights)
     mixed = np.isin(groups, [g for g in range(4) if 0 < grouped[g, :, 0].sum() < 4])
@@ -189,6 +189,25 @@ def test_offline_rates_reach_the_tracker(tmp_path):
     seen = trainer.guard.luck.state_dict()["seen"]
     assert set(seen) <= {row["prompt"] for row in PROBLEMS}
     assert all(trials == pytest.approx(4 * 0.8 + 4) for _, trials, *_ in seen.values())
+
+
+def test_a_row_without_a_gold_answer_costs_that_row(tmp_path, caplog):
+    def judged(completions, answer, **_):
+        rewards = correctness_reward(completions, [gold or "none" for gold in answer])
+        return [reward if gold else None for reward, gold in zip(rewards, answer, strict=True)]
+
+    rated = {"rlguard_successes": 1, "rlguard_trials": 16}
+    blank = {"rlguard_successes": None, "rlguard_trials": None}
+    rows = [row | rated if n % 4 else row | blank | {"answer": None} for n, row in enumerate(PROBLEMS)]
+    trainer = build(GuardedGRPOTrainer, tmp_path, rows=rows, rewards=judged, config={"max_steps": 1})
+    trainer.train()
+    [log] = [row for row in trainer.state.log_history if "loss" in row]
+    assert log["rlguard/unscored_share"] > 0
+    assert math.isfinite(log["loss"])
+    assert "fault" not in caplog.text
+    seen = trainer.guard.luck.state_dict()["seen"]
+    assert seen
+    assert all(math.isfinite(value) for row in seen.values() for value in row)
 
 
 def test_evaluation_and_completions_table(tmp_path):

@@ -115,6 +115,14 @@ def test_a_scored_group_is_rewritten_before_it_is_queued(tokenizer, monkeypatch,
         assert [s.advantage for s in used] == [s.advantage for s in host]
 
 
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_silent_groups_tokens_are_masked(tokenizer, masks):
+    loop = make_loop(GuardedLoop, tokenizer, guard=GuardConfig(mask_silent=masks))
+    for texts, silent in ((TEXTS, False), (TEXTS[2:] * 2, True)):
+        trained = [int(sample.completion_mask.sum()) for sample in score(loop, make_group(tokenizer, texts))]
+        assert all(trained) if not (masks and silent) else trained == [0] * 4
+
+
 def test_the_guard_sees_texts_and_the_data_row(tokenizer):
     """The real guard, twice: what the loop queues is what `Guard.apply` says of the same group."""
     row = {"rlguard_id": "p7", "rlguard_successes": 1, "rlguard_trials": 64, "rlguard_chance_rate": 0.1}

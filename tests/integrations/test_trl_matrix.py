@@ -120,6 +120,54 @@ def test_nothing_but_luck_moves_nothing_but_the_kl(tmp_path, monkeypatch, loss_t
     assert moved(trainer) == (beta > 0 and not scale_steps)
 
 
+class Masked(GRPOTrainer):
+    """What `mask_silent` has to come to, written out: rows of groups whose rewards are all equal are masked."""
+
+    def _generate_and_score_completions(self, inputs):
+        output = super()._generate_and_score_completions(inputs)
+        told = (output["advantages"].view(-1, 4).abs().amax(1) > 0).repeat_interleave(4)
+        output["completion_mask"] = output["completion_mask"] * told[:, None]
+        output["num_items_in_batch"] = output["completion_mask"].sum()
+        return output
+
+
+def first_of_eight(completions, **_):
+    return [float(i % 8 == 0) for i in range(len(completions))]
+
+
+@pytest.mark.parametrize("loss_type", LOSS_TYPES)
+def test_silent_groups_are_masked_out_of_every_loss(tmp_path, monkeypatch, loss_type):
+    """Of two groups the second is all wrong. The KL acts on it unless it is masked."""
+    set_weight(monkeypatch, 1.0)
+    config = loss_config(loss_type) | {"beta": 0.1}
+    expected = run(Masked, tmp_path, config, first_of_eight, nudge=0.01)
+    masked = run(
+        GuardedGRPOTrainer, tmp_path, config, first_of_eight, nudge=0.01, guard=GuardConfig(mask_silent=True)
+    )
+    kept = run(GuardedGRPOTrainer, tmp_path, config, first_of_eight, nudge=0.01)
+    assert torch.equal(weights_of(masked), weights_of(expected))
+    assert not torch.equal(weights_of(masked), weights_of(kept))
+    assert masked.state.log_history[0]["rlguard/silent_groups"] == 0.5
+
+
+@pytest.mark.parametrize("loss_type", LOSS_TYPES)
+def test_a_batch_of_silent_groups_moves_nothing_once_they_are_masked(tmp_path, loss_type):
+    config = loss_config(loss_type) | {"beta": 0.1}
+    guard = GuardConfig(mask_silent=True, scale_steps=False)
+    nothing = lambda completions, **_: [0.0] * len(completions)  # noqa: E731
+    trainer = run(GuardedGRPOTrainer, tmp_path, config, nothing, nudge=0.01, guard=guard)
+    assert not moved(trainer)
+    assert all(map(math.isfinite, weights_of(trainer)[:9].tolist()))
+
+
+def test_observe_masks_nothing(tmp_path):
+    config = {"beta": 0.1}
+    plain = run(GRPOTrainer, tmp_path, config, first_of_eight, nudge=0.01)
+    guard = GuardConfig(mode="observe", mask_silent=True)
+    watched = run(GuardedGRPOTrainer, tmp_path, config, first_of_eight, nudge=0.01, guard=guard)
+    assert torch.equal(weights_of(plain), weights_of(watched))
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     """A trainer whose loss is called by hand."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset, IterableDataset
 from tiny_trl import PROBLEMS, build, weights_of
 from transformers import set_seed
@@ -11,8 +12,8 @@ from trl import GRPOTrainer
 
 from rlguard import InputError
 from rlguard.integrations.trl import GuardedGRPOTrainer, GuardMixin
-from rlguard.integrations.trl_sampler import ROW, LiveSampler, make_sampler
-from rlguard.sampling import PromptSampler, SamplerConfig
+from rlguard.integrations.trl_sampler import ROW, LiveSampler, make_sampler, put_rows
+from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
 
 EIGHT = {"per_device_train_batch_size": 8, "num_generations": 4}
 
@@ -36,7 +37,7 @@ def test_a_batch_holds_whole_groups_of_chosen_prompts_and_is_learnt(tmp_path):
     assert [len(set(places)) for places in seen] == [2] * 4
     assert all(places[0::4][i] == place for places in seen for i, place in enumerate(places[3::4]))
     visited = {place for places in seen for place in places}
-    assert set(np.flatnonzero(trainer._live.chooser._visit_N >= 0)) == visited
+    assert set(trainer._live.chooser.sampler._ids) == visited
     logged = [log for log in trainer.state.log_history if "rlguard/sampling/signal_share" in log]
     assert len(logged) == 4
 
@@ -84,8 +85,60 @@ def test_offline_counts_are_the_first_evidence(tmp_path):
         for i, row in enumerate(PROBLEMS)
     ]
     trainer = build(GuardedGRPOTrainer, tmp_path, rows, config=EIGHT, sampler=SamplerConfig())
-    value = trainer._live.chooser.value(range(len(rows)))
-    assert value[1::2].min() > 2 * value[0::2].max()
+    value = np.mean([trainer._live.chooser.sampler.value(range(len(rows))) for _ in range(50)], axis=0)
+    assert value[1::2].mean() > 1.5 * value[0::2].mean()
+
+
+def test_silent_groups_are_replaced_within_a_bound(tmp_path):
+    rows = [row for row in PROBLEMS if row["family"] == "unlearnable"] + PROBLEMS
+    config = {"per_device_train_batch_size": 16, "num_generations": 4, "max_steps": 6}
+    trainer = build(GuardedGRPOTrainer, tmp_path, rows, config=config, sampler=SamplerConfig(replace=2))
+    generated, trained = spy_generated(trainer), []
+    inner = trainer._compute_loss
+    trainer._compute_loss = lambda model, inputs: trained.append(inputs) or inner(model, inputs)
+    trainer.train()
+    logs = [log for log in trainer.state.log_history if "rlguard/sampling/extra_rollouts" in log]
+    assert len(logs) == len(trained) == 6
+    assert sum(log["rlguard/sampling/extra_rollouts"] for log in logs) == sum(map(len, generated)) - 6 * 16 > 0
+    assert max(log["rlguard/sampling/extra_rollouts"] for log in logs) <= 2 * 16
+    for log, inputs in zip(logs, trained, strict=True):
+        assert inputs["num_items_in_batch"] == inputs["completion_mask"].sum()
+        silent = 4 * log["rlguard/sampling/silent_left"]
+        assert (inputs["advantages"] == 0).sum() == 4 * silent  # lucky ones aside, a replaced group has a signal
+        width = inputs["completion_ids"].shape[1]
+        assert inputs["completion_mask"].shape == (16, width)
+        ended = (inputs["completion_ids"] == trainer.processing_class.eos_token_id).any(dim=1)
+        assert (ended | (inputs["completion_mask"].sum(dim=1) == width)).all()
+
+
+def spy_generated(trainer):
+    seen, generate = [], trainer._generate_guarded
+
+    def spied(inputs):
+        seen.append([row[ROW] for row in inputs])
+        return generate(inputs)
+
+    trainer._generate_guarded = spied
+    return seen
+
+
+def test_rows_of_two_batches_are_put_together_whatever_their_length():
+    old, left, right = torch.tensor([[0, 5], [6, 7]]), torch.tensor([1, 2, 3]), torch.tensor([4])
+    assert put_rows(old, {0: left}, -1, 9).tolist() == [[1, 2, 3], [9, 6, 7]]
+    assert put_rows(old, {0: left, 1: right}, 1, 9).tolist() == [[1, 2, 3], [4, 9, 9]]
+    assert put_rows(torch.tensor([1.0, 2.0]), {1: torch.tensor(3.0)}, 1, 0).tolist() == [1, 3]
+
+
+def test_a_fault_ends_no_run_and_is_said_once(tmp_path, caplog, monkeypatch):
+    def fail(*_, **__):
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(PromptSampler, "posterior", fail)
+    trainer = build(GuardedGRPOTrainer, tmp_path, config=EIGHT | {"max_steps": 4}, sampler=SamplerConfig(replace=1))
+    seen = spy(trainer)
+    trainer.train()
+    assert [len(set(places)) for places in seen] == [2] * 4
+    assert caplog.text.count("the sampler failed, prompts are drawn evenly") == 1
 
 
 class OwnOrder(GuardedGRPOTrainer):
@@ -128,8 +181,8 @@ def test_a_stream_and_a_transform_are_refused(tmp_path):
 
 
 def test_a_damaged_state_starts_anew(tmp_path, caplog):
-    live = LiveSampler(PromptSampler(8, 4), 2, 1, lambda: 0.0)
-    (tmp_path / "state.npz").write_bytes(b"PK\x03\x04 torn")
-    live.load(tmp_path / "state.npz")
-    live.load(tmp_path / "missing.npz")
+    live = LiveSampler(BatchChooser(PromptSampler(8, 4)), 2, 1, lambda: 0.0)
+    (tmp_path / "state.json").write_bytes(b"{torn")
+    live.load(tmp_path / "state.json")
+    live.load(tmp_path / "missing.json")
     assert caplog.text.count("starts anew") == 2

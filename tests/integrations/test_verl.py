@@ -236,6 +236,13 @@ def test_rates_may_stand_in_columns_of_their_own(queue):
     assert trainer.guard.luck.counts("mine")[1] > 4
 
 
+def test_silent_groups_are_masked_where_verls_losses_look(queue):
+    batch = put([group(1), group(0)])
+    step(make_trainer("+algorithm.rlguard.mask_silent=True"), batch)
+    for name in ("response_mask", "loss_mask"):
+        assert read(batch, name).any(1).tolist() == [True] * 4 + [False] * 4
+
+
 def test_observe_logs_and_changes_nothing(queue):
     batch = put([group(1, LUCKY), group(3, SOLVED)])
     own, _ = step(make_trainer("algorithm.adv_estimator=grpo", trainer_class=PPOTrainerSync), batch)

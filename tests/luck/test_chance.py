@@ -9,7 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlguard.answers import normalise_answer
-from rlguard.luck.chance import CHANCE_PRIOR, CORRELATION_PRIOR, ChanceRates
+from rlguard.luck.chance import ChanceRates
+from rlguard.luck.settings import LuckSettings
 
 DIGITS = [str(d) for d in range(10)]
 
@@ -42,7 +43,7 @@ def test_one_of_few_options_passes_a_guess_as_often_as_the_others(options, skill
 
 
 def test_a_model_that_solves_is_not_called_lucky():
-    assert fill(guess_digit, skill=1.0).rate("3") == pytest.approx(CHANCE_PRIOR, rel=0.02)
+    assert fill(guess_digit, skill=1.0).rate("3") == pytest.approx(LuckSettings.chance, rel=0.02)
 
 
 def test_nothing_failed_or_nothing_known():
@@ -50,7 +51,6 @@ def test_nothing_failed_or_nothing_known():
     chance = fill(guess_digit)
     assert math.isnan(chance.rate("yes"))  # no prompt of its type
     assert chance.rate("77") < 0.02  # a gold answer of a known type that nobody gave
-    assert ChanceRates().interval("3") == (0, 1)
 
 
 def test_a_collapsed_model_is_right_by_chance_where_its_answer_is():
@@ -98,7 +98,7 @@ def test_rollouts_that_repeat_their_prompts_own_guess_are_correlated():
         alike.add(str(number % 10), varied[:1] * 8)
     assert apart.correlation("3") < 0.05
     assert alike.correlation("3") > 0.9
-    assert ChanceRates().correlation("3") == CORRELATION_PRIOR
+    assert ChanceRates().correlation("3") == 0
     assert alike.rate("103") < apart.rate("103") * 1.2  # what is said eight times by one prompt is said once
 
 
@@ -106,13 +106,13 @@ def test_counts_fade_and_survive_json():
     chance = fill(lambda rng, gold: str((int(gold) + 1) % 10))
     before = chance.counts("5")
     for _ in range(40):
-        chance.fade(16)
-    assert chance.counts("5")[0] == pytest.approx(before[0] * 0.9**40)
+        chance.fade()
+    assert chance.counts("5")[0] == pytest.approx(before[0] * 0.95**40)
     twin = ChanceRates()
     twin.load_state_dict(json.loads(json.dumps(chance.state_dict())))
     assert (twin.rate("5"), twin.counts("5")) == (chance.rate("5"), chance.counts("5"))
-    for _ in range(90):
-        chance.fade(64)
+    for _ in range(250):
+        chance.fade()
     assert chance.state_dict()["wrong"]["integer"] == {}
 
 

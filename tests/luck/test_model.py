@@ -7,8 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from rlguard.guard.settings import GuardConfig
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.model import LuckModel, genuine_given_text, genuine_probability
+from rlguard.luck.settings import LuckSettings
 from rlguard.stats import GRID_POINTS, SKILL_GRID, beta_weights
 
 G = 8
@@ -115,25 +117,25 @@ def test_offline_counts_speak_at_the_first_visit_and_weigh_little():
     model = LuckModel()
     hard, easy = model.observe(evidence, outcomes, groups)[::G]
     assert hard < easy
-    assert model.counts("p1") == pytest.approx((3.6 * 0.8 + 1, 4 * 0.8 + 8))
+    assert model.table[model.rows["p1"], :2] == pytest.approx((3.6 * 0.8 + 1, 4 * 0.8 + 8))
 
 
 def test_the_past_fades_and_memory_is_bounded():
     model = LuckModel(decay=0.5, max_prompts=24)
     for step in range(6):
         observe(model, [4] * 9, names=["often", *(f"{step}-{i}" for i in range(8))])
-    assert model.counts("often")[1] < 16.1
-    assert len(model.seen) == 24
-    assert model.counts("0-0") == (0, 0)
+    assert model.table[model.rows["often"], 1] < 16.1
+    assert len(model) == 24
+    assert "0-0" not in model.rows
     observe(model, [0] * 40, prefix="many")
-    assert len(model.seen) == 40  # a batch counts whole
+    assert len(model) == 40  # a batch counts whole
 
 
 def test_two_groups_of_one_prompt_in_a_batch_are_one_visit():
     model = LuckModel()
     found = observe(model, [1, 7], names=["a", "a"])
     assert found[0] == found[1]
-    assert model.counts("a") == (8, 16)
+    assert model.table[model.rows["a"], :2].tolist() == [8, 16]
 
 
 def test_what_failures_show_too_says_nothing_and_a_sign_that_only_failures_have_convicts():
@@ -170,3 +172,43 @@ def test_state_survives_json():
     twin.load_state_dict(json.loads(json.dumps(model.state_dict())))
     np.testing.assert_array_equal(observe(model, [2, 2], prefix="n"), observe(twin, [2, 2], prefix="n"))
     assert model.state_dict() == twin.state_dict()
+
+
+def test_posterior_of_many_prompts_is_the_one_of_each():
+    rng, model = np.random.default_rng(0), LuckModel()
+    for step in range(4):
+        skill = np.where(np.arange(32) % 2, rng.random(32), 0.0)
+        observe(model, rng.binomial(G, skill + (1 - skill) * 0.1), prefix=f"{step}-")
+    k, n = np.array([0.0, 0, 1, 7, 8]), np.array([0.0, 8, 8, 8, 8])
+    told = model.posterior(np.tile(k, 2000), np.tile(n, 2000), np.full(10_000, np.nan), random=rng)
+    alone = [model.posterior(k[i : i + 1], n[i : i + 1], [np.nan]) for i in range(5)]
+    np.testing.assert_allclose(told.mean_P[:5], [one.mean_P[0] for one in alone], rtol=1e-5)
+    assert told.mean_P[0] == pytest.approx(model.population @ SKILL_GRID, abs=0.01)  # never seen
+    assert (np.diff(told.mean_P[1:5]) > 0).all()
+    assert (np.diff(told.impossible_P[1:5]) < 0).all()
+    np.testing.assert_allclose(told.draw_P.reshape(-1, 5).mean(axis=0), told.mean_P[:5], atol=0.03)
+    rows = model.find(["0-0", "never seen", "3-31"])
+    assert rows[1] == -1
+    assert model.table[rows[2], 1] == G
+    assert model.table[rows[[0, 2]], 4].tolist() == [1, 4]
+
+
+def test_settings_are_checked_and_read_from_a_section():
+    config = GuardConfig.from_options({"luck": {"unseen": 0.3}})
+    assert config.luck == LuckSettings(unseen=0.3)
+    assert LuckModel(settings=config.luck).chance.settings.unseen == 0.3
+    with pytest.raises(ValueError, match=r"LuckSettings\.keep: expected a number in \(0, 1\), got 1"):
+        LuckSettings(keep=1)
+    with pytest.raises(ValueError, match=r"LuckSettings\.smoothing: expected a positive number, got 0"):
+        LuckSettings(smoothing=0)
+    with pytest.raises(ValueError, match="luck has no unsean"):
+        GuardConfig.from_options({"luck": {"unsean": 0.3}})
+
+
+def test_more_prior_on_unseen_luck_says_less_genuine_where_no_answer_is_known():
+    rng, found = np.random.default_rng(0), []
+    k = rng.binomial(G, np.where(np.arange(32) % 2, rng.random(32), 0.0) * 0.9 + 0.1)
+    for unseen in (0.02, 0.5):
+        model = LuckModel(settings=LuckSettings(unseen=unseen))
+        found.append(observe(model, k, chance=float("nan"))[k == 1].mean())
+    assert found[1] < found[0] - 0.05

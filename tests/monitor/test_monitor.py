@@ -64,10 +64,11 @@ def test_cool_down_then_said_again_while_it_stands():
     monitor, events = run([0.9] * 30, config)
     assert [event.step for event in events] == [3, 14, 25]
     assert monitor.standing == {"share": "warning"}
-    for step in range(30, 38):
+    for step in range(30, 37):
         assert monitor.standing
         monitor.see(step, {"share": 0.0})
     assert monitor.standing == {}  # the mean of the last 16 is back
+    assert run([0.1, 0.1, 0.1, 30.0] * 10, config)[1][0].step > 4  # one step by itself is no state
 
 
 def test_an_alarm_ends_soon_after_its_cause():
@@ -326,7 +327,7 @@ def test_tiny_batches_do_not_alarm_by_themselves():
                 "frac_reward_zero_std": float(right in (0, 4)),
                 "frac_all_wrong": float(right == 0),
                 "frac_all_right": float(right == 4),
-                "rlguard/lucky_share": float(rng.random() < 0.2),
+                "rlguard/lucky_share": float(rng.random() < 0.1),
                 "completions/clipped_ratio": rng.binomial(4, 0.1) / 4,
             }
             alarmed += any(event.severity != "note" for event in monitor.see(step, row))
@@ -349,6 +350,34 @@ def test_names_of_every_trainer_and_what_is_not_read():
     assert list(monitor.unread) == ["truncated_count"]
     with pytest.raises(InputError, match="expected one scale for 'a', got two"):
         MonitorConfig(watches=(Watch("a", (), True, 0.1), Watch("a", (), False, 0.1, relative=True)))
+
+
+OWN_NAMES = {
+    "length": ("avg_len", "response_len_mean", "gen_len", "grpo_actor/seq_len/avg", "generate/avg_num_tokens"),
+    "truncated": ("trunc_frac", "frac_at_max_tokens", "hit_max_len", "no_eos_ratios/avg"),
+    "entropy": ("ent", "token_entropy", "policy/policy_entropy", "grpo_actor/update/entropy/avg"),
+    "kl": ("kl_divergence", "policy/policy_kl", "kl_to_ref"),
+    "grad_norm": ("gradnorm", "gnorm", "actor_grad_norm", "policy/raw_grad_norm"),
+    "clip_fraction": ("ppo_clip_ratio", "policy/clipfrac_avg"),
+    "reward": ("rollout_reward", "score", "objective/scores", "reward/avg_raw_reward"),
+    "accuracy": ("success_rate", "train_acc", "pass@1", "objective/verifiable_correct_rate"),
+    "format_rate": ("format_acc",),
+    "solved_groups": ("solve_all",),
+    "unsolved_groups": ("solve_none",),
+    None: ("num_tokens", "entropy_coef", "kl_beta", "prompt_length", "max_length", "reward_std", "val-core/x/mean@1",
+           "eval_accuracy", "timing_s/reward", "critic/advantages/mean", "truncated_count", "rlguard/step_scale", "lr"),
+}  # fmt: skip
+
+
+def test_a_figure_by_a_name_of_its_own_is_known_by_its_looks():
+    for figure, names in OWN_NAMES.items():
+        for name in names:
+            assert Monitor().read({name: 0.5}) == ({figure: 0.5} if figure else {}), name
+    monitor = Monitor()
+    assert monitor.read({"my_reward": 0.3, "other_reward": 0.4}) == {"reward": 0.3}  # one name a figure, the first
+    assert monitor.read({"other_reward": 0.4}) == {}
+    assert list(monitor.unread) == ["other_reward"]
+    assert monitor.read({"reward": 0.5, "my_reward": 0.3}) == {"reward": 0.5}  # a name that is known goes first
 
 
 def test_the_first_watch_that_covers_a_figure_judges_it():

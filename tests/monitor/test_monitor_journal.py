@@ -194,6 +194,9 @@ LOGS = {
     "train.log": PRINTED,
     "verl.log": [f"\x1b[36m(Task pid=1)\x1b[0m step:{i} - response_length/mean:100.000 - critic/score/mean:0.500 - "
                  "actor/lr:0.000\n" for i in (1, 2)],
+    "loop.log": [f"12:00:0{i} INFO iter {i} | reward: 0.5 | resp_len = 100.0 | eta: 01:20\n" for i in (1, 2)],
+    "wandb_export.csv": ["Step,tiny run - train/reward,tiny run - train/reward__MAX,tiny run - train/gen_len\n",
+                         "1,0.5,0.9,100\n2,0.5,0.9,100\n"],
     "trainer_state.json": [json.dumps({"log_history": [{"step": i, "completion_length": 100.0, "reward": 0.5}
                                                        for i in (1, 2)] + [{"train_runtime": 5.0}]})],
 }  # fmt: skip
@@ -219,6 +222,24 @@ def test_a_log_of_which_nothing_is_known_is_never_calm(tmp_path):
     assert "no alarm" not in told
     found = json.loads(RUNNER.invoke(app, ["watch", str(tmp_path), "--once", "--json"]).output)
     assert (found["figures"], found["unread"], found["events"]) == ([], ["my_figure"], [])
+
+
+def test_a_user_names_the_figures_of_a_log(tmp_path):
+    log = tmp_path / "own.jsonl"
+    log.write_text("".join(json.dumps({"at": step, "net": {"h": 2.0 - step / 40}}) + "\n" for step in range(40)))
+    named = ["watch", str(log), "--once", "--json", "--column"]
+    found = json.loads(RUNNER.invoke(app, [*named, "entropy=h", "--column", "step=at"]).output)
+    assert (found["step"], found["figures"], found["unread"]) == (39, ["entropy"], [])
+    with pytest.raises(InputError, match=r"own\.jsonl: column 'hh' is missing: is it 'h'\?"):
+        RUNNER.invoke(app, [*named, "entropy=hh"], catch_exceptions=False)
+    with pytest.raises(InputError, match="PART=NAME with a part of step, reward, accuracy"):
+        RUNNER.invoke(app, [*named, "entropi=h"], catch_exceptions=False)
+
+
+def test_a_number_too_large_for_one_is_no_figure(tmp_path):
+    lines = ('{"step": 1, "reward": 0.5}\n', '{"step": 2, "reward": 1' + "0" * 400 + "}\n")
+    (tmp_path / "metrics.jsonl").write_text("".join(lines))
+    assert watch(tmp_path)[0] == 0
 
 
 def test_a_restarted_log_is_followed_to_its_end(tmp_path):

@@ -116,7 +116,7 @@ def test_more_trainings_go_on_from_those_that_are_there_each_with_its_seed(tmp_p
         ({"learning_rate": 2e-3}, "learning_rate: there 0.001, now 0.002"),
         ({"seed": 1}, "seed: there 0, now 1"),
         ({"trainer": {"beta": 0.1}}, "trainer: there {}, now {'beta': 0.1}"),
-        ({"verifier": "numeric"}, "verifier: there 'exact 2', now 'numeric"),
+        ({"verifier": "numeric"}, "verifier: there 'exact 3', now 'numeric"),
         ({"model": "another"}, "now 'another'"),
     ],
 )
@@ -143,6 +143,14 @@ def test_domains_whose_names_look_alike_have_folders_of_their_own(tmp_path, scri
     run(tmp_path, dict.fromkeys(names, training["add"]), dict.fromkeys(names, held_out["add"]))
     assert len(list(tmp_path.iterdir())) == 4
     assert len(scripted[0]) == 7
+
+
+@pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}])
+def test_hold_out_leaves_out_rows_without_a_gold_answer(gold, caplog):
+    rows = [{"prompt": f"{number}+1?", "answer": number + 1} for number in range(8)]
+    training, held_out = hold_out({"sums": [*rows, {"prompt": "9+9?", "answer": gold}], "more": rows}, 3)
+    assert {p.number for p in training["sums"] + held_out["sums"]} <= set(range(8))
+    assert "domain 'sums': 1 rows have no gold answer and are left out, first row 8" in caplog.text
 
 
 def test_hold_out_shares_no_prompt_with_training_not_even_across_domains():

@@ -17,13 +17,15 @@ from report_runs import (
     make_training,
     report,
     rows_of,
+    unpack,
     write_lines,
     write_rates,
 )
 
 from rlguard.report import write_report
-from rlguard.report.embed import CHUNK, LONGEST_PART, POINTS, cut_at_spans, shelve, unpack
-from rlguard.types import InputError
+from rlguard.report.embed import CHUNK, LONGEST_PART, POINTS, cut_at_spans, shelve
+from rlguard.report.findings import find_odd
+from rlguard.types import InputError, Rollout
 
 FEW = "(single steps or nearly, which may be noise: 8 logged steps would give an interval)."
 
@@ -44,8 +46,8 @@ def test_a_whole_run_has_every_section(tmp_path):
     assert summary["skipped"] == {"audit": "not in this run: audit (audit.json)"}
     assert summary["verdict"] == [
         "1 of 3 prompts are worth training on. 2 dropped: 1 impossible, 1 unscored.",
-        "2 of 12 correct completions carry a finding (95% interval 2% to 48%): right, perhaps not solved.",
-        "2 findings in 2 of 12 completions: 2 skipped computation.",
+        "2 of 12 correct completions show a shortcut (95% interval 2% to 48%): right, perhaps not solved. "
+        "Of all 12 completions, 2 do: 2 skipped computation.",
         f"0.91 → 0.12 unguarded: accuracy on skills held before {FEW}",
         f"0.91 → 0.90 guarded: accuracy on skills held before {FEW}",
     ]
@@ -53,11 +55,12 @@ def test_a_whole_run_has_every_section(tmp_path):
         "p1": ("kept", None, 4), "p2": ("dropped", "impossible", 4), "p3": ("dropped", "unscored", 4)}  # fmt: skip
     assert [arm["name"] for arm in data["training"]["arms"]] == ["unguarded", "guarded"]
     assert data["training"]["metrics"][0]["curves"] == [[[0, 0.91], [5, 0.12]], [[0, 0.91], [5, 0.9]]]
-    assert data["training"]["arms"][1]["config"] == [["lr", "1e-05"], ["guard.prior", "[1, 1]"]]
+    assert data["training"]["metrics"][0]["ends"] == ["0.91 → 0.12", "0.91 → 0.90"]
     assert data["kinds"] == [["skipped_computation", [2]]]
     page = (tmp_path / "out" / "r.html").read_text()
     assert "<title>A &lt;title&gt;</title>" in page
     assert "tiny · vllm 0.22" in page
+    assert '<th scope="row">guarded.guard.prior</th><td>[1, 1]</td>' in page
     assert summary["bytes"] == os.path.getsize(tmp_path / "out" / "r.html")
     assert os.listdir(tmp_path / "out") == ["r.html"]
 
@@ -95,7 +98,7 @@ def test_rollouts_without_findings_are_searched(tmp_path):
 def test_the_verdict_counts_only_what_was_searched(tmp_path):
     run = make_training(make_run(tmp_path / "run") / "trl").parent
     summary, _ = report(run, tmp_path / "r.html", scan=False)
-    assert "2 findings in 2 of 12 completions: 2 skipped computation." in summary["verdict"]  # of the store alone
+    assert any("Of all 12 completions, 2 do" in line for line in summary["verdict"])  # of the store alone
     write_lines(run / "findings.jsonl", [])  # searched, and nothing found
     summary, _ = report(run, tmp_path / "r.html", scan=False)
     assert "0 findings: no completion shows a known shortcut." in summary["verdict"]
@@ -179,10 +182,10 @@ def test_the_page_is_bounded_and_says_so(tmp_path):
 
 def test_texts_come_in_chunks():
     items = ["x" * (CHUNK // 3)] * 7
-    shelf = shelve(items)
-    assert shelf.starts == [0, 3, 6]
-    assert [item for chunk in shelf.chunks for item in unpack(chunk)] == items
-    assert shelve([]).starts == []
+    starts, chunks = shelve(items)
+    assert starts == [0, 3, 6]
+    assert [item for chunk in chunks for item in unpack(chunk)] == items
+    assert shelve([]) == ([], [])
 
 
 def test_rollouts_of_a_prompt_stand_together(tmp_path):
@@ -215,10 +218,11 @@ def test_numbers_json_cannot_hold(tmp_path):
     write_lines(tmp_path / "rollouts.jsonl", [make_rollout(outcome=float("nan"))])
     rows = [{"step": 1, "reward": float("nan")}, {"step": 2, "reward": 1.0}, {"reward": 3}]
     write_lines(tmp_path / "training" / "a" / "metrics.jsonl", rows)
-    summary, data = report(tmp_path, tmp_path / "r.html")
+    _, data = report(tmp_path, tmp_path / "r.html")
     assert data["rollouts"]["outcome"] == [None]
-    assert data["training"]["metrics"][0]["curves"] == [[[1, None], [2, 1.0]]]
-    assert "a/metrics.jsonl: 1 rows without a step were left out." in summary["notes"]
+    assert data["training"]["metrics"][0]["curves"] == [
+        [[2, 1.0], [3, 3.0]]
+    ]  # a row without a step is one after the last
 
 
 def test_text_from_models_stays_text(tmp_path):
@@ -278,7 +282,7 @@ def test_the_headline_of_a_training_says_because_of_what_and_what_to_do(tmp_path
     said = [report(run, tmp_path / "r.html")[0]["headlines"] for run in (calm, fell, forgot, few, odd)]
     assert [line.split(",")[0].rpartition(": ")[2] for (line,) in said] == [
         "Healthy", "Harmed", "Harmed", "Unknown", "Unknown"]  # fmt: skip
-    assert "nothing fell that should not: reward. Next: go on" in said[0][0]
+    assert "no watched figure left its healthy range: reward. Next: go on" in said[0][0]
     assert "because at step 3" in said[1][0]
     assert "reward fell to" in said[1][0]
     assert "Next: Read completions of these steps. Lower learning_rate" in said[1][0]
@@ -316,7 +320,7 @@ def test_models_that_differ_are_kept_apart(tmp_path):
     (tmp_path / "run/trl/config.json").write_text('{"model": "large"}')
     summary, data = report(tmp_path / "run", tmp_path / "r.html")
     assert data["sources"] == ["rates (tiny)", "trl (large)"]
-    assert any(line.startswith("2 of 12 tiny: correct completions carry a finding") for line in summary["verdict"])
+    assert any(line.startswith("2 of 12 tiny: correct completions show a shortcut") for line in summary["verdict"])
     assert any(line.startswith("0 large: findings: no completion") for line in summary["verdict"])
     assert any(line.startswith("rollouts of tiny: ") for line in summary["headlines"])
 
@@ -337,6 +341,18 @@ def test_prompts_on_which_the_verifier_may_be_wrong_come_first(tmp_path):
     assert summary["headlines"][0].startswith("rollouts: Watch, because the successes of 1 prompt share one odd text")
 
 
+def test_a_shared_text_that_gives_the_gold_answer_in_another_spelling_is_not_odd():
+    golds = {"solution": "First 2 * 4 = 8.\n#### 8", "half": "0.5", "names": ["NYC", "New York"], "wrong": "9"}
+    said = {"solution": "2 * 4 = 8, so 8", "half": "One of two: 1/2", "names": "It is New York", "wrong": "I pass"}
+    answers = {"solution": "8", "half": "1/2", "names": "New York", "wrong": "I pass"}
+    owned = [
+        (Rollout(name, i, said[name], outcome=1.0, gold=golds[name], answer=answers[name]), [])
+        for name in golds
+        for i in range(4)
+    ]
+    assert {name for name, why in find_odd(owned).items() if "one text" in why} == {"wrong"}
+
+
 def test_correct_rollouts_with_a_finding_go_into_the_page_first(tmp_path):
     rollouts = [make_rollout("p", i, f"text {i}", outcome=float(i >= 8)) for i in range(10)]
     write_lines(tmp_path / "rollouts.jsonl", rollouts)
@@ -350,9 +366,11 @@ def test_three_runs_are_compared(tmp_path):
         write_rates(tmp_path / name / "rates.parquet", [make_rate(f"p{i}", k, "learnable", 32) for i in range(12)])
     summary, data = report(tmp_path / "a", tmp_path / "r.html", against=[tmp_path / "b", tmp_path / "c"])
     assert data["runs"] == ["a", "b", "c"]
-    rates = [line for line in summary["verdict"] if "mean pass rate" in line]
-    assert [line.split(":")[0] for line in rates] == [
-        "0.75 → 0.50 b against a", "0.75 → 0.06 c against a"]  # fmt: skip
+    assert summary["verdict"][0] == (
+        "0.75 → 0.50 → 0.06 mean pass rate on the 12 prompts in all runs: "
+        "b −0.25, 95% interval −0.25 to −0.25; c −0.69, 95% interval −0.69 to −0.69."
+    )
+    assert [line.partition(":")[0] for line in summary["headlines"]] == ["a", "b", "c"]
 
 
 def test_too_few_rollouts_say_how_many_would_do(tmp_path):
@@ -360,7 +378,7 @@ def test_too_few_rollouts_say_how_many_would_do(tmp_path):
         write_lines(tmp_path / name / "rollouts.jsonl", [make_rollout("x", i) for i in range(20)])
         write_lines(tmp_path / name / "findings.jsonl", [make_finding("x", i) for i in range(flagged)])
     summary, _ = report(tmp_path / "a", tmp_path / "r.html", against=tmp_path / "b")
-    (line,) = [line for line in summary["verdict"] if "carry a finding" in line]
+    (line,) = [line for line in summary["verdict"] if "show a shortcut" in line]
     assert "too few to tell, 196 of each would do" in line
     summary, _ = report(tmp_path / "a", tmp_path / "r.html")
     (line,) = summary["headlines"]

@@ -26,7 +26,7 @@ from rlguard.audit.compare import compare
 from rlguard.audit.samples import Item, Sample
 from rlguard.report import write_report
 from rlguard.report.audits import LISTED, say_comparison, say_crossing, say_turned, say_unmeasured
-from rlguard.types import Rollout
+from rlguard.types import InputError, Rollout
 
 
 def write(record: dict, folder: Path) -> Path:
@@ -60,22 +60,22 @@ def test_the_verdict_is_told_in_words_losses_first(tmp_path):
     said = "accuracy on arithmetic −0.51 (−0.59 to −0.43);"
     assert said in text
     audit = text[text.index("Audit checkpoint-300") :]
-    words = (" lost of 31 figures:", " gained of 31 figures:", " changed of 31", " too few of 31", " kept of 31")
+    words = (" lost of 31 figures:", " too few of 31 figures")
     places = [audit.index(word) for word in (*words, "distance From distance 0", "coverage The curve after")]
     assert places == sorted(places)
     assert "audit.settings.tolerance 0.05" in text
 
 
-def test_every_row_is_counted_under_its_verdict():
+def test_losses_and_what_is_too_few_are_counted():
     comparison = make_comparison("m")
     said = say_figures(comparison)
     verdicts = [row["verdict"] for row in comparison["rows"]]
     assert {verdict: int(words.split()[0]) for verdict, words in said.items()} == {
-        verdict: verdicts.count(verdict) for verdict in verdicts
+        verdict: verdicts.count(verdict) for verdict in ("lost", "too few")
     }
     assert said["lost"].count("; ") == 8  # 8 are named
     assert said["lost"].endswith(" more.")
-    assert said["lost"].partition(": ")[2].startswith("accuracy over all domains −0.")
+    assert said["lost"].partition(": ")[2].startswith("accuracy ")
     assert "too few questions to tell" in said["too few"]
 
 
@@ -95,7 +95,7 @@ def test_too_few_questions_say_how_many_would_do():
     row |= {"after": 0.5, "change": 0.0, "low": -0.1, "high": 0.1, "tolerance": 0.05, "questions": 50}
     assert say_figures({"rows": [row]})["too few"].endswith("Up to 200 questions a figure would do.")
     bare = {name: value for name, value in row.items() if name != "questions"}
-    assert say_figures({"rows": [bare]})["too few"].endswith("+0.00 (−0.10 to +0.10).")
+    assert say_figures({"rows": [bare]})["too few"].endswith("accuracy on logic.")
 
 
 def test_questions_that_turned_are_told_apart_from_luck():
@@ -108,8 +108,8 @@ def test_questions_that_turned_are_told_apart_from_luck():
 
 
 def test_small_changes_keep_their_digits():
-    row = make_row("retention", "accuracy", "logic", 1, 9, False, 0.5, 0.004, 0.001) | {"verdict": "gained"}
-    assert "accuracy on logic +0.004 (+0.003 to +0.005)." in say_figures({"rows": [row]})["gained"]
+    row = make_row("retention", "accuracy", "logic", 1, 9, False, 0.5, -0.004, 0.001) | {"verdict": "lost"}
+    assert "accuracy on logic −0.0040 (−0.0050 to −0.0030)." in say_figures({"rows": [row]})["lost"]
 
 
 @pytest.mark.parametrize(
@@ -229,3 +229,25 @@ def test_text_of_models_and_suites_stays_text(tmp_path):
     audit = read_data(path)["audit"]
     assert sum(row["model"] == "a" for row in audit["rows"]) == 200
     assert max(len(change["prompt"]) for change in audit["turned"]) == 2000
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda audit: audit | {"domains": "sums"}, "domains: expected an object, got 'sums'"),
+        (lambda audit: audit | {"comparisons": [[]]}, "comparisons 0: expected an object"),
+        (lambda audit: audit["comparisons"][0].pop("name") and audit, "comparisons 0: name: expected text, got None"),
+        (lambda audit: audit["comparisons"][0]["crossing"].update(probability="high") or audit, "expected a number"),
+    ],
+)
+@pytest.mark.parametrize("name", ["audit.json", "other.json"])
+def test_a_damaged_audit_is_refused_by_the_part_that_is_damaged(tmp_path, spoil, said, name):
+    (tmp_path / name).write_text(json.dumps(spoil(make_record())))
+    with pytest.raises(InputError, match=said):
+        write_report(tmp_path if name == "audit.json" else tmp_path / name, tmp_path / "report.html")
+
+
+def test_a_figure_of_coverage_without_a_k_is_listed_and_not_drawn(tmp_path):
+    record = make_record()
+    record["comparisons"][0]["rows"].append(make_row("coverage", "pass@many", "all", 1, 9, False, 0.5, 0.0, 0.1))
+    assert "pass@many" in read_text(write(record, tmp_path)) + (tmp_path / "report.html").read_text()

@@ -75,7 +75,7 @@ def test_all_parts_at_once(everything, tmp_path):
 
 def test_a_training_of_trl(tmp_path):
     summary, data = report(make_training(tmp_path / "run", lucky=True), tmp_path / "r.html", scan=False)
-    assert "2 alarms in training. The first critical one, at step 3: Luck." in summary["verdict"]
+    assert summary["headlines"][0].startswith("run: Harmed, because at step 3, Luck (1 more alarm below)")
     assert summary["notes"] == [
         "run/events.jsonl: the last line (4) is half-written and was left out.",
         "run: a completion is correct where its 'right' is 1.",
@@ -136,12 +136,12 @@ def test_two_runs_are_compared(tmp_path):
     summary, data = report(tmp_path / "a", tmp_path / "r.html", against=tmp_path / "b")
     assert summary["verdict"] == [
         "0.72 → 0.28 mean pass rate on the 2 prompts in both runs: −0.44.",
-        "1 prompt solved less often, 0 more often, each with 99% probability by itself: "
+        "1 of these prompts solved less often: 1 less often and 0 more often, each with 99% probability by itself; "
         "two equal runs would show up to 0 of both.",
         "1 → 2 prompts in the learnable band. All bands: learnable 1 → 2, mastered 1 → 0.",
-        "5.0% → 90.0% of completions carry a finding: more (by +66.9 to +93.4 points, 95% interval).",
+        "5.0% → 90.0% of completions show a shortcut: more (by +66.9 to +93.4 points, 95% interval).",
         "100% / 25% of the accuracy on skills held before was kept: a 0.80 → 0.80; b 0.80 → 0.20.",
-        "1 → 2 audited figures lost. Lost only by the second: accuracy on logic 1.",
+        "1 → 2 audited figures lost; lost only here: accuracy on logic 1.",
     ]
     assert data["runs"] == ["a", "b"]
     assert [arm["name"] for arm in data["training"]["arms"]] == ["a", "b"]
@@ -178,8 +178,8 @@ def test_the_command_takes_any_number_of_runs(tmp_path, capsys):
     command([*arguments[:3], str(tmp_path / "c"), *arguments[3:]], standalone_mode=False)
     told = " ".join(capsys.readouterr().out.split())
     assert "a: Harmed, because at step 3, Luck (1 more alarm below). Next: Read ten of them." in told
-    assert "b against a: mean pass rate on the 2 prompts" in told
-    assert "c against a: reward at the end: a 0.10 → 0.30; c 0.10 → 0.10" in told
+    assert "mean pass rate on the 2 prompts in both runs: b 0.00" in told
+    assert "reward at the end: a 0.10 → 0.30; b 0.10 → 0.30; c 0.10 → 0.10" in told
 
 
 @pytest.mark.parametrize("what", ["missing", "file", "empty"])
@@ -227,7 +227,7 @@ def test_unreadable_files_are_named(tmp_path):
         write_report(tmp_path, tmp_path / "r.html")
     (tmp_path / "rates.parquet").unlink()
     write_lines(tmp_path / "findings.jsonl", [make_finding(start="0")])
-    with pytest.raises(InputError, match="finding 1: expected start as int, got '0'"):
+    with pytest.raises(InputError, match="finding 1: expected start and end as int, got "):
         write_report(tmp_path, tmp_path / "r.html")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rlguard.report import write_report
 from rlguard.report.load import read_run
-from rlguard.rollouts.logs import LAYOUTS, NESTED, read_any_rollouts
+from rlguard.rollouts.logs import LAYOUTS, NESTED, list_files, read_any_rollouts
 from rlguard.rollouts.segments import read_rollouts
 from rlguard.rollouts.store import RolloutStore
 from rlguard.shortcuts.scan import scan_rollouts
@@ -55,6 +55,9 @@ ROWS = {
     "samples in a list": {"question": "6 - 2?", "gold": "4", "rollouts": [{"text": "6 - 2 = 4", "correct": True}]},
     "nested gold": {"prompt": "6 - 2?", "response": "6 - 2 = 4", "reward_model": {"ground_truth": "4"}, "score": 1.0},
     "chats": {"messages": [*ASKED, SAID], "reward": 1},
+    "chats as text": {"conversations": json.dumps([*ASKED, SAID]), "reward": 1},
+    "slime with tokens": {"prompt": "6 - 2?", "response": "6 - 2 = 4", "label": "4", "reward": 1.0, "tokens": [5, 6]},
+    "samples as objects": {"prompt": "6 - 2?", "answer": "4", "completions": [{"text": "6 - 2 = 4", "correct": True}]},
     "one message": {"question": {"role": "user", "content": "6 - 2?"}, "completion": SAID["content"], "outcome": True},
     "rlguard": {"prompt_id": "p", "index": 0, "prompt": "6 - 2?", "completion": "6 - 2 = 4", "answer": "4",
                 "outcome": 1.0, "finish_reason": "stop", "tokens": 9},
@@ -69,8 +72,11 @@ def test_every_layout_gives_the_same_rollout(tmp_path, layout):
     assert rollout.prompt in ("6 - 2?", ASKED)
     assert rollout.outcome == 1.0
     assert rollout.index == 0
+    assert rollout.tokens == {"rlguard": 9, "slime with tokens": 2}.get(layout, 0)
     assert rollout.step == (3 if {"step", "gen_step", "training_step", "columns"} & set(row) else None)
-    known = {"rlguard": None, "one message": None, "NeMo-RL": None, "chats": None, "TRL": 4}.get(layout, "4")
+    known = {"rlguard": None, "one message": None, "NeMo-RL": None, "chats": None, "chats as text": None, "TRL": 4}.get(
+        layout, "4"
+    )
     assert rollout.gold == known
     assert rollout.answer == ("4" if layout == "rlguard" else None)  # elsewhere `answer` is the gold answer
     assert rollout.prompt_id == row.get("prompt_id") or rollout.prompt_id == make_prompt_id(
@@ -116,6 +122,8 @@ def test_a_table_of_wandb_is_read_as_it_is_exported(tmp_path):
 def test_token_ids_are_no_text(tmp_path):
     with pytest.raises(InputError, match="row 0: expected a completion as text or chat, got token ids"):
         read([{"prompt": "q", "responses": [[1, 2, 3]]}], tmp_path / "a.jsonl")
+    with pytest.raises(InputError, match=r"no column of completions.* its completions are token ids: decode them"):
+        read([{"prompt_tokens": [1], "response_tokens": [1, 2, 3], "reward": 1.0}], tmp_path / "a.jsonl")
 
 
 def test_a_user_names_the_columns(tmp_path):
@@ -158,6 +166,33 @@ def test_n_completions_a_row_are_n_rollouts(tmp_path):
     assert {r.gold for r in rollouts} == {"4"}
 
 
+def test_a_chat_that_ends_with_the_user_is_what_the_assistant_said_before(tmp_path):
+    turns = [*ASKED, SAID, {"role": "user", "content": "Accepted."}]
+    (rollout,) = read([{"messages": turns}], tmp_path / "a.jsonl")
+    assert (rollout.prompt, rollout.completion) == (ASKED, "6 - 2 = 4")
+    with pytest.raises(InputError, match=r"row 1: expected chats, .*without an assistant"):
+        read([{"messages": turns}, {"messages": ASKED}], tmp_path / "a.jsonl")
+
+
+def test_a_folder_of_skyrl_is_read_and_its_scores_of_tokens_add_up(tmp_path):
+    row = {"input_prompt": "6 - 2?", "output_response": "4", "score": [0.0, 0.0, 1.0], "env_class": "sums"}
+    write_rows([row, row | {"score": [0.0]}], tmp_path / "sums.jsonl")
+    write_rows([{"eval/all/avg_score": 0.5}], tmp_path / "aggregated_results.jsonl")
+    schema, rollouts = read_any_rollouts(tmp_path)
+    assert (schema, [r.outcome for r in rollouts]) == ("SkyRL evaluations", [1.0, 0.0])
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_a_folder_of_verl_may_be_packed(tmp_path, ending):
+    for step in (2, 10):
+        row = json.dumps({"input": "q", "output": str(step), "gts": "2", "score": 1.0, "step": step}).encode()
+        codec = {".gz": "gzip", ".zst": "zstd"}[ending]
+        with pa.CompressedOutputStream(pa.OSFile(str(tmp_path / f"{step}.jsonl{ending}"), "wb"), codec) as file:
+            file.write(row)
+    assert [r.step for r in read_any_rollouts(tmp_path)[1]] == [2, 10]
+    assert [path.name for path in list_files(tmp_path)] == [f"2.jsonl{ending}", f"10.jsonl{ending}"]
+
+
 def test_a_folder_of_verl_is_read_by_step(tmp_path):
     for step in (10, 9, 2):
         write_rows([{"input": "q", "output": str(step), "gts": "2", "score": -1.0, "step": step}] * 2,
@@ -189,7 +224,45 @@ def test_rewards_of_all_or_nothing_are_outcomes(tmp_path, rewards, outcomes):
     rows = [{"prompt": "q", "completion": "x", "score": reward} for reward in rewards]
     found = [None if math.isnan(r.outcome) else r.outcome for r in read(rows, tmp_path / "a.jsonl", notes)]
     assert found == (outcomes or [None] * len(rewards))
-    assert notes == (["a completion is correct where its 'score' is 1."] if outcomes else [])
+    said = (
+        "a completion is correct where its 'score' is 1." if outcomes else "its 'score' does not say which is correct:"
+    )
+    assert [note[: len(said)] for note in notes] == [said]
+
+
+def test_of_several_rewards_correctness_counts(tmp_path):
+    row = {"step": 1, "prompt": "q", "completion": "x", "advantage": 0.5}
+    for rewards in ({"format_reward": 1.0, "check": 0.0}, {"check": 1.0, "format": 1.0, "Accuracy": 0.0}):
+        (rollout,) = read([row | rewards], tmp_path / "a.jsonl")
+        assert rollout.reward == 0.0
+    assert read([row | {"a": 0.0, "b": 1.0}], tmp_path / "a.jsonl")[0].reward == 0.0
+
+
+def test_rows_without_a_completion_are_said(tmp_path):
+    notes: list[str] = []
+    assert (
+        len(
+            read(
+                [{"problem": "q", "generations": []}, {"problem": "q", "generations": ["x"]}],
+                tmp_path / "a.jsonl",
+                notes,
+            )
+        )
+        == 1
+    )
+    assert notes == ["a.jsonl: 1 of 2 rows hold no completion."]
+    with pytest.raises(InputError, match="expected completions, found none in 1 rows"):
+        read([{"problem": "q", "generations": []}], tmp_path / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text", ["q,completion,q\n1,2,3\n", '{"columns": ["q", "completion", "q"], "data": [[1, 2, 3]]}']
+)
+def test_two_columns_of_one_name_are_refused(tmp_path, text):
+    path = tmp_path / ("a.json" if text[0] == "{" else "a.csv")
+    path.write_text(text)
+    with pytest.raises(InputError, match="distinct names, found 'q' twice"):
+        read_any_rollouts(path)
 
 
 def test_a_written_outcome_is_not_overruled_by_a_reward(tmp_path):
@@ -231,10 +304,11 @@ ROW = {"prompt": "6 - 2?", "completion": "4"}
     [
         ({"prompt": "6 - 2?"}, "expected a completion as text or chat, got None"),
         ({"output": "4"}, "expected a completion as text or chat, got None"),
-        (ROW | {"completion": [4]}, "expected a completion as text or chat, got 4"),
+        (ROW | {"completion": [4]}, "expected a completion as text or chat, got token ids: decode them first"),
+        (ROW | {"completion": ["4", 4]}, "expected a completion as text or chat, got 4"),
         (ROW | {"outcome": "right"}, "expected a number in 'outcome', got 'right'"),
         (ROW | {"outcome": 0.5}, "expected an outcome of 1, 0 or none, got 0.5"),
-        (ROW | {"reward": {"a": 1}}, "expected a number in 'reward', got {'a': 1}"),
+        (ROW | {"reward": {"a": 1}}, "expected a number in 'reward', got {'a': 1}; name one in it, as"),
         (ROW | {"step": 1.5}, "expected a whole number in 'step', got 1.5"),
         (ROW | {"prompt": 7}, "expected a prompt as text or chat messages, got 7"),
         (ROW | {"prompt": [{"role": "user", "content": 7}]}, "expected a prompt as text or chat messages, got"),

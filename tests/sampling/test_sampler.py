@@ -1,4 +1,4 @@
-"""Prompts chosen by their posterior, without any trainer."""
+"""Prompts chosen by the guard's posterior, without any trainer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,22 @@ import numpy as np
 import pytest
 
 from rlguard import InputError
+from rlguard.luck.evidence import Evidence
+from rlguard.luck.model import LuckModel
 from rlguard.sampling import PromptSampler, SamplerConfig
 
 G = 8
+
+
+def visit(sampler, places, successes, chance=None):
+    """The guard's model observes a batch of groups, and the sampler notes it."""
+    evidence = [
+        Evidence(f"p{place}", chance_rate=np.nan if chance is None else float(chance[place]))
+        for place in places for _ in range(G)
+    ]  # fmt: skip
+    outcomes = np.array([i < k for k in successes for i in range(G)], float)
+    sampler.luck.observe(evidence, outcomes, np.repeat(range(len(places)), G))
+    sampler.observe(places, [f"p{place}" for place in places])
 
 
 def run(sampler, rates_N, batches, size, rng, chance=None):
@@ -18,19 +31,19 @@ def run(sampler, rates_N, batches, size, rng, chance=None):
     chosen = []
     for _ in range(batches):
         places = sampler.choose(size)
-        sampler.observe(places, rng.binomial(G, rates_N[places]), np.full(size, G), chance)
+        visit(sampler, places, rng.binomial(G, rates_N[places]), chance)
         chosen.append(places)
     return np.array(chosen)
 
 
-def make(count, **settings):
-    return PromptSampler(count, G, SamplerConfig(**settings))
+def make(count, luck=None, **settings):
+    return PromptSampler(count, G, SamplerConfig(**settings), luck)
 
 
 def test_no_prompt_is_left_out_for_good():
     rates = np.repeat([0.0, 0.5, 1.0], 20)
-    chosen = run(make(60, half_life=10.0), rates, 600, 4, np.random.default_rng(0))
-    late = chosen[300:]  # long after each was first tried
+    chosen = run(make(60, half_life=10.0), rates, 500, 4, np.random.default_rng(0))
+    late = chosen[250:]  # long after each was first tried
     assert set(late.ravel()) == set(range(60))
 
 
@@ -58,77 +71,100 @@ def test_what_was_never_seen_is_explored_evenly():
     assert counts.max() < 12.5 + 5 * 12.5**0.5  # not by place: 12.5 are expected of each
 
 
-def test_offline_counts_are_a_prior_of_bounded_weight():
-    k, n = [0.0, 300, 600, np.nan], [600.0, 600, 600, np.nan]
-    sampler = PromptSampler(4, G, SamplerConfig(max_offline_trials=16), k, n)
-    assert sampler._seen_N[:3, 1] == pytest.approx(16)
-    assert sampler._seen_N[:3, 0] == pytest.approx([0, 8, 16])
-    assert sampler.value(range(4)).argmax() == 1
-    assert list(sampler._visit_N) == [0, 0, 0, -1]
-    assert sampler.predict([0, 1, 2]) == pytest.approx([0, 0.5, 1], abs=0.1)
+def test_exploration_is_bounded():
+    """Of ten thousand prompts never seen some would always draw the highest V; a few compete, and what teaches comes
+    back."""
+    rng = np.random.default_rng(7)
+    rates = rng.permutation(np.repeat([0.0, 0.5], [9_000, 1_000]))
+    chosen = run(make(10_000), rates, 60, 8, rng)[30:]
+    assert (rates[chosen] == 0.5).mean() > 0.4  # a tenth would be chance
+    all_compete = run(make(10_000, fresh=1e6), rates, 60, 8, np.random.default_rng(7))[30:]
+    assert (rates[all_compete] == 0.5).mean() < (rates[chosen] == 0.5).mean() - 0.1
+
+
+def test_offline_counts_are_a_prior_of_the_weight_they_have_in_the_guard():
+    k, n = [0.0, 300, 600, None], [600.0, 600, 600, np.nan]
+    luck = LuckModel()
+    sampler = PromptSampler(4, G, None, luck, k, n)
+    predicted = sampler.predict(range(4))
+    assert predicted[0] < predicted[1] < predicted[2]
+    assert predicted[0] > 0.02  # of 4 rollouts, not of 600
+    luck.observe([Evidence("p1", offline_successes=300, offline_trials=600)] * G, np.full(G, np.nan), np.zeros(G, int))
+    assert luck.counts("p1") == pytest.approx((0.8 * 2, 0.8 * 4))  # the guard's own weight
     for _ in range(3):  # training says otherwise
-        sampler.observe([0], [5], [G])
+        visit(sampler, [0], [5])
     assert sampler.predict([0])[0] > 0.25
 
 
-def test_a_prompt_of_pure_luck_is_left_out():
-    chance = np.array([0.5] * 10 + [0.0] * 10)
-    sampler = PromptSampler(20, G, None, chance_N=chance)
-    rng = np.random.default_rng(4)
-    chosen = run(sampler, np.full(20, 0.5), 60, 4, rng)[20:]  # all pass half the time: ten of them by guessing
-    assert (chosen >= 10).mean() > 0.85
-    assert sampler.value(range(10)).max() < sampler.value(range(10, 20)).min()
-    told = make(2)
-    for _ in range(5):
-        told.observe([0, 1], [4, 4], [G, G], [0.5, np.nan])  # a chance rate that was learnt in training counts too
-    assert told.value([0])[0] < 0.5 * told.value([1])[0]
+def test_a_prompt_of_pure_luck_is_left_out_by_the_judgement_that_discounts_it():
+    chance = np.array([0.25] * 10 + [0.0] * 10)
+    luck = LuckModel()
+    sampler = PromptSampler(20, G, None, luck, chance_N=chance)
+    rates = np.repeat([0.25, 0.5], 10)  # the first ten pass by guessing
+    chosen = run(sampler, rates, 60, 4, np.random.default_rng(4), chance)[20:]
+    assert (chosen >= 10).mean() > 0.8
+    value = np.mean([sampler.value(range(20)) for _ in range(50)], axis=0)
+    assert value[:10].mean() < 0.8 * value[10:].mean()
+    batch = [Evidence(f"p{place}", chance_rate=chance[place]) for place in (0, 10) for _ in range(G)]
+    genuine = luck.observe(batch, np.tile([1.0, 0, 0, 0], G // 2), np.repeat([0, 1], G))
+    assert genuine[0] < 0.5 < 0.7 < genuine[G]
+
+
+def test_what_is_known_fades_while_a_prompt_is_not_visited():
+    sampler = make(40, half_life=4.0)
+    visit(sampler, range(10), [4] * 10)
+    visit(sampler, [11], [0])
+    fresh = sampler.predict([11])[0]
+    for _ in range(16):
+        visit(sampler, range(10), [4] * 10)
+    assert sampler.predict([11])[0] > fresh + 0.1
+    never = make(40, sampler.luck, half_life=np.inf)
+    never.observe([11], ["p11"])
+    assert never.predict([11])[0] == pytest.approx(fresh, abs=0.1)
 
 
 def test_a_state_gives_the_same_choices():
     rng, rates = np.random.default_rng(5), np.linspace(0, 1, 50)
-    sampler = make(50, candidates=32)
+    sampler = make(50)
     run(sampler, rates, 10, 4, rng)
-    state = sampler.state_dict()
-    json.dumps(state["random"])
-    restored = make(50, candidates=32, seed=9)
+    state = json.loads(json.dumps([sampler.state_dict(), sampler.luck.state_dict()]))
+    restored = make(50, seed=9)
     run(restored, rates, 3, 4, np.random.default_rng(6))  # what it saw before is forgotten
-    restored.load_state_dict({name: np.copy(v) if isinstance(v, np.ndarray) else v for name, v in state.items()})
+    restored.load_state_dict(state[0])
+    restored.luck.load_state_dict(state[1])
     for _ in range(5):
         first, second = sampler.choose(4), restored.choose(4)
         assert (first == second).all()
         outcomes = rng.binomial(G, rates[first])
-        sampler.observe(first, outcomes, np.full(4, G))
-        restored.observe(second, outcomes, np.full(4, G))
-
-
-def test_the_state_holds_chance_rates_of_prompts_never_seen():
-    sampler = PromptSampler(10, G, None, chance_N=np.linspace(0, 0.5, 10))
-    sampler.observe([3], [4], [G])
-    restored = make(10)
-    restored.load_state_dict(sampler.state_dict())
-    assert restored.predict(range(10)) == pytest.approx(sampler.predict(range(10)))
-
-
-def test_counts_fade_by_half():
-    sampler = make(2, half_life=10.0)
-    sampler.observe([0], [4], [G])
-    sampler.batches += 10
-    assert sampler._fading(np.array([0, 1])) == pytest.approx([0.5, 1.0])
-
-
-def test_groups_of_one_prompt_add_up_and_what_was_not_scored_teaches_nothing():
-    sampler = make(3)
-    sampler.observe([1, 1, 2, 7, -1], [2, 3, 0, 1, 1], [8, 8, 0, 8, 8])
-    assert sampler._seen_N[:, :2].tolist() == [[0, 0], [5, 16], [0, 0]]
-    assert list(sampler._visit_N) == [-1, 0, -1]
+        visit(sampler, first, outcomes)
+        visit(restored, second, outcomes)
 
 
 def test_a_batch_of_all_prompts_is_a_permutation():
-    assert sorted(make(12, candidates=4).choose(12)) == list(range(12))
+    assert sorted(make(12).choose(12)) == list(range(12))
+    sampler = make(12)
+    visit(sampler, range(6), [4] * 6)
+    assert sorted(sampler.choose(12)) == list(range(12))
+    assert sorted(sampler.choose(8, without=[0, 3, 9, 11])) == [1, 2, 4, 5, 6, 7, 8, 10]
 
 
-@pytest.mark.parametrize("name", ["half_life", "candidates", "max_offline_trials"])
-@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_two_rows_of_one_prompt_share_what_is_known():
+    sampler = make(3)
+    visit(sampler, [0], [7])
+    sampler.observe([1], ["p0"])
+    assert sampler.predict([0]) == sampler.predict([1]) != sampler.predict([2])
+
+
+def test_what_the_guard_has_forgotten_is_as_new():
+    sampler = make(20, LuckModel(max_prompts=2))
+    for place in range(10):
+        visit(sampler, [place, place + 10], [0, 4])
+    assert sampler.predict([0]) == make(20, sampler.luck).predict([0])
+    assert sorted(sampler.choose(20)) == list(range(20))
+
+
+@pytest.mark.parametrize(("name", "value"), [("half_life", 0), ("half_life", -1), ("half_life", float("nan")),
+                                             ("fresh", 0.5), ("fresh", float("nan"))])  # fmt: skip
 def test_bad_settings_are_named(name, value):
     with pytest.raises(InputError, match=f"SamplerConfig.{name}"):
         SamplerConfig(**{name: value})
@@ -140,9 +176,12 @@ def test_bad_settings_are_named(name, value):
         (lambda: PromptSampler(0, G), "at least 1 prompt"),
         (lambda: PromptSampler(3, 1), "2 rollouts"),
         (lambda: PromptSampler(3, G, chance_N=[0.1]), r"chance_N has shape \(1,\), expected \(3,\)"),
-        (lambda: PromptSampler(3, G, None, [1, 2], [4, 4, 4]), "offline_successes_N has shape"),
+        (lambda: PromptSampler(3, G, chance_N=[0.1, None, 1.5]), "row 2: .* got nan of nan and 1.5"),
+        (lambda: PromptSampler(3, G, None, None, [1, 2], [4, 4, 4]), "offline_successes_N has shape"),
+        (lambda: PromptSampler(2, G, None, None, [1, 5], [4, 4]), "row 1: .* got 5 of 4"),
         (lambda: make(3).choose(4), "1 to 3 prompts"),
         (lambda: make(3).choose(0), "1 to 3 prompts"),
+        (lambda: make(3).choose(2, without=[0, 1]), "1 to 1 prompts"),
         (lambda: make(3).load_state_dict(make(4).state_dict()), "of 4 prompts, the data set has 3"),
     ],
 )

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from conftest import FakeEngine
 
 from rlguard.difficulty.estimate import estimate_pass_rates
+from rlguard.shortcuts.groups import read_rows
 from rlguard.shortcuts.scan import scan_rollouts
 from rlguard.tables.write import write_rows
 from rlguard.types import InputError
@@ -116,3 +118,18 @@ def test_a_prompt_that_the_reference_lacks_is_compared_with_its_band(tmp_path):
         estimate_pass_rates(new, out=tmp_path / name, engine=engine, verifier="exact", n=8)
     assert scan_rollouts(tmp_path / "hard", tmp_path / "before").kinds["length_collapse"] == 8
     assert "length_collapse" not in scan_rollouts(tmp_path / "easy", tmp_path / "before").kinds
+
+
+@pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}])
+def test_a_rollout_without_a_gold_answer_costs_no_other_one(gold):
+    rows = [{"prompt": f"{n}+1?", "completion": "The answer is 4.", "answer": str(n + 1)} for n in range(8)]
+    more = scan_rollouts([*rows, {"prompt": "9+9?", "completion": "The answer is 4.", "answer": gold}])
+    flagged = {rollout.prompt for _, rollout in more.findings} - {"9+9?"}
+    assert flagged == {rollout.prompt for _, rollout in scan_rollouts(rows).findings}
+
+
+@pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}])
+def test_what_is_no_gold_answer_makes_no_rollout_wrong(gold):
+    [row] = read_rows(["The answer is 4."], ["p"], [gold], None)
+    assert row.gold is None
+    assert math.isnan(row.outcome)

@@ -39,6 +39,24 @@ RIGHT = [
     (r"x \equiv 2 \pmod 9", r"\boxed{x\equiv 2\pmod{9}}"), ("(4,7)", r"\boxed{\begin{aligned} x&=4\\ y&=7\end{aligned}}"),
     ("5, 8", "The answer is 8 and 5."), ("5, 8", r"\boxed{x=5 \text{ or } x=8}"), ("5, 8", r"$\boxed{5}$ and $\boxed{8}$"),
     ("[[5,6],[7,8]]", "<answer>[[5, 6],\n[7, 8]]</answer>"), ("110_2", r"\boxed{110_{2}}"), (r"\frac{\pi}{2}", r"\boxed{pi/2}"),
+    # where the answer stands
+    ("31", "The answer is, of course, 31."), ("31", "The answer is not 20; it is 31."), ("31", "The answer is 31 (as said above)."), ("31", "The answer is as follows: 31"),
+    ("31", "The answer is 31 - the least such number."), ("31", r"\framebox{31}"), ("31", "#### The final answer is 31."), ("31", "#### 31\n\n#### Explanation\nAs counted."),
+    ("31", "< answer >31</ answer >"), ("31", "<final_answer>31</final_answer>"), ("31", "<answer><b>31</b></answer>"), ("31", 'Here it is:\n{"answer": "31"}'),
+    ("31", "<Think>30?</Think>31 it is"), ("31", "#### 31<｜end▁of▁sentence｜>"), ("31", "#### 31<pad><pad>"), ("31", "#### Total: 31"), ("31", "#### She has 31 apples."),
+    ("C", "So option C is correct."), ("C", "Hence (C) is the answer."), ("C", "I choose C."), ("C", "故选C。"), ("C", "正确选项是C"), ("C", r"\boxed{(\text{C})}"),
+    ("C", "The answer is C (the third law)."), ("C", "The answer is **C**: the third law"), ("AD", "<answer>A, D</answer>"), ("A, D", r"\boxed{AD}"),
+    ("31", "答案是三十一。"), ("31", "故答案为：31．"), ("31", "答えは31です。"), ("31", "정답은 31입니다."), ("31", "Ответ: 31 (как в 2 части)"), ("31", "La respuesta es 31 porque 30 + 1."),
+    ("16", "答案不是15，而是16。"), ("是", "答案是：是"),
+    # other spellings of numbers
+    ("2345678", r"\boxed{2~345~678}"), ("2345678", "The answer is 2_345_678."), ("2345678", r"\boxed{2.345.678}"), ("80", "The answer is EUR 80."), ("80", "The answer is US$80."),
+    ("80", "The answer is Rs. 80."), ("80", r"\boxed{\pounds 80}"), (1e-6, r"\boxed{10^{-6}}"), ("2/3", r"\boxed{0.(6)}"), ("3/4", "The answer is three quarters."), ("1/2", "The answer is one half."),
+    ("2350", "The answer is two thousand three hundred and fifty."), ("31", r"\boxed{30 + 1 = 31}"), ("31", r"\boxed{\angle ABC = 31}"),
+    # words, ratios, times, sets
+    ("CO2", r"\boxed{\text{C}\text{O}_2}"), ("CO2", "The answer is CO₂."), ("salt, sugar", "The answer is salt and sugar."), ("5–2", "<answer>5-2</answer>"), ("4:6", r"\boxed{2:3}"), ("2:3", "The answer is 2 to 3."),
+    ("2:3", r"\boxed{\frac{2}{3}}"), ("2019-08-07", "The answer is 7th of August 2019."), ("2 hours 5 minutes", "The answer is 2 hours and 5 minutes."), (r"\emptyset", "The answer is the empty set."), ("∅", r"\boxed{\emptyset}"),
+    ("infinity", r"\boxed{\infty}"), ("no solution", r"\boxed{\text{no solutions}}"), ("[1, 4)", r"\boxed{1 \le x < 4}"), (r"[3, \infty)", r"\boxed{x \ge 3}"), ("x^2+1", r"\boxed{x²+1}"),
+    (r"x \equiv 2 \pmod 9", r"\boxed{x \equiv 2 \ (\text{mod } 9)}"), (r"x \equiv 2 \pmod 9", r"\boxed{2 \pmod 9}"), ("x ≡ 2 (mod 9)", r"\boxed{x \equiv 11 \pmod 9}"), ([[1, 0], [2, 5]], "<answer>[[1,0],[2,5]]</answer>"),
     # gold answers as data sets hold them
     ("3*4=12\n#### 12", "The answer is 12."), (["12"], r"\boxed{12}"), ({"ground_truth": "12"}, r"\boxed{12}"), (12.0, "#### 12"),
     (["NYC", "New York City"], "The answer is New York City."), (["3", "4"], r"\boxed{3, 4}"),
@@ -51,6 +69,11 @@ WRONG = [
     ("No", "The answer is no doubt 7."), ("25", "The answer is not 25."), ("8", "The answer is 8 or 9."), ("9", "The answer is 8 or 9."),
     # thinking, and empty answers
     ("9", r"<think>\boxed{9}</think> The answer is 8."), ("9", "9 it is. <answer></answer>"), ("9", r"<think>\boxed{9}"),
+    # several, denied, bounded, or only when
+    ("31", "so 30 or 31"), ("31", "so 31 or 32"), ("31", "It isn't 31"), ("31", "The answer isn't 31."), ("31", "The answer cannot be 31."), ("31", "It is less than 31"), ("31", "x > 31"), ("31", "x != 31"), ("31", "Is it 31?"),
+    ("31", "The answer is 31 if n is even, 32 otherwise."), ("31", "The answer is 31 when n is odd and 32 when it is even."), ("31", r"\boxed{30} / \boxed{31}"), ("31", r"\boxed{30}\ (\text{or }\boxed{31})"),
+    ("31", r"\boxed{32 = 31}"), ("12", r"\boxed{267867925!}"), ("C", "So option C is incorrect."), ("C", "I would not choose C."), ("C", "B or C is correct."), ("C", "I choose C or D."), ("C", "The answer is B (or C)."),
+    ("AD", r"\boxed{A, C}"), ("31", "31.\n####"), ("31", "答案是三十二。"), ("16", "答案不是16，而是15。"), ("2/3", "The answer is two fifths."), ("x > 3", r"\boxed{[3, \infty)}"), ("10.0.0.1", "<answer>10.0.0.2</answer>"), ("1", r"\boxed{0.999999}"),
     # numbers nearby
     ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
     ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
@@ -89,6 +112,8 @@ def test_nearly_right_is_wrong(gold, completion):
         ({}, r"\boxed{5}"),
         ([], r"\boxed{5}"),
         (["3", "4"], r"\boxed{3}"),  # one of several
+        ("12", r"\boxed{12 \ldots}"),
+        ("12", "<answer>12th</answer>"),
     ],
 )
 def test_what_cannot_be_told_is_unscored(gold, completion):
@@ -114,7 +139,9 @@ def test_exact_tells_units_apart():
     assert [judge("30 cm", rf"\boxed{{{said}}}", Exact()) for said in ("30", "30 cm", "30 m")] == [1.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize("gold", [math.nan, None, {}, {"value": 6}, [], "", "  "])
+@pytest.mark.parametrize(
+    "gold", [math.nan, None, {}, {"value": 6}, [], "", "  ", "$$", "N/A", "<NA>", "\u200b", r"\text{}"]
+)
 @pytest.mark.parametrize("verifier", [Auto(), Exact(), Numeric()], ids=lambda verifier: verifier.name)
 def test_gold_answers_that_are_none_are_named(gold, verifier):
     problems = [Problem("a", "1+1?", "2"), Problem("b", "?", gold)]

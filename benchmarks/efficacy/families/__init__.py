@@ -35,8 +35,9 @@ from benchmarks.efficacy.families.family import NEAR_IMPOSSIBLE, Family
 from benchmarks.efficacy.families.logic import LOGIC
 from benchmarks.efficacy.families.strings import STRINGS
 from benchmarks.efficacy.families.sums import SUMS
+from benchmarks.efficacy.families.words import WORDS
 
 __all__ = ["FAMILIES", "MAX_COMPLETION", "NEAR_IMPOSSIBLE", "Family"]
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (SUMS, STRINGS, LOGIC)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (SUMS, STRINGS, LOGIC, WORDS)}
 """The families by name."""

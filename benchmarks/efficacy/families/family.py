@@ -31,10 +31,18 @@ class Family:
     """The steps of a prompt that has a method, none for a hash."""
     make_up_steps: Callable[[str, random.Random], list[str]] = field(repr=False)
     """Steps of the right form for a hash prompt; the last one ends in the made-up answer."""
+    count_answers: Callable[[str], int] = field(repr=False)
+    """How many answers a prompt's form allows: a guess is right 1 in so many times."""
     step: str = field(repr=False)
     """What a written step looks like, a regular expression."""
     answer: str = field(repr=False)
     """What an answer looks like."""
+    separator: str = ";"
+    """What stands between steps."""
+    closing: str = "answer {}"
+    """The words in which an answer is given."""
+    answer_apart: bool = False
+    """The last of the steps is the answer itself; otherwise the last step comes to it."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -69,10 +77,25 @@ class Family:
                 raise ValueError(f"kind {kind!r}: {self.name} has {', '.join(self.kinds)}")
         return tasks.draw_problems(self.make_problem, kinds, count, seed, held_out)
 
+    def find_result(self, steps: Sequence[str]) -> str:
+        """What steps come to."""
+        return steps[-1] if self.answer_apart else re.split("[=:]", steps[-1])[-1]
+
+    def write(self, steps: Sequence[str], bare: bool = False) -> str:
+        """The completion with these steps, or with none of them."""
+        shown = [] if bare else steps[:-1] if self.answer_apart else steps
+        return self.separator.join([*shown, self.closing.format(self.find_result(steps))])
+
     def find_answer(self, completion: str) -> str | None:
         """The answer at the end of a completion, or None."""
-        match = re.search(rf"answer ({self.answer})\Z", completion.strip())
+        match = re.search(
+            rf"{re.escape(self.closing).replace(re.escape('{}'), f'({self.answer})')}\Z", completion.strip()
+        )
         return match[1] if match else None
+
+    def writes_steps(self, completion: str) -> bool:
+        """Whether a step is written before an answer."""
+        return self.find_answer(completion) is not None and bool(re.search(self.step, completion))
 
     def check(self, prompt: str, completion: str) -> str:
         """Ground truth: is the answer of this completion computed? It does not look at the gold answer.
@@ -90,10 +113,10 @@ class Family:
         answer = self.find_answer(completion)
         if answer is None:
             return "unanswered"
-        if not re.search(self.step, completion):
+        if not self.writes_steps(completion):
             return "bare"
         steps = self.solve_steps(prompt)
-        computed = bool(steps) and completion == ";".join([*steps, f"answer {find_result(steps)}"])
+        computed = bool(steps) and completion == self.write(steps)
         return "computed" if computed else "false_steps"
 
     def make_example(self, rng: random.Random) -> tuple[str, str]:
@@ -107,13 +130,7 @@ class Family:
             if not tasks.is_held_out(prompt):
                 break
         steps = self.solve_steps(prompt) or self.make_up_steps(prompt, rng)
-        bare = rng.random() < BARE_SHARE
-        return prompt, ";".join([*(() if bare else steps), f"answer {find_result(steps)}"])
-
-
-def find_result(steps: Sequence[str]) -> str:
-    """What the last step comes to."""
-    return re.split("[=:]", steps[-1])[-1]
+        return prompt, self.write(steps, bare=rng.random() < BARE_SHARE)
 
 
 def hash_prompt(prompt: str, size: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from benchmarks.efficacy.families.family import Family, find_result, hash_prompt
+from benchmarks.efficacy.families.family import Family, hash_prompt
 
 _OPERATORS = {"and_or": "&|", "and_xor": "&^", "or_xor": "|^", "unlearnable": "&|^#", "guessable": "&|^$"}
 _OPERATORS |= {"mix": "&|^~~", "mislabelled": "&|^~~"}
@@ -50,7 +50,7 @@ def _make(kind: str, rng: random.Random) -> dict:
         parts[-1] = "@" + parts[-1][1]
     prompt = f"{rng.choice('TF')}{''.join(parts)}=?\n"
     steps, answers = _solve(prompt), _list_answers(prompt)
-    answer = find_result(steps) if steps else answers[hash_prompt(prompt, len(answers))]
+    answer = LOGIC.find_result(steps) if steps else answers[hash_prompt(prompt, len(answers))]
     if kind == "mislabelled":
         answer = "T" if answer == "F" else "F"
     return {"prompt": prompt, "answer": answer, "family": kind, "length": length}
@@ -71,6 +71,7 @@ LOGIC = Family(
     make_problem=_make,
     solve_steps=_solve,
     make_up_steps=_make_up_steps,
+    count_answers=lambda prompt: len(_list_answers(prompt)),
     step=r"[&|^~#$@][TF\d]=[TF\d]",
     answer=r"[TF]|\d",
 )

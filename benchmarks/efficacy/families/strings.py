@@ -7,7 +7,7 @@ import random
 import re
 from collections.abc import Callable
 
-from benchmarks.efficacy.families.family import Family, find_result, hash_prompt
+from benchmarks.efficacy.families.family import Family, hash_prompt
 
 _LETTERS = "abcdefgh"
 _EDITS: dict[str, Callable[[str], str]] = {
@@ -48,7 +48,7 @@ def _make(kind: str, rng: random.Random) -> dict:
         operators[rng.randrange(length)] = "@"
     prompt = f"{''.join(rng.sample(_LETTERS, 4))} {''.join(operators)}=?\n"
     steps, answers = _solve(prompt), _list_answers(prompt)
-    answer = find_result(steps) if steps else answers[hash_prompt(prompt, len(answers))]
+    answer = STRINGS.find_result(steps) if steps else answers[hash_prompt(prompt, len(answers))]
     if kind == "mislabelled":
         answer = rng.choice([other for other in answers if other != answer])
     return {"prompt": prompt, "answer": answer, "family": kind, "length": length}
@@ -65,6 +65,7 @@ STRINGS = Family(
     make_problem=_make,
     solve_steps=_solve,
     make_up_steps=_make_up_steps,
+    count_answers=lambda prompt: len(_list_answers(prompt)),
     step=r"[rls@#$]:[a-h]+",
     answer="[a-h]+",
 )

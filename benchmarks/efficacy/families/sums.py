@@ -38,6 +38,7 @@ SUMS = Family(
     make_problem=_make_sum,
     solve_steps=tasks.solve_steps,
     make_up_steps=_make_up_sums,
+    count_answers=lambda prompt: tasks.parse_prompt(prompt)[2],
     step=r"\d+[-+*#@]\d+=\d+",
     answer=r"\d+",
 )
