@@ -93,6 +93,8 @@ def units_differ(text: str, start: int, end: int, left: Side, right: Side) -> bo
     last = tail[1].lower().rstrip("s") if tail else ""
     if tail and tail[2]:  # 1 hour 15
         return True
+    if units and not last and not inside and (not left.operators or _LONE_FRACTION.match(before.strip())):
+        return True  # 1 hour = 60 * 1 = 60 minutes
     others = (units | inside) - {last}
     if last and left.value and right.value and not inside and last not in units:
         ratio = abs(left.value / right.value)
