@@ -102,9 +102,9 @@ def _blank(match: re.Match[str]) -> str:
     return " " * (match.end() - match.start())
 
 
-def _shows_work(case: Case, body: str, many_steps: int = 4) -> bool:
-    """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code; a prompt
-    that takes `many_steps` has more than one result on the way."""
+def _shows_work(case: Case, body: str, many_steps: int = 4, brief: int = 300) -> bool:
+    """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code. A prompt
+    that takes `many_steps` has more than one result on the way; beyond `brief` characters words may argue instead."""
     answer = case.answer.text if case.answer else ""
     if "```" in body or ("=" in body and _is_solved(case.text, answer)):
         return True
@@ -113,7 +113,8 @@ def _shows_work(case: Case, body: str, many_steps: int = 4) -> bool:
     new = {read_number(found) for found in NUMBERS.findall(body.replace(":", " : "))} - ignored
     words = {word.lower() for word in _WORDS.findall(body)}
     new |= _NUMBER_WORDS & (words - case.facts.words - {word.lower() for word in _WORDS.findall(case.prompt)})  # type: ignore[arg-type]
-    if len(new) > (case.facts.steps >= many_steps and not case.facts.operands):
+    least = 2 if case.facts.steps >= many_steps and not case.facts.operands and len(case.text) <= brief else 1
+    if len(new) >= least:
         return True
     given = "".join(case.prompt.split())
     return any("".join(piece.split()) not in given for piece in _ALGEBRA.findall(body))
