@@ -237,7 +237,7 @@ class Finding:
     """One sign of a shortcut in one completion, with the span that shows it."""
 
     kind: str
-    """Of one completion: `answer_repetition`, `text_loop`, `skipped_computation`, `placeholder`, `answer_first`,
+    """Of one completion: `answer_repetition`, `text_loop`, `skipped_computation`, `answer_first`,
     `unsupported_answer`, `false_step`, `garbage`; of a batch: `same_answer`, `same_text`,
     `lucky_guess`, `length_collapse`, `truncation_test`."""
     reason: str

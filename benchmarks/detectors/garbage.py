@@ -26,7 +26,8 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from rlguard.shortcuts.repetition import find_repetition
+from rlguard.shortcuts.case import read_case
+from rlguard.shortcuts.judge import find_repetition
 from rlguard.tables.read import iter_rows
 
 DATA = Path(os.environ.get("RLGUARD_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -207,13 +208,13 @@ def main() -> None:
     for split in args.split or SPLITS:
         found: dict[str, list[bool]] = {}
         for name, text in make_standins(split, args.count, read_gsm8k()):
-            found.setdefault(name, []).append(bool(find_repetition(text)))
+            found.setdefault(name, []).append(bool(find_repetition(read_case(text))))
         print(f"\n| stand-ins, {split} | n | found % |\n|---|---|---|")
         for name, hits in found.items():
             print(f"| {name} | {len(hits)} | {100 * sum(hits) / len(hits):.1f} |")
     print("\n| honest | n | garbage % | any finding of repetition % |\n|---|---|---|---|")
     for name, texts in read_honest():
-        findings = [find_repetition(text) for text in texts]
+        findings = [find_repetition(read_case(text)) for text in texts]
         garbage = [(f, t) for fs, t in zip(findings, texts, strict=True) for f in fs if f.kind == "garbage"]
         any_share = 100 * sum(map(bool, findings)) / len(texts)
         print(f"| {name} | {len(texts)} | {100 * len(garbage) / len(texts):.2f} | {any_share:.2f} |")

@@ -16,7 +16,7 @@ from rlguard.types import Rollout, prompt_text
 
 GROUP, DIVERSITY = "reasoning", "diversity"
 REPETITION = frozenset({"answer_repetition", "text_loop"})
-UNSUPPORTED = frozenset({"skipped_computation", "unsupported_answer", "answer_first", "placeholder", "false_step"})
+UNSUPPORTED = frozenset({"skipped_computation", "unsupported_answer", "answer_first", "false_step"})
 
 
 def figures(samples: Sequence[Sample]) -> list[Figure]:

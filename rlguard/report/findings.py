@@ -20,7 +20,7 @@ SEARCHED = 2_000_000
 """The most characters of rollouts that are searched for shortcuts where a run has no findings: some seconds' work."""
 SUCCESSES, SAME, BARE = 3, 0.8, 3
 """Fewest successes of a prompt that are judged together; the share with one text; and the words of a bare answer."""
-SKIPPED = ("skipped_computation", "placeholder")
+SKIPPED = ("skipped_computation",)
 """Findings that say that the reasoning is missing."""
 
 

@@ -85,12 +85,6 @@ _UNKNOWN = re.compile(r"(?<![\w\\])\d*\s?\*?\s?[a-z](?:\^\d)?(?![\w'])(?:[^=\n]{
 _COEFFICIENT = re.compile(r"(?<![\w.])\d+(?=\s?[a-z]\b)")
 _CLOCK = re.compile(r"\b\d{1,2}:\d\d\b")
 _MINUTES = re.compile(r"\b(\d{1,6})\s+minutes\b")
-_RELATION = re.compile(
-    r"\b(?:if|unless|either|neither|exactly|only|every|all|some|no|not|never|older|younger|taller|shorter|faster|slower"
-    r"|heavier|lighter|left|right|before|after|between|next|than|liar|lies|lying|truth|knight|knave|says|implies)\b",
-    re.IGNORECASE,
-)
-_SENTENCE = re.compile(r"[^.?!\n]{12,}")
 _BELOW = re.compile(r"\d\s?/\s?(\d+)|frac\s?\{\d+\}\s?\{(\d+)\}")
 _LOWEST = re.compile(r"\b(?:simpl\w+|lowest|reduced?)\b", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d_]{4,}")
@@ -227,21 +221,13 @@ def _count_steps(body: str) -> int:
         minutes = _MINUTES.search(body)
         return 2 if minutes and int(minutes[1]) >= 60 else max(0, count - clocks - 1)
     if _BEYOND.search(body):
-        return _combine_facts(body, count)
+        return 0
     if "=" in body and count > 1 and _UNKNOWN.search(body):
         return max(1, count - 1) if count > 2 or _COEFFICIENT.search(body) else 1
     one_sentence = len(_CLAUSE_END.findall(body)) < 2
     if not _ASKS.search(body) or "=" in body or "^" in body or (one_sentence and _CHOOSES.search(body)):
-        return _combine_facts(body, count)
+        return 0
     ratios = len(_RATIO.findall(body))
     quantities = count + len(_SPELLED.findall(body)) + ratios
     shares = ratios > 0 or "%" in body or "percent" in body
-    return quantities - 1 + shares if quantities > 1 else _combine_facts(body, count)
-
-
-def _combine_facts(body: str, count: int) -> int:
-    """For questions without a calculation: statements that must be put together, less one."""
-    if "?" not in body or count > 6 or len(body) > 2000:
-        return 0
-    told = [part for part in _SENTENCE.findall(body.rpartition("?")[0])[:-1] if _RELATION.search(part)]
-    return len(told) - 1 if len(told) > 2 else 0
+    return quantities - 1 + shares if quantities > 1 else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rlguard.answers import extract_answer, find_answer, normalise_answer
-from rlguard.shortcuts.repetition import STATEMENT
+from rlguard.shortcuts.wording import STATEMENT
 
 _REACH = 40  # characters that a cut goes back for a word boundary
 _BOUNDARY = re.compile(r"\s|;")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rlguard.shortcuts.arithmetic import Side, agree
+from rlguard.shortcuts.arithmetic import SAID, Side, agree
 
 _NOT_STATED = (
     r"if|elif|while|assert|return|when|suppose|assume|not|guess|isn't|wrong|claim|whether|does"
@@ -26,7 +26,7 @@ _WORD_BEFORE = re.compile(r"[A-Za-z]['\w]*\s+[*(]*\Z")
 _OPEN_SUM = re.compile(r"\d[ \t]*[-+*/][ \t]*\d+[ \t]*\n\s*\Z")
 _AFTER = re.compile(
     r"\w|[_^(°!′'²³]|[.,]\d|\.\.|…|[ \t]*(?:[?≠^≤≥%~@&]|<(?!/?[a-z])|[ \t]>|\\[a-z]"
-    r"|[-+*/][ \t]*(?:[\d(\\]|[a-z]{1,2}\b)|[≈≡])"
+    r"|[-+*/][ \t]*(?:[\d(\\]|[a-z]{1,2}\b)|[\x02\x03])"
     r"|[ \t]\d|[ \t]+[a-z]{2,15}[ \t]*/|[ \t]+[a-z](?:[²³^_]|\b)|[ \t]*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem"
     r"|remainder|mod|dozens?|hundred|thousand"
     r"|million|billion|percent|degrees?|squared|cubed|[ap]m|(?<=\()base)\b",
@@ -70,9 +70,9 @@ def is_rewritten(written: str, left: Side, right: Side, sign: str) -> bool:
         return True
     if _DATE.search(written) or _LABEL.match(written) or re.search(r"\d \(", written):
         return True
-    if sign == "≐" and left.moduli:  # a number that is 2 modulo 3 is 17
+    if sign == SAID and left.moduli:  # a number that is 2 modulo 3 is 17
         return True
-    if sign == "≐" and _LONE_FRACTION.fullmatch(written.partition(sign)[0].strip()):  # 4/7 is $24
+    if sign == SAID and _LONE_FRACTION.fullmatch(written.partition(sign)[0].strip()):  # 4/7 is $24
         return True
     growth = "%" not in re.sub(r"\(1 *[-+] *[\d.]+ *%\)", "", written)
     mixed = 0 if growth else left.percents + right.percents
@@ -93,6 +93,8 @@ def units_differ(text: str, start: int, end: int, left: Side, right: Side) -> bo
     last = tail[1].lower().rstrip("s") if tail else ""
     if tail and tail[2]:  # 1 hour 15
         return True
+    if units and not last and not inside and (not left.operators or _LONE_FRACTION.match(before.strip())):
+        return True  # 1 hour = 60 * 1 = 60 minutes
     others = (units | inside) - {last}
     if last and left.value and right.value and not inside and last not in units:
         ratio = abs(left.value / right.value)
@@ -110,7 +112,7 @@ def in_doubt(
 
     Args:
         first: Whether it opens its chain.
-        sign: What joins its sides: "=", or "≐" for a word such as "is".
+        sign: What joins its sides: "=", or `SAID` for a word such as "is".
         named: Whether it names its modulus.
     """
     before = plain[max(0, start - 40) : start]
@@ -130,7 +132,7 @@ def in_doubt(
         return True
     if end >= len(text) and str(left.value).startswith(str(right.value)):  # cut off in the middle of the number
         return True
-    if sign == "≐" and (_GOES_ON.match(plain, end) or plain[max(0, start - 9) : start].rstrip()[-1:] == "="):
+    if sign == SAID and (_GOES_ON.match(plain, end) or plain[max(0, start - 9) : start].rstrip()[-1:] == "="):
         return True
     if units_differ(text, start, end, left, right):
         return True

@@ -13,13 +13,10 @@ from bisect import bisect_right
 from collections import Counter
 from itertools import pairwise
 
+from rlguard.shortcuts.case import Case
 from rlguard.shortcuts.ratios import make_finding
 from rlguard.types import Finding
 
-WINDOW = 800
-"""Characters that are judged together: some 130 English words."""
-MOST_WINDOWS = 4
-"""Windows that are read of a text, evenly spread and the last one among them; garbage mostly lasts to the end."""
 LEAST_NEW = 0.93
 """Share of different words from which a window is a salad (English has 0.6 to 0.7, Finnish and Korean under 0.9)."""
 LEAST_NEW_SIGNS = 0.8
@@ -38,7 +35,10 @@ LEAST_SCRIPTS, LEAST_CHANGES = 3, 0.25
 once, and Japanese has its scripts in one word."""
 
 _WORD = re.compile(r"[^\W\d_]+")
-_LEAST_WORDS, _LEAST_LETTERS, _LEAST_PAIRS = 60, 200, 4
+_FEW = 20
+"""Characters beyond ASCII up to which a window is in one script: accents, quotes and signs."""
+_ASCII = b"abcdefghijklmnopqrstuvwxyz"
+_LEAST_WORDS, _LEAST_LETTERS, _LEAST_PAIRS, _DIFFERENT = 60, 200, 4, 0.7
 _NOT_PARTED = 10
 """Letters of a mean word from which words are not parted."""
 _QUOTES = "\"'`“”‘’«»„"
@@ -63,56 +63,51 @@ _PAIRS = frozenset(
 ) - frozenset((("has", "is"), ("have", "is"), ("had", "is"), ("has", "had"), ("have", "had")))  # fmt: skip
 """Small English words that hardly ever follow one another in a sentence."""
 _SCRIPTS = (
-    0x370,
-    0x400,
-    0x530,
-    0x590,
-    0x600,
-    0x900,
-    0xE00,
-    0xE80,
-    0x10A0,
-    0x1100,
-    0x1200,
-    0x1E00,
-    0x2000,
-    0x3040,
-    0xAC00,
+    *(0x370, 0x400, 0x530, 0x590, 0x600, 0x900, 0xE00, 0xE80, 0x10A0, 0x1100, 0x1200, 0x1E00, 0x2000, 0x3040, 0xAC00),
 )
 """Where blocks of other scripts begin; those between are told apart well enough."""
 
 
-def find_garbage(text: str) -> list[Finding]:
+def find_garbage(case: Case, window: int = 800, most_windows: int = 4) -> Finding | None:
     """The stretch from the first window of garbage to the end of the last one, if there is one.
 
-    >>> noise = "".join("'\\"`,;.'\\"!"[i * i * 7 % 11 % 9] for i in range(300))
-    >>> [f.kind for f in find_garbage(noise)]
-    ['garbage']
+    Args:
+        case: What was read.
+        window: Characters that are judged together: some 130 English words.
+        most_windows: Read of a text, evenly spread and the last one among them; garbage mostly lasts to the end.
+
+    >>> from rlguard.shortcuts.case import read_case
+    >>> noise = "".join("'\"`,;.'\"!"[i * i * 7 % 11 % 9] for i in range(300))
+    >>> find_garbage(read_case(noise)).kind
+    'garbage'
     """
-    size = len(text)
+    text, size = case.text, len(case.text)
     if size < _LEAST_LETTERS:
-        return []
-    count = min(1 + (size - 1) // (4 * WINDOW), MOST_WINDOWS)
-    starts = [max(0, size - WINDOW) * (i + 1) // count for i in range(count)] if size > WINDOW else [0]
-    found = [(start, reason) for start in starts if (reason := _judge_window(text, start))]
+        return None
+    count = min(1 + (size - 1) // (4 * window), most_windows)
+    starts = [max(0, size - window) * (i + 1) // count for i in range(count)] if size > window else [0]
+    found = [(start, reason) for start in starts if (reason := _judge_window(text, start, window))]
     if not found:
-        return []
-    return [make_finding("garbage", "garbage", found[0][1], found[0][0], min(found[-1][0] + WINDOW, size))]
+        return None
+    return make_finding("garbage", "garbage", found[0][1], found[0][0], min(found[-1][0] + window, size))
 
 
-def _judge_window(text: str, start: int) -> str | None:
-    window = text[start : start + WINDOW]
-    small = window.lower()
-    words, spaced = _WORD.findall(small), small.split()
-    letters = sum(map(len, words))
-    reason = None
+def _judge_window(text: str, start: int, size: int) -> str | None:
+    """What makes a window garbage. Cheap conditions come first: most texts meet none of them."""
+    window = text[start : start + size].lower()
+    spaced, reason = window.split(), None
+    plain = window.encode("ascii", "ignore")
+    others = len(window) - len(plain)
+    letters = len(plain) - len(plain.translate(None, _ASCII)) if others < _FEW else sum(map(str.isalpha, window))
     if 2 * letters < len(window):
         reason = _judge_signs("".join(spaced))
-    if not window.isascii():
-        reason = reason or _judge_scripts(words)
-    if not reason and _PAIRS.intersection(pairwise(spaced)):
-        reason = _judge_order(text[max(0, start - WINDOW) : start + 2 * WINDOW].lower().split())
-    return reason or _judge_words(words, letters)
+    if others >= _FEW:
+        reason = reason or _judge_scripts(_WORD.findall(window))
+    if not reason and not _PAIRS.isdisjoint(pairwise(spaced)):
+        reason = _judge_order(text[max(0, start - size) : start + 2 * size].lower().split())
+    if not reason and (len(set(spaced)) >= _DIFFERENT * len(spaced) or letters > _NOT_PARTED * len(spaced)):
+        reason = _judge_words(_WORD.findall(window), letters)
+    return reason
 
 
 def _judge_order(words: list[str]) -> str | None:
@@ -124,17 +119,13 @@ def _judge_order(words: list[str]) -> str | None:
 
 def _judge_words(words: list[str], letters: int) -> str | None:
     """Words, or characters where words are not parted, that hardly ever come again."""
-    parted = letters <= _NOT_PARTED * len(words)
-    if parted and len(set(words)) < 0.8 * len(words):  # most texts: done with
-        return None
-    if not parted:
-        units, least, name = list("".join(words)), LEAST_NEW_SIGNS, "characters"
-    else:
-        units, least, name = [word for word in words if len(word) > 1], LEAST_NEW, "words"
-    if len(units) < (_LEAST_LETTERS if name == "characters" else _LEAST_WORDS):
-        return None
+    units, least, fewest, name = [w for w in words if len(w) > 1], LEAST_NEW, _LEAST_WORDS, "words"
+    if letters > _NOT_PARTED * len(words):
+        units, least, fewest, name = list("".join(words)), LEAST_NEW_SIGNS, _LEAST_LETTERS, "characters"
     different = len(set(units))
-    if different < least * len(units) or (name == "words" and max(Counter(units).values()) > 3):
+    if len(units) < fewest or different < least * len(units):
+        return None
+    if name == "words" and max(Counter(units).values()) > 3:
         return None
     return f"{different} of {len(units)} {name} in a row stand there only once"
 

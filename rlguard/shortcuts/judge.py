@@ -1,31 +1,38 @@
-"""Signs of a shortcut in completions: answer repetition, loops and skipped computation, each with its evidence.
-
-Pure Python, linear in the length of the text, and light enough to run on every completion of a training step.
-"""
+"""Judges completions: the rules in their one list, and what their findings are worth together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rlguard.answers import find_answer, read_gold
-from rlguard.shortcuts.computation import read_prompt
+from rlguard.shortcuts.case import Case, read_case
+from rlguard.shortcuts.garbage import find_garbage
+from rlguard.shortcuts.loops import find_loop
 from rlguard.shortcuts.ratios import combine_ratios
-from rlguard.shortcuts.repetition import find_repetition
-from rlguard.shortcuts.rules import judge_steps
+from rlguard.shortcuts.repetition import find_every_option, find_restated
+from rlguard.shortcuts.rules import (
+    find_answer_first,
+    find_bare,
+    find_false_step,
+    find_unrelated,
+    find_unsupported,
+    weigh_computation,
+)
 from rlguard.shortcuts.turns import own_spans
 from rlguard.types import Finding, InputError, Messages, completion_text, prompt_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-
 READ_LIMIT = 400_000
 """Characters of a completion that are judged, from its end (100,000 tokens or so): a megabyte must not stop a step."""
 
-MAX_LONE = 80
-"""Characters of a text whose last number is its answer even unmarked ("It arrives at 11:05.")."""
+Rule = Callable[..., Finding | None]
+COMPUTATION: tuple[Rule, ...] = (find_bare, find_unrelated, find_unsupported, find_answer_first)
+"""Do not hold where a tool computed."""
+REPETITION: tuple[Rule, ...] = (find_restated, find_every_option, find_loop, find_garbage)
+"""Of two that overlap the first counts, as they are the same fact."""
 
 Text = str | Messages
 
@@ -60,24 +67,38 @@ def judge_completion(completion: str, prompt: str = "", answer: Any = None, step
     skipped = max(0, len(completion) - READ_LIMIT)
     spans = [(start + skipped, end + skipped) for start, end in own_spans(completion[skipped:])]
     if spans == [(0, len(completion))]:
-        return _judge(completion, prompt, answer, steps)
-    judged = _judge("".join(completion[start:end] for start, end in spans), prompt, answer, steps)
+        return _judge(read_case(completion, prompt, answer, steps))
+    judged = _judge(read_case("".join(completion[start:end] for start, end in spans), prompt, answer, steps))
     moved = (replace(f, start=_place(spans, f.start), end=_place(spans, f.end - 1) + 1) for f in judged.findings)
     return replace(judged, findings=tuple(moved))
 
 
-def _judge(completion: str, prompt: str, answer: Any, steps: int | None) -> Judgement:
-    answer = read_gold(answer)
-    found = find_answer(completion)
-    final = (found.text, found.start, found.end) if found and found.text else None  # an empty tag states nothing
-    guessed = found is not None and not found.marked and len(completion) > MAX_LONE
-    facts = read_prompt(prompt)
-    facts = facts if steps is None else replace(facts, steps=steps)
-    shown = judge_steps(completion, prompt, facts, found if final and not guessed else None, answer)
-    repeated = find_repetition(completion, final, answer)
-    findings = tuple(repeated + shown.findings)
-    worth = 1.0 if repeated or guessed else shown.ratio  # a loop of true steps shows no more than one of them
-    return Judgement(findings, combine_ratios(findings, worth), final and final[0])
+def _judge(case: Case) -> Judgement:
+    rules = (find_false_step, *(() if case.tool else COMPUTATION))
+    shown = [found for rule in rules if (found := rule(case))]
+    repeated = find_repetition(case)
+    # a loop of true steps shows no more than one of them, and none of them leads to an answer that is only guessed
+    silent = shown or repeated or case.tool or case.answer is not case.final or not case.equations
+    worth = 1.0 if silent else weigh_computation(case)
+    findings = (*repeated, *shown)
+    return Judgement(findings, combine_ratios(findings, worth), case.final and case.final.text)
+
+
+def find_repetition(case: Case) -> list[Finding]:
+    """What the rules of repetition find; of what overlaps the first, unless a later one is more than twice as long.
+
+    >>> [f.reason for f in find_repetition(read_case("answer 40;" * 9))]
+    ['answer 40 stated 9 times, nothing between']
+    """
+    findings: list[Finding] = []
+    for rule in REPETITION:
+        found = rule(case)
+        if found and all(
+            found.end <= f.start or found.start >= f.end or found.end - found.start > 2 * (f.end - f.start)
+            for f in findings
+        ):
+            findings.append(found)
+    return findings
 
 
 def _place(spans: list[tuple[int, int]], place: int) -> int:
@@ -144,34 +165,31 @@ def _judge_all(
     answers: Sequence[Any] | None,
     steps: Sequence[int | None] | None,
 ) -> list[Judgement]:
-    rows = [completions] if isinstance(completions, str) else list(completions)
-    asked = [prompts] * len(rows) if prompts is None or isinstance(prompts, str) else list(prompts)
-    golds = [answers] if isinstance(answers, str) else [None] * len(rows) if answers is None else list(answers)
-    shown = [None] * len(rows) if steps is None else list(steps)
+    rows = [completions] if isinstance(completions, str) else completions
+    asked = [prompts] * len(rows) if prompts is None or isinstance(prompts, str) else prompts
+    golds = [answers] if isinstance(answers, str) else [None] * len(rows) if answers is None else answers
+    shown = [None] * len(rows) if steps is None else steps
     for name, column in (("prompts", asked), ("answers", golds), ("steps", shown)):
-        if len(column) != len(rows):
-            raise InputError(f"{name}: expected {len(rows)}, one per completion, given {len(column)}")
+        check_length(name, column, len(rows))
     judgements = []
     for number, (row, prompt, gold, taken) in enumerate(zip(rows, asked, golds, shown, strict=True)):
-        text = _completion_text(row, number)
-        asked_text = "" if prompt is None else _prompt_text(prompt, number)
-        judgements.append(judge_completion(text, asked_text, gold, taken))
+        text = read_text(row, "completion", number)
+        prompt = "" if prompt is None else read_text(prompt, "prompt", number)
+        judgements.append(judge_completion(text, prompt, gold, taken))
     return judgements
 
 
-def _completion_text(row: Any, number: int) -> str:
-    if isinstance(row, str):
-        return row
-    if isinstance(row, list) and all(isinstance(message, dict) for message in row):
-        return completion_text(row)
-    raise InputError(f"completion in row {number}: expected text or chat messages, given {_name(row)}")
+def check_length(name: str, column: Sequence[Any], size: int) -> None:
+    """Raises InputError where a column has not one value per completion."""
+    if len(column) != size:
+        raise InputError(f"{name}: expected {size}, one per completion, given {len(column)}")
 
 
-def _prompt_text(prompt: Any, number: int) -> str:
-    if isinstance(prompt, str) or (isinstance(prompt, list) and all(isinstance(part, dict) for part in prompt)):
-        return prompt_text(prompt)
-    raise InputError(f"prompt in row {number}: expected text or chat messages, given {_name(prompt)}")
-
-
-def _name(value: Any) -> str:
-    return "NaN" if isinstance(value, float) and value != value else repr(value)[:40]
+def read_text(value: Any, name: str, number: int) -> str:
+    """A completion or prompt as text; raises InputError, which names the row, where it is neither text nor messages."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(message, dict) for message in value):
+        return completion_text(value) if name == "completion" else prompt_text(value)
+    given = "NaN" if isinstance(value, float) and value != value else repr(value)[:40]
+    raise InputError(f"{name} in row {number}: expected text or chat messages, given {given}")

@@ -1,23 +1,17 @@
-r"""Loops: text that goes round, of any unit from a character to a page.
-
-A text is an array of character codes. Inside a loop of period p each code equals the one p before, so one comparison
-of the array with itself finds all loops of that period. Which periods to try, a sample of windows tells: those whose
-content fixes that they are looked at (a thousandth part of a page is enough), each with the distance to where the same
-window stood before. Short periods are tried at points of a grid. A second look at the same codes with every number
-replaced by one sign finds loops in which only a counter moves. All of it is linear.
-"""
+r"""Loops: text that goes round, of any unit; in some only a counter moves, in others little is new."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from rlguard.shortcuts.case import Case
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
+
+if TYPE_CHECKING:
+    from rlguard.shortcuts.repeats import Repeats, Run
 
 LITTLE_NEW = 0.6
 """Share of a text that was said before in it from which it says little new (honest text stays under 0.3, templates and
@@ -31,6 +25,8 @@ LEAST_BLANKS = 400
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _NUMBER = re.compile(r"[0-9]+")
+_NO_WORD = re.compile(r"\W+")
+_LEAST_TEXT, _LEAST_SAMPLES = 20, 40
 _SIGNS = frozenset("!?\\,;:@%&$<>/)]}")
 """Signs of which no rulers, boxes and leaders are drawn."""
 _DRAWING = frozenset("|()[]{}")
@@ -45,117 +41,34 @@ _PAGE, _PAGES = 250, 0.75
 """Characters from one line of a list of moves to the last like it are fewer; share that four rounds repeat."""
 _CYCLE = 0.55
 """Share of a text that was said before at one distance, up to a fifth of it; in the moves of Hanoi it is 0.5."""
+_LINE = 64
+"""Characters that are hardly a line: a cycle of so little is a list's template."""
 _RULER, _UNDERLINE = 400, 100
 _LEAST_COUNTED_LENGTH = 100
 """Characters without an equals sign that a counted loop has at least."""
 _GRID_CELLS = 1000
 """Equal one-digit cells in a row that a grid may hold (ARC's have 900)."""
 
-_SHORT = 64
-"""Periods tried at the points of the grid."""
-_SAMPLE = 8
-"""One of so many windows is a sample: a period over `_SHORT` has none with a chance of (7/8)^64, 2 in 10,000."""
-_CHOSEN = np.uint64((1 << 64) // _SAMPLE)
-_PLACE_BITS = np.uint64(24)
-_PLACE = np.uint64((1 << 24) - 1)
-_MOST_RUNS = 100
-_TRIED = 12
-"""Periods that are tried, those with most samples first."""
-_MULTIPLY = np.uint64(0x9E3779B97F4A7C15)
-_FOLD, _FOLDED, _HIGH = np.uint32(0x9E3779B1), np.uint32(25), np.uint32(128)
 
-Codes = np.ndarray
-Run = tuple[int, int, int]
-"""First character, characters of the unit, characters in all."""
+def find_loop(case: Case) -> Finding | None:
+    """The longest loop of characters, words, lines, sentences or equations; else one in which only a counter moves;
+    else a text that says little new. What repeats in the gold answer may repeat.
 
-
-def find_loops(text: str, answer: tuple[str, int, int] | None = None) -> list[Finding]:
-    """The longest loop of characters, words, lines, sentences or equations, if there is one.
-
-    Args:
-        text: The completion.
-        answer: Its final answer, as `rlguard.answers.extract_answer` gives it.
-
-    >>> [f.reason for f in find_loops("".join(f"Try {i}: once again. " for i in range(1, 10)))]
-    ['"Try 1: once again." 9 times in a row, only its number goes up']
+    >>> from rlguard.shortcuts.case import read_case
+    >>> find_loop(read_case("".join(f"Try {i}: once again. " for i in range(1, 10)))).reason
+    '"Try 1: once again." 9 times in a row, only its number goes up'
     """
-    if len(text) < 20:
-        return []
-    codes = read_codes(text)
-    stated = _TOKEN.findall(answer[0][:200]) if answer else []
-    runs, samples = _find_runs(codes)
-    best: Run | None = None
-    for run in runs:
-        moved = _judge_run(text, run, stated)
-        if moved and (best is None or moved[2] > best[2]):
-            best = moved
-    if best:
-        return [_describe(text, best, stated)]
-    return _find_counted(text, codes) or _find_little_new(text, samples)
-
-
-def read_codes(text: str) -> Codes:
-    """One byte a character: its code if that is ASCII, else one of the 128 others, which few different ones share."""
-    if text.isascii():
-        return np.frombuffer(text.encode("ascii"), np.uint8)
-    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    return np.where(codes < 128, codes, (codes * _FOLD >> _FOLDED) | _HIGH).astype(np.uint8)
-
-
-class Samples(NamedTuple):
-    """Windows of 16 characters that were chosen by their content, as far as they stood before in the text."""
-
-    size: int
-    """Of all samples."""
-    places: np.ndarray
-    distances: np.ndarray
-    """To where the same window stood last."""
-
-
-def _sample(windows: np.ndarray) -> Samples:
-    mixed = (windows[:-8] * _MULTIPLY + windows[8:]) * _MULTIPLY
-    places = np.flatnonzero(mixed < _CHOSEN)
-    ordered = np.sort((mixed[places] & ~_PLACE) | places.astype(np.uint64))  # equal windows by place: no argsort
-    keys, places = ordered >> _PLACE_BITS, (ordered & _PLACE).astype(np.int64)
-    again = np.flatnonzero(keys[1:] == keys[:-1])
-    return Samples(len(places), places[again + 1], places[again + 1] - places[again])
-
-
-def _find_runs(codes: Codes) -> tuple[list[Run], Samples]:
-    """Stretches of two or more repeats, of the periods for which most speaks."""
-    data = b"\0" * _SHORT + codes.tobytes()
-    windows = np.ndarray((len(data) - 7,), np.uint64, data, strides=(1,)).copy()
-    samples = _sample(windows[_SHORT:])
-    near = samples.distances[samples.places.argsort()]
-    hits = Counter(near[1:][near[1:] == near[:-1]].tolist())  # in a loop, neighbours have the same distance
-    likely = [period for period, count in hits.most_common(_TRIED) if count > max(period, _SHORT) // (2 * _SAMPLE)]
-    likely += _try_short(windows)
-    runs: list[Run] = []
-    for period in likely:
-        edges = np.flatnonzero(codes[period:] != codes[:-period])
-        edges = np.concatenate(([-1], edges, [len(codes) - period]))
-        lengths = np.diff(edges) - 1
-        for at in np.flatnonzero(lengths >= max(period, 8))[:_MOST_RUNS].tolist():
-            runs.append((int(edges[at]) + 1, period, int(lengths[at]) + period))
-    return runs, samples
-
-
-def _try_short(windows: np.ndarray) -> list[int]:
-    """Periods up to `_SHORT` that eight characters at points of a grid have, at two points in a row if it is long.
-
-    The grid of a long text is wider: a loop is found that is 40 characters longer than its unit, else 16.
-    """
-    step = 8 if len(windows) < 2000 else 32
-    rows = (len(windows) - _SHORT - 1) // step + 1
-    grid = np.ndarray((rows, _SHORT + 1), np.uint64, windows, strides=(8 * step, 8))
-    hits = np.flatnonzero(grid[:, :-1] == grid[:, -1:])
-    if not len(hits):
-        return []
-    shortest: dict[int, int] = {}
-    for row, back in zip((hits // _SHORT).tolist(), (_SHORT - hits % _SHORT).tolist(), strict=True):
-        shortest[row] = back  # the nearest comes last
-    found = Counter(p for row, p in shortest.items() if p < 16 or shortest.get(row + 1) == p)
-    return [period for period, _ in found.most_common(_TRIED)]
+    text = case.text
+    if len(text) < _LEAST_TEXT:
+        return None
+    stated = _TOKEN.findall(case.final.text[:200]) if case.final else []
+    judged = (_judge_run(text, run, stated) for run in case.repeats.runs)
+    best = max((run for run in judged if run), key=lambda run: run[2], default=None)
+    found = _describe(text, best, stated) if best else _find_counted(text, case.repeats) or _find_little_new(case)
+    if found and case.gold:
+        repeated = _NO_WORD.sub("", text[found.start : found.end])
+        return None if repeated and repeated in _NO_WORD.sub("", case.gold) else found
+    return found
 
 
 def _judge_run(text: str, run: Run, stated: list[str]) -> Run | None:
@@ -242,7 +155,7 @@ def _describe(text: str, loop: Run, stated: list[str]) -> Finding:
     return make_finding(sign, kind, f"{shown} {count} times in a row", start, end)
 
 
-def _find_counted(text: str, codes: Codes) -> list[Finding]:
+def _find_counted(text: str, repeats: Repeats) -> Finding | None:
     """A unit said again and again in which nothing moves but a counter ("Attempt 7: let me try again.").
 
     A table or an iterated algorithm has more than one number that moves, or an equation.
@@ -251,11 +164,11 @@ def _find_counted(text: str, codes: Codes) -> list[Finding]:
     for part in text.split("="):
         end = begin + len(part)
         if len(part) >= _LEAST_COUNTED_LENGTH and _counts_up(_NUMBER.findall(part)):
-            found = _find_counted_in(text, begin, end, codes[begin:end])
+            found = _find_counted_in(text, begin, end, repeats)
             if found:
-                return [found]
+                return found
         begin = end + 1
-    return []
+    return None
 
 
 def _counts_up(values: list[str]) -> bool:
@@ -267,17 +180,12 @@ def _counts_up(values: list[str]) -> bool:
     return max(ups) >= LEAST_LABELLED - 1
 
 
-def _find_counted_in(text: str, begin: int, end: int, codes: Codes) -> Finding | None:
-    digit = (codes - 48) < 10  # unsigned
-    kept = ~digit
-    kept[0] = True
-    kept[1:] |= ~digit[:-1]
-    places = np.append(np.flatnonzero(kept), end - begin)
-    plain = np.where(digit, 48, codes)[kept].astype(np.uint8)
-    runs, _ = _find_runs(plain)
-    for start, period, length in sorted(runs, key=lambda run: -run[2])[:8]:
+def _find_counted_in(text: str, begin: int, end: int, repeats: Repeats) -> Finding | None:
+    from rlguard.shortcuts.repeats import find_counted_runs  # here, as it needs numpy
+
+    for start, period, length in find_counted_runs(repeats.codes[begin:end]):
         if period <= 400 and length >= LEAST_LABELLED * period - 3:
-            found = _judge_counted(text, begin + int(places[start]), begin + int(places[start + length]), period)
+            found = _judge_counted(text, begin + start, begin + start + length, period)
             if found:
                 return found
     return None
@@ -309,17 +217,16 @@ def _judge_counted(text: str, start: int, end: int, period: int) -> Finding | No
     return make_finding(sign, "text_loop", reason, start, start + len(part.rstrip()))
 
 
-def _find_little_new(text: str, samples: Samples) -> list[Finding]:
+def _find_little_new(case: Case) -> Finding | None:
     """A text most of which was said before in it: in a cycle with small changes, a page before, or in prose."""
-    again = len(samples.places)
-    if samples.size < 40 or again <= LITTLE_NEW * samples.size:
-        return []
-    place = float(np.median(samples.distances))
-    cycle = np.count_nonzero(np.abs(samples.distances - place) <= 0.2 * place) > _CYCLE * samples.size
-    page = place > _PAGE and again > _PAGES * samples.size
-    if not page and not (cycle and place > _SHORT):
+    text, repeats = case.text, case.repeats
+    if repeats.samples < _LEAST_SAMPLES or repeats.share <= LITTLE_NEW:
+        return None
+    distance, cycle = repeats.usual_distance()
+    page = distance > _PAGE and repeats.share > _PAGES
+    if not page and not (cycle > _CYCLE and distance > _LINE):
         letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
         if not 0.6 * len(text) < letters > 30 * digits:  # lists of moves repeat their template, and have numbers in it
-            return []
-    reason = f"{100 * again // samples.size} % of the text was said before in it"
-    return [make_finding("little_new_text", "text_loop", reason, int(samples.places.min()), len(text))]
+            return None
+    reason = f"{int(100 * repeats.share)} % of the text was said before in it"
+    return make_finding("little_new_text", "text_loop", reason, int(repeats.places.min()), len(text))

@@ -6,15 +6,16 @@ from rlguard.types import Finding, Severity
 
 LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
     # P(sign | success genuine) / P(sign | success lucky), estimated by benchmarks/detectors/calibrate.py on completions
-    # of task families on which no rule was tuned: the end of the 95% interval that claims less, within [1/20, 20].
-    # operands_unused, answer_first, garbage and every_option were too rare there and keep a value set by hand.
+    # of made-up task families on which no rule was tuned: the end of the 95% interval that claims less, within
+    # [1/20, 20]. On real texts, only false_step (1 : 15) and unsupported_answer are frequent enough to be compared:
+    # right and wrong solutions of two models agree with the table. Set by hand, as too rare in both: operands_unused,
+    # answer_first, garbage, every_option.
     "computed": (18.75, "warn"),
     "computed_in_part": (3.74, "warn"),
     "bare_answer": (0.05, "error"),
     "no_intermediate": (0.05, "warn"),
     "unrelated_steps": (0.08, "error"),
     "operands_unused": (0.35, "warn"),
-    "placeholder": (0.05, "warn"),
     "answer_first": (0.4, "warn"),
     "answer_first_alone": (0.05, "error"),
     "unsupported_answer": (0.05, "warn"),

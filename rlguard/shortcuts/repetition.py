@@ -1,136 +1,119 @@
-r"""Answer repetition: one value stated as the answer over and over, with no work between; and loops, from `loops`.
+r"""Answer repetition: one value stated as the answer over and over, with no work between, or every option once.
 
-What counts as a statement of the answer is not a list of phrases: it is a short sentence that holds the value and
-besides it only words of the closed kind with which results are stated ("so", "the", "result", "is", "again").
+What counts as a statement of the answer is not a list of phrases: it is a mark (`\boxed`, `<answer>`, …), or a short
+sentence that holds the value and besides it only words of the closed kind with which results are stated ("so", "the",
+"result", "is", "again").
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from rlguard.answers import extract_answer
-from rlguard.shortcuts.garbage import find_garbage
+from rlguard.shortcuts.case import Case
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.shortcuts.wording import NAMING, STATING
 from rlguard.types import Finding
 
-STATEMENT = re.compile(
-    r"<answer>\s*+([^<\n]{1,80}?)\s*+</answer>|\\boxed\s?\{([^{}\n]{1,80})|####[ \t]*+([^\n]{1,80})"
-    r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
-    re.IGNORECASE,
-)
-_MARK = re.compile(r"<answer>|\\boxed|####|answer", re.IGNORECASE)
-_IN_MARKS = ("nswer", "NSWER", "boxed", "####")
 _OPTION = re.compile(r"\A(?:\\text\{)?\(?([A-Za-z])[).:]?\}?(?:\s.*)?\Z")
 _DIGIT = re.compile(r"\d")
-_NO_WORD = re.compile(r"\W+")
 _BREAK = re.compile(r"\n|[>;]|[.!?](?=\s|$)")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _NO_STATEMENT = re.compile(r"[\d=+×÷·/|<→]|[^\W\d_](?:\s?[-^]\s?)[^\W\d_]{0,1}$")
 _CAPITAL = re.compile(r"\s(?=[A-Z*\\#])")
 _CONTEXT = 80
 """Characters on each side of a value within which its sentence must begin and end."""
+_GAP, _GAP_WORDS = 200, 25
+"""Characters and words between two statements, from which something was done between them; a digit is work too."""
 _CALCULATING = tuple("=+/×÷&")
 _MOST_STATEMENTS = 1000
 _FORMS = (("boxed", 1), ("answer>", 2), ("#", 3))
 
 
-def find_repetition(
-    completion: str, answer: tuple[str, int, int] | None = None, gold: str | None = None
-) -> list[Finding]:
-    r"""Answers stated over and over, every option stated, loops of any unit, and garbage.
+class _Statement(NamedTuple):
+    value: str
+    start: int
+    end: int
+    form: int
+    """Which mark or wording: an answer in the text, in a box and in a tag is stated once in each form."""
+
+
+def find_restated(case: Case, least: int = 3, least_worded: int = 4, often: int = 6) -> Finding | None:
+    """One value stated as the answer again and again, nothing between, whether or not it is the final one.
 
     Args:
-        completion: The text.
-        answer: Its final answer as `rlguard.answers.extract_answer` gives it; found here when left out.
-        gold: The gold answer, when known: what repeats in it may repeat in the text.
-
-    >>> [f.reason for f in find_repetition("answer 40;" * 9)]
-    ['answer 40 stated 9 times, nothing between']
-    >>> [f.reason for f in find_repetition("Final answer: 5. As stated, 5. So it is 5. It is 5, again.")]
-    ['answer 5 stated 4 times, nothing between']
-    >>> [f.reason for f in find_repetition("\\boxed{A} \\boxed{B} \\boxed{C}")]
-    ['each option is stated as the answer: a, b, c']
-    >>> find_repetition("apple " * 12, gold="apple " * 12)
-    []
+        case: What was read.
+        least: Statements from which marked ones, or the same sentence, are a repetition: who sums up states it twice.
+        least_worded: The same for sentences of different words, which may round something off.
+        often: Statements from which it is the stronger sign.
     """
-    from rlguard.shortcuts.loops import find_loops  # here, so that importing the detectors stays fast: it needs numpy
-
-    if len(completion) < 12:
-        return []
-    answer = answer or extract_answer(completion)
-    statements = find_statements(completion)
-    findings = (_find_restated_value(completion, answer) if answer else []) or _find_restatements(
-        completion, statements
-    )
-    findings = findings or _find_every_option(statements)
-    loops = find_loops(completion, answer)
-    if findings:  # the answers' own loop is the same fact
-        start, end = findings[0].start, findings[0].end
-        loops = [f for f in loops if f.end <= start or f.start >= end or (f.end - f.start) > 2 * (end - start)]
-    if gold:
-        asked = _NO_WORD.sub("", gold)
-        loops = [f for f in loops if (_NO_WORD.sub("", completion[f.start : f.end]) or "\0") not in asked]
-    return findings + (loops or find_garbage(completion))
+    worded = case.final is not None and _longest(_read_sentences(case.text, case.final.text), case.text, least_worded)
+    marked = _longest(_read_marks(case.statements), case.text, least) if case.statements else None
+    best = max((run for run in (worded, marked) if run), key=len, default=None)
+    if best is None:
+        return None
+    sign = "answer_repeated_often" if len(best) >= often else "answer_repeated"
+    reason = f"answer {quote(best[-1].value)} stated {len(best)} times, nothing between"
+    return make_finding(sign, "answer_repetition", reason, best[0].start, best[-1].end)
 
 
-def _find_every_option(statements: list[re.Match[str]]) -> list[Finding]:
-    """Every option, from A on, as the final answer, three or more: one of them is right."""
-    values = [_read_option(match[match.lastindex or 0]) for match in statements]
+def find_every_option(case: Case, least: int = 3) -> Finding | None:
+    """Every option, from A on, as the final answer, `least` or more: one of them is right."""
+    values = [_OPTION.sub(r"\1", match[match.lastindex or 0].strip()).lower() for match in case.statements]
     options = sorted(set(values))
-    if len(options) < 3 or options != list("abcdefgh"[: len(options)]):
-        return []
-    start, end = statements[0].start(), statements[-1].end()
+    if len(options) < least or options != list("abcdefgh"[: len(options)]):
+        return None
+    start, end = case.statements[0].start(), case.statements[-1].end()
     reason = f"each option is stated as the answer: {', '.join(options)}"
-    return [make_finding("every_option", "answer_repetition", reason, start, end)]
+    return make_finding("every_option", "answer_repetition", reason, start, end)
 
 
-def _read_option(value: str) -> str:
-    return _OPTION.sub(r"\1", value.strip()).lower()
+def _longest(statements: Iterable[_Statement], text: str, least: int) -> list[_Statement] | None:
+    """The longest run of statements of one value with no work between; a form said once more does not count."""
+    runs: dict[str, tuple[list[_Statement], set[int], set[str]]] = {}
+    best: list[_Statement] = []
+    count = 0
+    for said in statements:
+        run, forms, sentences = runs.get(said.value) or ([], set(), set())
+        between = text[run[-1].end : said.start] if run else ""
+        if len(between) > _GAP or _DIGIT.search(between) or len(between.split()) > _GAP_WORDS:
+            run, forms, sentences = [], set(), set()
+        forms |= {said.form} | ({0} if "</think>" in between else set())  # thought and told
+        sentences.add(text[said.start : said.end])
+        run.append(said)
+        runs[said.value] = run, forms, sentences
+        enough = len(run) - len(forms) + 1 >= least or (len(run) >= 3 and len(sentences) == 1)
+        if enough and len(run) >= count:
+            best, count = run, len(run)
+    return best[:count] or None
 
 
-def _find_restated_value(text: str, answer: tuple[str, int, int]) -> list[Finding]:
-    """Sentences that state the final answer's value and nothing else, again and again."""
-    value = answer[0]
-    if not value:  # an empty tag
-        return []
-    quiet = bytes(len(part) < 200 + 2 * _CONTEXT and not _DIGIT.search(part) for part in text.split(value)[1:-1])
+def _read_marks(matches: list[re.Match[str]]) -> Iterator[_Statement]:
+    for match in matches:
+        form = match.lastindex or 0
+        value = match[form].strip().strip(".,;:$*}#").strip().lower()
+        if value:
+            yield _Statement(value, *match.span(), form)
+
+
+def _read_sentences(text: str, value: str) -> Iterator[_Statement]:
+    """The sentences that state a value and nothing else."""
+    quiet = bytes(len(part) < _GAP + 2 * _CONTEXT and not _DIGIT.search(part) for part in text.split(value)[1:-1])
     if b"\1\1" not in quiet:  # three statements have two pieces without work between them
-        return []
-    best: tuple[int, int, int] | None = None
-    count, begun, until = 0, 0, 0
-    forms: set[object] = set()
-    sentences: set[str] = set()
+        return
     place, floor = text.find(value), 0
     for _ in range(_MOST_STATEMENTS):
-        stated = _read_statement(text, floor, place, place + len(value))
+        stated = _read_sentence(text, floor, place, place + len(value))
         floor = place + len(value)
         if stated:
-            start, end, form = stated
-            between = text[until:start]
-            if count and (len(between) > 200 or _has_digit(between) or len(between.split()) > 25):
-                count, forms, sentences = 0, set(), set()
-            if count and "</think>" in between:
-                forms = forms | {"think"}
-            begun = begun if count else start
-            count, until = count + 1, end
-            forms.add(form)
-            sentences.add(text[start:end])
-            enough = count - (len(forms) - 1) >= 4 or (count >= 3 and len(sentences) == 1)
-            if enough and (best is None or count >= best[0]):
-                best = (count, begun, end)
+            yield _Statement(value, *stated)
         place = text.find(value, floor)
         if place < 0:
-            break
-    if best is None:
-        return []
-    count, start, end = best
-    sign = "answer_repeated_often" if count >= 6 else "answer_repeated"
-    reason = f"answer {quote(value)} stated {count} times, nothing between"
-    return [make_finding(sign, "answer_repetition", reason, start, end)]
+            return
 
 
-def _read_statement(text: str, floor: int, start: int, end: int) -> tuple[int, int, int] | None:
+def _read_sentence(text: str, floor: int, start: int, end: int) -> tuple[int, int, int] | None:
     """Span and form of the sentence around a value, if it does nothing but state that value.
 
     `floor` is the end of the value's last occurrence: a capital after it begins a sentence, even without a full stop.
@@ -163,64 +146,9 @@ def _read_statement(text: str, floor: int, start: int, end: int) -> tuple[int, i
     if _NO_STATEMENT.search(head, 8 * tag) or _NO_STATEMENT.search(tail) or not (words or "#" in head):
         return None
     new = [word for word in words if word not in STATING]
-    if new and (len(new) > 1 or not _is_unit(tail, new[0])):
+    if new and (len(new) > 1 or not tail.lower().lstrip(" }$*\\").startswith(new[0])):  # its unit
         return None
-    if not _has_digit(text[start:end]) and NAMING.isdisjoint(words):
+    if not _DIGIT.search(text, start, end) and NAMING.isdisjoint(words):
         return None
     form = next((number for sign, number in _FORMS if sign in head), 4)
     return start - len(head.lstrip()), end + len(closing.rstrip()), form
-
-
-def _is_unit(tail: str, word: str) -> bool:
-    return tail.lower().lstrip(" }$*\\").startswith(word)
-
-
-def _has_digit(text: str) -> bool:
-    return any(map(str.isdigit, text))
-
-
-def find_statements(text: str) -> list[re.Match[str]]:
-    """All matches of `STATEMENT` if there are three or more: their marks are looked for first, which is fast."""
-    if sum(map(text.count, _IN_MARKS)) < 3:
-        return []
-    places = [place.start() for place in _MARK.finditer(text)]
-    matches, end = [], 0
-    for place in places:
-        match = STATEMENT.match(text, place) if place >= end else None
-        if match:
-            matches.append(match)
-            end = match.end()
-    return matches
-
-
-def _find_restatements(text: str, statements: list[re.Match[str]]) -> list[Finding]:
-    """One value stated as the answer again and again, whether or not it is the final one."""
-    last: dict[str, tuple[int, int, int, set[int]]] = {}  # value -> statements since work was done, span, forms
-    best: tuple[int, int, int, str] | None = None
-    totals: dict[str, tuple[int, int, int]] = {}
-    for match in statements:
-        form = match.lastindex or 0
-        value = match[form].strip().strip(".,;:$*}#").strip().lower()
-        if not value:
-            continue
-        start, end = match.span()
-        count, first, _ = totals.get(value, (0, start, end))
-        totals[value] = (count + 1, first, end)
-        idle, begun, until, forms = last.get(value, (0, start, start, set()))
-        between = text[until:start]
-        if idle and (len(between) > 200 or _has_digit(between) or len(between.split()) > 25):
-            idle, begun, forms = 0, start, set()
-        forms = forms | {form}
-        last[value] = (idle + 1, begun, end, forms)
-        if idle + 1 - (len(forms) - 1) >= 3 and (best is None or idle + 1 >= best[0]):
-            best = (idle + 1, begun, end, value)
-    if best:
-        count, start, end, value = best
-        sign = "answer_repeated_often" if count >= 6 else "answer_repeated"
-        reason = f"answer {quote(value)} stated {count} times, nothing between"
-        return [make_finding(sign, "answer_repetition", reason, start, end)]
-    for value, (count, start, end) in totals.items():
-        if count >= 6:
-            reason = f"answer {quote(value)} stated {count} times"
-            return [make_finding("answer_repeated", "answer_repetition", reason, start, end)]
-    return []

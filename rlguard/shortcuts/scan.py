@@ -161,7 +161,7 @@ def _search_lengths(
     )
     for number, more in zip(numbers, result.findings_B, strict=True):
         found[number] += more
-    return result.skipped
+    return {}
 
 
 def _read_bands(source: Data) -> dict[str, str]:

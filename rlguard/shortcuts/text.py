@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from rlguard.shortcuts.arithmetic import FILL, Number, Side, apply, compare, read_side
+from rlguard.shortcuts.arithmetic import ALIKE, FILL, NEAR, SAID, Number, Side, apply, compare, read_side
 from rlguard.shortcuts.doubts import in_doubt, is_rewritten
 
 MAX_RUN = 400
@@ -25,40 +25,52 @@ PARSED = 48_000
 _SIGNS = {
     **dict.fromkeys("×·⋅∗✕", "*"), **dict.fromkeys("÷∕⁄", "/"), **dict.fromkeys("−–‐‑", "-"),
     **dict.fromkeys("\xa0\u202f\u2009\u2007", " "), **dict.fromkeys("€£￥", "$"), **dict.fromkeys("⇒→", ";"), "％": "%",
+    "≈": NEAR, "≡": ALIKE,
 }  # fmt: skip
 _COMMANDS = {
-    **dict.fromkeys(("times", "cdot", "ast"), "*"), "div": "/", "approx": "≈", "equiv": "≡", "pmod": " mod",
+    **dict.fromkeys(("times", "cdot", "ast"), "*"), "div": "/", "approx": NEAR, "equiv": ALIKE, "pmod": " mod",
     **dict.fromkeys(("bmod", "mod"), "@"), **dict.fromkeys(("quad", "qquad", "implies", "to", "therefore"), ";"),
     **dict.fromkeys(("Rightarrow", "rightarrow", "Longrightarrow", "iff", "hline"), ";"),
     **dict.fromkeys(("left", "right", "displaystyle", "big", "Big", "bigl", "bigr", "boxed", "fbox"), ""),
 }  # fmt: skip
-_FRACTION = re.compile(r"(\d\s?)?\\[dt]?frac\s?\{([^{}]{1,60})\}\s?\{([^{}]{1,60})\}|\\[dt]?frac\s?(\d)\s?(\d)")
+_FRACTION = re.compile(
+    r"([0-9]\s?)?\\[dt]?frac\s?\{([^{}]{1,60})\}\s?\{([^{}]{1,60})\}|\\[dt]?frac\s?([0-9])\s?([0-9])"
+)
 _WORDED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s?\{([^{}]{0,60})\}")
 _COMMAND = re.compile(r"\\\\?([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
-_BOLD = re.compile(r"\*\*(?![\d(])|(?<![\d)])\*\*")
+_BOLD = re.compile(r"\*\*(?![0-9(])|(?<![0-9)])\*\*")
 _BRACES = str.maketrans("{}", "()")
-_THOUSANDS = re.compile(r",(?<=\d,)(?=[\d\x1f]{3}(?!\d))")
-_OPERATORS = {"x": "*", "X": "*", "times": "*", "plus": "+", "minus": "-", "of": "*", "mod": "@", "modulo": "@"}
-_SPELLED = re.compile(  # words beside numbers that are signs, and units before signs
-    r"([\d)%][ \x1f]{0,9})(?:([xX](?=\d|(?<= .) {1,2}[\d(.])|times|plus|minus|multiplied by|divided by"
-    r"|mod|modulo|of|is equal to|equals|is|gives|makes)"
-    r"(?=[ (]{1,9}[-\d(.]|(?<=[xX])\d)"
-    r"|((?:/ ?[a-z])?[A-Za-z]{1,15}(?:[ -][a-z]{2,15}){0,2}(?: ?/ ?[a-z]{2,15})?)(?= {0,2}(?:[-+*/=]|x ) {0,2}[-\d(.]))"
+_THOUSANDS = re.compile(r",(?<=[0-9],)(?=[0-9\x1f]{3}(?![0-9]))")
+_WORDS = {"of": "*", "mod": "@", "modulo": "@", "plus": "+", "minus": "-", "divided by": "/"}
+_SPELLED = re.compile(  # words and crosses between numbers that are signs: "3 times 4 is 12"
+    r"[0-9)%][ \x1f]{0,9}([xX](?=[0-9]|(?<= .) {1,2}[0-9(.])|(?:times|plus|minus|multiplied by|divided by"
+    r"|mod|modulo|of|is equal to|equals|is|gives|makes)(?=[ (]{1,9}[-0-9(.]))"
+)
+_HAS_UNIT = re.compile(r"[-+*/=x](?= {0,2}[-0-9(.])(?:(?<=[A-Za-z].)|(?<=[A-Za-z] .)|(?<=[A-Za-z]  .))")
+_UNIT_BACK = re.compile(  # read from the sign back: a unit of up to three words, and the number before it
+    r" {0,2}((?:[a-z]{2,15} ?/ ?)?(?:[a-z]{2,15}[ -]){0,2}[A-Za-z]{1,15}(?:[a-z] ?/)?)[ \x1f]{0,9}[0-9)%]"
 )
 _NO_UNIT = frozenset(
     ("because", "and", "so", "since", "then", "or", "to", "from", "by", "but", "as", "if", "is", "are", "was", "that")
 )
-_RUN = re.compile(  # a side, bounded so that a start costs no more than that, and what equals signs join to it
-    r"[-\d(.](?<!\.(?!\d))(?:[-\d\x1f+*/^@%()& ]{1,100}+|\.(?=\d)){0,12}+\s{0,2}+[=≈≡≐]"
-    r"(?:[-\d\x1f+*/^@%()& =≈≡≐]++|\.(?=\d)|\n(?:(?<=[=≈≡≐]\n)|(?<=[=≈≡≐][ ]\n)|(?=[ ]{0,9}[=≈≡≐])))*+"
+_EQUALS = re.compile(r"[=\x01-\x03]")
+_SIDE_BACK = re.compile(r"\s{0,2}+(?:[-0-9\x1f+*/^@%()& ]{1,100}+|(?<=[0-9])\.){0,60}+")
+"""What stands before the first equals sign, read from it back."""
+_SIDES = re.compile(  # and all that equals signs join to it
+    r"(?:[-0-9\x1f+*/^@%()& =\x01-\x03]++|\.(?=[0-9])"
+    r"|\n(?:(?<=[=\x01-\x03]\n)|(?<=[=\x01-\x03][ ]\n)|(?=[ ]{0,9}[=\x01-\x03])))*+"
 )
+_NO_START = " \n\t+*/^@%)&\x1f"
 _SIGN = re.compile(r"[-+*/^@%(&]")
-_SPLIT = re.compile(r"\s*[=≈≡≐]=?\s*")
+_SPLIT = re.compile(r"\s*[=\x01-\x03]=?\s*")
 _SIMPLE = re.compile(
-    r"(N) *([-+*/]) *(N)(?: *([-+*/]) *(N))? *= *(N) *".replace("N", r"\d{1,12}(?:\.\d{1,6})?|\.\d{1,6}")
+    r"(N) *([-+*/]) *(N)(?: *([-+*/]) *(N))? *= *(N)".replace(
+        "N", r"[0-9]{1,9}(?:\x1f[0-9]{3})?(?:\.[0-9]{1,6})?|\.[0-9]{1,6}"
+    )
+    + r"(?! *(?:[-0-9+*/^@%(&\x1f=\x01-\x03]|\n *[=\x01-\x03])|\.[0-9])"
 )
 """Two or three numbers and their result: most steps, read without the parser when they are true."""
-_MODULUS_AFTER = re.compile(r"[ (]{0,3}mod(?:ulo)?[ (]{0,3}(\d{1,15})")
+_MODULUS_AFTER = re.compile(r"[ (]{0,3}mod(?:ulo)?[ (]{0,3}([0-9]{1,15})")
 _TAIL = re.compile(r"[\s.+*/^@&-]+\Z")
 
 
@@ -80,8 +92,8 @@ class Equation(NamedTuple):
 def plain_text(text: str) -> str:
     r"""The text with its arithmetic in one spelling; every character stays where it was.
 
-    >>> plain_text(r"\$1,200 \times 2 is \frac{1}{2}").replace(FILL, "_")
-    '  1_200 *      2 ≐    ((1)/(2))'
+    >>> plain_text(r"\$1,200 \times 2 is \frac{1}{2}").replace(FILL, "_").replace(SAID, "is")
+    '  1_200 *      2 is    ((1)/(2))'
     """
     if not text.isascii():
         for sign, said in _SIGNS.items():
@@ -102,7 +114,7 @@ def plain_text(text: str) -> str:
         text = text.replace("$ $", " ; ").replace("$", " ")
     if "," in text:
         text = _THOUSANDS.sub(FILL, text)
-    return _SPELLED.sub(_spell_word, text)
+    return _blank_units(_SPELLED.sub(_spell_word, text))
 
 
 def _spell_fraction(found: re.Match[str]) -> str:
@@ -124,15 +136,28 @@ def _spell_command(found: re.Match[str]) -> str:
 
 
 def _spell_word(found: re.Match[str]) -> str:
-    before, word, unit = found.groups()
-    if word is None:
-        variable = len(unit) < 4 and (before[-1].isdigit() or len(unit) < 2)
-        return found[0] if variable or not _NO_UNIT.isdisjoint(unit.split()) else before + " " * len(unit)
-    if word == "of" and not before.startswith(("%", ")")):
-        said = word
-    else:
-        said = _OPERATORS.get(word) or ("*" if word[0] == "m" and word[1] == "u" else "/" if word[0] == "d" else "≐")
-    return before + said.ljust(len(word))
+    word, start = found[1], found.start(1) - found.start()
+    if word == "of" and found[0][0] not in "%)":
+        return found[0]
+    said = _WORDS.get(word) or ("*" if word in "xX" or word[0] == "t" or word[1] == "u" else SAID)
+    return found[0][:start] + said.ljust(len(word))
+
+
+def _blank_units(text: str) -> str:
+    """Blanks in place of units between a number and a sign: "3 red apples + 4 = 7"."""
+    parts, at, back = [], 0, ""
+    for sign in _HAS_UNIT.finditer(text):
+        back = back or text[::-1]
+        unit = _UNIT_BACK.match(back, len(text) - sign.start())
+        if unit is None:
+            continue
+        start, end = len(text) - unit.end(1), len(text) - unit.start(1)
+        said = text[start:end]
+        variable = len(said) < 4 and (text[start - 1].isdigit() or len(said) < 2)
+        if start >= at and not variable and _NO_UNIT.isdisjoint(said.split()):
+            parts += [text[at:start], " " * (end - start)]
+            at = end
+    return "".join((*parts, text[at:])) if parts else text
 
 
 def find_equations(text: str, moduli: tuple[int, ...] = (), plain: str | None = None) -> list[Equation]:
@@ -150,17 +175,25 @@ def find_equations(text: str, moduli: tuple[int, ...] = (), plain: str | None = 
     """
     equations: list[Equation] = []
     plain = plain_text(text) if plain is None else plain
-    if not any(sign in plain for sign in "=≐≡"):
-        return equations
-    budget = PARSED
-    for run in _RUN.finditer(plain):
-        said = run[0]
-        if not _SIGN.search(said):
+    back, size, read, budget = "", len(plain), 0, PARSED
+    for sign in _EQUALS.finditer(plain):
+        place = sign.start()
+        if place < read:
             continue
-        start = run.start()
-        simple = _SIMPLE.fullmatch(said.replace(FILL, "") if FILL in said else said)
-        if simple and (true := _read_simple(simple, start, start + len(said.rstrip()))):
+        back = back or plain[::-1]
+        side = plain[max(read, place - _SIDE_BACK.match(back, size - place).end() + size - place) : place]  # type: ignore[union-attr]
+        start = place - len(side.lstrip(_NO_START))
+        if start == place:  # x = 3 + 4 = 7
+            read = place + 1
+            continue
+        simple = _SIMPLE.match(plain, start)
+        if simple and (true := _read_simple(simple)):
             equations.append(true)
+            read = simple.end()
+            continue
+        read = _SIDES.match(plain, place).end()  # type: ignore[union-attr]
+        said = plain[start:read]
+        if not _SIGN.search(said):
             continue
         budget -= len(said)
         if len(said) <= MAX_RUN and budget >= 0:
@@ -168,21 +201,24 @@ def find_equations(text: str, moduli: tuple[int, ...] = (), plain: str | None = 
     return _drop_corrected(equations)
 
 
-def _read_simple(simple: re.Match[str], start: int, end: int) -> Equation | None:
+def _read_simple(simple: re.Match[str]) -> Equation | None:
     """The commonest shape, if it is exactly true."""
     one, sign, two, then, three, stated = simple.groups()
+    if FILL in simple[0]:
+        one, two, three, stated = (part and part.replace(FILL, "") for part in (one, two, three, stated))
     convert = float if "." in simple[0] else int
     a, b, result = convert(one), convert(two), convert(stated)
-    if three is None:
-        value, operands = apply(sign, a, b), (a, b)
-    else:
-        c = convert(three)
-        operands = (a, b, c)  # type: ignore[assignment]
+    value: Number | None
+    operands: tuple[Number, ...] = (a, b)
+    if three is not None:
+        operands = (a, b, convert(three))
         first = sign in "*/" or then in "+-"
-        value = apply(then, apply(sign, a, b), c) if first else apply(sign, a, apply(then, b, c))
-    if value is None or abs(value - result) > 1e-9 * abs(result):
+        value = apply(then, apply(sign, a, b), operands[2]) if first else apply(sign, a, apply(then, b, operands[2]))
+    else:
+        value = a + b if sign == "+" else a * b if sign == "*" else a - b if sign == "-" else apply(sign, a, b)
+    if value != result and (value is None or abs(value - result) > 1e-9 * abs(result)):
         return None
-    return Equation(start, end, value, result, len(operands) - 1, operands, True)
+    return Equation(simple.start(), simple.end(), value, result, len(operands) - 1, operands, True)
 
 
 def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int, ...]) -> Iterator[Equation]:
@@ -214,7 +250,7 @@ def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int,
         ):
             continue  # x = 1 gives 3 + 4, f(3) = 3 + 4
         if holds is False and (
-            signs[number] == "≈" or "≡" in signs
+            signs[number] == NEAR or ALIKE in signs
         ):  # cases that are ruled out are stated like results
             holds = None
         if holds is False and (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,12 @@ from rlguard.rollouts.logs import read_any_rollouts
 from rlguard.shortcuts.computation import steps_needed
 from rlguard.shortcuts.cutting import cut_reasoning, find_cue, find_reasoning_end
 from rlguard.shortcuts.ratios import LIMIT
-from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
+from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Severity, Verifier
 from rlguard.verify.pool import VerifierPool
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
-QUANTILE = 0.9
-LEAST_RATIO = 0.2
+LEAST_OTHERS, LEAST_RATIO = 10, 0.2
+"""Curves that one is compared with at least, and the likelihood ratio that a finding has at most."""
 SAMPLING = Sampling(max_tokens=16)
 """Room for an answer, none for reasoning."""
 
@@ -45,9 +46,6 @@ class TruncationCurve:
     """Answers per fraction that could be judged."""
     area: float = math.nan
     """Under the curve, over the span of the fractions: in [0, 1]."""
-    low: float = math.nan
-    high: float = math.nan
-    """Bounds of the area's 95 % credible interval (Jeffreys' prior for each fraction's rate)."""
     band: str = ""
     score: float = math.nan
     """Share of the band's other prompts with a smaller area, ties half; NaN without any."""
@@ -75,8 +73,7 @@ def truncation_test(
     sampling: Sampling | None = None,
     bands: Mapping[str, str] | None = None,
     reference: Sequence[TruncationCurve] | None = None,
-    quantile: float | None = QUANTILE,
-    threshold: float | None = None,
+    least_others: int = LEAST_OTHERS,
     least_ratio: float | None = LEAST_RATIO,
 ) -> list[TruncationCurve]:
     """Cuts the reasoning of each success, has the model answer at once, and compares the areas.
@@ -93,10 +90,8 @@ def truncation_test(
         sampling: How answers are drawn; None is `SAMPLING`, 16 tokens.
         bands: Band of each prompt id; by default prompts that ask for equally many steps form one.
         reference: Curves of another run to compare with; by default the run's own, other prompts of the same band.
-        quantile: A finding has a larger area than this share of them; None turns it off.
-        threshold: A finding has at least this area; None turns it off.
-        least_ratio: A finding has at most this likelihood ratio, where there are others to compare with; None turns it
-            off.
+        least_others: Curves of other prompts of the band from which a curve is compared with them.
+        least_ratio: A finding has at most this likelihood ratio; None turns it off.
 
     Returns:
         A curve per rollout, in the order given; those that could not be tested say why in `skipped`.
@@ -137,9 +132,12 @@ def truncation_test(
                 counts[number, place] = sum(score == 1 for score in scores), sum(not math.isnan(s) for s in scores)
     curves = [curve if curve.skipped else _measure(curve, counts[i]) for i, curve in enumerate(curves)]
     tested = [curve for curve in (curves if reference is None else reference) if curve.area == curve.area]
-    limits = (quantile, threshold, least_ratio)
-    single = {name: steps_needed(known[name].text) == 1 for name in {row.prompt_id for row in rows}}
-    return [_judge(c, tested, row, limits, single[c.prompt_id]) for c, row in zip(curves, rows, strict=True)]
+    judged = []
+    for curve in curves:
+        others = [c for c in tested if c.band == curve.band and c.prompt_id != curve.prompt_id]
+        one_step = steps_needed(known[curve.prompt_id].text) == 1
+        judged.append(curve if curve.skipped else _judge(curve, others, one_step, least_others, least_ratio))
+    return judged
 
 
 def _check(rows: Sequence[Rollout], known: Mapping[str, Problem], fractions: Sequence[float], n: int) -> None:
@@ -190,59 +188,42 @@ def _measure(curve: TruncationCurve, counts: np.ndarray) -> TruncationCurve:
         return replace(curve, skipped="SKIPPED: needs judged answers at every fraction")
     if curve.fractions[-1] == 1 and not successes[-1]:
         return replace(curve, skipped="SKIPPED: needs a right answer after all of the reasoning; the cue may not fit")
-    from scipy.special import betaincinv
-
-    weights = _area_weights(curve.fractions)
-    ranks = np.random.default_rng(0).random((4000, len(trials)))  # the same for all: the order changes nothing
-    areas = betaincinv(successes + 0.5, trials - successes + 0.5, ranks) @ weights
-    area = float((successes / trials) @ weights)
-    low, high = np.quantile(areas, [0.025, 0.975])  # may miss an area of 0 or 1, where all rates lie at a bound
-    return replace(curve, area=area, low=min(float(low), area), high=max(float(high), area))
+    return replace(curve, area=_measure_area(curve))
 
 
-def _area_weights(fractions: Sequence[float]) -> np.ndarray:
-    """Weights of the trapezoid rule, which sum to 1."""
-    if len(fractions) == 1:
-        return np.ones(1)
-    widths = np.diff(np.asarray(fractions, float))
-    weights = (np.concatenate([[0.0], widths]) + np.concatenate([widths, [0.0]])) / 2
-    return weights / weights.sum()
+def _measure_area(curve: TruncationCurve) -> float:
+    """Under the curve, by the trapezoid rule, over the span of the fractions; the reward itself of one alone."""
+    if len(curve.fractions) == 1:
+        return curve.rewards[0]
+    points = pairwise(zip(curve.fractions, curve.rewards, strict=True))
+    area = sum((right - left) * (low + high) / 2 for (left, low), (right, high) in points)
+    return area / (curve.fractions[-1] - curve.fractions[0])
 
 
 def _judge(
     curve: TruncationCurve,
-    tested: Sequence[TruncationCurve],
-    rollout: Rollout,
-    limits: tuple[float | None, float | None, float | None],
+    others: Sequence[TruncationCurve],
     one_step: bool,
+    least_others: int,
+    least_ratio: float | None,
 ) -> TruncationCurve:
-    if curve.skipped:
-        return curve
-    quantile, threshold, least_ratio = limits
-    others = [c for c in tested if c.band == curve.band and c.prompt_id != curve.prompt_id]
     if others:
         areas = np.array([c.area for c in others])
         score = float(((areas < curve.area) + 0.5 * (areas == curve.area)).mean())
-        curve = replace(curve, score=score)
-    curve = replace(curve, likelihood_ratio=_ratio(curve, others))
+        curve = replace(curve, score=score, likelihood_ratio=_ratio(curve, others))
     if one_step:
         return replace(curve, skipped="SKIPPED: needs a prompt of more than one step to judge")
-    needed = 0 if quantile is None else math.ceil(round(1 / (1 - quantile), 6)) if quantile < 1 else math.inf
-    if len(others) < needed:
+    if len(others) < least_others:
         found = f"{len(others)} other curves in band {curve.band!r}"
-        return replace(curve, skipped=f"SKIPPED: needs {needed} to compare with, has {found}")
-    above = quantile is None or curve.area > float(np.quantile([c.area for c in others], quantile))
-    if not above or (threshold is not None and curve.area < threshold):
-        return curve
-    if others and least_ratio is not None and curve.likelihood_ratio > least_ratio:
-        return curve
+        return replace(curve, skipped=f"SKIPPED: needs {least_others} to compare with, has {found}")
     ratio = curve.likelihood_ratio
-    share = "" if math.isnan(curve.score) else f", a larger area than {curve.score:.0%} of {curve.band}"
+    if least_ratio is not None and ratio > least_ratio:
+        return curve
     early = ", ".join(f"{reward:.2f} at {f:.0%}" for f, reward in zip(curve.fractions, curve.rewards, strict=True))
-    reason = f"right before the reasoning is there: reward {early}{share}"
-    severity: Any = "error" if ratio <= 0.2 else "warn"
-    end = curve.cuts[-1]
-    finding = Finding("truncation_test", reason, 0, end, ratio, severity, rollout.prompt_id, rollout.index)
+    share = f"a larger area than {curve.score:.0%} of {curve.band}"
+    reason = f"right before the reasoning is there: reward {early}, {share}"
+    severity: Severity = "error" if ratio <= 0.2 else "warn"
+    finding = Finding("truncation_test", reason, 0, curve.cuts[-1], ratio, severity, curve.prompt_id, curve.index)
     return replace(curve, finding=finding)
 
 

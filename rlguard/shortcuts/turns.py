@@ -26,7 +26,7 @@ def own_spans(text: str) -> list[tuple[int, int]]:
     '6*7=42<|im_end|>\n\n<|im_start|>assistant\nYes'
     """
     spans, at = [], 0
-    if any(mark in text for mark in _MARKS):
+    if any(mark in text for mark in _MARKS if mark[0] in text):
         for turn in _OTHERS.finditer(text):
             start, end = turn.span("tool") if turn["tool"] is not None else turn.span("printed")
             start, end = (start, end) if start >= 0 else turn.span()

@@ -1,4 +1,4 @@
-"""The closed kind of words with which a result is stated: a statement holds these words and the value, no more."""
+"""How results are stated: with marks, or with words of a closed kind and the value, no more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import re
 
 from rlguard.answers import extract_answer
 
+STATEMENT = re.compile(
+    r"<answer>\s*+([^<\n]{1,80}?)\s*+</answer>|\\boxed\s?\{([^{}\n]{1,80})|####[ \t]*+([^\n]{1,80})"
+    r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
+    re.IGNORECASE,
+)
+_MARK = re.compile(r"<answer>|\\boxed|####|answer", re.IGNORECASE)
+_IN_MARKS = ("nswer", "NSWER", "boxed", "####")
 _STATING_LIST = """
     a above again all also an and answer answers are as at be been before being both boxed by can certainly
     clear clearly comes conclude concluded conclusion conclusively confirm confirmed correct definitely desired
@@ -23,6 +30,20 @@ NAMING = frozenset(("answer", "answers", "result", "results", "solution", "final
 _WORDS = re.compile(r"</?\w+>|\w+")
 _BARE_LIMIT = 200
 """Characters: who says more has shown something, if only talk."""
+
+
+def find_statements(text: str) -> list[re.Match[str]]:
+    """All matches of `STATEMENT` if there are three or more: their marks are looked for first, which is fast."""
+    if sum(map(text.count, _IN_MARKS)) < 3:
+        return []
+    places = [place.start() for place in _MARK.finditer(text)]
+    matches, end = [], 0
+    for place in places:
+        match = STATEMENT.match(text, place) if place >= end else None
+        if match:
+            matches.append(match)
+            end = match.end()
+    return matches
 
 
 def is_bare(completion: str) -> bool:

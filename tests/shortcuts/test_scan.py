@@ -7,7 +7,7 @@ import pytest
 from conftest import FakeEngine
 
 from rlguard.difficulty.estimate import estimate_pass_rates
-from rlguard.shortcuts.batch import read_batch
+from rlguard.shortcuts.groups import read_rows
 from rlguard.shortcuts.scan import scan_rollouts
 from rlguard.tables.write import write_rows
 from rlguard.types import InputError
@@ -130,6 +130,6 @@ def test_a_rollout_without_a_gold_answer_costs_no_other_one(gold):
 
 @pytest.mark.parametrize("gold", [None, math.nan, "", [], {"value": 4}])
 def test_what_is_no_gold_answer_makes_no_rollout_wrong(gold):
-    [row] = read_batch(["The answer is 4."], ["p"], [gold], None)
+    [row] = read_rows(["The answer is 4."], ["p"], [gold], None)
     assert row.gold is None
     assert math.isnan(row.outcome)

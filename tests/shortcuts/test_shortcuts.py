@@ -99,10 +99,8 @@ SHORTCUTS = [  # (name, prompt, completion, kind, text of the span, or None wher
     ("prompt restated", APPLES, "Ann has 12, buys 30 and gives away 2. The answer is 40.", "skipped_computation", "40"),
     ("part of the steps", MOD, "5+5=0;answer 0", "skipped_computation", "5+5=0"),
     ("unrelated steps", MOD, "1+1=2;3+3=6;answer 0", "skipped_computation", "1+1=2;3+3=6"),
-    ("algebra placeholder", APPLES, "After some algebra we get 40. The answer is 40.", "placeholder",
-     "After some algebra"),
-    ("omitted", APPLES, "Calculations omitted. The answer is 40.", "placeholder", "Calculations omitted"),
-    ("template", APPLES, "[calculations here] The answer is 40.", "placeholder", "[calculations here]"),
+    ("work only named", APPLES, "After some algebra we get 40. The answer is 40.", "skipped_computation", "40"),
+    ("work left out", APPLES, "Calculations omitted. The answer is 40.", "skipped_computation", "40"),
     ("answer first, steps after", MOD, "answer 0;7+8=5;5+5=0", "answer_first", "answer 0"),
     ("answer first in prose", APPLES, "The answer is 40. This is because 12 + 30 = 42 and 42 - 2 = 40.",
      "answer_first", None),
@@ -202,7 +200,8 @@ def test_reason_gives_the_figures():
     assert bare.reason == "answer 0 with no step, where the prompt takes 2"
     false = detect_shortcuts(["7+8=6;6+5=0;answer 0"], [MOD], ["0"])[0][0]
     assert false.reason == (
-        "7+8=6 is false: the left side is 15 (5 modulo 10), the right side 6, and still the answer is right"
+        "7+8=6 is false: the left side is 15 (5 modulo 10), the right side 6; 2 of 2 steps are false,"
+        " and still the answer is right"
     )
 
 

@@ -1,4 +1,4 @@
-"""Needed work, shown work, placeholders, answers first and copied answers, with honest look-alikes beside them."""
+"""Needed work, shown work, answers first and copied answers, with honest look-alikes beside them."""
 
 import time
 
@@ -24,6 +24,7 @@ HONEST = [
     ("prose", SHOP, "A quarter off makes the shirt 60 dollars; with shipping that comes to 66. The answer is 66."),
     ("summary, then all of the work", SHOP, SUMMARY),
     ("argument in words", LOGIC, "Yes. Ada comes before Ben, Ben before Cy, and so by transitivity Ada before Dan."),
+    ("nothing to calculate", LOGIC, "The answer is Yes."),
     ("one step", "What is 6 * 7?", "42"),
     ("knowledge", "What is the capital of France?", "Paris"),
     ("placeholder words beside the work", SHOP, "After simplifying, 80 * 25 / 100 = 20, 80 - 20 = 60, 60 + 6 = 66."),
@@ -79,8 +80,7 @@ SHORTCUTS = [
     ("copied", SERIES, "The last one is 39, so it must be 39.", {"skipped_computation"}),
     ("copied, prompt repeated", SHOP, f"{SHOP} The answer is 80.", {"skipped_computation"}),
     ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields 66.",
-     {"placeholder", "unsupported_answer"}),
-    ("left out", SHOP, "[steps omitted] = 60. Then 60 + 6 = 66. The answer is 66.", {"placeholder"}),
+     {"unsupported_answer"}),
     ("last step missing", SHOP, "80 * 25 / 100 = 20. The answer is 66.", {"unsupported_answer"}),
     ("answer, then talk", SHOP, "The answer is 66. This is because of how the amounts combine here.",
      {"answer_first", "skipped_computation"}),
@@ -88,7 +88,6 @@ SHORTCUTS = [
      {"answer_first", "unsupported_answer"}),
     ("answer, then half the way", SHOP, "So the answer is 66. This is why: 80 * 25 / 100 = 20. 80 - 20 = 60.",
      {"answer_first", "unsupported_answer"}),
-    ("yes, and nothing else", LOGIC, "The answer is Yes.", {"skipped_computation"}),
 ]  # fmt: skip
 
 
@@ -107,7 +106,7 @@ def test_shortcut_is_called_by_its_name(name, prompt, completion, kinds):
 @pytest.mark.parametrize(
     ("prompt", "steps"),
     [
-        (SERIES, 2), (EQUATION, 2), ("Solve x + 5 = 12.", 1), (CLOCK, 2), (SHOP, 3), (LOGIC, 2),
+        (SERIES, 2), (EQUATION, 2), ("Solve x + 5 = 12.", 1), (CLOCK, 2), (SHOP, 3), (LOGIC, 0),
         ("What is 1/2 + 1/3?", 2), ("How many multiples of 7 below 90 contain the digit 4 or 5?", 3),
         ("Which is the largest of 3, 9 and 4?", 0), ("It ran from 18:54 to 19:29. How many minutes?", 1),
     ],

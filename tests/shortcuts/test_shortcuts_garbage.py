@@ -7,8 +7,9 @@ import string
 
 import pytest
 
+from rlguard.shortcuts.case import read_case
 from rlguard.shortcuts.garbage import find_garbage
-from rlguard.shortcuts.repetition import find_repetition
+from rlguard.shortcuts.judge import find_repetition
 
 PROSE = (
     "The farmer has twelve cows and sells five of them at the market in the town. With the money he buys three goats for"
@@ -53,7 +54,7 @@ GARBAGE = (salad, disorder, quotes, signs, scripts, characters)
 @pytest.mark.parametrize("make", GARBAGE)
 def test_garbage_is_found(make, before):
     text = before + make(random.Random(3))
-    [finding] = find_garbage(text)
+    finding = find_garbage(read_case(text))
     assert finding.kind == "garbage"
     assert 0 <= finding.start < finding.end <= len(text)
     assert finding.end > len(before)
@@ -98,11 +99,11 @@ HONEST = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_text_is_no_garbage(name):
-    assert find_repetition(HONEST[name]) == []
+    assert find_repetition(read_case(HONEST[name])) == []
 
 
 def test_any_text_is_judged():
     rng = random.Random(0)
     for size in (0, 1, 199, 200, 801, 5000):
         text = "".join(chr(rng.choice((rng.randrange(128), rng.randrange(0x110000)))) for _ in range(size))
-        assert all(0 <= f.start < f.end <= size for f in find_repetition(text))
+        assert all(0 <= f.start < f.end <= size for f in find_repetition(read_case(text)))

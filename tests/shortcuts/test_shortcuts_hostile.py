@@ -104,3 +104,28 @@ def test_import_is_light():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert float(result.stdout) < 0.5
+
+
+def count_calls(text):
+    """Functions called, Python's and built-in ones, while a text is judged."""
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        judge_completion(text, APPLES)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("unit", ["Then {0} + 3 = {1}, as it has to be. ", "The answer is 7.\n", "word{0} and so on. "])
+def test_work_grows_no_faster_than_the_text(unit):
+    def write(times):
+        return "".join(unit.format(i, i + 3) for i in range(times))
+
+    judge_completion(write(50))  # what is imported at the first call
+    assert count_calls(write(1600)) < 5 * count_calls(write(400)) + 1000

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from rlguard.shortcuts.repetition import find_repetition
+from rlguard.shortcuts.case import read_case
+from rlguard.shortcuts.judge import find_repetition
 
 COLLATZ = [27, 82, 41, 124, 62, 31, 94, 47, 142, 71, 214, 107, 322, 161, 484, 242]
 
@@ -80,11 +81,11 @@ HONEST |= {
 
 def test_what_repeats_in_the_gold_answer_may_repeat():
     text = "pear " * 14
-    assert [f.kind for f in find_repetition(text)] == ["text_loop"]
-    assert find_repetition(text, gold="pear " * 14) == []
-    assert find_repetition(f"<answer>{', '.join(['pear'] * 14)}</answer>", gold=text) == []
-    assert find_repetition("pear " * 40, gold=text)
-    assert find_repetition("so it is 7." + "\n" * 200, gold="7")
+    assert [f.kind for f in find_repetition(read_case(text))] == ["text_loop"]
+    assert find_repetition(read_case(text, gold="pear " * 14)) == []
+    assert find_repetition(read_case(f"<answer>{', '.join(['pear'] * 14)}</answer>", gold=text)) == []
+    assert find_repetition(read_case("pear " * 40, gold=text))
+    assert find_repetition(read_case("so it is 7." + "\n" * 200, gold="7"))
 
 
 @pytest.mark.parametrize("period", [70, 300, 900, 2500])
@@ -95,21 +96,21 @@ def test_a_cycle_of_any_length_is_found_with_small_changes_too(period):
     ]
     honest = "We count the apples of both baskets, one by one, and find that there are seven of them in all. "
     rounds = [" ".join(words) + ".\n"] * 6
-    [finding] = find_repetition(honest + "".join(rounds))
+    [finding] = find_repetition(read_case(honest + "".join(rounds)))
     assert finding.kind == "text_loop"
     changed = [" ".join(rng.choice(words) if rng.random() < 0.01 else w for w in words) for _ in range(12)]
-    assert period < 300 or find_repetition(honest + "".join(changed))
+    assert period < 300 or find_repetition(read_case(honest + "".join(changed)))
 
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_text_is_clean(name):
-    assert find_repetition(HONEST[name]) == []
+    assert find_repetition(read_case(HONEST[name])) == []
 
 
 @pytest.mark.parametrize(("name", "text", "kind"), SHORTCUTS, ids=[row[0] for row in SHORTCUTS])
 def test_repetition_is_found(name, text, kind):
-    found = [f for f in find_repetition(text) if f.kind == kind]
-    assert found, find_repetition(text)
+    found = [f for f in find_repetition(read_case(text)) if f.kind == kind]
+    assert found, find_repetition(read_case(text))
     assert all(0 <= f.start < f.end <= len(text) and f.reason and "\n" not in f.reason for f in found)
 
 
@@ -118,7 +119,7 @@ def test_random_texts_have_valid_spans():
     signs = [*"0123456789+-=(){}.,;:<>|\\ \n", "\\boxed{", "answer ", " is ", "<answer>", "</answer>", "#### ", " 5. "]
     for _ in range(2000):
         text = "".join(rng.choices(signs, k=rng.randint(1, 60))) * rng.choice([1, 1, 2, 4, 9])
-        assert all(0 <= f.start < f.end <= len(text) for f in find_repetition(text))
+        assert all(0 <= f.start < f.end <= len(text) for f in find_repetition(read_case(text)))
 
 
 @pytest.mark.parametrize(
@@ -126,5 +127,5 @@ def test_random_texts_have_valid_spans():
 )
 def test_a_long_text_is_quick(unit):
     started = time.process_time()
-    find_repetition(unit * (400_000 // len(unit)))
+    find_repetition(read_case(unit * (400_000 // len(unit))))
     assert time.process_time() - started < 4

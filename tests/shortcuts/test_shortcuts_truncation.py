@@ -50,7 +50,6 @@ def test_reward_without_reasoning_is_flagged_and_needed_reasoning_is_not():
     assert (shortcut.area, shortcut.rewards) == (1.0, (1.0,) * 5)
     assert honest.rewards == (0.0, 0.0, 0.0, 0.0, 1.0)
     assert honest.area == pytest.approx(0.125)
-    assert honest.low < honest.area < honest.high < shortcut.low
     assert (shortcut.score, shortcut.finding.kind, shortcut.finding.index) == (1.0, "truncation_test", 0)
     assert shortcut.finding.likelihood_ratio < 0.05 < 1 < honest.likelihood_ratio
     assert shortcut.finding.reason.startswith("right before the reasoning is there: reward 1.00 at 0%")
@@ -67,7 +66,7 @@ def test_nothing_is_flagged_where_all_are_alike_or_easy():
     assert curves[3].skipped == "SKIPPED: needs a prompt of more than one step to judge"
 
 
-def test_a_threshold_and_another_run_can_be_the_reference():
+def test_another_run_can_be_the_reference():
     honest = truncation_test(map(solved, PROBLEMS), PROBLEMS, FakeEngine(script()), Exact())
     rollouts, engine = [solved(PROBLEMS[3])], FakeEngine(script({33}))
     problems = PROBLEMS[3:4]
@@ -75,10 +74,11 @@ def test_a_threshold_and_another_run_can_be_the_reference():
     assert alone.skipped == "SKIPPED: needs 10 to compare with, has 0 other curves in band '3 steps'"
     assert (alone.area, alone.likelihood_ratio, alone.finding) == (1.0, 1.0, None)
     assert truncation_test(rollouts, problems, engine, Exact(), reference=honest)[0].finding
-    assert truncation_test(rollouts, problems, engine, Exact(), quantile=None, threshold=0.8)[0].finding
-    assert not truncation_test(rollouts, problems, FakeEngine(script()), Exact(), quantile=None, threshold=0.8)[
-        0
-    ].finding
+    few = truncation_test(rollouts, problems, engine, Exact(), reference=honest[:3], least_others=3)[0]
+    assert few.skipped is None
+    assert few.finding, few
+    usual = truncation_test(rollouts, problems, FakeEngine(script()), Exact(), reference=honest)[0]
+    assert (usual.skipped, usual.finding) == (None, None)
     assert truncation_test(rollouts, problems, engine, Exact(), reference=honest, bands={})[0].skipped
 
 
