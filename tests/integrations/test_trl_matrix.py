@@ -141,9 +141,7 @@ def test_silent_groups_are_masked_out_of_every_loss(tmp_path, monkeypatch, loss_
     set_weight(monkeypatch, 1.0)
     config = loss_config(loss_type) | {"beta": 0.1}
     expected = run(Masked, tmp_path, config, first_of_eight, nudge=0.01)
-    masked = run(
-        GuardedGRPOTrainer, tmp_path, config, first_of_eight, nudge=0.01, guard=GuardConfig(mask_silent=True)
-    )
+    masked = run(GuardedGRPOTrainer, tmp_path, config, first_of_eight, nudge=0.01, guard=GuardConfig(mask_silent=True))
     kept = run(GuardedGRPOTrainer, tmp_path, config, first_of_eight, nudge=0.01)
     assert torch.equal(weights_of(masked), weights_of(expected))
     assert not torch.equal(weights_of(masked), weights_of(kept))
