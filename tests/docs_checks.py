@@ -256,4 +256,6 @@ def compare_settings(page: str) -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", page, re.MULTILINE))
     for field in dataclasses.fields(GuardConfig):
         default = f"{field.default:,}" if type(field.default) is int else str(field.default)
+        if field.default_factory is not dataclasses.MISSING:
+            default = f"{field.default_factory.__name__}()"
         assert told[field.name] in (default, default.lower()), f"{field.name}: {told[field.name]} for {default}"

@@ -1,8 +1,9 @@
 """Direction and size of a step: how a success counts relative to the others, and how large a step its batch deserves.
 
-Both follow one rule: a push counts in full as long as it is more likely genuine than lucky, below that by its odds
-g/(1 − g), raised to `sharpness`. For a success the odds are taken relative to those of all push: where `genuine` cannot
-tell successes apart, every weight is 1, and whether the step should be smaller is the size's decision alone.
+Both follow one rule: a push counts in full as long as it is more likely genuine than lucky, below that by a power of
+its odds g/(1 − g): `sharpness` for a success, twice that for the size, whose leaks add up over the steps. For a success
+the odds are taken relative to those of all push: where `genuine` cannot tell successes apart, every weight is 1, and
+whether the step should be smaller is the size's decision alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class StepSize:
     `reference`: the root mean square of rewritten advantages over the host's. It divides the advantages and
     multiplies the learning rate: Adam's running size of the gradient stays the host's, and old momentum is applied at
     the rate it was made for.
-    `size`: min(1, odds^sharpness) of genuine against lucky push after weighing, the lucky share taken one standard
+    `size`: min(1, odds)^(2·sharpness) of genuine against lucky push after weighing, the lucky share taken one standard
     error low.
     """
 
@@ -55,7 +56,7 @@ class StepSize:
         total = genuine + lucky
         share = lucky / total if total > 0 else 0.0
         share -= np.sqrt(share * (1 - share) * squares) / total if total > 0 else 0.0
-        size = min(1.0, _odds(1 - share, share)) ** self.settings.sharpness
+        size = min(1.0, _odds(1 - share, share)) ** (2 * self.settings.sharpness)
         return float(size), float(min(1.0, np.sqrt(left / whole))) if whole > 0 else 1.0
 
     def state_dict(self) -> list[float]:

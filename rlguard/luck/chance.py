@@ -39,6 +39,7 @@ class ChanceRates:
         self._wrong: dict[str, dict[str, float]] = {}  # type -> answer -> failed completions that gave it
         self._pairs: dict[str, list[float]] = {}  # type -> failures compared in their prompt, and equal; so of options
         self._prompts: dict[str, float] = {}  # type -> prompts with a failure
+        self._bare: dict[str, list[float]] = {}  # type -> answers without computation where most fail: right, all
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
         self._rates: dict[str, tuple[dict[str, float], float, float, float]] = {}  # what `_solve` found since `add`
 
@@ -72,6 +73,20 @@ class ChanceRates:
             pairs[2 * offered] += size * new
             pairs[2 * offered + 1] += equal * new
         self._rates.pop(kind, None)
+
+    def add_bare(self, gold: Any, passed: float, given: float) -> None:
+        """Counts answers without computation to one prompt: how many passed, and how many there were."""
+        counts = self._bare.setdefault(answer_type(gold), [0.0, 0.0])
+        counts[0] += passed / self._unit
+        counts[1] += given / self._unit
+
+    def bare_rate(self, gold: Any) -> float:
+        """How often an answer without computation passes where the model mostly fails: a floor under the chance rate.
+
+        The upper end of what the counts allow, by one standard error: to take luck for skill costs more than to wait.
+        """
+        passed, given = (count * self._unit for count in self._bare.get(answer_type(gold), (0.0, 0.0)))
+        return min((passed + math.sqrt(passed)) / (given + self.settings.smoothing), 0.99)
 
     def counts(self, gold: Any) -> tuple[float, float]:
         """`(matches, completions)`: of completions of other prompts that did *not* solve, those that gave this."""
@@ -152,7 +167,10 @@ class ChanceRates:
             for kind, counts in table.items():
                 scaled = ((answer, count * self._unit) for answer, count in counts.items())
                 table[kind] = {answer: count for answer, count in scaled if count >= FORGET}
-        self._pairs = {kind: [count * self._unit for count in pairs] for kind, pairs in self._pairs.items()}
+        self._pairs, self._bare = (
+            {kind: [count * self._unit for count in counts] for kind, counts in table.items()}
+            for table in (self._pairs, self._bare)
+        )
         self._prompts = {kind: count * self._unit for kind, count in self._prompts.items()}
         self._unit = 1.0
 
@@ -160,7 +178,7 @@ class ChanceRates:
         """JSON-serialisable state."""
         return {
             "failed": self._failed, "wrong": self._wrong, "pairs": self._pairs, "prompts": self._prompts,
-            "unit": self._unit,
+            "bare": self._bare, "unit": self._unit,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -169,5 +187,6 @@ class ChanceRates:
         self._wrong = {kind: dict(counts) for kind, counts in state["wrong"].items()}
         self._pairs = {kind: [float(count) for count in pairs] for kind, pairs in state["pairs"].items()}
         self._prompts = {kind: float(count) for kind, count in state["prompts"].items()}
+        self._bare = {kind: [float(count) for count in counts] for kind, counts in state["bare"].items()}
         self._unit = float(state["unit"])
         self._rates = {}

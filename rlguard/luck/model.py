@@ -119,8 +119,9 @@ class LuckModel:
         self.decay, self.max_prompts, self.settings = decay, max_prompts, settings or LuckSettings()
         self.rows: dict[str, int] = {}
         """By prompt id, the latest visited last: its row in `table`."""
-        self.table = np.zeros((0, 5))
-        """Faded successes and trials, chance rate, correlation of luck, and the batch of the last visit (`batches`)."""
+        self.table = np.zeros((0, 6))
+        """Faded successes and trials, chance rate by answers, correlation of luck, floor under the chance rate, and the
+        batch of the last visit (`batches`)."""
         self.batches = 0
         self.chance_rate, self.correlation = self.settings.chance, 0.0  # means of the last batch
         self._free: list[int] = []
@@ -149,9 +150,9 @@ class LuckModel:
         self._count_answers(heads, evidence_B, outcomes_B, prompt_B)
         self._remember(heads, evidence_B, outcomes_B, prompt_B)
         self._fit()
-        k, n, chance, correlation, _ = self.table[self.find(head.prompt_id for head in heads)].T
+        k, n, chance, correlation, floor, _ = self.table[self.find(head.prompt_id for head in heads)].T
         genuine_P, rate = np.zeros(len(heads)), 0.0
-        for share, population, (rates, alike) in self._levels(chance, correlation):
+        for share, population, (rates, alike) in self._levels(chance, correlation, floor):
             genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, alike, population)
             rate += share * float(rates.mean())
         self.chance_rate, self.correlation = rate, float(correlation.mean())
@@ -169,28 +170,32 @@ class LuckModel:
                 wrong[prompt].append(item.answer)
             if not item.offered and item.answer is not None:
                 self._offered[prompt] = False
-        for head, answers, offered in zip(heads, wrong, self._offered, strict=True):
+        for head, answers, offered, bare in zip(
+            heads, wrong, self._offered, _count_bare(evidence_B, outcomes_B, prompt_B, len(heads)), strict=True
+        ):
             if head.gold is not None:
                 self.chance.add(head.gold, answers, bool(offered))
+                self.chance.add_bare(head.gold, *bare)
 
     def _remember(
         self, heads: list[Evidence], evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, prompt_B: np.ndarray
     ) -> None:
         scored = ~np.isnan(outcomes_B)
         trials, right = (np.bincount(prompt_B, rows, len(heads)) for rows in (scored, outcomes_B > 0))
-        correlations: dict[str, float] = {}
+        of_type: dict[str, tuple[float, float]] = {}  # correlation of luck, floor
         self.batches += 1
         if len(self._free) < len(heads):
             known, more = len(self.table), max(len(self.table), len(heads))
-            self.table = np.concatenate([self.table, np.zeros((more, 5))])
+            self.table = np.concatenate([self.table, np.zeros((more, 6))])
             self._free = [*range(known + more - 1, known - 1, -1), *self._free]
         for head, k, n, offered in zip(heads, right.tolist(), trials.tolist(), self._offered, strict=True):
             kind = answer_type(head.gold)
             chance = head.chance_rate
             if head.gold is not None and math.isnan(chance):
                 chance = self.chance.rate(head.gold, bool(offered))
-            if kind not in correlations:
-                correlations[kind] = self.chance.correlation(head.gold) if head.gold is not None else 0.0
+            if kind not in of_type:
+                rates = self.chance.correlation(head.gold), self.chance.bare_rate(head.gold)
+                of_type[kind] = (0.0, 0.0) if head.gold is None else rates
             row = self.rows.pop(head.prompt_id, None)
             fresh = row is None
             row = self._free.pop() if row is None else row
@@ -198,7 +203,7 @@ class LuckModel:
             before = self._offline(head) if fresh else self.table[row, :2].tolist()
             self.table[row] = (
                 before[0] * self.decay + k, before[1] * self.decay + n,
-                self.settings.chance if math.isnan(chance) else chance, correlations[kind], self.batches,
+                self.settings.chance if math.isnan(chance) else chance, *of_type[kind], self.batches,
             )  # fmt: skip
         for prompt in list(islice(self.rows, max(0, len(self.rows) - max(self.max_prompts, len(heads))))):
             self._free.append(self.rows.pop(prompt))
@@ -206,14 +211,14 @@ class LuckModel:
     def _fit(self) -> None:
         """F at each level, and how well each explains the pass rates of the prompts visited last: Bayes' rule on a grid
         of shares of impossible prompts, means and sizes."""
-        newest, settings = int((self.table[:, 4] == self.batches).sum()), self.settings
+        newest, settings = int((self.table[:, 5] == self.batches).sum()), self.settings
         last = np.fromiter(islice(reversed(self.rows.values()), max(WINDOW, newest)), int)
-        seen, prompts = np.unique(self.table[last, :4], axis=0, return_counts=True)
-        k, n, chance, correlation = seen.T
+        seen, prompts = np.unique(self.table[last, :5], axis=0, return_counts=True)
+        k, n, chance, correlation, floor = seen.T
         passing, found = pass_likelihood(k, n), []
         prior = np.where(IMPOSSIBLE > 0, (1 - settings.healthy) / (len(IMPOSSIBLE) - 1), settings.healthy)
         odds = [settings.unseen if floor else (1 - settings.unseen) / (len(LEVELS) - 1) for _, floor in LEVELS]
-        for level, (rates, alike) in enumerate(_each_level(chance, correlation)):
+        for level, (rates, alike) in enumerate(_each_level(chance, correlation, floor)):
             likelihood = (weigh_luck(passing, rates, alike) @ self._parts.T)[..., None]
             mixed = IMPOSSIBLE * likelihood[:, :1] + (1 - IMPOSSIBLE) * likelihood[:, 1:]
             evidence = np.tensordot(prompts, np.log(mixed + 1e-300), 1) + np.log(prior)  # (Betas, shares)
@@ -225,10 +230,10 @@ class LuckModel:
         self._shares = np.exp(np.array(found) - max(found))
         self._shares /= self._shares.sum()
 
-    def _levels(self, chance_P: np.ndarray, correlation_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, Any]]:
+    def _levels(self, *rates_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, Any]]:
         """Share, population, and chance rates and correlations of each level that bears on anything."""
         kept = self._shares * (self._shares > 0.01)
-        levels = zip(kept / kept.sum(), self._populations, _each_level(chance_P, correlation_P), strict=True)
+        levels = zip(kept / kept.sum(), self._populations, _each_level(*rates_P), strict=True)
         return (level for level in levels if level[0])
 
     @property
@@ -286,11 +291,18 @@ class LuckModel:
     def read_rates(self, prompt_ids_P: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """(P,) chance rates and (P,) correlations of luck of some prompts; NaN and 0 where one is not known."""
         rows_P = self.find(prompt_ids_P)
-        known = np.concatenate([self.table, [[0, 0, np.nan, 0, 0]]])  # -1 is the last row
-        return known[rows_P, 2], known[rows_P, 3]
+        known = np.concatenate([self.table, [[0, 0, np.nan, 0, 0, 0]]])  # -1 is the last row
+        return np.maximum(known[rows_P, 2], known[rows_P, 4]), known[rows_P, 3]
 
     def posterior(
-        self, successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any = 0.0, *, random: Any = None
+        self,
+        successes_P: Any,
+        trials_P: Any,
+        chance_P: Any,
+        correlation_P: Any = 0.0,
+        floor_P: Any = 0.0,
+        *,
+        random: Any = None,
     ) -> SkillPosterior:
         """What counts say of the skill of P prompts, with the population of the prompts seen as prior.
 
@@ -302,24 +314,25 @@ class LuckModel:
             trials_P: (P,) rollouts.
             chance_P: (P,) chance rates; NaN takes the mean of the last batch.
             correlation_P: (P,) or one intraclass correlation of luck within a prompt.
+            floor_P: (P,) or one floor under the chance rate.
             random: `numpy.random.Generator` of the draws; None makes a new one.
         """
         random = random or np.random.default_rng()
         shape = len(successes_P)
-        k, n, chance, alike = (
+        k, n, chance, alike, floor = (
             np.broadcast_to(np.asarray(values, np.float32), shape)
-            for values in (successes_P, trials_P, chance_P, correlation_P)
+            for values in (successes_P, trials_P, chance_P, correlation_P, floor_P)
         )
         chance = np.where(np.isnan(chance), np.float32(self.chance_rate), chance)
         sides = [(np.log1p(counts) * 8).astype(np.int32).clip(0, 63) for counts in (k, n - k)]
         key_P = (sides[0] * 64 + sides[1]) * 64 + (np.log1p(chance * 1e3) * 9).astype(np.int32)
-        key_P = key_P * 8 + (alike * 7).astype(np.int32)
-        cell_of = np.full(64**3 * 8, -1, np.int32)
+        key_P = (key_P * 4 + (alike * 3).astype(np.int32)) * 8 + np.log1p(floor * 1e3).astype(np.int32)
+        cell_of = np.full(64**3 * 32, -1, np.int32)
         cell_of[key_P] = np.arange(shape, dtype=np.int32)  # one of the prompts that are alike
         one_C = cell_of[cells := np.flatnonzero(cell_of >= 0)]
         cell_of[cells] = np.arange(len(cells), dtype=np.int32)
         place_P = cell_of[key_P]
-        mass_CS, rate_C = self._skill_mass(*(values[one_C].astype(float) for values in (k, n, chance, alike)))
+        mass_CS, rate_C = self._skill_mass(*(values[one_C].astype(float) for values in (k, n, chance, alike, floor)))
         below_CS = mass_CS.cumsum(axis=1)
         steps = (np.arange(DRAWS) + 0.5) / DRAWS
         drawn = [SKILL_GRID[np.searchsorted(below_S, steps * below_S[-1])] for below_S in below_CS]
@@ -330,12 +343,10 @@ class LuckModel:
             draw_P=np.array(drawn)[place_P, random.integers(0, DRAWS, shape, dtype=np.uint8)],
         )
 
-    def _skill_mass(
-        self, k_P: np.ndarray, n_P: np.ndarray, chance_P: np.ndarray, correlation_P: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _skill_mass(self, k_P: np.ndarray, n_P: np.ndarray, *rates_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P, GRID_POINTS) posterior masses of skill, and (P,) expected chance rates."""
         mass, rate = np.zeros((len(k_P), GRID_POINTS)), np.zeros(len(k_P))
-        for share, population, (rates, alike) in self._levels(chance_P, correlation_P):
+        for share, population, (rates, alike) in self._levels(*rates_P):
             likelihood = weigh_luck(pass_likelihood(k_P, n_P), rates, alike)
             mass += share * skill_posterior(likelihood, population)
             rate += share * rates
@@ -354,7 +365,7 @@ class LuckModel:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         sound = {i: row for i, row in state["seen"].items() if all(map(math.isfinite, row))}
-        self.table = np.array(list(sound.values()), float).reshape(-1, 5)
+        self.table = np.array(list(sound.values()), float).reshape(-1, 6)
         self.rows, self._free = {i: row for row, i in enumerate(sound)}, []
         self.batches, self.chance_rate = int(state["batches"]), float(state["chance_rate"])
         self.chance.load_state_dict(state["chance"])
@@ -362,7 +373,28 @@ class LuckModel:
         self._fit()
 
 
-def _each_level(chance_P: np.ndarray, correlation_P: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Chance rates and correlations at each level. A floor is luck that wrong answers do not show, so how alike those
-    are says nothing of it."""
-    return [(np.maximum(chance_P * factor, floor), correlation_P * (floor == 0)) for factor, floor in LEVELS]
+def _each_level(
+    chance_P: np.ndarray, correlation_P: np.ndarray, floor_P: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Chance rates and correlations at each level. A level's own floor is luck that wrong answers do not show, so how
+    alike those are says nothing of it."""
+    return [
+        (np.maximum(np.maximum(chance_P * factor, floor), floor_P), correlation_P * (floor == 0))
+        for factor, floor in LEVELS
+    ]
+
+
+def _count_bare(
+    evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, prompt_B: np.ndarray, prompts: int
+) -> np.ndarray:
+    """(P, 2) answers without computation to prompts at which other rollouts compute: how many passed, how many there
+    were. One counts the less the more of its prompt's other rollouts pass: (1 − their share)², for the model may do
+    easy problems in its head."""
+    scored = ~np.isnan(outcomes_B)
+    bare_B = np.fromiter((item.bare for item in evidence_B), bool, len(evidence_B)) & scored
+    right_B = scored & (outcomes_B > 0)
+    trials_P, right_P, bare_P = (np.bincount(prompt_B, rows, prompts) for rows in (scored, right_B, bare_B))
+    others_B = trials_P[prompt_B] - 1
+    passing_B = (right_P[prompt_B] - right_B) / np.maximum(others_B, 1)
+    worth_B = bare_B * (bare_P < trials_P)[prompt_B] * (1 - passing_B) ** 2
+    return np.stack([np.bincount(prompt_B, worth_B * right_B, prompts), np.bincount(prompt_B, worth_B, prompts)], 1)

@@ -25,7 +25,8 @@ class LuckSettings:
     keep: float = 0.95
     """What answers, signs and the push keep at each batch. Nearer 1: steadier, for Adam too; nearer 0: faster."""
     sharpness: float = 2.0
-    """Power of the odds in weights and size. At 1 more of the lucky push is left; a hard cut leaves less of both."""
+    """Power of the odds in weights, and half of that in the size of a step. At 1 more of the lucky push is left; a hard
+    cut leaves less of both."""
 
     def __post_init__(self) -> None:
         for name, top in {"healthy": 1.0, "unseen": 1.0, "chance": 1.0, "keep": 1.0}.items():

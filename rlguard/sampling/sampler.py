@@ -151,13 +151,12 @@ class PromptSampler:
         known before training."""
         places = np.asarray(places_P, int)
         rows = self.luck.find(self._ids.get(place, "") for place in places.tolist())
-        known = np.zeros((len(places), 4))  # successes, trials, chance rate, correlation
+        known = np.zeros((len(places), 5))  # successes, trials, chance rate, correlation, floor
         known[:, :3] = self._before_N[places] if len(self._before_N) else (0.0, 0.0, np.nan)
         seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
         known[seen] = np.stack(counts, axis=1)
         known[seen, :2] *= 0.5 ** ((self.luck.batches - visit) / self.config.half_life)[:, None]
-        successes_P, trials_P, chance_P, correlation_P = known.T
-        return self.luck.posterior(successes_P, trials_P, chance_P, correlation_P, random=self._random)
+        return self.luck.posterior(*known.T, random=self._random)
 
     def predict(self, places_P: Any) -> np.ndarray:
         """(P,) expected pass rate of some prompts, luck included."""

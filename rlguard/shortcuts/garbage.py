@@ -69,7 +69,7 @@ _SCRIPTS = (
 
 
 def find_garbage(case: Case, window: int = 800, most_windows: int = 4) -> Finding | None:
-    """The stretch from the first window of garbage to the end of the last one, if there is one.
+    r"""The stretch from the first window of garbage to the end of the last one, if there is one.
 
     Args:
         case: What was read.

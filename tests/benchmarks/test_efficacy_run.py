@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
@@ -159,7 +160,7 @@ class Worker:
         pass
 
     def submit(self, function, todo, out, do):
-        future = sweep.Future()
+        future = Future()
         self.started.append(todo.kind)
         future.set_result(todo.kind != "guessable")
         return future

@@ -13,8 +13,11 @@ pytest.importorskip("trl")
 
 from test_trl import PROBLEMS, Watched, build  # noqa: E402
 
-from rlguard.guard import Guard  # noqa: E402
+from rlguard.guard import Guard, GuardConfig  # noqa: E402
 from rlguard.guard.reading import read_evidence  # noqa: E402
+from rlguard.luck.settings import LuckSettings  # noqa: E402
+
+GUARD = GuardConfig(luck=LuckSettings(smoothing=32))  # in a batch of 12 the table of ratios must speak for something
 
 
 class Recorded(Watched):
@@ -38,7 +41,7 @@ def train_rank(rank, port, folder):
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     config = {"max_steps": 1, "per_device_train_batch_size": 6, "num_generations": 4}  # the second of 3 groups is cut
-    trainer = build(Recorded, folder, config=config)
+    trainer = build(Recorded, folder, config=config, guard=GUARD)
     trainer.train()
     torch.save(trainer.record, f"{folder}/{rank}.pt")
 
@@ -58,7 +61,7 @@ def test_straddling_groups_give_the_single_process_advantages(tmp_path):
     rows = zip(first["prompts"] + second["prompts"], first["completions"], strict=True)
     evidence = [read_evidence(prompt, text, gold[prompt]) for prompt, text in rows]
     rewards = np.array(first["rewards"])
-    alone = Guard().judge(evidence, host, rewards, rewards, np.arange(12) // 4)
+    alone = Guard(GUARD).judge(evidence, host, rewards, rewards, np.arange(12) // 4)
     assert torch.equal(alone.advantages_B, used)
     assert first["logged"] == pytest.approx((alone.advantages_B * alone.step_scale).tolist())
     assert not torch.equal(host, used)

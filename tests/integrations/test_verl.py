@@ -41,7 +41,7 @@ import rlguard.integrations.verl as plugin  # noqa: E402
 from rlguard.integrations.verl_trainer import STATE_FILE, GuardMixin, check_signatures, scale_rate  # noqa: E402
 
 CONFIGS = Path(verl.__file__).parent / "trainer" / "config"
-LUCKY = {"rlguard_id": "lucky", "rlguard_successes": 2, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
+LUCKY = {"rlguard_id": "lucky", "rlguard_successes": 2, "rlguard_trials": 32, "rlguard_chance_rate": 0.3}
 SOLVED = {"rlguard_id": "solved", "rlguard_successes": 30, "rlguard_trials": 32, "rlguard_chance_rate": 0.1}
 
 
@@ -220,9 +220,9 @@ def test_without_a_discount_the_trainer_is_verls_to_the_last_bit(queue, monkeypa
 
 def test_offline_rates_discount_a_lucky_group_and_leave_a_solved_one(queue):
     lucky = put([group(1, LUCKY), group(3, SOLVED)])
-    trainer = make_trainer("+algorithm.rlguard.detectors=False")
+    trainer = make_trainer("+algorithm.rlguard.detectors=False", "+algorithm.rlguard.min_weight=0.5")
     advantages, metrics = step(trainer, lucky)
-    assert 0 < advantages[0, 0] < 1.4  # 1.5 in the host
+    assert advantages[0, 0] == 0  # 1.5 in the host
     assert advantages[4, 0] > 0.5 > 0 > advantages[7, 0]
     assert torch.equal(read(lucky, "returns"), advantages)
     assert 0 < metrics["rlguard/lucky_share"] < 1
@@ -250,7 +250,7 @@ def test_observe_logs_and_changes_nothing(queue):
     seen, metrics = step(trainer, batch)
     assert torch.equal(seen, own)
     assert trainer._guard_scale == 1.0
-    assert metrics["rlguard/step_scale"] < 1
+    assert metrics["rlguard/weight_mean"] < 1
 
 
 def test_the_text_reaches_the_detectors(queue):

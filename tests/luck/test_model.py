@@ -174,6 +174,45 @@ def test_state_survives_json():
     assert model.state_dict() == twin.state_dict()
 
 
+def bare_batch(rng, batch, share_bare=0.25, pass_bare=0.06, pass_computed=0.0, prompts=16):
+    """Prompts with an answer of their own each, so that no wrong answer shows how often a guess passes."""
+    bare = rng.random(prompts * G) < share_bare
+    outcomes = (rng.random(prompts * G) < np.where(bare, pass_bare, pass_computed)).astype(float)
+    names = [f"{batch}-{i // G}" for i in range(prompts * G)]
+    found = [
+        Evidence(name, gold=f"w{name}", answer=f"w{name}" if right else f"v{name}{i % G}", bare=is_bare)
+        for i, (name, right, is_bare) in enumerate(zip(names, outcomes, bare.tolist(), strict=True))
+    ]
+    return found, outcomes, np.arange(prompts * G) // G
+
+
+@pytest.mark.parametrize(
+    ("options", "least", "most"),
+    [
+        ({}, 0.0, 0.1),  # luck alone: only answers without computation pass
+        ({"pass_computed": 0.06}, 0.0, 0.1),  # computing does not help
+        ({"pass_bare": 0.0, "pass_computed": 0.06}, 0.6, 1.0),  # rare skill
+        ({"pass_bare": 0.9, "pass_computed": 0.9}, 0.75, 1.0),  # easy: done in one's head
+    ],
+)
+def test_answers_without_computation_show_luck_that_no_wrong_answer_shows(options, least, most):
+    rng, model, genuine = np.random.default_rng(3), LuckModel(), []
+    for step in range(30):
+        evidence, outcomes, groups = bare_batch(rng, step, **options)
+        found = model.observe(evidence, outcomes, groups)
+        if step >= 20:
+            genuine += found[outcomes > 0].tolist()
+    assert least <= np.mean(genuine) <= most
+
+
+def test_answers_without_computation_say_nothing_where_nobody_computes():
+    rng, model = np.random.default_rng(3), LuckModel()
+    model.observe(*bare_batch(rng, 0, share_bare=1.0, pass_bare=0.5))
+    assert model.chance.bare_rate("w0-0") == 0
+    model.observe(*bare_batch(rng, 1, share_bare=0.5, pass_bare=0.5))
+    assert 0.2 < model.chance.bare_rate("w0-0") < 0.6
+
+
 def test_posterior_of_many_prompts_is_the_one_of_each():
     rng, model = np.random.default_rng(0), LuckModel()
     for step in range(4):
@@ -190,7 +229,7 @@ def test_posterior_of_many_prompts_is_the_one_of_each():
     rows = model.find(["0-0", "never seen", "3-31"])
     assert rows[1] == -1
     assert model.table[rows[2], 1] == G
-    assert model.table[rows[[0, 2]], 4].tolist() == [1, 4]
+    assert model.table[rows[[0, 2]], 5].tolist() == [1, 4]
 
 
 def test_settings_are_checked_and_read_from_a_section():
