@@ -1,6 +1,6 @@
 """The picture at the top of the README: three seeds, three arms.
 
-    python benchmarks/readme/run.py           # trains what rows.csv lacks: nine runs of 80 steps, 2 to 3 core-minutes each
+    python benchmarks/readme/run.py           # trains what rows.csv lacks: nine runs, 2 to 3 core-minutes each
     python benchmarks/readme/run.py --draw    # only draws docs/guarded-{light,dark}.svg and prints the figures
 
 Every run is `recipes/train_guarded.py`: 31 of 32 training problems are nearly impossible for the model,

@@ -25,7 +25,7 @@ class LuckSettings:
     keep: float = 0.95
     """What answers, signs and the push keep at each batch. Nearer 1: steadier, for Adam too; nearer 0: faster."""
     sharpness: float = 2.0
-    """Power of the odds in weights, and half of that in the size of a step. At 1 more of the lucky push is left; a hard
+    """Power of the odds in weights, and half that of the size of a step. At 1 more of the lucky push is left; a hard
     cut leaves less of both."""
 
     def __post_init__(self) -> None:
