@@ -21,6 +21,9 @@ from rlguard.luck.settings import LuckSettings
 FORGET, ROUNDS = 0.05, 8
 """Answers that count less are forgotten; rounds of EM. Neither shows in a figure."""
 
+BARE_SHARE = 0.1
+"""Answers without computation speak in full where they are so large a share of the rollouts."""
+
 
 class ChanceRates:
     """Counts of failed completions and their answers, by answer type. The order of calls does not matter.
@@ -39,7 +42,9 @@ class ChanceRates:
         self._wrong: dict[str, dict[str, float]] = {}  # type -> answer -> failed completions that gave it
         self._pairs: dict[str, list[float]] = {}  # type -> failures compared in their prompt, and equal; so of options
         self._prompts: dict[str, float] = {}  # type -> prompts with a failure
-        self._bare: dict[str, list[float]] = {}  # type -> answers without computation where most fail: right, all
+        self._bare: dict[
+            str, list[float]
+        ] = {}  # type -> answers without computation: right, given (weighed), all; rollouts
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
         self._rates: dict[str, tuple[dict[str, float], float, float, float]] = {}  # what `_solve` found since `add`
 
@@ -74,19 +79,23 @@ class ChanceRates:
             pairs[2 * offered + 1] += equal * new
         self._rates.pop(kind, None)
 
-    def add_bare(self, gold: Any, passed: float, given: float) -> None:
-        """Counts answers without computation to one prompt: how many passed, and how many there were."""
-        counts = self._bare.setdefault(answer_type(gold), [0.0, 0.0])
-        counts[0] += passed / self._unit
-        counts[1] += given / self._unit
+    def add_bare(self, gold: Any, passed: float, given: float, bare: float, rollouts: float) -> None:
+        """Counts answers without computation to one prompt: those that passed and all, weighed by how hard the prompt
+        is; then all of them and all rollouts."""
+        counts = self._bare.setdefault(answer_type(gold), [0.0] * 4)
+        for place, count in enumerate((passed, given, bare, rollouts)):
+            counts[place] += count / self._unit
 
     def bare_rate(self, gold: Any) -> float:
         """How often an answer without computation passes where the model mostly fails: a floor under the chance rate.
 
-        The upper end of what the counts allow, by one standard error: to take luck for skill costs more than to wait.
+        The upper end of what the counts allow, by one standard error, since to take luck for skill costs more than to
+        wait; less where few rollouts are such answers, for then they are special.
         """
-        passed, given = (count * self._unit for count in self._bare.get(answer_type(gold), (0.0, 0.0)))
-        return min((passed + math.sqrt(passed)) / (given + self.settings.smoothing), 0.99)
+        counts = self._bare.get(answer_type(gold), [0.0] * 4)
+        passed, given, bare, rollouts = (count * self._unit for count in counts)
+        usual = min(1.0, bare / (BARE_SHARE * rollouts)) if rollouts > 0 else 0.0
+        return min(usual * (passed + math.sqrt(passed)) / (given + self.settings.smoothing), 0.99)
 
     def counts(self, gold: Any) -> tuple[float, float]:
         """`(matches, completions)`: of completions of other prompts that did *not* solve, those that gave this."""

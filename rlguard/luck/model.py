@@ -387,9 +387,9 @@ def _each_level(
 def _count_bare(
     evidence_B: Sequence[Evidence], outcomes_B: np.ndarray, prompt_B: np.ndarray, prompts: int
 ) -> np.ndarray:
-    """(P, 2) answers without computation to prompts at which other rollouts compute: how many passed, how many there
-    were. One counts the less the more of its prompt's other rollouts pass: (1 − their share)², for the model may do
-    easy problems in its head."""
+    """(P, 4) answers without computation at prompts where other rollouts compute: those that passed and all, one
+    counting the less the more of its prompt's other rollouts pass, (1 − their share)², since easy problems are done in
+    one's head; then their plain number, and that of all rollouts."""
     scored = ~np.isnan(outcomes_B)
     bare_B = np.fromiter((item.bare for item in evidence_B), bool, len(evidence_B)) & scored
     right_B = scored & (outcomes_B > 0)
@@ -397,4 +397,5 @@ def _count_bare(
     others_B = trials_P[prompt_B] - 1
     passing_B = (right_P[prompt_B] - right_B) / np.maximum(others_B, 1)
     worth_B = bare_B * (bare_P < trials_P)[prompt_B] * (1 - passing_B) ** 2
-    return np.stack([np.bincount(prompt_B, worth_B * right_B, prompts), np.bincount(prompt_B, worth_B, prompts)], 1)
+    weighed_P = (np.bincount(prompt_B, rows, prompts) for rows in (worth_B * right_B, worth_B))
+    return np.stack([*weighed_P, bare_P, trials_P], axis=1)
