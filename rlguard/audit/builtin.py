@@ -488,7 +488,7 @@ def _open(task: Task, seed: int) -> tuple[str, Callable[[int], Question]]:
     try:
         from reasoning_gym import create_dataset
     except ImportError as error:
-        raise InputError("the built-in suite needs reasoning-gym: pip install 'rlguard[demo]'") from error
+        raise InputError("the built-in suite needs reasoning-gym: pip install reasoning-gym") from error
     # The gym seeds its i-th question with seed + i: seeds that lie close to each other would share questions.
     digest = hashlib.sha256(f"{seed}/{task.name}/{sorted(task.options.items())}".encode()).digest()
     data = create_dataset(task.name, seed=int.from_bytes(digest[:4], "big") >> 1, size=SIZE, **task.options)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rlguard.types import InputError, Messages, Request
+from rlguard.version import how_to_install
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def needing_extra(engine: str, also: str = "") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        how = f"pip install 'rlguard[{engine}]'{also}"
+        how = how_to_install(engine) + also
         raise InputError(f"the {engine} engine is not installed ({error}): {how}") from error
 
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from rlguard.guard import GuardConfig, Judged
 from rlguard.integrations.seams import STATE_FILE, check_seams, needing
+from rlguard.version import how_to_install
 
-with needing("TRL", ": pip install 'rlguard[trl]'"):
+with needing("TRL", f": {how_to_install('trl')}"):
     import torch
     import trl
     from accelerate.utils import gather_object

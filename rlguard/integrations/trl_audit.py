@@ -26,8 +26,9 @@ from rlguard.integrations.seams import needing
 from rlguard.tables.files import cut_tail
 from rlguard.types import InputError, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
+from rlguard.version import how_to_install
 
-with needing("TRL", ": pip install 'rlguard[trl]'"):
+with needing("TRL", f": {how_to_install('trl')}"):
     import torch
     from accelerate import PartialState
     from accelerate.utils import DistributedType, broadcast, broadcast_object_list

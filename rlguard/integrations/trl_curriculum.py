@@ -31,8 +31,9 @@ import numpy as np
 from rlguard.curriculum.levels import LevelCurriculum, MakeRow
 from rlguard.integrations.seams import needing
 from rlguard.types import InputError
+from rlguard.version import how_to_install
 
-with needing("TRL", ": pip install 'rlguard[trl]'"):
+with needing("TRL", f": {how_to_install('trl')}"):
     from accelerate.utils import gather_object
     from datasets import Dataset
     from transformers import TrainerCallback

@@ -33,8 +33,9 @@ from rlguard.monitor.journal import Journal
 from rlguard.types import InputError, Sampling, Verifier, make_prompt_id
 from rlguard.verify.pool import VerifierPool
 from rlguard.verify.verifiers import pick_verifier
+from rlguard.version import how_to_install
 
-with needing("TRL", ": pip install 'rlguard[trl]'"):
+with needing("TRL", f": {how_to_install('trl')}"):
     from accelerate.utils import broadcast_object_list
     from transformers import TrainerCallback
 

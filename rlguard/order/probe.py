@@ -33,6 +33,7 @@ from rlguard.tables.files import read_object, replacing
 from rlguard.tables.read import read_problems
 from rlguard.types import InputError, Problem, Sampling, Verifier, make_prompt_id, prompt_text
 from rlguard.verify.verifiers import pick_verifier, score_safely
+from rlguard.version import how_to_install
 
 logger = logging.getLogger(__name__)
 
@@ -301,7 +302,7 @@ def train(
         from rlguard.integrations.trl import GuardedGRPOTrainer
     except ImportError as error:
         raise InputError(
-            f"a probe trains with TRL, which is not installed: pip install 'rlguard[trl]' ({error})"
+            f"a probe trains with TRL, which is not installed: {how_to_install('trl')} ({error})"
         ) from error
 
     class Steps(TrainerCallback):
