@@ -122,7 +122,7 @@ def last_step(arm: Path) -> int:
 
 
 def write_curves(metrics: dict[str, list[dict[str, Any]]], path: Path) -> None:
-    """The picture in the README: accuracy on prior skills, and answers without computation, by step."""
+    """The demo's picture: accuracy on prior skills, and answers without computation, by step."""
     import matplotlib
 
     matplotlib.use("Agg")

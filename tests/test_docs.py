@@ -130,3 +130,16 @@ def test_the_index_for_language_models_lists_every_page():
     listed = set(re.findall(r"\]\(([^)]+)\)", (ROOT / "llms.txt").read_text()))
     assert {path for path in listed if not (ROOT / path).is_file()} == set()
     assert {page_name(page) for page in PAGES} - {"README.md"} <= listed
+
+
+def test_the_figures_below_the_picture_are_those_of_its_rows():
+    from benchmarks.readme.run import ARMS, PANELS, ends, read_rows
+
+    caption = (ROOT / "README.md").read_text().split("</picture>")[1].split("## ")[0]
+    told = [float(number) for number in re.findall(r"(?<![\d.])0\.\d\d\b", caption)]
+    rows, wanted = read_rows(), []
+    for panel in PANELS:
+        first, *_ = ends(rows, "GRPO", panel)
+        wanted += [first, *(ends(rows, arm, panel)[1] for arm in ("GRPO", "GRPO, slower", "rlguard"))]
+    assert set(ARMS) == {"GRPO", "GRPO, slower", "rlguard"}
+    assert told == [round(sum(values) / len(values), 2) for values in wanted]
