@@ -167,7 +167,7 @@ def test_without_reasoning_gym_the_error_says_what_to_install(monkeypatch):
         return find(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(InputError, match="the built-in suite needs reasoning-gym: pip install 'rlguard\\[demo\\]'"):
+    with pytest.raises(InputError, match="the built-in suite needs reasoning-gym: pip install reasoning-gym"):
         read_suite("builtin", 1, 0)
 
 
