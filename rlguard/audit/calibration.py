@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlguard.answers import normalise_answer
-from rlguard.audit.compare import Figure, Statistic, ratio_statistic
 from rlguard.audit.marking import is_abstention, read_confidence
+from rlguard.audit.paired import Figure, Statistic, ratio_statistic
 from rlguard.audit.samples import Sample, select, split_trained
 
 GROUP = "calibration"

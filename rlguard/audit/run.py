@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.audit import calibration, coverage, reasoning, retention
-from rlguard.audit.compare import Figure, Row, compare
 from rlguard.audit.distance import Cliff, domain_distances, fit_cliff
 from rlguard.audit.marking import SuiteVerifier
+from rlguard.audit.paired import Figure, Row, compare_figures
 from rlguard.audit.samples import PLAIN, Item, Sample, Score, select
 from rlguard.audit.suite import PER_DOMAIN, as_chat, read_suite, vary, write_suite
 from rlguard.difficulty.estimate import estimate_pass_rates
@@ -96,7 +96,7 @@ class Audit:
         return any(comparison.losses for comparison in self.comparisons)
 
     def to_pandas(self) -> Any:
-        """A DataFrame with a line a figure: `model` and what `compare.Row` holds."""
+        """A DataFrame with a line a figure: `model` and what `paired.Row` holds."""
         import pandas
 
         return pandas.DataFrame([{"model": one.name} | asdict(row) for one in self.comparisons for row in one.rows])
@@ -171,7 +171,7 @@ def run_audit(
         "questions": questions, "varied": varied, "seed": seed, "trained": list(trained)[:20], "tolerance": tolerance,
         "confidence": confidence, "chat": chat,
     }  # fmt: skip
-    record = to_record(audit, models, items, settings | asdict(taking))
+    record = _to_record(audit, models, items, settings | asdict(taking))
     replace_file(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
     write_report(out, out / PAGE)
     return audit
@@ -302,7 +302,7 @@ def _compare(
 ) -> Comparison:
     one, other = select(before.samples), select(after.samples)
     most_k = coverage.largest_k(one, other)
-    rows = compare(
+    rows = compare_figures(
         measure(before, most_k, trained), measure(after, most_k, trained), tolerance, confidence, comparisons=others
     )
     distances = domain_distances([sample.item for sample in one], trained) if trained else None
@@ -350,7 +350,7 @@ def name_models(models: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def to_record(audit: Audit, models: dict[str, str], items: Sequence[Item], settings: dict[str, Any]) -> dict[str, Any]:
+def _to_record(audit: Audit, models: dict[str, str], items: Sequence[Item], settings: dict[str, Any]) -> dict[str, Any]:
     """The audit as `audit.json` holds it; NaN is null."""
     questions = {item.id: item for item in items}
     comparisons = []

@@ -17,7 +17,7 @@ from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Sampling, prompt_text, without_nan
 
 if TYPE_CHECKING:
-    from rlguard.audit.compare import Verdict
+    from rlguard.audit.paired import Verdict
     from rlguard.audit.run import Comparison
 
 

@@ -164,7 +164,7 @@ class Guard:
             )  # fmt: skip
             evidence = self.reader.read(prompts_B, completions_B, rows)
             if rows and not any(item.gold for item in evidence):
-                self.check_columns(rows[0])
+                self.check_gold_column(rows[0])
             outcomes = self.read_outcomes(rewards_B) if outcomes_B is None else outcomes_B
             groups = [item.prompt_id for item in evidence] if group_ids_B is None else group_ids_B
             places = [row.get(ROW) for row in rows]
@@ -196,7 +196,7 @@ class Guard:
         collect = attempt(lambda: self.reader.begin(prompts_B, completions_B, rows_B))
         return (lambda: attempt(collect)) if callable(collect) else lambda: collect
 
-    def check_columns(self, row: Mapping[str, Any] | Iterable[str]) -> None:
+    def check_gold_column(self, row: Mapping[str, Any] | Iterable[str]) -> None:
         """Says once where a data set seems to keep its gold answers, when it is not in `answer_column`.
 
         Args:
@@ -290,7 +290,7 @@ class Guard:
         places_B: Any,
     ) -> Judged:
         if not len(evidence_B):
-            return _leave(advantages_B, {})
+            return _leave_to_host(advantages_B, {})
         outcomes = as_float(outcomes_B)
         self._watch_outcomes(outcomes, rewards_B)
         groups, first_P = number_groups(group_ids_B)
@@ -397,7 +397,7 @@ class Guard:
             raise error
         self.step_scale = 1.0
         self._say("guard", "the guard failed, the trainer's own advantages are used: %r", error, trace=True)
-        return _leave(advantages_B, {"rlguard/faults": float(len(advantages_B))})
+        return _leave_to_host(advantages_B, {"rlguard/faults": float(len(advantages_B))})
 
     def _say(self, kind: str, message: str, *values: Any, trace: bool = False) -> None:
         """Logs a warning of one kind once in the guard's life."""
@@ -464,7 +464,7 @@ def _check_rows(rows: int, **columns: Any) -> None:
             raise ValueError(f"{name} has shape {shape}, expected ({rows},): one entry for each of the advantages")
 
 
-def _leave(advantages_B: Any, metrics: dict[str, float]) -> Judged:
+def _leave_to_host(advantages_B: Any, metrics: dict[str, float]) -> Judged:
     """A batch that is left to the host."""
     count = len(advantages_B)
     return Judged(

@@ -69,7 +69,7 @@ class TrainerGuard(Anything):
         self.guard = Guard(config, cannot_mask=cannot_mask)
         self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
         self.guard.outcome_name = f"the reward {self.reward_func_names[self._guard_outcome]!r}"
-        self.guard.check_columns(getattr(self.train_dataset, "column_names", None) or ())
+        self.guard.check_gold_column(getattr(self.train_dataset, "column_names", None) or ())
         self._guard_steps = StepScaler()
         self.add_callback(self._guard_steps)
 

@@ -203,17 +203,17 @@ class ChoosesPrompts:
             int(to) * G + i - mine: rows[int(group) * G + i] for group, to in zip(found, into, strict=True)
             for i in range(G) if 0 <= int(to) * G + i - mine < len(output["advantages"])
         }  # fmt: skip
-        new = {name: put_rows(output[name], {row: cells[name] for row, cells in moved.items()}, side,
+        new = {name: replace_rows(output[name], {row: cells[name] for row, cells in moved.items()}, side,
                               pad if name in ("prompt_ids", "completion_ids") else 0)
                for name, side in PADDED.items() if name in output}  # fmt: skip
         trained = new["completion_mask"] * new.get("tool_mask", 1)
         return output | new | {"num_items_in_batch": self.accelerator.gather(trained.sum()).sum()}
 
 
-def put_rows(old_BT: torch.Tensor, rows: dict[int, torch.Tensor], side: int, fill: float) -> torch.Tensor:
+def replace_rows(old_BT: torch.Tensor, rows: dict[int, torch.Tensor], side: int, fill: float) -> torch.Tensor:
     """A batch in which some rows are others, of another length perhaps: padded on that side (-1 left, 1 right).
 
-    >>> put_rows(torch.tensor([[1, 2], [3, 4]]), {1: torch.tensor([5, 6, 7])}, -1, 0).tolist()
+    >>> replace_rows(torch.tensor([[1, 2], [3, 4]]), {1: torch.tensor([5, 6, 7])}, -1, 0).tolist()
     [[0, 1, 2], [5, 6, 7]]
     """
     all_rows = [rows.get(i, row).to(row) for i, row in enumerate(old_BT)]

@@ -98,7 +98,7 @@ class GuardMixin(seams.Anything):
         data = tq.kv_batch_get(**where, select_fields=[*TENSORS, *columns])
         host_BT, mask_BT = (data[name].to_padded_tensor(0) for name in ("advantages", "response_mask"))
         host_B = seams.read_advantages(host_BT, mask_BT)
-        rows = _read_rows(data, columns, guard.config.answer_column)
+        rows = _merge_rows(data, columns, guard.config.answer_column)
         reported = rows if name in data else [_read_reported(row) for row in rows]
         paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows a KL penalty
         judged = guard.apply(
@@ -155,7 +155,7 @@ def scale_rate(worker: Any, scale: float) -> Any:
     return DataProto()  # verl puts together what its workers return
 
 
-def _read_rows(data: Any, columns: Sequence[str], answer_column: str) -> list[dict[str, Any]]:
+def _merge_rows(data: Any, columns: Sequence[str], answer_column: str) -> list[dict[str, Any]]:
     """The data row of each rollout and what verl knows of it, the gold answer under `answer_column`."""
     there = {name: list(data[name]) for name in columns if name in data}
     rows = []

@@ -61,7 +61,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Plan:
+class OrderPlan:
     """An order of domains and why. Losses are accuracy, summed over domains; below 0 the domains help each other."""
 
     order: tuple[str, ...]
@@ -123,7 +123,7 @@ class Plan:
         return lines + [pair.describe() for pair in self.pairs]
 
 
-def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) -> Plan:
+def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) -> OrderPlan:
     """The order in which the domains are expected to lose least: the best of all orders.
 
     Where the data do not tell two orders apart, more structured domains come first: those whose entropy training lowers
@@ -155,7 +155,7 @@ def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) ->
         for place in range(len(places))
     ]
     alternative = min((move for move in moves if move != places), key=lambda move: order_loss(expected_DD, move))
-    return Plan(
+    return OrderPlan(
         order=_name(transfer, places),
         loss=order_loss(expected_DD, places),
         reversed_loss=order_loss(expected_DD, places[::-1]),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.audit.compare import mean_statistic
+from rlguard.audit.paired import mean_statistic
 from rlguard.tables.files import read_object, replace_file
 from rlguard.types import InputError, without_nan
 

@@ -113,7 +113,7 @@ def macro_statistic(values_P: Sequence[float], domains_P: Sequence[str]) -> Stat
     return statistic
 
 
-def compare(
+def compare_figures(
     before: Sequence[Figure],
     after: Sequence[Figure],
     tolerance: float = 0.05,
