@@ -54,7 +54,7 @@ class Questions:
                 f"suite: expected 2 or more plain answerable questions, got {len(items)} in {len(suite)} items"
             )
         if n < 1:
-            raise InputError(f"n: expected at least one rollout a question, got {n}")
+            raise InputError(f"n: expected at least one rollout per question, got {n}")
         if sampling.temperature == 0 and n > 1:
             raise InputError(f"temperature 0 draws the same completion {n} times: set n to 1, or a temperature")
         return cls(list(items.values()), n, sampling)

@@ -125,7 +125,7 @@ def gdpo_scale(rewards_per_func: Any, reward_weights: Any, outcome: int, num_gen
     """(B,) TRL's divisor of the outcome's reward under `normalize_then_sum`: its group's std, then the batch's.
 
     Args:
-        rewards_per_func: (B, F) tensor, a column a reward function.
+        rewards_per_func: (B, F) tensor, one column per reward function.
         reward_weights: (F,) tensor.
         outcome: Which function tells correctness.
         num_generations: Rollouts of a group, which stand one after another.

@@ -97,7 +97,7 @@ class AuditCallback(TrainerCallback):
         self.every, self.tolerance, self.on_loss, self.confidence = every, tolerance, on_loss, confidence
         self.questions = Questions.choose(suite, n, sampling)
         self.history: list[dict[str, Any]] = []
-        """One record a look, as `in_training.record_look` gives it, with its `seconds`."""
+        """One record per look, as `in_training.record_look` gives it, with its `seconds`."""
         self.faults = 0
         self._verifier, self._batch_size = verifier or SuiteVerifier(), batch_size
         self._trainer: Trainer | None = None

@@ -117,9 +117,9 @@ class OrderPlan:
             f"random {self.average_loss:+.3f}, {' > '.join(self.alternative)} {self.alternative_loss:+.3f}."
         )
         helps = " Below 0 a loss is a gain: the domains help each other." if self.loss < 0 else ""
-        lines.append(f"Expected backward transfer, a domain: {self.backward_transfer:+.3f}.{helps}")
+        lines.append(f"Expected backward transfer per domain: {self.backward_transfer:+.3f}.{helps}")
         if self.trainings == 1:
-            lines.append("One training a domain: how much chance there is in a training is not known and not counted.")
+            lines.append("One training per domain: the variance between trainings is not known and not counted.")
         return lines + [pair.describe() for pair in self.pairs]
 
 
