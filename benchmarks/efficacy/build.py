@@ -36,7 +36,7 @@ MODELS = Path(__file__).parents[2] / "out" / "efficacy" / "models"
 STEPS = {"sums": 5000, "strings": 4000, "logic": 4000, "words": 3000}
 BATCH = 32
 SIZES = {"llama": (64, 2), "neox": (64, 4)}
-"""Hidden size and layers. A GPT-NeoX of two layers solves a third of the prior skills of `sums`, where four solve .84."""
+"""Hidden size and layers. A GPT-NeoX of two layers solves a third of the prior skills of `sums`, one of four .84."""
 WORD_SIZES = {"llama": (160, 3), "neox": (128, 5)}
 """The same for `words`."""
 WORD = r" ?[A-Za-z]+| ?\d+|\n| ?[^\w\s]"

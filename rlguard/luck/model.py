@@ -67,9 +67,7 @@ class SkillPosterior:
     """One q drawn from each posterior (Thompson sampling)."""
 
 
-def genuine_probability(
-    successes_P: Any, trials_P: Any, chance_P: Any, population: np.ndarray
-) -> np.ndarray:
+def genuine_probability(successes_P: Any, trials_P: Any, chance_P: Any, population: np.ndarray) -> np.ndarray:
     """P(a success is genuine) for each prompt from all its counts, the group judged included, before its text is read.
 
     Args:
