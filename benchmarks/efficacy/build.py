@@ -33,7 +33,7 @@ from benchmarks.efficacy.families.words import list_texts
 from benchmarks.efficacy.settings import DESIGNS
 
 MODELS = Path(__file__).parents[2] / "out" / "efficacy" / "models"
-STEPS = {"sums": 5000, "strings": 4000, "logic": 4000, "words": 3000}
+STEPS = {"sums": 5000, "strings": 4000, "logic": 4000, "words": 9000}
 BATCH = 32
 SIZES = {"llama": (64, 2), "neox": (64, 4)}
 """Hidden size and layers. A GPT-NeoX of two layers solves a third of the prior skills of `sums`, one of four .84."""
