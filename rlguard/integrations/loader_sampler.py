@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.guard.guard import ROW
+from rlguard.luck.model import LuckModel
 from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
 from rlguard.types import InputError
 
@@ -80,6 +81,29 @@ class LiveOrder(Sampler):
         self._chosen, self._given = list(state["chosen"]), int(state["given"])
 
 
+def make_chooser(
+    table: Any, count: int, size: int, group_size: int, settings: SamplerConfig, luck: LuckModel
+) -> BatchChooser:
+    """What chooses a data set's prompts; the columns that `rlguard filter` writes are its first evidence.
+
+    Args:
+        table: The data set or the table behind it, if it has named columns.
+        count: How many rows there are.
+        size: Prompts of a training batch.
+        group_size: Rollouts of a prompt.
+        settings: Of the sampler.
+        luck: The guard's model.
+
+    Raises:
+        InputError: If there are fewer rows than a batch has prompts, or a `rlguard_*` column holds no rates.
+    """
+    if count < size:
+        raise InputError(f"sampler: the data has {count} rows, expected at least the {size} of a batch")
+    names = getattr(table, "column_names", None) or ()
+    columns = [table[name] if name in names else None for name in COLUMNS]
+    return BatchChooser(PromptSampler(count, group_size, settings, luck, *columns))
+
+
 def choose_loader(loader: Any, guard: Guard, settings: SamplerConfig | None, size: int, group_size: int) -> Any:
     """A trainer's loader of training data, with prompts that are chosen (`guard.chooser`) and know their places.
 
@@ -91,18 +115,12 @@ def choose_loader(loader: Any, guard: Guard, settings: SamplerConfig | None, siz
         group_size: Rollouts of a prompt.
 
     Raises:
-        InputError: If there are fewer rows than a batch has prompts, or a `rlguard_*` column holds no rates.
+        InputError: As for `make_chooser`.
     """
     if settings is None or loader is None:
         return loader
-    if len(loader.dataset) < size:
-        raise InputError(
-            f"rlguard.sampler: the data has {len(loader.dataset)} rows, expected at least the {size} of a batch"
-        )
     table = getattr(loader.dataset, "dataframe", None)  # what both trainers call the table behind their data sets
-    names = getattr(table, "column_names", None) or ()
-    columns = [table[name] if table is not None and name in names else None for name in COLUMNS]
-    guard.chooser = BatchChooser(PromptSampler(len(loader.dataset), group_size, settings, guard.luck, *columns))
+    guard.chooser = make_chooser(table, len(loader.dataset), size, group_size, settings, guard.luck)
     return type(loader)(
         NumberedRows(loader.dataset), batch_size=loader.batch_size, drop_last=True, collate_fn=loader.collate_fn,
         sampler=LiveOrder(guard.chooser, size), num_workers=0,  # others would read ahead, and choose by what is old

@@ -16,14 +16,14 @@ from datasets import Dataset
 from torch.utils.data import Sampler
 
 from rlguard.guard import Judged
-from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
+from rlguard.guard.guard import ROW
+from rlguard.integrations.loader_sampler import make_chooser
+from rlguard.sampling import BatchChooser, SamplerConfig
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 
 logger = logging.getLogger(__name__)
 
-ROW = "rlguard_row"
-"""Column that the data set is given: the place of each row."""
 SAMPLER_FILE = "rlguard_sampler.json"
 """Name of the sampler's state beside a trainer's checkpoint."""
 PADDED = {
@@ -85,9 +85,6 @@ class LiveSampler(Sampler):
 def make_sampler(trainer: Any, config: SamplerConfig) -> LiveSampler:
     """The sampler of a guarded trainer, whose data set it gives the column `ROW`.
 
-    The columns that `rlguard filter` writes are its first evidence (`rlguard_successes`, `rlguard_trials`,
-    `rlguard_chance_rate`).
-
     Raises:
         InputError: If the prompts cannot be chosen here; says why and what to do.
     """
@@ -99,15 +96,11 @@ def make_sampler(trainer: Any, config: SamplerConfig) -> LiveSampler:
         raise InputError("sampler: train_dataset has a transform (a curriculum?), which chooses prompts already")
     if not trainer.shuffle_dataset:
         raise InputError("sampler: shuffle_dataset=False asks for the data set's order, the sampler chooses its own")
-    if len(data) < size:
-        raise InputError(f"sampler: train_dataset has {len(data)} rows, expected at least the {size} of a batch")
-    columns = [data[name] if name in data.column_names else None
-               for name in ("rlguard_successes", "rlguard_trials", "rlguard_chance_rate")]  # fmt: skip
-    sampler = PromptSampler(len(data), trainer.num_generations, config, trainer.guard.luck, *columns)
+    chooser = make_chooser(data, len(data), size, trainer.num_generations, config, trainer.guard.luck)
     if ROW not in data.column_names:
         trainer.train_dataset = data.add_column(ROW, range(len(data)))
     repeats = trainer.num_iterations * trainer.args.steps_per_generation
-    return LiveSampler(BatchChooser(sampler), size, repeats, lambda: trainer.state.epoch)
+    return LiveSampler(chooser, size, repeats, lambda: trainer.state.epoch)
 
 
 class ChoosesPrompts:
