@@ -55,8 +55,8 @@ def check_seams(owner: Any, wrapped: Mapping[str, str], advice: str) -> None:
 
 
 def check_overrides(host: type, advice: str, *mixins: type, unless: Sequence[str] = ()) -> None:
-    """`check_seam` for a host's class that gets mixins in front: each of their methods that calls `super()` must have
-    the parameters of the host's method.
+    """`check_seam` for a host's class that gets mixins in front: their methods that override one of the host's, or call
+    it by `super()`, must have its parameters.
 
     Args:
         host: The host's class, or one with the mixins in front of it.
@@ -67,10 +67,10 @@ def check_overrides(host: type, advice: str, *mixins: type, unless: Sequence[str
     if mixins[0] in host.__mro__:
         host = host.__mro__[host.__mro__.index(mixins[0]) + 1]
     for name, method in itertools.chain.from_iterable(vars(mixin).items() for mixin in mixins):
-        code = getattr(inspect.unwrap(method), "__code__", None)
-        if "__class__" in getattr(code, "co_freevars", ()) and name not in ("__init__", *unless):  # it calls super()
-            expected = " ".join(inspect.signature(method).parameters)
-            check_seam(f"{host.__name__}.{name}", getattr(host, name, None), expected, advice)
+        code, theirs = getattr(inspect.unwrap(method), "__code__", None), getattr(host, name, None)
+        calls_it = code is not None and "__class__" in code.co_freevars and name in code.co_names  # super().NAME
+        if code is not None and (theirs or calls_it) and name not in ("__init__", *unless):
+            check_seam(f"{host.__name__}.{name}", theirs, " ".join(inspect.signature(method).parameters), advice)
 
 
 def start_logged(
