@@ -104,7 +104,7 @@ def macro_statistic(values_P: Sequence[float], domains_P: Sequence[str]) -> Stat
     means = [mean_statistic(np.where(domains == domain, values, np.nan)) for domain in dict.fromkeys(domains_P)]
 
     def statistic(weights_RP: np.ndarray) -> np.ndarray:
-        found_DR = np.array([mean(weights_RP) for mean in means])
+        found_DR = np.array([mean(weights_RP) for mean in means]).reshape(-1, len(weights_RP))  # of no domain, perhaps
         return divide(np.nansum(found_DR, axis=0), np.isfinite(found_DR).sum(axis=0))
 
     return statistic
