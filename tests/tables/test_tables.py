@@ -52,6 +52,14 @@ def test_bad_files_name_the_line(tmp_path, name, content, message):
         read_rows(tmp_path / name)
 
 
+def test_chats_that_a_csv_holds_are_chats_again(tmp_path):
+    rows = [{"prompt": [{"role": "user", "content": "2+2?"}], "answer": "4"}, {"prompt": '["2+2?"]', "answer": "4"}]
+    write_rows(rows, tmp_path / "a.csv")
+    (chat, text) = read_problems(read_rows(tmp_path / "a.csv"))
+    assert (chat.prompt, chat.id) == (rows[0]["prompt"], read_problems(rows)[0].id)
+    assert text.prompt == '["2+2?"]'
+
+
 def test_missing_file():
     with pytest.raises(InputError, match="no such file"):
         read_rows("nowhere/a.jsonl")
