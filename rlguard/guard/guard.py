@@ -270,7 +270,8 @@ class Guard:
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
-        metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
+        said = [f"row {row}: {evidence_B[row].fault}" for row in faults]
+        metrics["rlguard/faults"] = float(self._count_faults(said, paid))
         silent = find_silent(sized, changed, paid, groups)
         metrics["rlguard/silent_groups"] = float(silent[first_P].mean())
         trained = ~silent if self.config.mask_silent and self.config.mode != "observe" else np.ones(len(silent), bool)
@@ -415,7 +416,11 @@ class Guard:
 def _check_rows(rows: int, **columns: Any) -> None:
     """ValueError for a column that does not hold one entry for each rollout; None is no column."""
     for name, values in columns.items():
-        if values is not None and (shape := tuple(getattr(values, "shape", (len(values),)))) != (rows,):
+        if values is None:
+            continue
+        numbers = name in ("advantages_B", "rewards_B", "outcomes_B", "total_rewards_B")
+        shape = tuple(getattr(values, "shape", np.shape(values) if numbers else (len(values),)))
+        if shape != (rows,):
             raise ValueError(f"{name} has shape {shape}, expected ({rows},): one entry for each of the advantages")
 
 

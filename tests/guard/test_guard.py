@@ -345,6 +345,7 @@ def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplo
         ({"rows_B": [{}]}, r"rows_B has shape \(1,\)"),
         ({"group_ids_B": [0]}, r"group_ids_B has shape \(1,\)"),
         ({"outcomes_B": np.zeros((4, 1))}, r"outcomes_B has shape \(4, 1\)"),
+        ({"advantages_B": [[1.5], [-0.5], [-0.5], [-0.5]]}, r"advantages_B has shape \(4, 1\), expected \(4,\)"),
     ],
 )
 def test_input_of_the_wrong_shape_is_named_and_ends_training_only_on_request(changes, message, caplog):
@@ -358,10 +359,22 @@ def test_input_of_the_wrong_shape_is_named_and_ends_training_only_on_request(cha
         Guard(GuardConfig(on_fault="raise")).apply(**given)
 
 
+@pytest.mark.parametrize("odd", [[5, 6], 7, b"x", {"role": "assistant", "content": "4"}])
+@pytest.mark.parametrize("column", ["prompts_B", "completions_B"])
+def test_a_text_that_is_none_is_a_fault_of_its_row_alone(column, odd, caplog):
+    known = {"prompts_B": ["a"] * 4, "completions_B": ["x"] * 4}
+    known[column] = ["b", odd, "b", "b"]
+    judged = Guard().apply([1.5, -0.5, -0.5, -0.5], [1, 0, 0, 0], group_ids_B=[0] * 4, **known)
+    assert judged.metrics["rlguard/faults"] == 1
+    assert (
+        "could not be read and is left to the trainer as it is: row 1: TypeError: expected text or chat" in caplog.text
+    )
+
+
 def test_a_first_integration_may_ask_for_errors(monkeypatch):
     strict = Guard(GuardConfig(on_fault="raise"))
     known = {"prompts_B": ["a", "a"], "completions_B": ["x", "y"]}
-    with pytest.raises(RuntimeError, match="could not be read: ValueError"):
+    with pytest.raises(RuntimeError, match="could not be read: row 0: ValueError"):
         strict.apply([1.0, -1.0], [1, 0], rows_B=[{"rlguard_trials": "many"}] * 2, **known)
     monkeypatch.setattr(strict.luck, "observe", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
