@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlguard.tables.columns import pick
+from rlguard.tables.frames import iter_data
 from rlguard.tables.read import BATCH, iter_problems, iter_rows, read_problems, read_rows, read_schema
 from rlguard.tables.write import RowWriter, write_rows
 from rlguard.types import InputError, make_prompt_id
@@ -251,3 +252,11 @@ def test_errors_of_problems_name_the_file_that_they_come_from(tmp_path):
         read_problems(iter_rows(path), "p", source=path)
     with pytest.raises(InputError, match=r"^row 1: 'prompt' must be text"):
         read_problems(iter_rows(path))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(5, "got int"), (None, "got NoneType"), ({"prompt": ["q"]}, "dict of 'prompt'")]
+)
+def test_what_holds_no_rows_is_refused(data, said):
+    with pytest.raises(InputError, match=f"expected a path, a frame, a data set or rows as dicts, .*{said}"):
+        list(iter_data(data))
