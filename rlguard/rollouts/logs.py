@@ -260,7 +260,7 @@ def _read_table(
             continue
         try:
             flat += [(number, row) for row in layout.unfold(each)]
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{where}: row {number}: expected {layout.name}, got {each!r:.100} ({error!r})") from error
     found = _find_columns(layout, [row for _, row in flat]) | {part: COLUMNS[part][0] for part in columns}
     rollouts, shared = [], set[str]()

@@ -276,6 +276,21 @@ def test_states_of_earlier_versions_are_refused_by_name_and_damaged_ones_named_a
     Guard().load(tmp_path)  # a folder
 
 
+@pytest.mark.parametrize("odd", [10**400, 1e300, math.nan, math.inf, "4", None])
+def test_a_number_in_a_state_that_no_count_is_does_not_make_every_later_batch_a_fault(tmp_path, odd):
+    guard, evidence, outcomes = seasoned()
+    whole = json.dumps(guard.state_dict())
+    for place in (("size", 3), ("luck", "signs"), ("luck", "chance", "unit"), ("luck", "seen", "a")):
+        state = json.loads(whole)
+        inner = state
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = [[odd] * 2] * 2 if place[-1] == "signs" else [odd] * 5 if place[-1] == "a" else odd
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        resumed = Guard(state_file=tmp_path / "state.json")
+        assert resumed.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS).metrics["rlguard/faults"] == 0
+
+
 def test_a_state_that_cannot_be_written_is_said_and_training_goes_on(tmp_path, caplog):
     (tmp_path / "file").touch()
     guard, evidence, outcomes = seasoned()
