@@ -20,7 +20,7 @@ from rlguard.rollouts.segments import ROLLOUTS, is_store, list_sealed, read_roll
 from rlguard.rollouts.store import PROBLEMS
 from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
 from rlguard.tables.frames import Data, iter_data
-from rlguard.tables.read import find_format, is_chat, iter_rows, parse_chat
+from rlguard.tables.read import is_chat, iter_rows, parse_chat
 from rlguard.types import InputError, Rollout, completion_text, make_prompt_id
 
 Row = Mapping[str, Any]
@@ -30,6 +30,9 @@ OF_PROMPT = ("prompt", "answer", "prompt_id", "step")
 
 WORTH = ("outcome", "reward", "advantage")
 """Parts of which each completion has one of its own."""
+
+STEP = re.compile(r"(?:completions_|train_data_step)?(\d+)\.(?:parquet|jsonl(?:\.gz|\.zst)?)")
+"""Names of tables of one step, packed or not."""
 
 AGGREGATED = "aggregated_results.jsonl"
 """Beside SkyRL's tables of an evaluation."""
@@ -161,8 +164,8 @@ def read_any_rollouts(
     some are 1. Other rewards stay rewards, and the outcomes NaN.
 
     Args:
-        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one per step
-            (`1.jsonl`); or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.iter_data`).
+        source: A rollout store; a folder of tables (`list_tables`), as TRL's `completions/*.parquet` and verl's
+            `1.jsonl`; or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.iter_data`).
         notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
         name: What `Rollout.source` will be.
         columns: Part in `COLUMNS` -> the column that holds it, where a table calls it otherwise; `pick` reads them.
@@ -186,8 +189,8 @@ def read_any_rollouts(
         tables = list_tables(path) or [path]
         if tables == [path] and path.is_dir() and not (path / "dataset_info.json").exists():
             raise InputError(
-                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl) "
-                "or SkyRL's, found none of them"
+                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl), "
+                "NeMo-RL's (train_data_step1.jsonl), lm-eval's (samples_*.jsonl) or SkyRL's, found none of them"
             )
     drawn = Counter[str]()  # of each prompt
     read = [_read_table(table, notes, name, drawn, columns) for table in tables]
@@ -197,12 +200,13 @@ def read_any_rollouts(
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """A trainer's tables of rollouts, by step: those of TRL, or of verl, packed or not; SkyRL's, by data set."""
-    if (folder / AGGREGATED).exists():
-        return sorted(path for path in folder.glob("*.jsonl") if path.name != AGGREGATED)
-    trl = sorted(folder.glob("completions/completions_*.parquet")) or sorted(folder.glob("completions_*.parquet"))
-    steps = {path: path.name.partition(".")[0] for path in folder.glob("*.jsonl*") if find_format(path) == ".jsonl"}
-    return trl or sorted((path for path, step in steps.items() if step.isdecimal()), key=lambda path: int(steps[path]))
+    """A trainer's tables of rollouts: one a step (TRL, verl, NeMo-RL), or one a data set (SkyRL, lm-eval)."""
+    for place in (folder / "completions", folder):
+        steps = {int(found[1]): path for path in sorted(place.glob("*")) if (found := STEP.fullmatch(path.name))}
+        if steps:
+            return [steps[step] for step in sorted(steps)]
+    every = "*.jsonl" if (folder / AGGREGATED).exists() else "samples_*.jsonl"
+    return sorted(path for path in folder.glob(every) if path.name != AGGREGATED)
 
 
 def list_files(source: str | Path) -> list[Path]:
@@ -268,6 +272,8 @@ def _read_table(
         for one in _split_samples(row, found, shared, f"{where}: row {number}"):
             rollouts.append(_to_rollout(one, found, f"{where}: row {number}", name, drawn))
     table = Path(where).name
+    if "step" not in found and (named := STEP.fullmatch(table)):
+        rollouts = [dataclasses.replace(rollout, step=int(named[1])) for rollout in rollouts]
     if again:
         notes.append(f"{table}: {len(again)} of {len(rows)} rows repeat completions for other filters than {first}.")
     notes += [f"{table}: {part!r} has one value for several completions; it was left out." for part in sorted(shared)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 
@@ -236,6 +237,24 @@ def test_a_folder_of_verl_may_be_packed(tmp_path, ending):
             file.write(row)
     assert [r.step for r in read_any_rollouts(tmp_path)[1]] == [2, 10]
     assert [path.name for path in list_files(tmp_path)] == [f"2.jsonl{ending}", f"10.jsonl{ending}"]
+
+
+def test_folders_of_nemo_rl_and_lm_eval_are_read(tmp_path):
+    for step in (10, 9):
+        write_rows([ROWS["NeMo-RL"]] * 2, tmp_path / "exp_1" / f"train_data_step{step}.jsonl")
+    schema, rollouts = read_any_rollouts(tmp_path / "exp_1")
+    assert (schema, [r.step for r in rollouts]) == ("NeMo-RL samples", [9, 9, 10, 10])  # as the names say
+    for task in "ab":
+        write_rows([ROWS["lm-eval"]], tmp_path / "eval" / f"samples_{task}_2026.jsonl")
+    (tmp_path / "eval" / "results_2026.json").write_text("{}")
+    assert len(list(read_any_rollouts(tmp_path / "eval")[1])) == 2
+
+
+def test_a_step_that_lies_there_packed_as_well_counts_once(tmp_path):
+    text = json.dumps(ROWS["verl"])
+    (tmp_path / "3.jsonl").write_text(text)
+    (tmp_path / "3.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    assert len(list(read_any_rollouts(tmp_path)[1])) == 1
 
 
 def test_a_folder_of_verl_is_read_by_step(tmp_path):
