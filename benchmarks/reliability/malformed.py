@@ -202,7 +202,8 @@ def make_input(number: int, seed: int, folder: Path) -> tuple[str, Path]:
         return kind, write_table(rows, draw, folder, kind)
     out = folder / kind
     out.mkdir()
-    files: dict[str, list[Any]] = {"figures.jsonl": [FIGURES], "events.jsonl": [EVENT]}
+    figures = [FIGURES | {"step": step} for step in range(1, 4)]
+    files: dict[str, list[Any]] = {"figures.jsonl": figures, "events.jsonl": [EVENT]}
     if kind == "store":
         files = {"rollouts.jsonl": [LAYOUTS["rlguard"], LAYOUTS["rlguard"] | {"index": 1}], "meta.json": [META],
                  "problems.jsonl": [{"id": "p", "prompt": "What is 6 - 2?", "answer": "4"}],
