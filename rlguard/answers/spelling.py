@@ -114,7 +114,7 @@ def _read_text(text: str) -> str | None:
             return _read_text(parts[0])
     if text.lower() in _NO_GOLD or not _BLANK.sub("", text):
         return None
-    if "####" in text or "\\boxed" in text or "<answer" in text:
+    if any(marker in text for marker in ("####", "\\boxed", "<answer", "answer is ")):
         found = find_answer(text)
         if found is not None and found.marked and found.text:
             return found.text

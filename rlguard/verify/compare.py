@@ -11,6 +11,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
 
@@ -25,19 +26,24 @@ _HTML = re.compile(r"</?(?:b|i|em|strong|p|div|span|code|br)\s*/?>|\*\*(?=[\s:.,
 _NAMES = {"infinity": r"\infty", "empty set": r"\emptyset", "∅": r"\emptyset", "all real numbers": r"\mathbb{R}"}
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _OPTIONS = re.compile(r"\(?[A-J]\)?(?:[\s,;&]*(?:and\s+)?\(?[A-J]\)?)+")
+_LETTERS = re.compile(r"[A-J](?:\s+[A-J])+")
 _LABEL = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?([A-Z])(?:\)|\s*[.:)]|\s*[-–—](?=\s))\s*(.*)", re.DOTALL)
+_REFUTED = re.compile(
+    r"(?:is|are|was|can|do|does)(?:n't|not|\s+(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible))\b", re.IGNORECASE
+)
 _NAMED_OPTION = re.compile(r"(?:option|choice|answer)\s+\(?([A-Za-z])\)?", re.IGNORECASE)
+_TRUTHS = {"yes": True, "true": True, "no": False, "false": False}
 _TRUTH = re.compile(r"(yes|no|true|false)\b(?:[\s]*[,.;:!—–-].*)?", re.IGNORECASE | re.DOTALL)
 _DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%d %B, %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y",
-    "%B %d", "%d %B",
+    "%B %d", "%d %B", "%m/%d/%Y", "%d/%m/%Y",
 )  # fmt: skip
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 _STRING = re.compile(
     r"[A-Za-z]{2,}(?:[\s,;:'’\"&/.!?-]+[A-Za-z]+)*[.!?]?"  # words
     r"|[A-Za-z]+(?:[\s'’-]+[A-Za-z]{2,})+"
-    r"|[A-Za-z]+[-_#]?\d[A-Za-z\d_#+-]*"  # codes and moves: Nf3, b2, A-12
+    r"|(?:[A-Za-z]+[-_#]?|\d+[A-Z]+)\d[A-Za-z\d_#+-]*"  # codes and moves: Nf3, b2, A-12
     r"|\d+(?:-\d+)+|\d+(?:/\d+){2,}|\d+(?::\d+)+(?:\s*[AaPp]\.?[Mm]\.?)?"  # scores, dates, times, ratios
     r"|\+?\d[\d ]*(?:-\d+)+|\d+(?:\.\d+){2,}|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
 )
@@ -47,10 +53,12 @@ _BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGN
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
 _NAMED = re.compile(
     r"(?:\\[a-z]+\s+)?\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)"
-    r"|(?:\\approx|≈|=|\\sim|~)\s*(.*)|(?!.*(?:\b(?:not|never|no|cannot|most|least|than|wrong)\b|n't))"
+    r"|(?:\\approx|≈|=|\\sim|~)\s*(.*)|(?!.*(?i:\b(?:not|never|no|cannot|most|least|than|wrong|if|suppose|assume)\b|n't))"
     r"[A-Za-z][A-Za-z ]{0,40}(?:\b(?:is|are|has|have|equals|gets?)\s|:\s)\s*(.*)",
     re.DOTALL,
 )
+_COMMA = re.compile(r"\D{0,3}\d+,(?!\d{3}(?!\d))\d+(?![\d,.])")
+_HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非])\s*(-?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
 
 
@@ -78,7 +86,8 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
         return math.nan  # what is left out cannot be compared
     if _HEDGE.search(given) and not _HEDGE.search(gold):
         parts = [part for part in _HEDGE.split(given) if part and part.strip(" ,")]
-        given = ", ".join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
+        joint = " \\lor " if all(re.search(r"[<>≤≥]|\\[lg](?:eq?|t)", part) for part in parts) else ", "
+        given = joint.join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
     for compare in _KINDS:
         verdict = compare(gold, given)
         if verdict is not None:
@@ -95,6 +104,7 @@ def is_string(gold: str) -> bool:
     >>> [is_string(gold) for gold in ("listen", "Nf3", "2021-03-05", "4-2", "1 2 3", "2x", "x^2", "n+1", r"\\pi")]
     [True, True, True, True, True, False, False, False, False]
     """
+    gold = re.sub(r"\s*(?:->|→)\s*", ", ", gold)
     if "\\" in gold or re.search(r"[=^<>{}\[\]|√π∞∪∩≤≥≡∈±ℝ]", gold):
         return False
     plain = gold.isascii() and re.search(r"[\dA-Za-z]", gold)
@@ -126,11 +136,16 @@ def _compare_options(gold: str, given: str) -> float | None:
     """A letter against a letter with or without its text; a letter with its text against either."""
     letters = re.findall("[A-J]", gold)
     if letters == sorted(set(letters)) and _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
-        return float(letters == sorted(re.findall("[A-J]", given)))
+        said = re.findall("[A-J]", given)
+        return (
+            math.nan if _LETTERS.fullmatch(gold) and said != letters == sorted(said) else float(letters == sorted(said))
+        )
     label = _LABEL.fullmatch(gold)
     letter = _OPTION.fullmatch(gold)
     given_label = _LABEL.fullmatch(given)
     given_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
+    if given_label and _REFUTED.match(given_label[2]):
+        return 0.0
     if letter:
         if given_letter:
             return float(given_letter[1].lower() == letter[1].lower())
@@ -149,12 +164,13 @@ def _compare_options(gold: str, given: str) -> float | None:
 
 def _compare_truths(gold: str, given: str) -> float | None:
     said = _TRUTH.fullmatch(given)
-    if gold.lower() not in ("yes", "no", "true", "false"):
+    right = _TRUTHS.get(gold.lower())
+    if right is None:
         return None
     if said is None:
         return 0.0
     others = re.findall(r"\b(?:yes|no|true|false)\b", given[said.end(1) :].lower())
-    return float(said[1].lower() == gold.lower() and (not others or gold.lower() in others))
+    return float(_TRUTHS[said[1].lower()] == right and all(_TRUTHS[other] == right for other in others))
 
 
 def _compare_bases(gold: str, given: str) -> float | None:
@@ -178,24 +194,24 @@ def _value(digits: str, base: str) -> int | None:
 
 
 def _compare_dates(gold: str, given: str) -> float | None:
+    """By value; 03/05/2024 has two, one of which may be that of "5 March 2024"."""
     for formats in (_DATES, _TIMES):
         right, said = _read_date(gold, formats), _read_date(given, formats)
-        if right is not None:
-            return float(right == said)
+        if right:
+            return math.nan if len(right) != len(said) and set(right) & set(said) else float(right == said)
     return None
 
 
-def _read_date(text: str, formats: tuple[str, ...]) -> datetime | None:
+def _read_date(text: str, formats: tuple[str, ...]) -> list[datetime]:
     text = _ORDINAL.sub("", " ".join(text.replace(".", "").replace(" of ", " ").split())) if len(text) < 40 else ""
     if not re.search(r"\d", text) or not re.search(r"[-/ ]|:\d\d|[AaPp][Mm]", text):
-        return None
+        return []
     text = re.sub(r"^(?:on|at|the)\s+", "", text, flags=re.IGNORECASE)
+    dates = []
     for form in formats:
-        try:
-            return datetime.strptime(text, form)
-        except ValueError:
-            continue
-    return None
+        with suppress(ValueError):
+            dates.append(datetime.strptime(text, form))
+    return dates
 
 
 def _compare_numbers(gold: str, given: str) -> float | None:
@@ -203,17 +219,26 @@ def _compare_numbers(gold: str, given: str) -> float | None:
     right = None if re.fullmatch(r"0\d+", gold) else read_quantity(gold)
     if right is None:
         return None
-    said = read_quantity(_right_side(given))
+    side = _right_side(given)
+    said = read_quantity(side)
+    if right[0].denominator > 1 and _COMMA.match(side):  # 9,75 is 9.75 in half of the world, and may be a list
+        comma = read_quantity(side.replace(",", "."))
+        said = comma if comma and comma[0] == right[0] else said
     if said is None:
         label = _LABEL.fullmatch(given)
         said = read_quantity(label[2]) if label else None
     if said is None:
         return _compare_unread(right, given)
-    percents = (right[1] == "%") + (said[1] == "%")
     same = is_close(right[0], said[0])
-    if percents == 1:
-        factor = Fraction(1, 100)
-        return float(same or is_close(*(q[0] * (factor if q[1] == "%" else 1) for q in (right, said))))
+    if {right[1], said[1]} in ({"%", ""}, {"¢", ""}, {"¢", "$"}):
+        hundredths = (number / (100 if unit in ("%", "¢") else 1) for number, unit in (right, said))
+        return float((same and "" in (right[1], said[1])) or is_close(*hundredths))
+    if (
+        not same
+        and re.sub("[.,]", "", gold) == re.sub("[.,]", "", given)
+        and re.search(r"\d[.]\d{3}$", f"{gold}\n{given}", re.M)
+    ):
+        return math.nan  # 250.000 is 250,000 in half of the world
     if right[1] and said[1] and right[1] != said[1]:
         return 0.0 if same else math.nan  # 25 cm may be 250 mm
     return float(same)
@@ -228,8 +253,8 @@ def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
     if len(words) >= 3 and "\\" not in given:
         named = [read_quantity(number) for number in numbers]
         return math.nan if len(named) == 1 and named[0] and named[0][0] == right[0] else 0.0
-    if _ORDINAL.search(given):
-        return math.nan
+    if _ORDINAL.search(given) or re.fullmatch(r"(?:\d[\d.]*[ ']*[A-Za-z\"]+,?\s*(?:and\s+)?){2,}", _plain(given)):
+        return math.nan  # the 5th, 2 hours 30 minutes
     if re.search(r"\d\s+\d", given) and not re.search(r"[\\+*/^=]", given):
         return 0.0  # a row of numbers is no number
     return None
@@ -237,7 +262,7 @@ def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
 
 def _right_side(text: str) -> str:
     """What an equation or a sentence says of its subject: "x = 5", "Total: 5" and "she has 5" are 5."""
-    match = _NAMED.fullmatch(text)
+    match = _NAMED.fullmatch(text) or (None if re.search("[不没非少多超]", text) else _HAN.fullmatch(text))
     said = match[match.lastindex or 0] if match else text
     return text if "=" in said else said
 
@@ -278,11 +303,9 @@ def _read_json(text: str) -> list | None:
     text = text.strip()
     if not (text.startswith("[") and text.endswith("]")) or text.count("[") > 100:
         return None
-    for form in (text, text.replace("'", '"')):
-        try:
+    for form in (text, text.replace("'", '"'), re.sub(r"(?<=[\d\].])\s+(?=[-\d\[])", ", ", text)):  # as NumPy prints it
+        with suppress(ValueError):
             return json.loads(form)
-        except ValueError:
-            continue
     return None
 
 

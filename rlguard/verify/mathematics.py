@@ -25,6 +25,15 @@ _POWER = re.compile(r"\*\*\s*(-?\d+|\([^()]*\)|[A-Za-z])")
 _ROWS = re.compile(
     r"\\begin\{(?:aligned|align\*?|cases|gathered|array|split)\}(?:\{[^{}]*\})?(.*?)\\end\{\w+\*?\}", re.DOTALL
 )
+_RELATION = re.compile(
+    r"(<=|>=|[<>≤≥]|\\leqslant|\\geqslant|\\leq?(?![A-Za-z])|\\geq?(?![A-Za-z])|\\[lg]t(?![A-Za-z]))"
+)
+_RELATIONS = {"≤": "<=", "≥": ">="} | {
+    f"\\{s}{e}": f"{r}=" for s, r in (("l", "<"), ("g", ">")) for e in ("e", "eq", "eqslant")
+}
+_RELATIONS |= {"\\lt": "<", "\\gt": ">"}
+_JOINED = re.compile(r",|\band\b|\\cup(?![A-Za-z])|\\lor(?![A-Za-z])|∪|\bor\b")
+_LETTER = re.compile(r"[A-Za-z]")
 _HUGE = re.compile(r"\d{4,}\s*!")
 _NUMERIC = re.compile(r"(?:[\d\s+*/^(){}.,=-]|\\(?:frac|cdot|times|sqrt|div|left|right)(?![A-Za-z]))+")
 
@@ -49,6 +58,11 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
         return 0.0  # longer than any number that is written out
     if "=" in given and "=" not in gold and _NUMERIC.fullmatch(given):  # "3 + 9 = 12", and "13 = 12"
         return min(compare_mathematics(gold, side, limit) for side in given.split("="))
+    right, said = _read_inequality(gold), _read_inequality(given)
+    if (right and said and right[0] == said[0]) or (not right) != (
+        not said
+    ):  # math-verify takes but one, and not 3 > x > 1
+        gold, given = right[1] if right else gold, said[1] if said else given
     if max(map(_nesting, (gold, given))) > NESTING_LIMIT:
         return math.nan
     parse, verify, timeout = load_math_verify()
@@ -83,10 +97,41 @@ def clean_expression(text: str) -> str:
     if rows and "=" in rows[1]:
         text = ", ".join(row.replace("&", "").strip() for row in rows[1].split("\\\\") if row.strip(" &\n"))
     text = " ".join(text.replace("$", "").replace("\\varnothing", "\\emptyset").replace("∅", "\\emptyset").split())
-    text = text.replace("√", "\\sqrt").replace("π", "\\pi ")
+    text = text.replace("√", "\\sqrt").replace("π", "\\pi ").replace("\\langle", "(").replace("\\rangle", ")")
     text = _POWER.sub(lambda match: f"^{{{match[1].strip('()')}}}", text)
     text = _FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
     return _ROOT.sub(r"\\sqrt{\1}", text)
+
+
+def _read_inequality(text: str) -> tuple[str, str] | None:
+    """The variable of "x < -1 \\\\lor x > 4" and the set that is meant; None for other texts.
+
+    A comma is "or" where the part to the left stands first, as in "x < -1, x > 4", and otherwise "and".
+    """
+    text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text.replace("\\land ", "and "))
+    variables, intervals = set(), []
+    for part in _JOINED.split(text):
+        sides = [side.strip() for side in _RELATION.split(part)]
+        signs = [_RELATIONS.get(sign, sign) for sign in sides[1::2]]
+        if ">" in "".join(signs):
+            sides, signs = sides[::-1], [sign.replace(">", "<") for sign in reversed(signs)]
+        if len(signs) == 1:
+            first = bool(_LETTER.fullmatch(sides[0]))
+            sides = ["-\\infty", "", *sides] if first else [*sides, "", "\\infty"]
+            signs = ["<", *signs] if first else [*signs, "<"]
+        if len(signs) != 2 or not _LETTER.fullmatch(sides[2]) or not set(signs) <= {"<", "<="}:
+            return None
+        variables.add(sides[2])
+        intervals.append(f"{'(['[signs[0] == '<=']}{sides[0]}, {sides[4]}{')]'[signs[1] == '<=']}")
+    if len(variables) != 1:
+        return None
+    joint = _JOINED.findall(text)[:1]
+    if len(intervals) == 2 and (joint == ["and"] or (joint == [","] and intervals[1].startswith("(-\\infty"))):
+        high, low = sorted(
+            intervals, key=lambda interval: interval.endswith("\\infty)")
+        )  # above the one, below the other
+        intervals = [f"{low.partition(',')[0]}, {high.partition(',')[2]}"]
+    return variables.pop(), " \\cup ".join(intervals)
 
 
 def _modulo(text: str) -> str:
