@@ -22,6 +22,7 @@ ANSWER_LIMIT = 2000
 TOLERANCE = Fraction(1, 10**6)
 """Relative, for decimals that were rounded; whole numbers are compared exactly."""
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mbox|emph|boxed|fbox)\s*\{([^{}]*)\}")
+_FORMULA = re.compile(r"\A(?:\$([^$]+)\$|\\[(\[](.*)\\[)\]])\Z", re.DOTALL)
 _HTML = re.compile(r"</?(?:b|i|em|strong|p|div|span|code|br)\s*/?>|\*\*(?=[\s:.,)]|\Z)")
 _NAMES = {"infinity": r"\infty", "empty set": r"\emptyset", "∅": r"\emptyset", "all real numbers": r"\mathbb{R}"}
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
@@ -48,7 +49,7 @@ _STRING = re.compile(
     r"|\+?\d[\d ]*(?:-\d+)+|\d+(?:\.\d+){2,}|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
 )
 _SEQUENCE = re.compile(r"[-\w.]+(?:\s+[-\w.]+)+")
-_BASED = re.compile(r"([0-9A-Za-z]+)_\{?(?:\\text\{)?(\d{1,2})\}?\}?")
+_BASED = re.compile(r"(\d[\dA-F]*)_\{?(?:\\TEXT\{)?(\d{1,2})\}?\}?")
 _BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGNORECASE)
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
 _NAMED = re.compile(
@@ -57,6 +58,7 @@ _NAMED = re.compile(
     r"[A-Za-z][A-Za-z ]{0,40}(?:\b(?:is|are|has|have|equals|gets?)\s|:\s)\s*(.*)",
     re.DOTALL,
 )
+_POINTS = str.maketrans("", "", ".,")
 _COMMA = re.compile(r"\D{0,3}\d+,(?!\d{3}(?!\d))\d+(?![\d,.])")
 _HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非])\s*(-?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
@@ -113,16 +115,12 @@ def is_string(gold: str) -> bool:
 
 def _plain(text: str) -> str:
     """Without the dress that no answer needs: `\\text{}`, dollars, emphasis, a full stop."""
-    text = _HTML.sub("", spell_plain(text)).strip()
+    text = _HTML.sub("", spell_plain(text))
     for _ in range(3):
-        before = text
-        text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text).strip()
-        text = re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip('*`"“”').strip())
-        if text[:1] == "$" == text[-1:] and len(text) > 2 and text.count("$") - text.count("\\$") == 2:
-            text = text[1:-1].strip()
-        if text[:2] in ("\\(", "\\[") and text[-2:] in ("\\)", "\\]"):
-            text = text[2:-2].strip()
-        text = text.rstrip(".。").rstrip() if not text.endswith("..") else text
+        before = text = text.strip('*`"“” \n')
+        text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text)
+        text = _FORMULA.sub(r"\1\2", re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip()))
+        text = text.rstrip(".。") if not text.endswith("..") else text
         if text == before:
             break
     return _NAMES.get(re.sub(r"^the\s+", "", text.lower()), text)
@@ -134,32 +132,28 @@ def _squeeze(text: str) -> str:
 
 def _compare_options(gold: str, given: str) -> float | None:
     """A letter against a letter with or without its text; a letter with its text against either."""
-    letters = re.findall("[A-J]", gold)
-    if letters == sorted(set(letters)) and _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
-        said = re.findall("[A-J]", given)
-        return (
-            math.nan if _LETTERS.fullmatch(gold) and said != letters == sorted(said) else float(letters == sorted(said))
-        )
-    label = _LABEL.fullmatch(gold)
-    letter = _OPTION.fullmatch(gold)
-    given_label = _LABEL.fullmatch(given)
-    given_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
-    if given_label and _REFUTED.match(given_label[2]):
+    if _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
+        right, said = re.findall("[A-J]", gold), re.findall("[A-J]", given)
+        if right == sorted(set(right)):  # "A B" may be a choice or a sequence
+            return (
+                math.nan if _LETTERS.fullmatch(gold) and said != right == sorted(said) else float(right == sorted(said))
+            )
+    letter, label, said_label = _OPTION.fullmatch(gold), _LABEL.fullmatch(gold), _LABEL.fullmatch(given)
+    said_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
+    if said_label and _REFUTED.match(said_label[2]):
         return 0.0
     if letter:
-        if given_letter:
-            return float(given_letter[1].lower() == letter[1].lower())
-        if given_label:
-            others = re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", given_label[2])
-            return float(given_label[1] == letter[1].upper() and not others)
+        if said_letter:
+            return float(said_letter[1].lower() == letter[1].lower())
+        if said_label:
+            others = re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", said_label[2])
+            return float(said_label[1] == letter[1].upper() and not others)
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
-    if label and label[2]:
-        if given_letter:
-            return float(given_letter[1].upper() == label[1])
-        if given_label and given_label[1] != label[1]:
-            return 0.0
-        return float(normalise_answer(given_label[2] if given_label else given) == normalise_answer(label[2]))
-    return None
+    if not (label and label[2]):
+        return None
+    if said_letter or (said_label and said_label[1] != label[1]):
+        return float(bool(said_letter) and said_letter[1].upper() == label[1])
+    return float(normalise_answer(said_label[2] if said_label else given) == normalise_answer(label[2]))
 
 
 def _compare_truths(gold: str, given: str) -> float | None:
@@ -175,22 +169,12 @@ def _compare_truths(gold: str, given: str) -> float | None:
 
 def _compare_bases(gold: str, given: str) -> float | None:
     """`1011_2`: digits and base, or no base; a bare number of the same value may be meant in either way."""
-    based, also = _BASED.fullmatch(gold.replace(" ", "")), _BASED.fullmatch(given.replace(" ", ""))
-    if not (based and _value(*based.groups()) is not None):
-        return None
-    if also:
-        return float(_value(*also.groups()) == _value(*based.groups()))
-    if given.strip().lower() == based[1].lower():
-        return 1.0
-    quantity = read_quantity(given)
-    return math.nan if quantity and quantity[0] == _value(*based.groups()) else 0.0
-
-
-def _value(digits: str, base: str) -> int | None:
-    try:
-        return int(digits, int(base))
-    except ValueError:
-        return None
+    right, said = (_BASED.fullmatch(text.replace(" ", "").upper()) for text in (gold, given))
+    if right is None or said:
+        return None if right is None else float(said is not None and right.groups() == said.groups())
+    with suppress(ValueError):
+        return 1.0 if given.upper() == right[1] else math.nan if given == str(int(right[1], int(right[2]))) else 0.0
+    return None
 
 
 def _compare_dates(gold: str, given: str) -> float | None:
@@ -220,40 +204,38 @@ def _compare_numbers(gold: str, given: str) -> float | None:
     if right is None:
         return None
     side = _right_side(given)
-    said = read_quantity(side)
-    if right[0].denominator > 1 and _COMMA.match(side):  # 9,75 is 9.75 in half of the world, and may be a list
-        comma = read_quantity(side.replace(",", "."))
-        said = comma if comma and comma[0] == right[0] else said
-    if said is None:
-        label = _LABEL.fullmatch(given)
-        said = read_quantity(label[2]) if label else None
+    label = _LABEL.fullmatch(given)
+    said = read_quantity(side) or (read_quantity(label[2]) if label else None)
+    if said is None and right[0].denominator > 1 and _COMMA.match(side):  # 9,75 may be a list, and 9.75
+        said = read_quantity(side.replace(",", "."))
+        said = said if said and said[0] == right[0] else None
     if said is None:
         return _compare_unread(right, given)
     same = is_close(right[0], said[0])
     if {right[1], said[1]} in ({"%", ""}, {"¢", ""}, {"¢", "$"}):
         hundredths = (number / (100 if unit in ("%", "¢") else 1) for number, unit in (right, said))
         return float((same and "" in (right[1], said[1])) or is_close(*hundredths))
-    if (
-        not same
-        and re.sub("[.,]", "", gold) == re.sub("[.,]", "", given)
-        and re.search(r"\d[.]\d{3}$", f"{gold}\n{given}", re.M)
-    ):
-        return math.nan  # 250.000 is 250,000 in half of the world
     if right[1] and said[1] and right[1] != said[1]:
         return 0.0 if same else math.nan  # 25 cm may be 250 mm
+    if (
+        not same
+        and re.search(r"\.\d{3}$", f"{gold}\n{given}", re.M)
+        and gold.translate(_POINTS) == given.translate(_POINTS)
+    ):
+        return math.nan  # 250.000 is 250,000 in half of the world
     return float(same)
 
 
 def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
     """A given answer that is no plain number: prose is not the answer unless it may name it, a formula may be equal."""
-    numbers = re.findall(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w.])", given)
-    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\[A-Za-z]+", " ", given))
     if _BOUND.search(given):
         return 0.0
-    if len(words) >= 3 and "\\" not in given:
-        named = [read_quantity(number) for number in numbers]
+    if "\\" not in given and len(re.findall(r"[A-Za-z]{2,}", given)) >= 3:
+        named = [
+            read_quantity(number) for number in re.findall(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w.])", given)
+        ]
         return math.nan if len(named) == 1 and named[0] and named[0][0] == right[0] else 0.0
-    if _ORDINAL.search(given) or re.fullmatch(r"(?:\d[\d.]*[ ']*[A-Za-z\"]+,?\s*(?:and\s+)?){2,}", _plain(given)):
+    if _ORDINAL.search(given) or re.fullmatch(r"(?:\d[\d.]*[ ']*[A-Za-z\"]+,?\s*(?:and\s+)?){2,}", given):
         return math.nan  # the 5th, 2 hours 30 minutes
     if re.search(r"\d\s+\d", given) and not re.search(r"[\\+*/^=]", given):
         return 0.0  # a row of numbers is no number
@@ -289,23 +271,20 @@ def is_close(gold: Fraction, given: Fraction) -> bool:
 
 def _compare_lists(gold: str, given: str) -> float | None:
     """`[[1, 2], [3, 4]]` by structure, `1 2 3` word by word; order counts in both."""
-    right = _read_json(gold)
+    right, said = _read_json(gold), _read_json(given)
     if right is not None:
-        said = _read_json(given)
         return None if said is None else float(said == right)
     if _SEQUENCE.fullmatch(gold) and re.search(r"\d", gold) and not re.search(r"[A-Za-z]{2}", gold):
-        words = re.split(r"[\s,;]+", given.strip("[](){} "))
-        return float(words == gold.split())
+        return float(re.split(r"[\s,;]+", given.strip("[](){} ")) == gold.split())
     return None
 
 
-def _read_json(text: str) -> list | None:
-    text = text.strip()
-    if not (text.startswith("[") and text.endswith("]")) or text.count("[") > 100:
-        return None
-    for form in (text, text.replace("'", '"'), re.sub(r"(?<=[\d\].])\s+(?=[-\d\[])", ", ", text)):  # as NumPy prints it
-        with suppress(ValueError):
-            return json.loads(form)
+def _read_json(text: str) -> list | dict | None:
+    if text[:1] + text[-1:] in ("[]", "{}") and text.count("[") + text.count("{") <= 100:
+        commas = re.sub(r"(?<=[\d\].])\s+(?=[-\d\[])", ", ", text)  # NumPy prints none
+        for form in (text, text.replace("'", '"'), commas):
+            with suppress(ValueError):
+                return json.loads(form)
     return None
 
 
@@ -314,14 +293,11 @@ _KINDS = (_compare_options, _compare_truths, _compare_bases, _compare_dates, _co
 
 def _compare_strings(gold: str, given: str) -> float:
     """Words without regard to case, article and punctuation; codes as they are written."""
-    if re.search(r"\d", gold):
-        ratio, number = (
-            read_quantity(re.sub(r"(\d+)\s*(?::|\bto\b)\s*(\d+)", r"\1/\2", text)) for text in (gold, given)
-        )
-        if ratio and number and re.fullmatch(r"\d+\s*:\s*\d+", gold) and not re.fullmatch(r"\d+:\d\d", gold):
-            return float(ratio == number)
-        if "-" in gold:  # punctuation counts
-            return float(" ".join(gold.split()) == " ".join(given.split()))
+    if re.fullmatch(r"\d+\s*:\s*\d+", gold) and not re.fullmatch(r"\d+:\d\d", gold):
+        ratios = [read_quantity(re.sub(r"(\d+)\s*(?::|\bto\b)\s*(\d+)", r"\1/\2", text)) for text in (gold, given)]
+        return float(ratios[0] == ratios[1])
+    if re.search(r"-.*\d|\d.*-", gold):  # punctuation counts
+        return float(" ".join(gold.split()) == " ".join(given.split()))
     said = _word(given)
     return float(_word(gold) == (said.replace(" ", "") if re.search(r"\d", gold) and " " not in gold else said))
 

@@ -25,15 +25,8 @@ _POWER = re.compile(r"\*\*\s*(-?\d+|\([^()]*\)|[A-Za-z])")
 _ROWS = re.compile(
     r"\\begin\{(?:aligned|align\*?|cases|gathered|array|split)\}(?:\{[^{}]*\})?(.*?)\\end\{\w+\*?\}", re.DOTALL
 )
-_RELATION = re.compile(
-    r"(<=|>=|[<>≤≥]|\\leqslant|\\geqslant|\\leq?(?![A-Za-z])|\\geq?(?![A-Za-z])|\\[lg]t(?![A-Za-z]))"
-)
-_RELATIONS = {"≤": "<=", "≥": ">="} | {
-    f"\\{s}{e}": f"{r}=" for s, r in (("l", "<"), ("g", ">")) for e in ("e", "eq", "eqslant")
-}
-_RELATIONS |= {"\\lt": "<", "\\gt": ">"}
-_JOINED = re.compile(r",|\band\b|\\cup(?![A-Za-z])|\\lor(?![A-Za-z])|∪|\bor\b")
-_LETTER = re.compile(r"[A-Za-z]")
+_UNEQUAL = re.compile(r"[<>≤≥]|\\[lg](?:eq?|t|eqslant)(?![A-Za-z])")
+_JOINED = re.compile(r",|\band\b|\\land(?![A-Za-z])|\\cup(?![A-Za-z])|\\lor(?![A-Za-z])|∪|\bor\b")
 _HUGE = re.compile(r"\d{4,}\s*!")
 _NUMERIC = re.compile(r"(?:[\d\s+*/^(){}.,=-]|\\(?:frac|cdot|times|sqrt|div|left|right)(?![A-Za-z]))+")
 
@@ -58,21 +51,22 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
         return 0.0  # longer than any number that is written out
     if "=" in given and "=" not in gold and _NUMERIC.fullmatch(given):  # "3 + 9 = 12", and "13 = 12"
         return min(compare_mathematics(gold, side, limit) for side in given.split("="))
-    right, said = _read_inequality(gold), _read_inequality(given)
-    if (right and said and right[0] == said[0]) or (not right) != (
-        not said
-    ):  # math-verify takes but one, and not 3 > x > 1
-        gold, given = right[1] if right else gold, said[1] if said else given
     if max(map(_nesting, (gold, given))) > NESTING_LIMIT:
         return math.nan
     parse, verify, timeout = load_math_verify()
     limit = limit if threading.current_thread() is threading.main_thread() else None
     try:
         golds, givens = parse(gold, limit), parse(given, limit)
+        right, said = _read_inequalities(gold, golds, parse, limit), _read_inequalities(given, givens, parse, limit)
     except (timeout, RecursionError, MemoryError):
         return math.nan
     if not golds:
         return math.nan
+    if right and said and right[0] != said[0]:
+        return 0.0
+    if _UNEQUAL.search(given) and not (said or _UNEQUAL.search(gold)):
+        return math.nan  # math-verify solves it, and the problem said again would be its answer
+    golds, givens = [right[1]] if right else golds, [said[1]] if said else givens
     unknown = False
     for pair in product(golds, givens):
         try:
@@ -103,35 +97,32 @@ def clean_expression(text: str) -> str:
     return _ROOT.sub(r"\\sqrt{\1}", text)
 
 
-def _read_inequality(text: str) -> tuple[str, str] | None:
-    """The variable of "x < -1 \\\\lor x > 4" and the set that is meant; None for other texts.
+def _read_inequalities(text: str, whole: list, parse: Callable[..., list], limit: int | None) -> tuple[Any, Any] | None:
+    """The variable of "x < -1 \\lor x > 4" and the set that it may be in; None for other texts, as "x^2 < 4".
 
-    A comma is "or" where the part to the left stands first, as in "x < -1, x > 4", and otherwise "and".
+    A comma is "and", or "or" where nothing is in both.
     """
-    text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text.replace("\\land ", "and "))
-    variables, intervals = set(), []
-    for part in _JOINED.split(text):
-        sides = [side.strip() for side in _RELATION.split(part)]
-        signs = [_RELATIONS.get(sign, sign) for sign in sides[1::2]]
-        if ">" in "".join(signs):
-            sides, signs = sides[::-1], [sign.replace(">", "<") for sign in reversed(signs)]
-        if len(signs) == 1:
-            first = bool(_LETTER.fullmatch(sides[0]))
-            sides = ["-\\infty", "", *sides] if first else [*sides, "", "\\infty"]
-            signs = ["<", *signs] if first else [*signs, "<"]
-        if len(signs) != 2 or not _LETTER.fullmatch(sides[2]) or not set(signs) <= {"<", "<="}:
-            return None
-        variables.add(sides[2])
-        intervals.append(f"{'(['[signs[0] == '<=']}{sides[0]}, {sides[4]}{')]'[signs[1] == '<=']}")
-    if len(variables) != 1:
+    from sympy import And, Intersection, Union
+    from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
+
+    if not _UNEQUAL.search(text):
         return None
-    joint = _JOINED.findall(text)[:1]
-    if len(intervals) == 2 and (joint == ["and"] or (joint == [","] and intervals[1].startswith("(-\\infty"))):
-        high, low = sorted(
-            intervals, key=lambda interval: interval.endswith("\\infty)")
-        )  # above the one, below the other
-        intervals = [f"{low.partition(',')[0]}, {high.partition(',')[2]}"]
-    return variables.pop(), " \\cup ".join(intervals)
+    text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+    parts = [whole] if not _JOINED.search(text) else [parse(part.strip(), limit) for part in _JOINED.split(text)]
+    variables, sets = set(), []
+    for part in parts:
+        relations = part[0].args if part and isinstance(part[0], And) else part[:1]
+        for relation in relations:
+            if not isinstance(relation, (GreaterThan, LessThan, StrictGreaterThan, StrictLessThan)):
+                return None
+            variables |= relation.free_symbols
+            if not any(side in variables for side in relation.args):
+                return None
+        if len(variables) != 1 or not relations:
+            return None
+        sets.append(part[0].as_set())
+    both = Intersection(*sets)
+    return variables.pop(), Union(*sets) if both.is_empty or re.search(r"\bor\b|\\lor|\\cup|∪", text) else both
 
 
 def _modulo(text: str) -> str:
