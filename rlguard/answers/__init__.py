@@ -12,8 +12,8 @@ from rlguard.answers.final import (
     find_answer,
     read_bare,
 )
-from rlguard.answers.numerals import parse_number, read_quantity, spell_plain
-from rlguard.answers.spelling import answer_type, normalise_answer, read_gold, read_golds
+from rlguard.answers.numerals import parse_number, read_quantity
+from rlguard.answers.spelling import answer_type, normalise_answer, read_gold, read_golds, undress_answer
 
 __all__ = [
     "ANSWER_CUE",
@@ -29,5 +29,5 @@ __all__ = [
     "read_gold",
     "read_golds",
     "read_quantity",
-    "spell_plain",
+    "undress_answer",
 ]

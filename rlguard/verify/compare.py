@@ -15,15 +15,12 @@ from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
 
-from rlguard.answers import normalise_answer, read_quantity, spell_plain
+from rlguard.answers import normalise_answer, read_quantity, undress_answer
 
 ANSWER_LIMIT = 2000
 """Characters; a longer answer is not read and unscored, so that none costs more than a moment."""
 TOLERANCE = Fraction(1, 10**6)
 """Relative, for decimals that were rounded; whole numbers are compared exactly."""
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mbox|emph|boxed|fbox)\s*\{([^{}]*)\}")
-_FORMULA = re.compile(r"\A(?:\$([^$]+)\$|\\[(\[](.*)\\[)\]])\Z", re.DOTALL)
-_HTML = re.compile(r"</?(?:b|i|em|strong|p|div|span|code|br)\s*/?>|\*\*(?=[\s:.,)]|\Z)")
 _NAMES = {"infinity": r"\infty", "empty set": r"\emptyset", "∅": r"\emptyset", "all real numbers": r"\mathbb{R}"}
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _OPTIONS = re.compile(r"\(?[A-J]\)?(?:[\s,;&]*(?:and\s+)?\(?[A-J]\)?)+")
@@ -114,15 +111,7 @@ def is_string(gold: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Without the dress that no answer needs: `\\text{}`, dollars, emphasis, a full stop."""
-    text = _HTML.sub("", spell_plain(text))
-    for _ in range(3):
-        before = text = text.strip('*`"“” \n')
-        text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text)
-        text = _FORMULA.sub(r"\1\2", re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip()))
-        text = text.rstrip(".。") if not text.endswith("..") else text
-        if text == before:
-            break
+    text = undress_answer(text)
     return _NAMES.get(re.sub(r"^the\s+", "", text.lower()), text)
 
 

@@ -64,7 +64,7 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
         return math.nan
     if right and said and right[0] != said[0]:
         return 0.0
-    if _UNEQUAL.search(given) and not (said or _UNEQUAL.search(gold)):
+    if _UNEQUAL.search(given) and not said and re.search(r"[(\[]", gold):
         return math.nan  # math-verify solves it, and the problem said again would be its answer
     golds, givens = [right[1]] if right else golds, [said[1]] if said else givens
     unknown = False
