@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlguard.shortcuts.repeats import Repeats
 
 MAX_LONE = 80
-"""Characters of a text whose last number is its answer even unmarked ("It arrives at 11:05.")."""
+"""Characters of a text whose only number is its answer even unmarked ("It arrives at 11:05.")."""
 WHOLE, HEAD, TAIL = 3_000, 500, 1_500
 """Characters up to which all steps of a text are checked, and of a longer one those at both ends, where the set-up and
 the steps to the answer stand: a step of a GRPO run cannot wait for all of them."""
@@ -47,8 +47,11 @@ class Case:
     @cached_property
     def answer(self) -> FinalAnswer | None:
         """The final answer where the text says that it is one: a guess supports no finding."""
-        final = self.final
-        return final if final and (final.marked or len(self.text) <= MAX_LONE) else None
+        final, text = self.final, self.text
+        if final is None or final.marked:
+            return final
+        alone = len(text) <= MAX_LONE and not set(NUMBERS.findall(text)) - set(NUMBERS.findall(final.text))
+        return final if alone else None
 
     @cached_property
     def value(self) -> Number | None:
