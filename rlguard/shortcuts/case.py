@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_LONE = 80
 """Characters of a text whose only number is its answer even unmarked ("It arrives at 11:05.")."""
-WHOLE, HEAD, TAIL = 3_000, 500, 1_500
+WHOLE, HEAD, TAIL = 3_000, 400, 1_000
 """Characters up to which all steps of a text are checked, and of a longer one those at both ends, where the set-up and
 the steps to the answer stand: a step of a GRPO run cannot wait for all of them."""
 EARLY = 80
