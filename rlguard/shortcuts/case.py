@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rlguard.answers import FinalAnswer, find_answer, normalise_answer, read_gold
+from rlguard.answers import FinalAnswer, find_answer, read_gold
 from rlguard.shortcuts.arithmetic import Number
 from rlguard.shortcuts.computation import PromptFacts, read_number, read_prompt
 from rlguard.shortcuts.text import Equation, find_equations
@@ -94,12 +94,6 @@ class Case:
             if late < min(2, self.facts.steps):  # one made-up equation after the answer leads nowhere
                 return False
         return _is_reached(self)
-
-    @cached_property
-    def right(self) -> bool:
-        """Whether the answer is known to be right."""
-        gold, answer = self.gold, self.answer
-        return gold is not None and answer is not None and normalise_answer(gold) == normalise_answer(answer.text)
 
     @cached_property
     def tool(self) -> bool:
