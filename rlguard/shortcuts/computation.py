@@ -40,7 +40,6 @@ _MODULI = re.compile(
     r"|\bdivided\s+by\s+(\d{1,9})\b[^.\n]{0,40}\bremainder\b",
     re.IGNORECASE,
 )
-_LAST_DIGIT = re.compile(r"\b(?:last|unit'?s?|ones)\s+(two\s+)?digits?\b", re.IGNORECASE)
 _SIGN = r"(?:[#@&★☆⊕⊗◇◆△▲◯⋆∘~!]|\\(?:star|oplus|otimes|circ|diamond|triangle|ast)\b)"
 _OTHER_RULES = re.compile(  # another base, an operation of its own ("let a & b = 10a + b"), digits as bits or bases
     r"\b(?:base[-\s]?\d+|binary|octal|hexadecimal|hex|cryptarithm|xor|bitwise|roman|defined?\s+(?:as|by)|puzzle)\b"
@@ -167,9 +166,6 @@ def _read_remembered(prompt: str) -> PromptFacts:
 
 def _read(prompt: str) -> PromptFacts:
     moduli = {int(one or two) for one, two in _MODULI.findall(prompt)}
-    last_digit = _LAST_DIGIT.search(prompt)
-    if last_digit:
-        moduli.add(100 if last_digit[1] else 10)
     other = bool(_OTHER_RULES.search(prompt)) or _has_other_sums(prompt)
     body = _DATE_OR_LABEL.sub(" ", prompt)
     expression = None if _CODE.search(prompt) else _find_expression(body)
