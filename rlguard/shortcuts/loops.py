@@ -175,6 +175,8 @@ def _find_counted(text: str, repeats: Repeats) -> Finding | None:
 
 def _counts_up(values: list[str]) -> bool:
     """Whether numbers go up by one for a while, as a counter does that is one of up to three numbers of its unit."""
+    if len(set(values)) < LEAST_LABELLED:
+        return False
     numbers = [int(value) for value in values if len(value) < 10]
     columns = [numbers[at::width] for width in (1, 2, 3) for at in range(width)]
     return any("1" * (LEAST_LABELLED - 1) in "".join("01"[b - a == 1] for a, b in pairwise(c)) for c in columns)
