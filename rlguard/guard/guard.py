@@ -260,13 +260,14 @@ class Guard:
         success, paid = outcomes > 0, rewards_B if total_rewards_B is None else total_rewards_B
         sized = keep_paid_size(advantages_B, paid, outcomes, groups, self._see_success_reward(rewards_B, outcomes))
         genuine, metrics = self._learn(evidence_B, outcomes, groups, first_P)
-        weights = self.size.weigh(genuine, success, as_float(sized))
+        # What pushes a failure, such as its format, was meant; not so where it is a bare answer.
+        meant = np.where(success, genuine, [not evidence.bare for evidence in evidence_B])
+        weights = self.size.weigh(meant, success, np.where(np.isnan(outcomes), 0.0, as_float(sized)))
         weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
         changed, kept = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
-        # Only luck shrinks the step: where nothing is solved yet, Adam lets shaped rewards act at full size.
-        size, reference = self.size.measure(genuine, success, kept, as_float(changed))
+        size, reference = self.size.measure(meant, kept, as_float(changed))
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
