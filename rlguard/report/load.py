@@ -88,6 +88,8 @@ class Run:
     """What a reader of the page should know about the reading: half-written lines, files left aside."""
     columns: Mapping[str, str] | None = None
     """Where the parts of a rollout stand, if a user said so."""
+    judge: str = ""
+    """Whose judgement the skill of its prompts is."""
 
     @property
     def name(self) -> str:

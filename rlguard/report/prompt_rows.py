@@ -13,8 +13,8 @@ from rlguard.types import Rollout, count_reasons
 
 BANDS = ("impossible", "near-impossible", "learnable", "mastered", "unscored")
 FACTS = (
-    "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "band", "status", "decision",
-    "reason", "detail", "rollouts", "odd",
+    "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "skill", "impossible", "luck",
+    "band", "status", "decision", "reason", "detail", "rollouts", "odd",
 )  # fmt: skip
 """What is known of a prompt in one run; the page has a column for each."""
 
