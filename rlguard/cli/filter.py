@@ -33,7 +33,9 @@ def filter_command(
     column: COLUMN = None,
     rates: Annotated[Path | None, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")] = None,
     rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
-    scale: Annotated[Scale | None, typer.Option(help="What that column says, direction included.")] = None,
+    scale: Annotated[
+        Scale | None, typer.Option(metavar="SCALE", help=f"What that column says: {', '.join(Scale)}.")
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="Rollouts behind each published rate, if known.")] = None,
     rate_model: Annotated[str | None, typer.Option(help="Model whose rates are published.")] = None,
     known: Annotated[str | None, typer.Option(help="Or: hub name of a data set whose rates are known.")] = None,
@@ -51,6 +53,7 @@ def filter_command(
     as_json: AS_JSON = False,
 ) -> None:
     """Keep or drop rows by pass rate, each with its reason."""
+    from rlguard.cli.console import working
     from rlguard.difficulty.filter import filter_file
     from rlguard.difficulty.published import read_known, read_published
     from rlguard.difficulty.rules import Rules
@@ -69,10 +72,11 @@ def filter_command(
             data, rate_column, scale=scale.value, model=rate_model, trials=trials,
             prompt_column=prompt_column, answer_column=answer_column,
         )  # fmt: skip
-    summary = filter_file(
-        data, found, out, Rules(_parse_keep(keep), max_truncated, chance_confidence, wrong_label_share),
-        prompt_column, answer_column, model,
-    )  # fmt: skip
+    with working("filtering"):
+        summary = filter_file(
+            data, found, out, Rules(_parse_keep(keep), max_truncated, chance_confidence, wrong_label_share),
+            prompt_column, answer_column, model,
+        )  # fmt: skip
     paths = {"kept": summary.kept_path, "dropped": summary.dropped_path, "card": summary.card_path}
     if as_json:
         print_json({"rows": summary.rows, "kept": summary.kept, "dropped": summary.reasons, "paths": paths})

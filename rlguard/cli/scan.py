@@ -31,13 +31,15 @@ def scan(
     as_json: AS_JSON = False,
 ) -> None:
     """Search rollouts for repeated answers and skipped computation."""
+    from rlguard.cli.console import working
     from rlguard.rollouts.logs import list_files
     from rlguard.shortcuts.scan import scan_rollouts
     from rlguard.tables.files import keep_apart
     from rlguard.tables.write import write_rows
 
     keep_apart([out], [*list_files(rollouts), reference])
-    result = scan_rollouts(rollouts, reference, read_columns(column))
+    with working("scanning"):
+        result = scan_rollouts(rollouts, reference, read_columns(column))
     if out:
         write_rows(result.records(), out)
     if as_json:

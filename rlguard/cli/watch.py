@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -51,9 +52,11 @@ def watch(
         list[str] | None,
         typer.Option(metavar="FIGURE=NAME", help="What the log calls a figure or the step, as entropy=my/h; repeat."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON document.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document; without --once, one for each alarm and note.")
+    ] = False,
 ) -> None:
-    """Follow a run: each figure's course, its last value against the first steps, and the alarms.
+    """Follow a training run: its figures, and alarms with what to do.
 
     Reads figures.jsonl and events.jsonl as MonitorCallback writes them; else the trainer's own log, of TRL, verl,
     tinker, OpenRLHF or a loop of yours. What nothing watches is named. Ctrl-C leaves.
@@ -76,7 +79,7 @@ def watch(
             console.print(found.shown)
     else:
         with nullcontext() if serve is None else _serving(run, serve, every):
-            events = _follow(run, columns, every, tell)
+            events = _follow(run, columns, every, tell, as_json)
     severe = {"warning": ("warning", "critical"), "critical": ("critical",)}[fail_on.value] if fail_on else ()
     if any(event.severity in severe for event in events):
         raise typer.Exit(1)
@@ -130,19 +133,30 @@ def look(run: Path, columns: Mapping[str, str]) -> Look:
     return Look(last, events, known, unread, shown)
 
 
-def _follow(run: Path, columns: Mapping[str, str], every: float, tell: Callable[[Event], None]) -> list[Event]:
-    """Shows the run until Ctrl-C; the events by then."""
+def _follow(
+    run: Path, columns: Mapping[str, str], every: float, tell: Callable[[Event], None], as_json: bool
+) -> list[Event]:
+    """Shows the run until Ctrl-C: as a table, or line by line in JSON and where there is no terminal.
+
+    Returns:
+        The events by then.
+    """
     from rich.live import Live
 
+    from rlguard.cli.console import MINUTE
+    from rlguard.monitor.view import write_event
+
     events: list[Event] = []
+    lines, said = as_json or not console.is_terminal, -math.inf
+    first, step = True, -1
     shown: RenderableType = ""
-    first = True
-    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+    with suppress(KeyboardInterrupt), nullcontext() if lines else Live(console=console, auto_refresh=False) as live:
         while True:
+            fresh: list[Event] = []
             try:
                 found = look(run, columns)
                 fresh = [event for event in found.events if event not in events]
-                events, shown = found.events, found.shown
+                events, shown, step = found.events, found.shown, found.step
                 for event in () if first else fresh:  # those from before the watching are no news
                     tell(event)
                 first = False
@@ -150,8 +164,19 @@ def _follow(run: Path, columns: Mapping[str, str], every: float, tell: Callable[
                 shown = f"waiting: {nothing}"
             except OSError as error:
                 errors.print(f"{run}: {error}", markup=False)
-            live.update(shown, refresh=True)
+            if live:
+                live.update(shown, refresh=True)
+            for event in fresh if lines else ():
+                if as_json:
+                    print(json.dumps(event.to_row()), flush=True)
+                else:
+                    console.print(write_event(event), soft_wrap=True)
+            if lines and not as_json and time.monotonic() - said >= MINUTE:
+                said = time.monotonic()
+                errors.print(f"step {step}: {len(events)} alarms and notes" if step >= 0 else shown, soft_wrap=True)
             time.sleep(every)
+    if lines and not as_json:
+        console.print(shown)
     return events
 
 
