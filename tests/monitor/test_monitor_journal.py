@@ -168,7 +168,7 @@ def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path, options
         assert [json.loads(line)["severity"] for line in lines] == ["critical"]
     else:
         assert lines[0].startswith("step 82: critical: length fell to 40.2")  # as it comes, and in the table at the end
-        assert shown.index("waiting: ") < shown.index(lines[0]) < shown.index("figure")
+        assert shown.index("waiting: ") < shown.index(lines[0]) < shown.index("┃ figure")
 
 
 def test_the_line_puts_alarms_first_and_leaves_calm_kinds_out():
