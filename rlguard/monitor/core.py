@@ -9,7 +9,7 @@ from statistics import median, stdev
 from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
-from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, to_number
+from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, size_of, to_number
 from rlguard.types import InputError
 
 Severity = Literal["critical", "warning", "note"]
@@ -142,6 +142,10 @@ class Track:
     """Rule, severity and direction -> step from which on the figure lies beyond."""
     said: dict[str, int] = field(default_factory=dict)
     """Severity -> step at which it was last said."""
+    stretch: list[float] = field(default_factory=list)
+    """On the scale: the stretch under way, for a watch whose reference is recent."""
+    stretches: list[Reference] = field(default_factory=list)
+    """The last two."""
     grain: float = 1.0
     """The smallest step of a share that was seen: about 1 over the number of groups or completions in a batch."""
 
@@ -180,23 +184,25 @@ class Monitor:
         """The figures that are watched, by their names here, in what a trainer logged; others become `unread`."""
         logs = {name.removeprefix("train/"): value for name, value in logs.items()} | dict(logs)
         found: dict[str, float] = {}
-        taken, watched = {*PROXY, *TRUTH}, {watch.figure for watch in self.config.watches}
+        numbers = {name: value for name in logs if math.isfinite(value := to_number(logs[name]))}
+        proxies, truths = ([name for name in numbers if looks.search(name.lower())] for looks in (PROXY, TRUTH))
+        taken, watched = {*proxies, *truths}, {watch.figure for watch in self.config.watches}
         for watch in self.config.watches:
             for figure, name in watch.find(logs).items():
                 if "*" in watch.figure and figure != name and (name in taken or BOOKKEEPING.search(name)):
                     continue  # `rewards/*` is not every name that begins so
-                found.setdefault(figure, to_number(logs[name]))
+                found.setdefault(figure, numbers[name])
                 self.read_as[name] = figure
             taken.update((watch.figure, *watch.names))
         for name in logs:  # others go by what they look like, one name for a figure that has none
             guess = None if name in taken or name in self.read_as else guess_figure(name)
-            if guess in watched - {*self.read_as.values()} and math.isfinite(to_number(logs[name])):
+            if guess in watched - {*self.read_as.values()} and name in numbers:
                 self.read_as[name] = guess
-            if self.read_as.get(name) in watched and math.isfinite(to_number(logs[name])):
-                found.setdefault(self.read_as[name], to_number(logs[name]))
-        proxy, truth = (next((to_number(logs[n]) for n in names if n in logs), math.nan) for names in (PROXY, TRUTH))
+            if self.read_as.get(name) in watched and name in numbers:
+                found.setdefault(self.read_as[name], numbers[name])
+        proxy, truth = (next((numbers[name] for name in names), math.nan) for names in (proxies, truths))
         self._pair(found, proxy, truth)
-        for name in (name.removeprefix("train/") for name, value in logs.items() if math.isfinite(to_number(value))):
+        for name in (name.removeprefix("train/") for name in numbers):
             if name not in taken and name not in self.read_as and not BOOKKEEPING.search(name):
                 self.unread[name] = None
         return found
@@ -273,7 +279,9 @@ class Monitor:
         track.last = [*track.last, value][-2 * max(watch.window, LEAST) :]
         alarms: Alarms = {}
         for one in (one for one in self.config.watches if one.figure == watch.figure):
-            found = self._hold(one, track) | (self._test(one, track, base, value) if base else {})
+            own = self._refer_recent(one, track, watch.to_scale(value)) if one.recent else base
+            own = own or base
+            found = self._hold(one, track) | (self._test(one, track, own, value) if own else {})
             found = (_find_collapse(one, track.last) if one.best else {}) | found
             alarms = found | alarms
         self.standing.pop(figure, None)
@@ -292,6 +300,8 @@ class Monitor:
         watch, rule, bound, steps = alarms[severity]
         mean = _mean(track.last, steps)
         since = track.since.get(_name(watch, severity, rule), self.step)
+        if rule == "change" and watch.recent and len(track.stretches) == 2:
+            before = watch.from_scale(max(one.mean for one in track.stretches))
         if rule == "collapse":
             before, since = _mean(track.last[:-steps], BEFORE), self.step - steps + 1
         told = f"{describe(watch, figure, rule, mean, before, bound)}, since step {since}"
@@ -330,6 +340,16 @@ class Monitor:
             if base is None or not base.final or (new.mean < base.mean if watch.rises else new.mean > base.mean):
                 track.reference = new
         return base
+
+    def _refer_recent(self, watch: Watch, track: Track, value: float) -> Reference | None:
+        """The better of the last two whole stretches of steps, each as long as a reference; None before the second."""
+        known = None
+        if len(track.stretches) == 2 and not (track.reference and track.reference.known):
+            known = (min if watch.rises else max)(track.stretches, key=lambda one: one.mean)
+        track.stretch.append(value)
+        if len(track.stretch) == self.config.reference:
+            track.stretches, track.stretch = [*track.stretches[-1:], summarise(track.stretch, watch.noise)], []
+        return known
 
     def _test(self, watch: Watch, track: Track, base: Reference, value: float) -> Alarms:
         """One step of the CUSUM of each severity; those that are sure."""
@@ -398,7 +418,10 @@ class Monitor:
         self.tracks = {}
         for figure, row in state["tracks"].items():
             base = row["reference"]
-            self.tracks[figure] = Track(**(dict(row) | {"reference": base and Reference(**base)}))
+            stretches = [Reference(**one) for one in row["stretches"]]
+            self.tracks[figure] = Track(
+                **(dict(row) | {"reference": base and Reference(**base), "stretches": stretches})
+            )
 
 
 def _find_collapse(watch: Watch, last: list[float]) -> Alarms:
@@ -411,7 +434,7 @@ def _find_collapse(watch: Watch, last: list[float]) -> Alarms:
         if len(before) < LEAST_BEFORE or (min(now) <= max(before) if watch.rises else max(now) >= min(before)):
             continue
         level = _mean(before, BEFORE)
-        if abs(_mean(now, steps) - level) > max(share * abs(level), spreads * stdev(before)):
+        if abs(_mean(now, steps) - level) > max(share * size_of(level), spreads * stdev(before)):
             return {"critical": (watch, "collapse", watch.bound(level, share), steps)}
     return {}
 
