@@ -41,7 +41,7 @@ GOLD_COLUMNS = ("answer", "solution", "ground_truth", "reward_model.ground_truth
 """Where data sets keep their gold answers."""
 BARREN = 10
 """Batches in which no reward passes the threshold before that is said."""
-STATE = 3
+STATE = 4
 """Version of what `Guard.state_dict` gives."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
@@ -313,7 +313,6 @@ class Guard:
         if success.any():
             metrics["rlguard/lucky_share"] = float(1 - genuine_B[success].mean())
         metrics["rlguard/chance_rate"] = self.luck.chance_rate
-        metrics["rlguard/chance_correlation"] = self.luck.correlation
         if not scored.any():
             self._say("unscored", "no rollout of a batch could be judged: the verifier gave no outcome")
         elif flat.all():

@@ -70,9 +70,9 @@ def test_1_one_skill_rate_and_many_trials():
     sure = np.zeros(len(SKILL_GRID))
     sure[20] = 1
     q, c = SKILL_GRID[20], 0.2
-    assert genuine_probability([4], [8], [c], 0.0, sure)[0] == pytest.approx(q / (q + (1 - q) * c), abs=0.02)
+    assert genuine_probability([4], [8], [c], sure)[0] == pytest.approx(q / (q + (1 - q) * c), abs=0.02)
     p = 0.4
-    many = genuine_probability([p * 400], [400], [c], 0.0, beta_weights(0.5, 0.5))[0]
+    many = genuine_probability([p * 400], [400], [c], beta_weights(0.5, 0.5))[0]
     assert many == pytest.approx((p - c) / (p * (1 - c)), abs=0.02)
 
 
