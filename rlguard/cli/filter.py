@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.table import Table
 
 from rlguard.cli.app import AS_JSON, COLUMN, DATA, app, console, print_json, read_problem_columns, say
+from rlguard.difficulty.published import Scale
 from rlguard.types import InputError
-
-
-class Scale(StrEnum):
-    """What a published rate says."""
-
-    pass_rate = "pass_rate"
-    percent_easy = "percent_easy"
-    percent_hard = "percent_hard"
-    fraction = "fraction"
-    failures = "failures"
-    successes = "successes"
 
 
 @app.command("filter")
@@ -34,7 +23,7 @@ def filter_command(
     rates: Annotated[Path | None, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")] = None,
     rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
     scale: Annotated[
-        Scale | None, typer.Option(metavar="SCALE", help=f"What that column says: {', '.join(Scale)}.")
+        Scale | None, typer.Option(metavar="SCALE", help=f"What that column says: {', '.join(get_args(Scale))}.")
     ] = None,
     trials: Annotated[int | None, typer.Option(help="Rollouts behind each published rate, if known.")] = None,
     rate_model: Annotated[str | None, typer.Option(help="Model whose rates are published.")] = None,
@@ -67,9 +56,9 @@ def filter_command(
         prompt_column, answer_column = found.prompt_column, found.answer_column
     elif rate_column:
         if scale is None:
-            raise InputError(f"--scale: expected one of {', '.join(Scale)}: a rate has a direction")
+            raise InputError(f"--scale: expected one of {', '.join(get_args(Scale))}: a rate has a direction")
         found = read_published(
-            data, rate_column, scale=scale.value, model=rate_model, trials=trials,
+            data, rate_column, scale=scale, model=rate_model, trials=trials,
             prompt_column=prompt_column, answer_column=answer_column,
         )  # fmt: skip
     with working("filtering"):

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,18 +30,13 @@ class NothingThere(InputError):
     """The folder holds no run yet."""
 
 
-class Severe(StrEnum):
-    """Severities of an alarm."""
-
-    warning = "warning"
-    critical = "critical"
-
-
 @app.command()
 def watch(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its log: figures.jsonl, JSONL, CSV, printed lines.")],
     once: Annotated[bool, typer.Option("--once", help="Print once and exit.")] = False,
-    fail_on: Annotated[Severe | None, typer.Option(help="Exit with 1 on an alarm this severe.")] = None,
+    fail_on: Annotated[
+        Literal["warning", "critical"] | None, typer.Option(help="Exit with 1 on an alarm this severe.")
+    ] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two reads of the files.")] = 2.0,
     webhook: Annotated[str | None, typer.Option(help="Post each alarm to this address, in Slack's format.")] = None,
     serve: Annotated[
@@ -80,7 +74,7 @@ def watch(
     else:
         with nullcontext() if serve is None else _serving(run, serve, every):
             events = _follow(run, columns, every, tell, as_json)
-    severe = {"warning": ("warning", "critical"), "critical": ("critical",)}[fail_on.value] if fail_on else ()
+    severe = {None: (), "warning": ("warning", "critical"), "critical": ("critical",)}[fail_on]
     if any(event.severity in severe for event in events):
         raise typer.Exit(1)
 
