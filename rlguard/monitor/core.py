@@ -15,8 +15,8 @@ from rlguard.types import InputError
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
 Rule = Literal["change", "collapse", "state", "reference", "restart"]
-BLOCK = 16
-"""Steps of a stretch, of which the best is the reference of what training should raise."""
+BLOCK, RECENT = 16, 4
+"""Steps of a stretch, of which the best is the reference of what training should raise; how many are recent."""
 COLLAPSES = ((5, 0.5, 3.5), (4, 0.7, 3.75))
 """A collapse: so many last steps all lie beyond everything before; their mean lies further from that before than this
 share of it, and than so many standard deviations of one step."""
@@ -130,7 +130,7 @@ class Track:
     """State of one figure."""
 
     first: list[float] = field(default_factory=list)
-    """Its first values, on the scale of its watch; of one that is compared with its best, the stretch under way."""
+    """Its first values, on the scale of its watch."""
     last: list[float] = field(default_factory=list)
     """Its last values, as they are."""
     seen: int = 0
@@ -143,9 +143,9 @@ class Track:
     said: dict[str, int] = field(default_factory=dict)
     """Severity -> step at which it was last said."""
     stretch: list[float] = field(default_factory=list)
-    """On the scale: the stretch under way, for a watch whose reference is recent."""
+    """Of one that is compared with stretches of steps: the one under way."""
     stretches: list[Reference] = field(default_factory=list)
-    """The last two."""
+    """And the best one, or the last few."""
     grain: float = 1.0
     """The smallest step of a share that was seen: about 1 over the number of groups or completions in a batch."""
 
@@ -177,8 +177,8 @@ class Monitor:
     @property
     def references(self) -> dict[str, float]:
         """What each figure is compared with by now."""
-        known = ((figure, track.reference) for figure, track in self.tracks.items())
-        return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known if base}
+        known = {figure: [*track.stretches, track.reference][0] for figure, track in self.tracks.items()}
+        return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known.items() if base}
 
     def read(self, logs: Mapping[str, Any]) -> dict[str, float]:
         """The figures that are watched, by their names here, in what a trainer logged; others become `unread`."""
@@ -278,17 +278,18 @@ class Monitor:
         base, taken = self._refer(watch, track, watch.to_scale(value))
         track.last = [*track.last, value][-2 * max(watch.window, LEAST) :]
         alarms: Alarms = {}
+        bases: dict[Watch, Reference | None] = {}
         for one in (one for one in self.config.watches if one.figure == watch.figure):
-            own = self._refer_recent(one, track, watch.to_scale(value)) if one.recent else base
-            own = own or base
+            own = (one.best or one.recent) and self._find_stretch(one, track, watch.to_scale(value))
+            bases[one] = own = base if base and base.known else own or base
             found = self._hold(one, track) | (self._test(one, track, own, value) if own else {})
             found = (_find_collapse(one, track.last) if one.best else {}) | found
             alarms = found | alarms
         self.standing.pop(figure, None)
-        before = None if base is None else watch.from_scale(base.mean)
-        if before is not None and base is not None and taken and watch.warning is not None:
-            bound = watch.bound(base.mean, watch.warning)
-            told = describe(watch, figure, "reference", before, before, bound)
+        steady = next((one for one in bases if one.warning is not None and not (one.best or one.recent)), None)
+        if base and taken and steady and steady.warning is not None:
+            before, bound = steady.from_scale(base.mean), steady.bound(base.mean, steady.warning)
+            told = describe(steady, figure, "reference", before, before, bound)
             yield Event(self.step, "note", figure, "reference", _mean(track.last, LEAST), before, bound, told)
         severity = next((name for name in SEVERITIES if name in alarms), None)
         if severity is None:
@@ -300,12 +301,12 @@ class Monitor:
         watch, rule, bound, steps = alarms[severity]
         mean = _mean(track.last, steps)
         since = track.since.get(_name(watch, severity, rule), self.step)
-        if rule == "change" and watch.recent and len(track.stretches) == 2:
-            before = watch.from_scale(max(one.mean for one in track.stretches))
+        known = bases[watch]
+        then = watch.from_scale(known.mean) if known else None
         if rule == "collapse":
-            before, since = _mean(track.last[:-steps], BEFORE), self.step - steps + 1
-        told = f"{describe(watch, figure, rule, mean, before, bound)}, since step {since}"
-        yield Event(self.step, severity, figure, rule, mean, before, bound, told, since, watch.cause, watch.do)
+            then, since = _mean(track.last[:-steps], BEFORE), self.step - steps + 1
+        told = f"{describe(watch, figure, rule, mean, then, bound)}, since step {since}"
+        yield Event(self.step, severity, figure, rule, mean, then, bound, told, since, watch.cause, watch.do)
 
     def _begin(self, watch: Watch, figure: str) -> Track:
         """A new figure, which was 0 in the steps in which it might have been named."""
@@ -318,8 +319,6 @@ class Monitor:
         """The reference for this step, which excludes it; and whether it is final from now on."""
         count = min(self.config.reference, track.seen // 2)
         track.seen += 1
-        if watch.best and not (track.reference and track.reference.known):
-            return self._refer_best(watch, track, value, count), False
         if track.reference and track.reference.final:
             return track.reference, track.seen == 1
         if len(track.first) < self.config.reference:
@@ -329,27 +328,14 @@ class Monitor:
         track.reference = summarise(track.first[:count], watch.noise, count == self.config.reference, watch.share)
         return track.reference, track.reference.final
 
-    def _refer_best(self, watch: Watch, track: Track, value: float, count: int) -> Reference | None:
-        """The best whole stretch of steps so far; in the first one, the first half of the steps."""
-        base = track.reference
-        if base is None or not base.final:
-            base = track.reference = summarise(track.first[:count], watch.noise, False) if count >= LEAST else None
-        track.first.append(value)
-        if len(track.first) == BLOCK:
-            new, track.first = summarise(track.first, watch.noise), []
-            if base is None or not base.final or (new.mean < base.mean if watch.rises else new.mean > base.mean):
-                track.reference = new
-        return base
-
-    def _refer_recent(self, watch: Watch, track: Track, value: float) -> Reference | None:
-        """The better of the last two whole stretches of steps, each as long as a reference; None before the second."""
-        known = None
-        if len(track.stretches) == 2 and not (track.reference and track.reference.known):
-            known = (min if watch.rises else max)(track.stretches, key=lambda one: one.mean)
+    def _find_stretch(self, watch: Watch, track: Track, value: float) -> Reference | None:
+        """The best whole stretch of steps before this one, of all or of the last few; None before there is one."""
+        better, known = min if watch.rises else max, track.stretches
         track.stretch.append(value)
-        if len(track.stretch) == self.config.reference:
-            track.stretches, track.stretch = [*track.stretches[-1:], summarise(track.stretch, watch.noise)], []
-        return known
+        if len(track.stretch) == BLOCK:
+            whole, track.stretch = [*known, summarise(track.stretch, watch.noise)], []
+            track.stretches = whole[-RECENT:] if watch.recent else [better(whole, key=lambda one: one.mean)]
+        return better(known, key=lambda one: one.mean, default=None)
 
     def _test(self, watch: Watch, track: Track, base: Reference, value: float) -> Alarms:
         """One step of the CUSUM of each severity; those that are sure."""

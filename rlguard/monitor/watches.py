@@ -41,8 +41,8 @@ class Watch:
     """Whether the reference is the best stretch of steps so far instead of the first steps: for what training should
     raise. Changes are then relative to the size of the reference, which may be 0 or negative."""
     recent: bool = False
-    """Whether the reference is the better of the last two stretches instead of the first steps: for what may go far in
-    a healthy run, if slowly."""
+    """Whether the reference is the best of the last few stretches instead of the first steps: for what may go far in a
+    healthy run, if slowly."""
     share: bool = False
     """Whether it is a share of groups or completions, which a tiny batch makes coarse."""
     cause: str = ""
