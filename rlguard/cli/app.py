@@ -110,7 +110,7 @@ OUT_FILE = Annotated[
 ]
 AS_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 MODEL = Annotated[str, typer.Option(help="Model folder or hub name; with --engine server the name it serves.")]
-ENGINE = Annotated[EngineName, typer.Option(help="Engine that samples.")]
+ENGINE = Annotated[EngineName, typer.Option(metavar="ENGINE", help="vllm, transformers, server or ray.")]
 BASE_URL = Annotated[list[str] | None, typer.Option(help="Address of a server; give several to share the work.")]
 WORKERS = Annotated[int | None, typer.Option(min=1, help="vLLM workers of --engine ray; one per GPU.")]
 VERIFIER = Annotated[str, typer.Option(help="auto, math, exact, numeric or reasoning_gym.")]

@@ -86,7 +86,8 @@ def audit(
 
 def _tabulate(before: str, comparison: Comparison) -> Table:
     """A table with a line per figure, narrow enough for a terminal, and the number of figures by verdict."""
-    from rlguard.report.audits import name_figure, write_number
+    from rlguard.report.audits import name_figure
+    from rlguard.report.verdict import write_number
 
     styles: dict[Verdict, str] = {
         "lost": "bold red",

@@ -127,6 +127,8 @@ def filter_file(
         for row, is_kept in judge.judge_rows(problems()):
             (kept if is_kept else dropped).write(row)
         summary = judge.summarise(model)
+        for table in (kept, dropped):
+            table.finish()  # before one of them takes its place: both do, or none
     paths[2].write_text(write_card(summary, rules, data, rates, model), encoding="utf-8")
     return replace(summary, kept_path=paths[0], dropped_path=paths[1], card_path=paths[2])
 

@@ -46,6 +46,8 @@ BARREN = 10
 """Batches in which no reward passes the threshold before that is said."""
 STATE = 4
 """Version of what `Guard.state_dict` gives."""
+MOST = 1e15
+"""No count in a state comes near it."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
 
@@ -308,7 +310,8 @@ class Guard:
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
-        metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
+        said = [f"row {row}: {evidence_B[row].fault}" for row in faults]
+        metrics["rlguard/faults"] = float(self._count_faults(said, paid))
         silent = find_silent(sized, changed, paid, groups)
         metrics["rlguard/silent_groups"] = float(silent[first_P].mean())
         trained = ~silent if self.config.mask_silent and self.config.mode != "observe" else np.ones(len(silent), bool)
@@ -422,9 +425,10 @@ class Guard:
                 "what it knew is learnt again within some batches"
             )
         try:
+            _check_numbers([state["size"], {**state["luck"], "seen": {}}])  # of `seen` a row that is none is left out
             self.luck.load_state_dict(state["luck"])
             self.size.load_state_dict(state["size"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             self.luck.load_state_dict(known["luck"])
             self.size.load_state_dict(known["size"])
             raise ValueError(f"expected what Guard.state_dict gives, got another state ({error!r})") from error
@@ -460,8 +464,21 @@ class Guard:
 def _check_rows(rows: int, **columns: Any) -> None:
     """ValueError for a column that does not hold one entry for each rollout; None is no column."""
     for name, values in columns.items():
-        if values is not None and (shape := tuple(getattr(values, "shape", (len(values),)))) != (rows,):
+        if values is None:
+            continue
+        numbers = name in ("advantages_B", "rewards_B", "outcomes_B", "total_rewards_B")
+        shape = tuple(getattr(values, "shape", np.shape(values) if numbers else (len(values),)))
+        if shape != (rows,):
             raise ValueError(f"{name} has shape {shape}, expected ({rows},): one entry for each of the advantages")
+
+
+def _check_numbers(value: Any) -> None:
+    """ValueError for a value in a state that nothing was ever counted to: it would make each later batch a fault."""
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            _check_numbers(inner)
+    elif not isinstance(value, int | float) or not abs(value) < MOST:
+        raise ValueError(f"expected numbers below {MOST:g}, got {value!r:.60}")
 
 
 def _leave_to_host(advantages_B: Any, metrics: dict[str, float]) -> Judged:

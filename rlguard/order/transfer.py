@@ -165,7 +165,7 @@ class Transfer:
             raise InputError(f"{where}: expected domains, and before and after of each; {error} is missing") from error
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        except (TypeError, ValueError, AttributeError, IndexError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise InputError(f"{where}: not a matrix of transfer: {error}") from error
 
 
