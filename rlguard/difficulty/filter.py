@@ -65,7 +65,7 @@ def filter_dataset(
         data: A path or hub name, a pandas or Polars frame, an Arrow table, a `datasets.Dataset`, or rows as dicts.
         rates: A store folder or file written by `rlguard estimate`, or pass rates.
         rules: What is kept.
-        prompt_column: Column with the prompts that were estimated, `data.pick` says how to name a nested one.
+        prompt_column: Column with the prompts that were estimated, `columns.pick` says how to name a nested one.
         answer_column: Column with the gold answers, likewise.
         model: The model to be trained; a warning says if the rates are another one's.
 

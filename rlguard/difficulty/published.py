@@ -165,8 +165,8 @@ def read_published(
     """Pass rates that stand in a column of the data.
 
     Args:
-        data: A path or hub name, a frame, or rows as dicts (`tables.iter_data`).
-        column: Where they stand; `data.pick` says how to name a nested column.
+        data: A path or hub name, a frame, or rows as dicts (`tables.frames.iter_data`).
+        column: Where they stand; `columns.pick` says how to name a nested column.
         scale: What a value says, and in which direction. `pass_rate`: solved, 0..1. `percent_easy`: solved, 0..100.
             `percent_hard`: failed, 0..100. `fraction`: solved, such as "3/8", or a list of 1 and 0, one a
             rollout. `failures`, `successes`: of `trials`.

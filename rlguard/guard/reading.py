@@ -37,7 +37,7 @@ CHUNK = 32
 """Rollouts handed over at once."""
 PATIENCE = 60.0
 """Seconds that a process may take for them: some ten times what the longest texts need."""
-BOOT = "import sys; sys.path[:] = sys.argv[1:]; from rlguard.guard.reading import serve; serve()"
+BOOT = "import sys; sys.path[:] = sys.argv[1:]; from rlguard.guard.reading import answer_requests; answer_requests()"
 
 Rows = list[tuple[Any, Any, dict[str, Any]]]
 """Prompt, completion and the few columns that are read, of each rollout."""
@@ -131,7 +131,7 @@ class EvidenceReader:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
 
 
-def serve() -> None:
+def answer_requests() -> None:
     """The life of a reading process: chunks of rows on standard input, their evidence on standard output."""
     requests, replies = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not end up among the replies

@@ -7,14 +7,15 @@ import math
 from collections import Counter
 from typing import Any
 
+from rlguard.monitor.watches import to_number
 from rlguard.report.findings import Owned, find_odd
 from rlguard.report.load import Row, Run, finite, show_prompt
 from rlguard.types import Rollout, count_reasons
 
 BANDS = ("impossible", "near-impossible", "learnable", "mastered", "unscored")
 FACTS = (
-    "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "band", "status", "decision",
-    "reason", "detail", "rollouts", "odd",
+    "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "skill", "impossible", "luck",
+    "band", "status", "decision", "reason", "detail", "rollouts", "odd",
 )  # fmt: skip
 """What is known of a prompt in one run; the page has a column for each."""
 
@@ -91,19 +92,11 @@ def _from_filter(row: Row) -> Row:
         row["rlguard_id"],
         text=text,
         answer=row.get("answer"),
-        rate=_number(row.get("rlguard_pass_rate")),
+        rate=finite(to_number(row.get("rlguard_pass_rate"))),
         band=row.get("rlguard_band"),
-        chance=_number(row.get("rlguard_chance_rate")),
-        **{name: _number(row.get(f"rlguard_{name}")) for name in figures},
+        chance=finite(to_number(row.get("rlguard_chance_rate"))),
+        **{name: finite(to_number(row.get(f"rlguard_{name}"))) for name in figures},
     )
-
-
-def _number(value: Any) -> float | None:
-    """A number of a table that may be CSV, where all is text."""
-    try:
-        return finite(float(value)) if isinstance(value, str) else finite(value)
-    except ValueError:
-        return None
 
 
 def _describe(prompt_id: Any, *, text: Any = None, answer: Any = None, **known: Any) -> Row:

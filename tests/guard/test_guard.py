@@ -457,7 +457,7 @@ def test_a_gold_answer_in_another_column_is_named_once(row, column, near, caplog
         guard.apply([1.0, -1.0], [1, 0], prompts_B=["a"] * 2, completions_B=["x"] * 2, rows_B=[row] * 2)
     assert caplog.text.count(f"it has {near!r}: GuardConfig(answer_column={near!r})") == (near is not None)
     caplog.clear()
-    Guard(GuardConfig(answer_column=column)).check_columns(list(row))  # names alone
+    Guard(GuardConfig(answer_column=column)).check_gold_column(list(row))  # names alone
     assert ("it has" in caplog.text) == (near is not None)
 
 
