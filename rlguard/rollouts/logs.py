@@ -160,7 +160,8 @@ def read_any_rollouts(
 
     Args:
         source: A rollout store; a folder of tables (`list_tables`), as TRL's `completions/*.parquet` and verl's
-            `1.jsonl`; or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.frames.iter_data`).
+            `1.jsonl`; or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts
+            (`tables.frames.iter_data`).
         notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
         name: What `Rollout.source` will be.
         columns: Part in `COLUMNS` -> the column that holds it, where a table calls it otherwise; `pick` reads them.
