@@ -32,6 +32,14 @@ VLLM_FIELDS = {"return_token_ids": True, "top_k": -1, "min_p": 0.0, "repetition_
 sampling defaults, which `vllm serve` applies and our other engines do not."""
 
 
+@dataclass(eq=False)
+class _Endpoint:
+    url: str
+    client: Any
+    in_flight: int = 0
+    rests_until: float = 0.0
+
+
 class ServerEngine:
     """A model behind one or several OpenAI-compatible servers."""
 
@@ -62,10 +70,21 @@ class ServerEngine:
         if not urls:
             raise InputError("base_urls: expected at least one address, as http://localhost:8000")
         key = api_key or os.environ.get("OPENAI_API_KEY") or "EMPTY"
-        self._endpoints = Endpoints(urls, key, max_in_flight, max_retries, timeout, rest)
-        self._openai, self.model, self.close = self._endpoints.openai, model, self._endpoints.close
+        with needing_extra("server"):
+            import openai
+        self._openai, self.model, self.max_in_flight, self.rest = openai, model, max_in_flight, rest
+        limits = openai.Timeout(timeout, connect=10.0)
+        self._endpoints = [
+            _Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=key, timeout=limits, max_retries=max_retries))
+            for url in map(_complete_url, urls)
+        ]
+        self._extra = VLLM_FIELDS
+        self._freed = asyncio.Condition()
+        self._loop = asyncio.new_event_loop()  # in a thread of its own
+        threading.Thread(target=self._loop.run_forever, name="rlguard-server", daemon=True).start()
+        self.close = weakref.finalize(self, _stop, self._loop, [endpoint.client for endpoint in self._endpoints])
         try:
-            self._revision = self._start(self._endpoints.find_model(model)).result()
+            self._revision = self._start(self._find_model()).result()
         except InputError:
             self.close()
             raise
@@ -81,7 +100,10 @@ class ServerEngine:
         in_flight: dict[Future[list[Generation]], Request] = {}
         try:
             while True:
-                while len(in_flight) < self._endpoints.room and (request := next(source, None)) is not None:
+                while (
+                    len(in_flight) < self.max_in_flight * len(self._endpoints)
+                    and (request := next(source, None)) is not None
+                ):
                     future = self._start(self._sample(request, sampling))
                     in_flight[future] = request
                     future.add_done_callback(done.put)
@@ -97,7 +119,7 @@ class ServerEngine:
                 future.cancel()
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> Future[Any]:
-        return asyncio.run_coroutine_threadsafe(work, self._endpoints.loop)
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _sample(self, request: Request, sampling: Sampling) -> list[Generation]:
         """All generations of a request. A server that returns fewer than asked for is asked again."""
@@ -133,14 +155,14 @@ class ServerEngine:
         """The server's answer, with a smaller `max_tokens` if prompt and completion together exceed the context length;
         None (and a line in the log) if the prompt alone is too long."""
         try:
-            return await self._endpoints.send(body)
+            return await self._send(body)
         except self._openai.BadRequestError as error:
             told = re.search(r"context (?:length|size|window)\D{0,20}(\d+)", str(error))
             limit = self._limit or (told and int(told[1]))
             if not limit or not TOO_LONG.search(str(error)):
                 raise
         try:  # ask for one token, to learn the prompt's length
-            probe = await self._endpoints.send(body | {"max_tokens": 1, "n": 1})
+            probe = await self._send(body | {"max_tokens": 1, "n": 1})
         except self._openai.BadRequestError as error:
             if not TOO_LONG.search(str(error)):
                 raise
@@ -148,87 +170,31 @@ class ServerEngine:
             return None
         if probe.usage is None:
             raise InputError(f"row {request.problem.number}: longer than {limit} tokens, lower max_tokens")
-        return await self._endpoints.send(body | {"max_tokens": limit - probe.usage.prompt_tokens})
+        return await self._send(body | {"max_tokens": limit - probe.usage.prompt_tokens})
 
-
-def _read_choices(answer: Any) -> list[Generation]:
-    """The generations in an answer.
-
-    Reasoning that the server's parser cut off is put back in front, in `<think>` tags. Without token ids, the answer's
-    token count is split by length of text.
-    """
-    texts = []
-    choices = sorted(getattr(answer, "choices", None) or [], key=lambda choice: choice.index)
-    if not choices:
-        raise InputError(f"the server's answer holds no choices: {str(answer)[:200]}")
-    for choice in choices:
-        if hasattr(choice, "message"):
-            thought = getattr(choice.message, "reasoning", None) or getattr(choice.message, "reasoning_content", None)
-            texts.append((f"<think>{thought}</think>" if thought else "") + (choice.message.content or ""))
-        else:
-            texts.append(choice.text or "")
-    weights = [len(text) + 1 for text in texts]  # with the token that ends it
-    total = answer.usage.completion_tokens if answer.usage else 0
-    ends = [round(total * end / sum(weights)) for end in itertools.accumulate(weights)]
-    generations = []
-    for text, choice, end, start in zip(texts, choices, ends, [0, *ends], strict=False):
-        ids = getattr(choice, "token_ids", None)
-        generations.append(Generation(text, end - start if ids is None else len(ids), choice.finish_reason or "stop"))
-    return generations
-
-
-@dataclass(eq=False)
-class _Endpoint:
-    url: str
-    client: Any
-    in_flight: int = 0
-    rests_until: float = 0.0
-
-
-class Endpoints:
-    """Servers of one model; an event loop in its own thread talks to them. Arguments as for `ServerEngine`."""
-
-    def __init__(
-        self, urls: Sequence[str], api_key: str, max_in_flight: int, max_retries: int, timeout: float, rest: float
-    ) -> None:
-        with needing_extra("server"):
-            import openai
-        self.openai, self.max_in_flight, self.rest = openai, max_in_flight, rest
-        limits = openai.Timeout(timeout, connect=10.0)
-        self._endpoints = [
-            _Endpoint(url, openai.AsyncOpenAI(base_url=url, api_key=api_key, timeout=limits, max_retries=max_retries))
-            for url in map(_complete_url, urls)
-        ]
-        self.room = max_in_flight * len(self._endpoints)
-        self._extra = VLLM_FIELDS
-        self._freed = asyncio.Condition()
-        self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, name="rlguard-server", daemon=True).start()
-        self.close = weakref.finalize(self, _stop, self.loop, [endpoint.client for endpoint in self._endpoints])
-
-    async def find_model(self, model: str) -> dict[str, Any]:
+    async def _find_model(self) -> dict[str, Any]:
         """What the servers say about the model. InputError if one does not answer or serve it, or if two disagree."""
-        cards = await asyncio.gather(*(self._read_card(endpoint, model) for endpoint in self._endpoints))
+        cards = await asyncio.gather(*(self._read_card(endpoint) for endpoint in self._endpoints))
         for endpoint, card in zip(self._endpoints, cards, strict=True):
             if card != cards[0]:
                 first = self._endpoints[0].url
-                raise InputError(f"{endpoint.url} serves another {model!r} than {first}: {card}, not {cards[0]}")
+                raise InputError(f"{endpoint.url} serves another {self.model!r} than {first}: {card}, not {cards[0]}")
         return cards[0]
 
-    async def _read_card(self, endpoint: _Endpoint, model: str) -> dict[str, Any]:
+    async def _read_card(self, endpoint: _Endpoint) -> dict[str, Any]:
         client = endpoint.client.with_options(max_retries=1, timeout=30.0)
         try:
             models = {model.id: model for model in (await client.models.list()).data}
-        except (self.openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
+        except (self._openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
             raise InputError(f"{endpoint.url}/models does not answer as an OpenAI server does: {error}") from error
-        if model not in models:
-            raise InputError(f"{endpoint.url} does not serve {model!r}, but: {', '.join(sorted(models))}")
-        facts = models[model].model_dump()
+        if self.model not in models:
+            raise InputError(f"{endpoint.url} does not serve {self.model!r}, but: {', '.join(sorted(models))}")
+        facts = models[self.model].model_dump()
         return {name: facts[name] for name in ("id", "root", "max_model_len") if facts.get(name) is not None}
 
-    async def send(self, body: dict[str, Any]) -> Any:
+    async def _send(self, body: dict[str, Any]) -> Any:
         """Sends a request to the least busy server; if that fails, to the next. InputError if no server answers."""
-        openai, failed = self.openai, dict[_Endpoint, Exception]()
+        openai, failed = self._openai, dict[_Endpoint, Exception]()
         while len(failed) < len(self._endpoints):
             endpoint = await self._reserve(failed)
             try:
@@ -265,11 +231,37 @@ class Endpoints:
         extra = self._extra
         try:
             return await create(**body | {"extra_body": body.get("extra_body", {}) | extra})
-        except (self.openai.BadRequestError, self.openai.UnprocessableEntityError) as error:
+        except (self._openai.BadRequestError, self._openai.UnprocessableEntityError) as error:
             if not any(name in str(error) for name in extra):
                 raise
             self._extra = {}
             return await create(**body)
+
+
+def _read_choices(answer: Any) -> list[Generation]:
+    """The generations in an answer.
+
+    Reasoning that the server's parser cut off is put back in front, in `<think>` tags. Without token ids, the answer's
+    token count is split by length of text.
+    """
+    texts = []
+    choices = sorted(getattr(answer, "choices", None) or [], key=lambda choice: choice.index)
+    if not choices:
+        raise InputError(f"the server's answer holds no choices: {str(answer)[:200]}")
+    for choice in choices:
+        if hasattr(choice, "message"):
+            thought = getattr(choice.message, "reasoning", None) or getattr(choice.message, "reasoning_content", None)
+            texts.append((f"<think>{thought}</think>" if thought else "") + (choice.message.content or ""))
+        else:
+            texts.append(choice.text or "")
+    weights = [len(text) + 1 for text in texts]  # with the token that ends it
+    total = answer.usage.completion_tokens if answer.usage else 0
+    ends = [round(total * end / sum(weights)) for end in itertools.accumulate(weights)]
+    generations = []
+    for text, choice, end, start in zip(texts, choices, ends, [0, *ends], strict=False):
+        ids = getattr(choice, "token_ids", None)
+        generations.append(Generation(text, end - start if ids is None else len(ids), choice.finish_reason or "stop"))
+    return generations
 
 
 def _complete_url(url: str) -> str:

@@ -86,12 +86,6 @@ def _unfold_numbered(row: Row) -> Iterator[Row]:
         yield {"step": row.get("step")} | {part: row[f"{part}_{number}"] for part in ("input", "output", "score")}
 
 
-def _unfold_scores(row: Row) -> Iterator[Row]:
-    """SkyRL writes a `score` a rollout, or one a token."""
-    score = row["score"]
-    yield {**row, "score": sum(score) if isinstance(score, list) else score}
-
-
 def _unfold_samples(row: Row) -> Iterator[Row]:
     """lm-eval writes `arguments`, which begin with the prompt, and `resps`, the completions of each; what `metrics`
     names is said of all of these together."""
@@ -145,7 +139,8 @@ LAYOUTS = (
     Layout("TRL completions", ("step", "prompt", "completion", "advantage"), columns={"reward": ()}),
     Layout("ms-swift completions", ("gen_step", "prompt", "completion"), columns={"reward": ()}),
     Layout("verl rollouts", ("input", "output", "score")),
-    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score"), _unfold_scores),
+    Layout("SkyRL evaluations", ("input_prompt", "output_response", "score"),  # of a rollout, or of each token
+           lambda row: [{**row, "score": sum(row["score"]) if isinstance(row["score"], list) else row["score"]}]),
     Layout("NeMo-RL samples", ("content", "rewards"), _unfold_pairs),
     LM_EVAL,
     Layout("verl's table of validation", ("step", "input_1", "output_1", "score_1"), _unfold_numbered),

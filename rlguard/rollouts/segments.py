@@ -148,10 +148,6 @@ def list_sealed(folder: Path) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
-def number_of(segment: Path) -> int:
-    return int(segment.stem.rpartition("-")[2])
-
-
 def _to_table(records: list[dict[str, Any]], source: Path) -> pa.Table:
     import pyarrow as pa
 

@@ -25,7 +25,6 @@ from rlguard.rollouts.segments import (
     clean,
     group_rollouts,
     list_sealed,
-    number_of,
     read_log,
     seal,
     to_line,
@@ -157,7 +156,7 @@ class RolloutStore:
         os.fsync(self._log.fileno())
         self._log.close()
         sealed = list_sealed(self.folder)
-        full = self.folder / f"rollouts-{number_of(sealed[-1]) + 1 if sealed else 0:05d}.jsonl"
+        full = self.folder / f"rollouts-{int(sealed[-1].stem[-5:]) + 1 if sealed else 0:05d}.jsonl"
         os.replace(self.folder / ROLLOUTS, full)
         self._log = open(self.folder / ROLLOUTS, "ab")  # noqa: SIM115
         seal(full)

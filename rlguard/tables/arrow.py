@@ -60,19 +60,17 @@ class ArrowSink:
 
         form = "Parquet" if self._path.suffix == ".parquet" else "data set"
         text = f"{self._path}: the rows do not fit one {form} schema"
-        known = {field.name: field.type for field in self._schema}
+        known = self._schema
         for number, row in enumerate(self._rows, self._number):
             for name, value in row.items():
                 try:
-                    kind = pa.array([value]).type
+                    column = pa.schema([(name, pa.array([value]).type)])
+                    known = pa.unify_schemas([known, column], promote_options="permissive")
                 except _arrow_errors() as fault:
-                    return InputError(f"{text}: row {number}, column {name!r}: {fault}; write .jsonl instead")
-                try:
-                    known[name] = _unify(known.get(name, pa.null()), kind)
-                except _arrow_errors():
+                    before = f"expected {known.field(name).type} as in the rows before, " if name in known.names else ""
                     return InputError(
-                        f"{text}: row {number}, column {name!r}: expected {known[name]} as in the rows before, got "
-                        f"{kind} ({value!r:.60}); write .jsonl instead"
+                        f"{text}: row {number}, column {name!r}: {before}got {value!r:.60} ({fault}); "
+                        "write .jsonl instead"
                     )
         return InputError(f"{text} ({error}); write .jsonl instead")
 
@@ -138,13 +136,6 @@ def _arrow_errors() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
     return (pa.ArrowException, OverflowError, UnicodeEncodeError, TypeError)
-
-
-def _unify(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    import pyarrow as pa
-
-    schemas = [pa.schema([("", one)]), pa.schema([("", other)])]
-    return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
 
 
 def _to_table(rows: list[Mapping[str, Any]], types: Mapping[str, Any]) -> pa.Table:

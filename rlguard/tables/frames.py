@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +53,12 @@ def rows_like(data: Data, rows: list[dict[str, Any]]) -> Any:
     """Rows in the form in which the data came: a frame for a frame, else the list of dicts."""
     kind = _library(data)
     if kind == "pandas":
-        import pandas
-
-        return pandas.DataFrame(rows)
+        return import_module(kind).DataFrame(rows)
     if kind == "polars":
-        import polars
-
-        return polars.DataFrame(rows, infer_schema_length=None)
+        return import_module(kind).DataFrame(rows, infer_schema_length=None)
     if kind == "datasets":
-        import datasets
-
-        return datasets.Dataset.from_list(rows)
-    if kind == "pyarrow":
-        import pyarrow
-
-        return pyarrow.Table.from_pylist(rows)
-    return rows
+        return import_module(kind).Dataset.from_list(rows)
+    return import_module(kind).Table.from_pylist(rows) if kind == "pyarrow" else rows
 
 
 def _library(data: Any) -> str:

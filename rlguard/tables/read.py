@@ -196,10 +196,7 @@ def _mend(prompt: str | Messages, number: int) -> str | Messages:
         prompt_text(prompt).encode()
     except UnicodeEncodeError:
         logger.warning("row %d: the prompt holds half a character, which is asked as '?'", number)
-        whole: str | Messages = json.loads(
-            json.dumps(prompt, ensure_ascii=False, default=str).encode("utf-8", "replace")
-        )
-        return whole
+        return json.loads(json.dumps(prompt, ensure_ascii=False, default=str).encode("utf-8", "replace"))
     return prompt
 
 

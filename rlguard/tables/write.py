@@ -68,7 +68,8 @@ class RowWriter:
         self._whole: Path | None = None
 
     def __enter__(self) -> RowWriter:
-        if self.path.is_dir() and (self.path.suffix in FORMATS or not _is_replaceable(self.path)):
+        others = self.path.is_dir() and any(self.path.iterdir()) and not (self.path / "dataset_info.json").exists()
+        if others or (self.path.is_dir() and self.path.suffix in FORMATS):
             raise InputError(f"{self.path}: expected a new name or an old table, got a folder of other things")
         with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,10 +109,6 @@ class RowWriter:
                 put_in_place(self._whole or self._sink.finish(), self.path)
             finally:
                 remove(self._partial)
-
-
-def _is_replaceable(folder: Path) -> bool:
-    return (folder / "dataset_info.json").exists() or not any(folder.iterdir())
 
 
 class _TextSink:

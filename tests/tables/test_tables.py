@@ -121,7 +121,7 @@ def test_the_schema_fits_the_last_row_too(tmp_path, name):
 
 
 def test_a_conflict_in_a_later_batch_names_its_row(tmp_path):
-    with pytest.raises(InputError, match=rf"row {BATCH}, column 'f': expected int64 as in the rows before, got string"):
+    with pytest.raises(InputError, match=rf"row {BATCH}, column 'f': expected int64 as in the rows before, got 'one'"):
         write_rows([{"f": 1}] * BATCH + [{"f": "one"}], tmp_path / "a.parquet")
     with pytest.raises(InputError, match=r"column 'f'.*write \.jsonl"):
         write_rows([{"f": 2**60 + 1}] * BATCH + [{"f": 0.5}], tmp_path / "a.parquet")  # would lose digits
