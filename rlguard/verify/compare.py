@@ -51,7 +51,8 @@ _BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGN
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
 _NAMED = re.compile(
     r"(?:\\[a-z]+\s+)?\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)"
-    r"|(?:\\approx|≈|=|\\sim|~)\s*(.*)|(?!.*(?i:\b(?:not|never|no|cannot|most|least|than|wrong|if|suppose|assume)\b|n't))"
+    r"|(?:\\approx|≈|=|\\sim|~)\s*(.*)|(?!.*(?i:\b(?:not|never|no|cannot|most|least|than|wrong"
+    r"|false|incorrect|doubt|unlikely|unless|whether|nobody|if|suppose|assume)\b|n't))"
     r"[A-Za-z][A-Za-z ]{0,40}(?:\b(?:is|are|has|have|equals|gets?)\s|:\s)\s*(.*)",
     re.DOTALL,
 )
@@ -293,5 +294,5 @@ def _compare_strings(gold: str, given: str) -> float:
 
 def _word(text: str) -> str:
     text = re.sub(r"_\s*\{?\s*(\w+)\s*\}?\s*", r"\1", unicodedata.normalize("NFKC", text))  # H_2O, H₂O
-    text = re.sub(r"[\s,;]+(?:and\s+)?", " ", text.casefold()).strip(".!?'\"()[]{} ")
+    text = re.sub(r"(?:[\s,;→]|->)+(?:and\s+)?", " ", text.casefold()).strip(".!?'\"()[]{} ")
     return re.sub(r"^(?:the|an?)\s+(?=\w)|(?<=\bsolution)s\b", "", text)

@@ -102,7 +102,7 @@ def _read_inequalities(text: str, whole: list, parse: Callable[..., list], limit
 
     A comma is "and", or "or" where nothing is in both.
     """
-    from sympy import And, Intersection, Union
+    from sympy import And, Float, Intersection, Rational, Union
     from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 
     if not _UNEQUAL.search(text):
@@ -120,7 +120,8 @@ def _read_inequalities(text: str, whole: list, parse: Callable[..., list], limit
                 return None
         if len(variables) != 1 or not relations:
             return None
-        sets.append(part[0].as_set())
+        exact = {number: Rational(str(number)) for number in part[0].atoms(Float)}
+        sets.append(part[0].xreplace(exact).as_set())
     both = Intersection(*sets)
     return variables.pop(), Union(*sets) if both.is_empty or re.search(r"\bor\b|\\lor|\\cup|∪", text) else both
 
