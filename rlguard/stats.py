@@ -6,7 +6,7 @@ scipy is imported where it is used: `import rlguard` must stay fast.
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,90 +120,40 @@ def beta_weights(alpha: float, beta: float) -> np.ndarray:
     return np.diff(betainc(alpha, beta, _GRID_EDGES))
 
 
-def pass_likelihood(successes_P: Any, trials_P: Any) -> np.ndarray:
-    """Likelihood of each prompt's *pass rate* on `SKILL_GRID`, (P, GRID_POINTS); the largest of each row is 1."""
-    k, n = np.asarray(successes_P, float)[:, None], np.asarray(trials_P, float)[:, None]
-    log_likelihood = k * np.log(SKILL_GRID) + (n - k) * np.log1p(-SKILL_GRID)
-    return np.exp(log_likelihood - log_likelihood.max(axis=1, keepdims=True))
-
-
-def weigh_luck(values_PS: np.ndarray, chance_P: Any, correlation_P: Any) -> np.ndarray:
-    """Expected value for each *skill rate* q of what is given for each pass rate: luck is integrated out.
-
-    A rollout passes by solving, or else by luck: p = q + (1 − q)·L. Luck L belongs to the prompt: a guess that a policy
-    repeats is right every time or never. Over prompts it is Beta distributed with the chance rate as mean and the
-    intraclass correlation as spread, so that 0 is the guessing model of classical test theory, L = c, and near 1 a
-    prompt's rollouts are lucky together.
+def skill_likelihood(successes_P: Any, trials_P: Any, chance_P: Any = 0.0) -> np.ndarray:
+    """Likelihood of each prompt's counts at each *skill rate* of `SKILL_GRID`: classical test theory's correction for
+    guessing. A rollout solves with the skill rate q, or else passes by luck: p = q + (1 − q)·chance.
 
     Args:
-        values_PS: (P, GRID_POINTS) values by pass rate, such as `pass_likelihood`.
-        chance_P: (P,) chance rates, in [0, 1].
-        correlation_P: (P,) or one intraclass correlation, in [0, 1].
+        successes_P: (P,) successes; fractions are fine (faded counts).
+        trials_P: (P,) rollouts.
+        chance_P: (P,) or one chance rate, in [0, 1].
 
     Returns:
-        (P, GRID_POINTS) values by skill rate.
+        (P, GRID_POINTS) likelihoods relative to that of the best pass rate, k/n: at most 1, and comparable between
+        chance rates.
     """
-    chance = np.clip(np.asarray(chance_P, float), _CHANCES[0], 1.0)
-    steps = np.round(np.broadcast_to(np.asarray(correlation_P, float), chance.shape).clip(0, 1) * _CORRELATION_STEPS)
-    level = np.clip(np.searchsorted(_CHANCES, chance, side="right") - 1, 0, len(_CHANCES) - 2)
-    share = (chance - _CHANCES[level]) / (_CHANCES[level + 1] - _CHANCES[level])  # between two levels, linearly
-    cells = level * (_CORRELATION_STEPS + 1) + steps.astype(int)
-    found = np.empty_like(values_PS)
-    order = np.argsort(cells, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(cells[order])) + 1) if len(order) else ():
-        low, step = divmod(int(cells[rows[0]]), _CORRELATION_STEPS + 1)
-        both = values_PS[rows] @ _luck_kernels(low, step)
-        part = share[rows, None]
-        found[rows] = (1 - part) * both[:, :GRID_POINTS] + part * both[:, GRID_POINTS:]
-    return found
+    from scipy.special import xlog1py, xlogy
 
-
-_CHANCES = np.concatenate([[0.0], np.geomspace(0.001, 1.0, 37)])
-_CORRELATION_STEPS = 10
-
-
-@cache
-def _luck_kernels(level: int, step: int) -> np.ndarray:
-    """The kernels of a level and of the next, side by side: (GRID_POINTS, 2 · GRID_POINTS)."""
-    return np.concatenate([_luck_kernel(level, step), _luck_kernel(level + 1, step)], axis=1)
-
-
-def _luck_kernel(level: int, step: int) -> np.ndarray:
-    """P(pass rate | skill rate) as (pass, skill) masses on `SKILL_GRID`, for one chance rate and correlation.
-
-    The Beta mass between two grid points is shared between them so that its mean is kept.
-    """
-    from scipy.special import betainc
-
-    chance, correlation = float(_CHANCES[level]), min(max(step / _CORRELATION_STEPS, 1e-3), 0.99)
-    skill, passing = SKILL_GRID[:, None], SKILL_GRID[None, :]
-    if chance in (0.0, 1.0):
-        return np.eye(GRID_POINTS) if chance == 0 else np.repeat(np.eye(GRID_POINTS)[-1:].T, GRID_POINTS, axis=1)
-    size = 1 / correlation - 1
-    a, b = chance * size, (1 - chance) * size
-    luck = np.clip((passing - skill) / (1 - skill), 0.0, 1.0)
-    edges = np.concatenate([luck, np.ones((GRID_POINTS, 1))], axis=1)
-    mass = np.diff(betainc(a, b, edges), axis=1)
-    moment = skill * mass + (1 - skill) * chance * np.diff(betainc(a + 1, b, edges), axis=1)
-    gap = np.append(np.diff(SKILL_GRID), 1.0)  # what lies beyond the last point stays there
-    up = np.clip((moment - passing * mass) / gap, 0.0, mass)
-    up[:, -1] = 0.0
-    kernel = mass - up
-    kernel[:, 1:] += up[:, :-1]
-    return kernel.T
+    k, n = np.asarray(successes_P, float), np.asarray(trials_P, float)
+    chance = np.broadcast_to(np.asarray(chance_P, float), k.shape).clip(0.0, 1 - 1e-9)[:, None]
+    best = xlogy(k, k / np.maximum(n, 1e-9)) + xlog1py(n - k, -k / np.maximum(n, 1e-9))
+    failing = np.log1p(-SKILL_GRID) + np.log1p(-chance)
+    passing = np.log(chance + (1 - chance) * SKILL_GRID)
+    return np.exp(k[:, None] * passing + (n - k)[:, None] * failing - best[:, None])
 
 
 def skill_posterior(likelihood_PS: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Posterior over skill rates.
 
     Args:
-        likelihood_PS: (P, GRID_POINTS), as `weigh_luck` makes it of `pass_likelihood`.
+        likelihood_PS: (P, GRID_POINTS), such as `skill_likelihood`.
         prior: Masses over `SKILL_GRID` of any sum, (GRID_POINTS,) shared or (P, GRID_POINTS) per prompt.
 
     Returns:
         (P, GRID_POINTS) cell masses; every row sums to 1.
 
-    >>> seen = weigh_luck(pass_likelihood([9], [10]), [0.1], 0.0)
+    >>> seen = skill_likelihood([9], [10], 0.1)
     >>> float(round((skill_posterior(seen, beta_weights(1, 1)) @ SKILL_GRID)[0], 2))
     0.81
     """

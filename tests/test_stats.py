@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rlguard.stats import SKILL_GRID, beta_weights, binomial_interval, pass_likelihood, skill_posterior, weigh_luck
+from rlguard.stats import SKILL_GRID, beta_weights, binomial_interval, skill_likelihood, skill_posterior
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_beta_weights_are_masses():
 
 
 def test_posterior_without_chance_is_the_beta_posterior():
-    likelihood = weigh_luck(pass_likelihood([3], [10]), [0.0], 0.0)
+    likelihood = skill_likelihood([3], [10])
     mean = skill_posterior(likelihood, beta_weights(1, 1)) @ SKILL_GRID
     assert mean[0] == pytest.approx(4 / 12, abs=2e-3)
 
 
 def test_posterior_subtracts_luck():
     # 50 of 100 with chance 0.5 is no skill at all; with chance 0 it is skill 0.5
-    likelihood = weigh_luck(pass_likelihood([50, 50], [100, 100]), [0.5, 0.0], 0.0)
+    likelihood = skill_likelihood([50, 50], [100, 100], [0.5, 0.0])
     lucky, skilled = skill_posterior(likelihood, beta_weights(1, 1)) @ SKILL_GRID
     assert lucky < 0.12
     assert skilled == pytest.approx(0.5, abs=0.01)

@@ -65,7 +65,6 @@ def list_changes() -> Iterator[tuple[str, Any]]:
     yield "`unseen` off", replace(plain, luck=replace(plain.luck, unseen=1e-12))
     yield "no impossible prompts", replace(plain, luck=replace(plain.luck, healthy=1 - 1e-12))
     yield "levels .1 and .01 off", {"LEVELS": ((1.0, 0.0), (0.0, 0.1))}
-    yield "no correlation of luck", (ChanceRates, "_correlation", lambda self, kind: 0.0)
     yield "options by their agreement off", (ChanceRates, "rate", _plain_rate)
     yield "no chance rate of single answers", (ChanceRates, "_of", lambda self, kind, gold: self._solve(kind)[2])
     yield "no signs of texts", (model.LuckModel, "_read_signs", lambda self, genuine, *_: genuine)

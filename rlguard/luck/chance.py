@@ -1,9 +1,9 @@
 """How often a guess passes: the chance rate, from the answers that failed completions give.
 
-A rollout that does not solve its prompt draws an answer from the prompt's own guesses, π ~ DP(α, H): a Dirichlet
-process whose base H is shared by the prompts of an answer type (or is even over the options that a prompt names). The
-gold answer is one cluster among equals, so a guess passes with L = π(gold) ~ Beta of mean H(gold), the *chance rate*,
-and of intraclass correlation ρ = 1/(1 + α). A failure is *wrong by the verifier's verdict*, however it is spelled.
+A rollout that does not solve its prompt draws an answer from guesses that the prompts of an answer type share (or is
+even over the options that a prompt names). The gold answer is one guess among others, so a rollout that does not solve
+passes with the share of guesses that are the gold answer: the *chance rate*. A failure is *wrong by the verifier's
+verdict*, however it is spelled.
 """
 
 from __future__ import annotations
@@ -33,20 +33,17 @@ class ChanceRates:
     >>> chance.add("b", {"a": 4, "c": 4})
     >>> chance.add("c", {"a": 4, "b": 4})
     >>> round(chance.rate("a"), 2)  # a third, drawn a little towards the prior
-    0.32
+    0.33
     """
 
     def __init__(self, settings: LuckSettings | None = None) -> None:
         self.settings = settings or LuckSettings()
         self._failed: dict[str, dict[str, float]] = {}  # type -> gold -> failed completions of prompts with that gold
         self._wrong: dict[str, dict[str, float]] = {}  # type -> answer -> failed completions that gave it
-        self._pairs: dict[str, list[float]] = {}  # type -> failures compared in their prompt, and equal; so of options
-        self._prompts: dict[str, float] = {}  # type -> prompts with a failure
-        self._bare: dict[
-            str, list[float]
-        ] = {}  # type -> answers without computation: right, given (weighed), all; rollouts
+        self._pairs: dict[str, list[float]] = {}  # type -> failed options compared within their prompt, and equal ones
+        self._bare: dict[str, list[float]] = {}  # type -> bare answers: right and given (weighed), all; rollouts
         self._unit = 1.0  # what a count of 1 in the tables stands for: fading all of them is one multiplication
-        self._rates: dict[str, tuple[dict[str, float], float, float, float]] = {}  # what `_solve` found since `add`
+        self._rates: dict[str, tuple[dict[str, float], float, float]] = {}  # what `_solve` found since `add`
 
     def add(self, gold: Any, wrong: Sequence[str | None] | Mapping[str | None, float], offered: bool = False) -> None:
         """Counts the answers of one prompt's failed completions.
@@ -59,7 +56,7 @@ class ChanceRates:
         target, kind, new = normalise_answer(gold), answer_type(gold), 1 / self._unit
         answers, failed = self._wrong.setdefault(kind, {}), self._failed.setdefault(kind, {})
         given: dict[str, float] = {}
-        size = failures = 0.0
+        failures = 0.0
         for answer, count in wrong.items() if isinstance(wrong, Mapping) else Counter(wrong).items():
             failures += count
             if answer is None:
@@ -67,16 +64,14 @@ class ChanceRates:
             spelled = answer if answer in answers else normalise_answer(answer)  # what is there is spelled as we spell
             if spelled != target:
                 given[spelled] = given.get(spelled, 0.0) + count
-                size += count
         failed[target] = failed.get(target, 0.0) + failures * new
-        self._prompts[kind] = self._prompts.get(kind, 0.0) + (failures > 0) * new
         for answer, count in given.items():
             answers[answer] = answers.get(answer, 0.0) + count * new
-        if size > 1:  # a failure counts once, however many others there are to compare it with
-            equal = sum(count * (count - 1) for count in given.values()) / (size - 1)
-            pairs = self._pairs.setdefault(kind, [0.0] * 4)
-            pairs[2 * offered] += size * new
-            pairs[2 * offered + 1] += equal * new
+        size = sum(given.values())
+        if offered and size > 1:  # a failure counts once, however many others there are to compare it with
+            pairs = self._pairs.setdefault(kind, [0.0] * 2)
+            pairs[0] += size * new
+            pairs[1] += sum(count * (count - 1) for count in given.values()) / (size - 1) * new
         self._rates.pop(kind, None)
 
     def add_bare(self, gold: Any, passed: float, given: float, bare: float, rollouts: float) -> None:
@@ -113,37 +108,26 @@ class ChanceRates:
         if not self._failed.get(kind):
             return math.nan
         found = self._of(kind, normalise_answer(gold))
-        pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 4)[2:])
+        pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 2))
         if offered and pairs > 0:
             share = pairs / (pairs + self.settings.smoothing)
             repeated = equal / pairs
             found = max(found, share * repeated / (1 + repeated))
         return found
 
-    def correlation(self, gold: Any) -> float:
-        """How far guesses of one prompt are alike, beyond those of its type: an intraclass correlation in [0, 1]."""
-        return self._correlation(answer_type(gold))
-
-    def _correlation(self, kind: str) -> float:
-        pairs, equal = (count * self._unit for count in self._pairs.get(kind, [0.0] * 4)[:2])
-        wrong = np.fromiter(self._wrong.get(kind, {}).values(), float) * self._unit
-        usual = pairs * float((wrong**2).sum() / max(wrong.sum(), 1e-9) ** 2)
-        return float(np.clip((equal - usual) / (max(pairs - usual, 0.0) + self.settings.smoothing), 0, 1))
-
     def _of(self, kind: str, target: str) -> float:
-        rates, unsolved, mean, weight = self._solve(kind)
+        rates, unsolved, mean = self._solve(kind)
         if target in rates:
             return rates[target]
         matches = self._wrong.get(kind, {}).get(target, 0.0) * self._unit
+        weight = self.settings.smoothing
         return min((matches + weight * mean) / (unsolved + weight), 0.99)
 
-    def _solve(self, kind: str) -> tuple[dict[str, float], float, float, float]:
-        """Rates by gold answer, unsolved completions, the type's mean rate and the prior's weight, in completions.
+    def _solve(self, kind: str) -> tuple[dict[str, float], float, float]:
+        """Rates by gold answer, unsolved completions and the type's mean rate.
 
         By EM, since lucky successes are unseen: of prompts with gold b, F failures are seen of the F/(1 − c_b)
-        completions
-        that did not solve. Failures of one prompt that are alike say less: the prior weighs more by their design
-        effect.
+        completions that did not solve.
         """
         if kind not in self._rates:
             golds = self._failed.get(kind, {})
@@ -151,9 +135,7 @@ class ChanceRates:
             wrong = self._wrong.get(kind, {})
             matches = np.array([wrong.get(gold, 0.0) for gold in golds]) * self._unit
             others = (failed.sum() - failed).sum()
-            size = failed.sum() / max(self._prompts.get(kind, 0.0) * self._unit, 1e-9)
-            prior = self.settings.chance
-            weight = self.settings.smoothing * (1 + max(size - 1, 0.0) * self._correlation(kind))
+            prior, weight = self.settings.chance, self.settings.smoothing
             odds = (matches.sum() + weight * prior) / (others + weight)
             mean = odds / (1 + odds)
             rates = np.full(len(golds), mean)
@@ -163,7 +145,7 @@ class ChanceRates:
                 mean = (matches.sum() + weight * prior) / (rest.sum() + weight)
                 rates = np.minimum((matches + weight * mean) / (rest + weight), 0.99)
             total = float((failed / (1 - rates)).sum())
-            self._rates[kind] = dict(zip(golds, rates.tolist(), strict=True)), total, float(mean), weight
+            self._rates[kind] = dict(zip(golds, rates.tolist(), strict=True)), total, float(mean)
         return self._rates[kind]
 
     def fade(self) -> None:
@@ -180,14 +162,12 @@ class ChanceRates:
             {kind: [count * self._unit for count in counts] for kind, counts in table.items()}
             for table in (self._pairs, self._bare)
         )
-        self._prompts = {kind: count * self._unit for kind, count in self._prompts.items()}
         self._unit = 1.0
 
     def state_dict(self) -> dict[str, Any]:
         """JSON-serialisable state."""
         return {
-            "failed": self._failed, "wrong": self._wrong, "pairs": self._pairs, "prompts": self._prompts,
-            "bare": self._bare, "unit": self._unit,
+            "failed": self._failed, "wrong": self._wrong, "pairs": self._pairs, "bare": self._bare, "unit": self._unit,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -195,7 +175,6 @@ class ChanceRates:
         self._failed = {kind: dict(counts) for kind, counts in state["failed"].items()}
         self._wrong = {kind: dict(counts) for kind, counts in state["wrong"].items()}
         self._pairs = {kind: [float(count) for count in pairs] for kind, pairs in state["pairs"].items()}
-        self._prompts = {kind: float(count) for kind, count in state["prompts"].items()}
         self._bare = {kind: [float(count) for count in counts] for kind, counts in state["bare"].items()}
         self._unit = float(state["unit"])
         self._rates = {}

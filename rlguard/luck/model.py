@@ -1,10 +1,10 @@
 """One model of luck: it observes a batch and says how likely each success is genuine.
 
-Latent: skill q of a prompt, q ~ F; luck L of a prompt, L ~ Beta (`chance`); a text's sign s. A rollout solves with
-probability q, else it passes all the same with L, else it fails: p = q + (1 − q)·L. With k of n right, **the group's
-own outcomes included**,
+Latent: skill q of a prompt, q ~ F; a text's sign s. A rollout solves with probability q, else it passes all the same
+with the chance rate c (`chance`), else it fails: p = q + (1 − q)·c. With k of n right, **the group's own outcomes
+included**,
 
-    g = Σ F(q) q E_L[p^(k−1) (1−p)^(n−k)] / Σ F(q) E_L[p^k (1−p)^(n−k)]
+    g = Σ F(q) q p^(k−1) (1−p)^(n−k) / Σ F(q) p^k (1−p)^(n−k)
 
 and the sign multiplies the odds of g by θ_G(s) / θ_N(s): how often genuine successes show it, and rollouts that do
 not solve.
@@ -28,9 +28,8 @@ from rlguard.stats import (
     GRID_POINTS,
     SKILL_GRID,
     beta_weights,
-    pass_likelihood,
+    skill_likelihood,
     skill_posterior,
-    weigh_luck,
 )
 from rlguard.types import BOUNDS
 
@@ -68,29 +67,24 @@ class SkillPosterior:
     """One q drawn from each posterior (Thompson sampling)."""
 
 
-def genuine_probability(
-    successes_P: Any, trials_P: Any, chance_P: Any, correlation_P: Any, population: np.ndarray
-) -> np.ndarray:
+def genuine_probability(successes_P: Any, trials_P: Any, chance_P: Any, population: np.ndarray) -> np.ndarray:
     """P(a success is genuine) for each prompt from all its counts, the group judged included, before its text is read.
 
     Args:
         successes_P: (P,) successes; at least 1 where there is one to judge. Fractions are fine (faded counts).
         trials_P: (P,) rollouts.
         chance_P: (P,) chance rates in [0, 1].
-        correlation_P: (P,) or one intraclass correlation of luck within a prompt, in [0, 1].
         population: (GRID_POINTS,) or (P, GRID_POINTS) masses of F on `stats.SKILL_GRID`.
 
     Returns:
         (P,) probabilities in [0, 1].
 
-    >>> genuine_probability([1, 8], [8, 8], [0.1, 0.1], 0.0, beta_weights(0.5, 0.5)).round(2).tolist()
+    >>> genuine_probability([1, 8], [8, 8], [0.1, 0.1], beta_weights(0.5, 0.5)).round(2).tolist()
     [0.4, 0.99]
     """
-    passing = pass_likelihood(successes_P, trials_P)
-    once = weigh_luck(np.concatenate([passing / SKILL_GRID, passing]), np.tile(np.asarray(chance_P, float), 2),
-                      np.tile(np.broadcast_to(np.asarray(correlation_P, float), len(passing)), 2))  # fmt: skip
-    solved, whole = (population * once[: len(passing)]) @ SKILL_GRID, (population * once[len(passing) :]).sum(axis=1)
-    return np.clip(solved / np.maximum(whole, 1e-300), 0.0, 1.0)
+    mass = skill_posterior(skill_likelihood(successes_P, trials_P, chance_P), population)
+    chance = np.asarray(chance_P, float)[:, None]
+    return (mass * SKILL_GRID / (SKILL_GRID + (1 - SKILL_GRID) * chance)).sum(axis=1)
 
 
 def genuine_given_text(genuine_B: Any, likelihood_ratio_B: Any = 1.0) -> np.ndarray:
@@ -119,11 +113,11 @@ class LuckModel:
         self.decay, self.max_prompts, self.settings = decay, max_prompts, settings or LuckSettings()
         self.rows: dict[str, int] = {}
         """By prompt id, the latest visited last: its row in `table`."""
-        self.table = np.zeros((0, 6))
-        """Faded successes and trials, chance rate by answers, correlation of luck, floor under the chance rate, and the
-        batch of the last visit (`batches`)."""
+        self.table = np.zeros((0, 5))
+        """Faded successes and trials, chance rate by answers, floor under the chance rate, and the batch of the last
+        visit (`batches`)."""
         self.batches = 0
-        self.chance_rate, self.correlation = self.settings.chance, 0.0  # means of the last batch
+        self.chance_rate = self.settings.chance  # mean of the last batch
         self._free: list[int] = []
         self.chance = ChanceRates(self.settings)
         self._parts = _components()
@@ -150,12 +144,11 @@ class LuckModel:
         self._count_answers(heads, evidence_B, outcomes_B, prompt_B)
         self._remember(heads, evidence_B, outcomes_B, prompt_B)
         self._fit()
-        k, n, chance, correlation, floor, _ = self.table[self.find(head.prompt_id for head in heads)].T
-        genuine_P, rate = np.zeros(len(heads)), 0.0
-        for share, population, (rates, alike) in self._levels(chance, correlation, floor):
-            genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), rates, alike, population)
-            rate += share * float(rates.mean())
-        self.chance_rate, self.correlation = rate, float(correlation.mean())
+        k, n, *rates, _ = self.table[self.find(head.prompt_id for head in heads)].T
+        genuine_P, self.chance_rate = np.zeros(len(heads)), 0.0
+        for share, population, chance in self._levels(*rates):
+            genuine_P += share * genuine_probability(np.maximum(k, 1), np.maximum(n, 1), chance, population)
+            self.chance_rate += share * float(chance.mean())
         self._signs *= self.settings.keep
         return self._read_signs(genuine_P[prompt_B], evidence_B, outcomes_B)
 
@@ -182,20 +175,19 @@ class LuckModel:
     ) -> None:
         scored = ~np.isnan(outcomes_B)
         trials, right = (np.bincount(prompt_B, rows, len(heads)) for rows in (scored, outcomes_B > 0))
-        of_type: dict[str, tuple[float, float]] = {}  # correlation of luck, floor
+        floor_of: dict[str, float] = {}
         self.batches += 1
         if len(self._free) < len(heads):
             known, more = len(self.table), max(len(self.table), len(heads))
-            self.table = np.concatenate([self.table, np.zeros((more, 6))])
+            self.table = np.concatenate([self.table, np.zeros((more, 5))])
             self._free = [*range(known + more - 1, known - 1, -1), *self._free]
         for head, k, n, offered in zip(heads, right.tolist(), trials.tolist(), self._offered, strict=True):
             kind = answer_type(head.gold)
             chance = head.chance_rate
             if head.gold is not None and math.isnan(chance):
                 chance = self.chance.rate(head.gold, bool(offered))
-            if kind not in of_type:
-                rates = self.chance.correlation(head.gold), self.chance.bare_rate(head.gold)
-                of_type[kind] = (0.0, 0.0) if head.gold is None else rates
+            if kind not in floor_of:
+                floor_of[kind] = 0.0 if head.gold is None else self.chance.bare_rate(head.gold)
             row = self.rows.pop(head.prompt_id, None)
             fresh = row is None
             row = self._free.pop() if row is None else row
@@ -203,7 +195,7 @@ class LuckModel:
             before = self._offline(head) if fresh else self.table[row, :2].tolist()
             self.table[row] = (
                 before[0] * self.decay + k, before[1] * self.decay + n,
-                self.settings.chance if math.isnan(chance) else chance, *of_type[kind], self.batches,
+                self.settings.chance if math.isnan(chance) else chance, floor_of[kind], self.batches,
             )  # fmt: skip
         for prompt in list(islice(self.rows, max(0, len(self.rows) - max(self.max_prompts, len(heads))))):
             self._free.append(self.rows.pop(prompt))
@@ -211,15 +203,15 @@ class LuckModel:
     def _fit(self) -> None:
         """F at each level, and how well each explains the pass rates of the prompts visited last: Bayes' rule on a grid
         of shares of impossible prompts, means and sizes."""
-        newest, settings = int((self.table[:, 5] == self.batches).sum()), self.settings
+        newest, settings = int((self.table[:, 4] == self.batches).sum()), self.settings
         last = np.fromiter(islice(reversed(self.rows.values()), max(WINDOW, newest)), int)
-        seen, prompts = np.unique(self.table[last, :5], axis=0, return_counts=True)
-        k, n, chance, correlation, floor = seen.T
-        passing, found = pass_likelihood(k, n), []
+        seen, prompts = np.unique(self.table[last, :4], axis=0, return_counts=True)
+        k, n, *rates = seen.T
+        found = []
         prior = np.where(IMPOSSIBLE > 0, (1 - settings.healthy) / (len(IMPOSSIBLE) - 1), settings.healthy)
         odds = [settings.unseen if floor else (1 - settings.unseen) / (len(LEVELS) - 1) for _, floor in LEVELS]
-        for level, (rates, alike) in enumerate(_each_level(chance, correlation, floor)):
-            likelihood = (weigh_luck(passing, rates, alike) @ self._parts.T)[..., None]
+        for level, chance in enumerate(_each_level(*rates)):
+            likelihood = (skill_likelihood(k, n, chance) @ self._parts.T)[..., None]
             mixed = IMPOSSIBLE * likelihood[:, :1] + (1 - IMPOSSIBLE) * likelihood[:, 1:]
             evidence = np.tensordot(prompts, np.log(mixed + 1e-300), 1) + np.log(prior)  # (Betas, shares)
             posterior = np.exp(evidence - evidence.max())
@@ -230,8 +222,8 @@ class LuckModel:
         self._shares = np.exp(np.array(found) - max(found))
         self._shares /= self._shares.sum()
 
-    def _levels(self, *rates_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, Any]]:
-        """Share, population, and chance rates and correlations of each level that bears on anything."""
+    def _levels(self, *rates_P: np.ndarray) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
+        """Share, population and chance rates of each level that bears on anything."""
         kept = self._shares * (self._shares > 0.01)
         levels = zip(kept / kept.sum(), self._populations, _each_level(*rates_P), strict=True)
         return (level for level in levels if level[0])
@@ -288,21 +280,8 @@ class LuckModel:
         row = self.rows.get(prompt_id)
         return (0.0, 0.0) if row is None else tuple(self.table[row, :2].tolist())
 
-    def read_rates(self, prompt_ids_P: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-        """(P,) chance rates and (P,) correlations of luck of some prompts; NaN and 0 where one is not known."""
-        rows_P = self.find(prompt_ids_P)
-        known = np.concatenate([self.table, [[0, 0, np.nan, 0, 0, 0]]])  # -1 is the last row
-        return np.maximum(known[rows_P, 2], known[rows_P, 4]), known[rows_P, 3]
-
     def posterior(
-        self,
-        successes_P: Any,
-        trials_P: Any,
-        chance_P: Any,
-        correlation_P: Any = 0.0,
-        floor_P: Any = 0.0,
-        *,
-        random: Any = None,
+        self, successes_P: Any, trials_P: Any, chance_P: Any, floor_P: Any = 0.0, *, random: Any = None
     ) -> SkillPosterior:
         """What counts say of the skill of P prompts, with the population of the prompts seen as prior.
 
@@ -313,26 +292,25 @@ class LuckModel:
                 is a prompt never seen.
             trials_P: (P,) rollouts.
             chance_P: (P,) chance rates; NaN takes the mean of the last batch.
-            correlation_P: (P,) or one intraclass correlation of luck within a prompt.
             floor_P: (P,) or one floor under the chance rate.
             random: `numpy.random.Generator` of the draws; None makes a new one.
         """
         random = random or np.random.default_rng()
         shape = len(successes_P)
-        k, n, chance, alike, floor = (
+        k, n, chance, floor = (
             np.broadcast_to(np.asarray(values, np.float32), shape)
-            for values in (successes_P, trials_P, chance_P, correlation_P, floor_P)
+            for values in (successes_P, trials_P, chance_P, floor_P)
         )
         chance = np.where(np.isnan(chance), np.float32(self.chance_rate), chance)
         sides = [(np.log1p(counts) * 8).astype(np.int32).clip(0, 63) for counts in (k, n - k)]
         key_P = (sides[0] * 64 + sides[1]) * 64 + (np.log1p(chance * 1e3) * 9).astype(np.int32)
-        key_P = (key_P * 4 + (alike * 3).astype(np.int32)) * 8 + np.log1p(floor * 1e3).astype(np.int32)
-        cell_of = np.full(64**3 * 32, -1, np.int32)
+        key_P = key_P * 8 + np.log1p(floor * 1e3).astype(np.int32)
+        cell_of = np.full(64**3 * 8, -1, np.int32)
         cell_of[key_P] = np.arange(shape, dtype=np.int32)  # one of the prompts that are alike
         one_C = cell_of[cells := np.flatnonzero(cell_of >= 0)]
         cell_of[cells] = np.arange(len(cells), dtype=np.int32)
         place_P = cell_of[key_P]
-        mass_CS, rate_C = self._skill_mass(*(values[one_C].astype(float) for values in (k, n, chance, alike, floor)))
+        mass_CS, rate_C = self._skill_mass(*(values[one_C].astype(float) for values in (k, n, chance, floor)))
         below_CS = mass_CS.cumsum(axis=1)
         steps = (np.arange(DRAWS) + 0.5) / DRAWS
         drawn = [SKILL_GRID[np.searchsorted(below_S, steps * below_S[-1])] for below_S in below_CS]
@@ -346,10 +324,9 @@ class LuckModel:
     def _skill_mass(self, k_P: np.ndarray, n_P: np.ndarray, *rates_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(P, GRID_POINTS) posterior masses of skill, and (P,) expected chance rates."""
         mass, rate = np.zeros((len(k_P), GRID_POINTS)), np.zeros(len(k_P))
-        for share, population, (rates, alike) in self._levels(*rates_P):
-            likelihood = weigh_luck(pass_likelihood(k_P, n_P), rates, alike)
-            mass += share * skill_posterior(likelihood, population)
-            rate += share * rates
+        for share, population, chance in self._levels(*rates_P):
+            mass += share * skill_posterior(skill_likelihood(k_P, n_P, chance), population)
+            rate += share * chance
         return mass, rate
 
     def state_dict(self) -> dict[str, Any]:
@@ -365,7 +342,7 @@ class LuckModel:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         sound = {i: row for i, row in state["seen"].items() if all(map(math.isfinite, row))}
-        self.table = np.array(list(sound.values()), float).reshape(-1, 6)
+        self.table = np.array(list(sound.values()), float).reshape(-1, 5)
         self.rows, self._free = {i: row for row, i in enumerate(sound)}, []
         self.batches, self.chance_rate = int(state["batches"]), float(state["chance_rate"])
         self.chance.load_state_dict(state["chance"])
@@ -373,15 +350,9 @@ class LuckModel:
         self._fit()
 
 
-def _each_level(
-    chance_P: np.ndarray, correlation_P: np.ndarray, floor_P: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Chance rates and correlations at each level. A level's own floor is luck that wrong answers do not show, so how
-    alike those are says nothing of it."""
-    return [
-        (np.maximum(np.maximum(chance_P * factor, floor), floor_P), correlation_P * (floor == 0))
-        for factor, floor in LEVELS
-    ]
+def _each_level(chance_P: np.ndarray, floor_P: np.ndarray) -> list[np.ndarray]:
+    """Chance rates at each level."""
+    return [np.maximum(chance_P * factor, np.maximum(floor, floor_P)) for factor, floor in LEVELS]
 
 
 def _count_bare(

@@ -18,8 +18,8 @@ class LuckSettings:
     chance: float = 0.005
     """Chance rate where nothing is known. Larger: healthy hard prompts lose weight until their answers have spoken."""
     smoothing: float = 8.0
-    """Observations that a prior weighs: failures for a chance rate, comparisons for the correlation of luck, texts for
-    the ratio of a sign. Larger: rare gold answers come closer to their type's rate, refuted signs last longer."""
+    """Observations that a prior weighs: failures for a chance rate, comparisons for the number of options, texts for a
+    sign's ratio. Larger: rare gold answers come closer to their type's rate, refuted signs last longer."""
     offline_trials: float = 2.0
     """An offline estimate weighs at most so many rollouts: the policy has moved since."""
     keep: float = 0.95

@@ -151,7 +151,7 @@ class PromptSampler:
         known before training."""
         places = np.asarray(places_P, int)
         rows = self.luck.find(self._ids.get(place, "") for place in places.tolist())
-        known = np.zeros((len(places), 5))  # successes, trials, chance rate, correlation, floor
+        known = np.zeros((len(places), 4))  # successes, trials, chance rate, floor
         known[:, :3] = self._before_N[places] if len(self._before_N) else (0.0, 0.0, np.nan)
         seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
         known[seen] = np.stack(counts, axis=1)

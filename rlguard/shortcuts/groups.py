@@ -293,14 +293,10 @@ def luck_ratio(right: int, scored: int, matched: float, others: float) -> float:
     (0.33, 50.0)
     """
     import numpy as np
-    from scipy.special import betaincinv, xlog1py, xlogy
+    from scipy.special import betaincinv
 
-    from rlguard.stats import SKILL_GRID
+    from rlguard.stats import skill_likelihood
 
     chance = betaincinv(matched + 0.5, others - matched + 0.5, (np.arange(64) + 0.5) / 64)
-    skilled = SKILL_GRID[:, None] + (1 - SKILL_GRID[:, None]) * chance
-
-    def marginal(rates: np.ndarray) -> float:
-        return float(np.exp(xlogy(right, rates) + xlog1py(scored - right, -rates)).mean())
-
-    return min(max(marginal(skilled) / max(marginal(chance), 1e-300), 1 / LIMIT), LIMIT)
+    likelihood = skill_likelihood(np.full(64, right), np.full(64, scored), chance).mean(axis=0)  # by skill, from 0 on
+    return float(min(max(likelihood.mean() / max(likelihood[0], 1e-300), 1 / LIMIT), LIMIT))

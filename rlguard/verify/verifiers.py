@@ -1,7 +1,7 @@
 """Verifiers: is this completion correct? 1.0, 0.0, or NaN when it could not be judged.
 
 Each is a small object with a name, a version (part of the key under which rollouts are stored), `score` and
-`extract`. `pick_verifier` turns a name from the command line into one. `workers.VerifierPool` runs one in processes of
+`extract`. `pick_verifier` turns a name from the command line into one. `pool.VerifierPool` runs one in processes of
 its own, where it may hang or die; a verifier with a `prepare` method has it called there, once and before any score.
 """
 

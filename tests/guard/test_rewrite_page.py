@@ -70,9 +70,9 @@ def test_1_one_skill_rate_and_many_trials():
     sure = np.zeros(len(SKILL_GRID))
     sure[20] = 1
     q, c = SKILL_GRID[20], 0.2
-    assert genuine_probability([4], [8], [c], 0.0, sure)[0] == pytest.approx(q / (q + (1 - q) * c), abs=0.02)
+    assert genuine_probability([4], [8], [c], sure)[0] == pytest.approx(q / (q + (1 - q) * c), abs=0.02)
     p = 0.4
-    many = genuine_probability([p * 400], [400], [c], 0.0, beta_weights(0.5, 0.5))[0]
+    many = genuine_probability([p * 400], [400], [c], beta_weights(0.5, 0.5))[0]
     assert many == pytest.approx((p - c) / (p * (1 - c)), abs=0.02)
 
 
@@ -217,7 +217,7 @@ def test_15_size_goes_by_the_odds_of_all_push():
             flat = (rng.random(50 * G) < 0.3).astype(float)
             host = grpo(flat.reshape(-1, G)).ravel()
             weights = size.weigh(genuine_B, flat > 0, host)
-            found = size.measure(genuine_B, flat > 0, host, rewrite_advantages(host, flat, flat, ids, weights))
+            found = size.measure(genuine_B, host, rewrite_advantages(host, flat, flat, ids, weights))
         return found[0]
 
     assert size_of(np.full(50 * G, 0.03)) < 0.01

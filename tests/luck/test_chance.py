@@ -90,18 +90,6 @@ def test_options_that_only_one_prompt_has():
     assert found[False] < 0.01  # other prompts show nothing
 
 
-def test_rollouts_that_repeat_their_prompts_own_guess_are_correlated():
-    apart, alike = ChanceRates(), ChanceRates()
-    for number in range(60):
-        varied = [str(100 + (number + i) % 8) for i in range(8)]
-        apart.add(str(number % 10), varied)
-        alike.add(str(number % 10), varied[:1] * 8)
-    assert apart.correlation("3") < 0.05
-    assert alike.correlation("3") > 0.9
-    assert ChanceRates().correlation("3") == 0
-    assert alike.rate("103") < apart.rate("103") * 1.2  # what is said eight times by one prompt is said once
-
-
 def test_counts_fade_and_survive_json():
     chance = fill(lambda rng, gold: str((int(gold) + 1) % 10))
     before = chance.counts("5")
