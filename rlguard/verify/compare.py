@@ -141,8 +141,10 @@ def _compare_options(gold: str, given: str) -> float | None:
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
     if not (label and label[2]):
         return None
-    if said_letter or (said_label and said_label[1] != label[1]):
-        return float(bool(said_letter) and said_letter[1].upper() == label[1])
+    if said_letter:
+        return float(said_letter[1].upper() == label[1])
+    if said_label and said_label[1] != label[1]:
+        return 0.0
     return float(normalise_answer(said_label[2] if said_label else given) == normalise_answer(label[2]))
 
 
