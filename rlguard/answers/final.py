@@ -422,8 +422,6 @@ def is_value(text: str) -> bool:
         return False
     if re.fullmatch(r"(?i:yes|no|true|false|none|impossible|undefined|infinity)|\(?[A-Za-z]\)?", text):
         return True
-    if re.match(r"\(?[A-Z](?:\)|[.:)])\s", text):
-        return True
     return len(text.split()) <= 8 and any(c.isdigit() or c in "\\^=∞πØ" for c in text)
 
 
@@ -487,8 +485,6 @@ def _numbers_backwards(text: str, start: int, end: int) -> Iterator[tuple[int, i
 
 def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int] | None:
     """All of what a number stands in, a formula or a number with its sign and unit; None where that is none: "2nd"."""
-    if end - start > _VALUE:
-        return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
     if _LABEL.search(text, max(low, start - 20), start):
         return None

@@ -203,8 +203,6 @@ def _read_unit(text: str) -> str | None:
     if not _UNIT.fullmatch(text):
         return None
     text = text.strip("()").replace("{", "").replace("}", "").replace("^\\circ", "°").replace("^circ", "°")
-    if text == "\\circ" or text in CURRENCIES:
-        return text
     words = re.split(r"\s+", text)
     if any(low in _NO_UNIT_SET or low in _WORDS or low in _FACTORS for low in map(str.lower, words)):
         return None
@@ -218,7 +216,7 @@ def _name_unit(text: str) -> str | None:
     names = []
     for word in re.split(r"\s+|\s*/\s*|·", re.sub(r"\s+per\s+", "/", text)):
         base, power = re.fullmatch(r"(.*?)\^?(-?\d)?", word, re.DOTALL).groups()  # type: ignore[union-attr]
-        if len(base) == 1 and base.isascii() and base not in _LONE_UNITS and base != "%":
+        if len(base) == 1 and base.isascii() and base not in _LONE_UNITS and base not in "%$":
             return None
         low = base.lower()
         single = low[:-1] if len(low) > 2 and low.endswith("s") and not low.endswith("ss") else low

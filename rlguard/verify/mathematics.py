@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable
 from functools import cache, lru_cache
-from itertools import product
+from itertools import accumulate, product
 from typing import Any
 
 NESTING_LIMIT = 60
@@ -142,11 +142,7 @@ def _compare_congruences(gold: str, given: str) -> float:
 
 
 def _nesting(text: str) -> int:
-    depth = deepest = 0
-    for bracket in re.findall(r"[()\[\]{}]", text):
-        depth += 1 if bracket in "([{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+    return max(accumulate((1 if bracket in "([{" else -1 for bracket in re.findall(r"[()\[\]{}]", text)), initial=0))
 
 
 def _differ(gold: Any, given: Any) -> bool:
