@@ -281,7 +281,7 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
         box = _read_box(text, place, end)
         if box is None:
             break
-        denial = _NOT_BOX.search(text, max(start, place - 80), place)
+        denial = _NOT_BOX.search(text, max(start, place - 40), place)
         doubt = _REFUTED.match(text, box[1] + 1, min(end, box[1] + 80))
         if whole is None and (denial or doubt):
             refuted = refuted or (denial.start() if denial else box[0], doubt.end() if doubt else box[1])
@@ -485,6 +485,8 @@ def _numbers_backwards(text: str, start: int, end: int) -> Iterator[tuple[int, i
 
 def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int] | None:
     """All of what a number stands in, a formula or a number with its sign and unit; None where that is none: "2nd"."""
+    if end - start > _VALUE:  # megabytes of digits: what follows would be quadratic
+        return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
     if _LABEL.search(text, max(low, start - 20), start):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from functools import lru_cache
 
 NUMBER_LIMIT = 1000
 """Characters; what is longer is no number that anybody reads (Python itself refuses to print 4,300 digits)."""
@@ -93,6 +94,7 @@ def parse_number(text: str) -> Fraction | None:
     return found[0] if found is not None and not found[1] and not found[2].strip() else None
 
 
+@lru_cache(maxsize=4096)
 def read_quantity(text: str) -> tuple[Fraction, str] | None:
     r"""The number that a short text states, and its unit ("" for none): cm, m^2, %, a currency's sign, apples.
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
+from functools import lru_cache
 
 from rlguard.answers import normalise_answer, read_quantity, undress_answer
 
@@ -111,6 +112,7 @@ def is_string(gold: str) -> bool:
     return not plain or bool(_STRING.fullmatch(gold) or _SEQUENCE.fullmatch(gold))
 
 
+@lru_cache(maxsize=4096)  # each gold answer is compared with a group of answers, the same few again and again
 def _plain(text: str) -> str:
     text = undress_answer(text)
     return _NAMES.get(re.sub(r"^the\s+", "", text.lower()), text)
