@@ -131,9 +131,8 @@ def spell_plain(text: str) -> str:
     """
     text = text.translate(_PLAIN)
     if not text.isascii():
-        text = "".join(
-            f" {Fraction(unicodedata.numeric(c)).limit_denominator(10)} " if _is_vulgar(c) else c for c in text
-        )
+        vulgar = {c for c in set(text) if unicodedata.decomposition(c).startswith("<fraction>")}
+        text = text.translate({ord(c): f" {Fraction(unicodedata.numeric(c)).limit_denominator(10)} " for c in vulgar})
         text = re.sub(r"[⁰¹²³⁴-⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERS), text)
     return text
 
@@ -156,10 +155,6 @@ def _undress(text: str) -> str:
     if money:
         text = _CURRENCY_WORDS[str(money.lastgroup)] + text[money.end() :].rstrip("}")
     return _POWER_OF_TEN.sub(r"\g<1>1e\2", text) if text.lstrip("+-")[:2] == "10" else text
-
-
-def _is_vulgar(character: str) -> bool:
-    return unicodedata.decomposition(character).startswith("<fraction>")
 
 
 def _read_number(text: str) -> tuple[Fraction, str, str] | None:
