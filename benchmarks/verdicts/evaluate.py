@@ -1,8 +1,8 @@
 """Verdicts of rlguard's `auto`, math-verify and TRL's `accuracy_reward`: `python benchmarks/verdicts/evaluate.py`.
 
-Judges unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K; writes the table
-into RESULTS.md. `--work` prints instead the failures of the half to work on. Each verifier runs in a VerifierPool, so
-that none hangs.
+Judges adversarial.jsonl, unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K;
+writes the table into RESULTS.md. `--work` prints instead the failures of the half to work on. Each verifier runs in a
+VerifierPool, so that none hangs.
 """
 
 from __future__ import annotations
@@ -158,12 +158,12 @@ def main() -> None:
             }
         )
         return
-    unseen = read_rows(HERE / "unseen.jsonl")
-    sets = {f"{third}, unseen": [pair for pair in unseen if pair["third"] == third] for third in THIRDS} | {
+    written = {name: read_rows(HERE / f"{name}.jsonl") for name in ("adversarial", "unseen")}
+    sets = {f"{t}, {name}": [p for p in rows if p["third"] == t] for name, rows in written.items() for t in THIRDS} | {
         f"{third}, {half}": [p for p in pairs if p["half"] == half and p["template"].startswith(third)]
         for half in ("report", "work") for third in THIRDS
     } | {"GSM8K": read_gsm8k()}  # fmt: skip
-    first = (*(f"{third}, unseen" for third in THIRDS), *(f"{third}, report" for third in THIRDS), "GSM8K")
+    first = (*(f"{third}, {name}" for name in (*written, "report") for third in THIRDS), "GSM8K")
     sets = {title: sets[title] for title in (*first, *(t for t in sets if t not in first)) if sets[title]}
     titles = {title: f"{title} ({len(chosen)})" for title, chosen in sets.items()}
     for title, chosen in sets.items():  # written after each set: texts that hang a verifier take minutes

@@ -44,7 +44,8 @@ _BEFORE = re.compile(  # nothing before "answer" in its sentence but such words
 )
 _CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\Z", re.IGNORECASE)  # nothing else in the last line
 _DENIED = re.compile(  # in the words before "answer is", or between them
-    r"\b(?:not|cannot|never|no one|nobody|wrong|incorrect|false|unlikely|(?<!no )doubt|whether)\b|n't\b"
+    r"\b(?:not(?! (?:hard|difficult|surprising|sure)\b)|cannot|never|no one|nobody|"
+    r"wrong|incorrect|false|unlikely|(?<!no )doubt|whether)\b|n't\b"
     r"|\b(?:if|suppose|unless|assum\w+)\s+(?:that\s+)?(?:the|my|our)?\s*\Z",
     re.IGNORECASE,
 )
@@ -56,14 +57,14 @@ _NOT_BOX = re.compile(  # right before a box
 )
 _REFUTED = re.compile(  # right after it
     r"[\s$)*\\\]]*(?:\?|\b(?:is|are|was|were|would be|seems|looks)"
-    r"(?:n't|\s+(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible))\b)"
+    r"(?:(?:n't|\s+not)\s+(?:the|my|right|correct|true|possible|it)|\s+(?:\w+ly\s+)?(?:wrong|incorrect|false|impossible))\b)"
 )
 _FILLER = re.compile(
     r"(?:(?:approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
-    r"obviously|"
-    r"definitely|certainly|surely|probably|of course|also|actually|now|still|precisely|as follows|equal to|given by|found to be|(?:the |an? )?"
-    r"(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?"
-    r"|[;,] ?it(?:'s| is)))\b[\s:,]+|不是[^。\n]{1,30}?而是|[≈:：=,\s]|\\approx\b)+(?=\S)",
+    r"obviously|definitely|certainly|surely|probably|of course|also|actually|now|still|precisely|as follows|equal to|"
+    r"given by|found to be|(?:the |an? )?(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)"
+    r"|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?|[;,] ?it(?:'s| is)))\b[\s:,]+"
+    r"|不是[^。\n]{1,30}?而是|[≈:：=,\s]|\\approx\b)+(?=\S)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
@@ -190,7 +191,8 @@ def _find(completion: str) -> FinalAnswer | None:
     if tag is not None:
         start, end, answers = tag
         found = _find_marked(completion, start, end)
-        if found or answers or is_value(completion[start:end].strip()):
+        said = completion[start:end].strip()
+        if found or answers or (len(said.split()) <= 3 and is_value(said)):
             return found or _answer(completion, start, end, marked=True)
     for find in (_find_marked, _find_bold, _find_choice, _guess):
         found = find(completion, start, end)
@@ -279,7 +281,7 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
         box = _read_box(text, place, end)
         if box is None:
             break
-        denial = _NOT_BOX.search(text, max(start, place - 80), place)
+        denial = _NOT_BOX.search(text, max(start, place - 40), place)
         doubt = _REFUTED.match(text, box[1] + 1, min(end, box[1] + 80))
         if whole is None and (denial or doubt):
             refuted = refuted or (denial.start() if denial else box[0], doubt.end() if doubt else box[1])
@@ -420,8 +422,6 @@ def is_value(text: str) -> bool:
         return False
     if re.fullmatch(r"(?i:yes|no|true|false|none|impossible|undefined|infinity)|\(?[A-Za-z]\)?", text):
         return True
-    if re.match(r"\(?[A-Z](?:\)|[.:)])\s", text):
-        return True
     return len(text.split()) <= 8 and any(c.isdigit() or c in "\\^=∞πØ" for c in text)
 
 
@@ -485,7 +485,7 @@ def _numbers_backwards(text: str, start: int, end: int) -> Iterator[tuple[int, i
 
 def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int, int] | None:
     """All of what a number stands in, a formula or a number with its sign and unit; None where that is none: "2nd"."""
-    if end - start > _VALUE:
+    if end - start > _VALUE:  # megabytes of digits: what follows would be quadratic
         return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
     if _LABEL.search(text, max(low, start - 20), start):

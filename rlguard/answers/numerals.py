@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from fractions import Fraction
+from functools import lru_cache
 
 NUMBER_LIMIT = 1000
 """Characters; what is longer is no number that anybody reads (Python itself refuses to print 4,300 digits)."""
@@ -93,6 +94,7 @@ def parse_number(text: str) -> Fraction | None:
     return found[0] if found is not None and not found[1] and not found[2].strip() else None
 
 
+@lru_cache(maxsize=4096)
 def read_quantity(text: str) -> tuple[Fraction, str] | None:
     r"""The number that a short text states, and its unit ("" for none): cm, m^2, %, a currency's sign, apples.
 
@@ -129,9 +131,8 @@ def spell_plain(text: str) -> str:
     """
     text = text.translate(_PLAIN)
     if not text.isascii():
-        text = "".join(
-            f" {Fraction(unicodedata.numeric(c)).limit_denominator(10)} " if _is_vulgar(c) else c for c in text
-        )
+        vulgar = {c for c in set(text) if unicodedata.decomposition(c).startswith("<fraction>")}
+        text = text.translate({ord(c): f" {Fraction(unicodedata.numeric(c)).limit_denominator(10)} " for c in vulgar})
         text = re.sub(r"[⁰¹²³⁴-⁹⁻]+", lambda m: "^" + m[0].translate(_SUPERS), text)
     return text
 
@@ -154,10 +155,6 @@ def _undress(text: str) -> str:
     if money:
         text = _CURRENCY_WORDS[str(money.lastgroup)] + text[money.end() :].rstrip("}")
     return _POWER_OF_TEN.sub(r"\g<1>1e\2", text) if text.lstrip("+-")[:2] == "10" else text
-
-
-def _is_vulgar(character: str) -> bool:
-    return unicodedata.decomposition(character).startswith("<fraction>")
 
 
 def _read_number(text: str) -> tuple[Fraction, str, str] | None:
@@ -203,8 +200,6 @@ def _read_unit(text: str) -> str | None:
     if not _UNIT.fullmatch(text):
         return None
     text = text.strip("()").replace("{", "").replace("}", "").replace("^\\circ", "°").replace("^circ", "°")
-    if text == "\\circ" or text in CURRENCIES:
-        return text
     words = re.split(r"\s+", text)
     if any(low in _NO_UNIT_SET or low in _WORDS or low in _FACTORS for low in map(str.lower, words)):
         return None
@@ -218,7 +213,7 @@ def _name_unit(text: str) -> str | None:
     names = []
     for word in re.split(r"\s+|\s*/\s*|·", re.sub(r"\s+per\s+", "/", text)):
         base, power = re.fullmatch(r"(.*?)\^?(-?\d)?", word, re.DOTALL).groups()  # type: ignore[union-attr]
-        if len(base) == 1 and base.isascii() and base not in _LONE_UNITS and base != "%":
+        if len(base) == 1 and base.isascii() and base not in _LONE_UNITS and base not in "%$":
             return None
         low = base.lower()
         single = low[:-1] if len(low) > 2 and low.endswith("s") and not low.endswith("ss") else low

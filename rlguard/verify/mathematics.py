@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable
 from functools import cache, lru_cache
-from itertools import product
+from itertools import accumulate, product
 from typing import Any
 
 NESTING_LIMIT = 60
@@ -102,7 +102,7 @@ def _read_inequalities(text: str, whole: list, parse: Callable[..., list], limit
 
     A comma is "and", or "or" where nothing is in both.
     """
-    from sympy import And, Intersection, Union
+    from sympy import And, Float, Intersection, Rational, Union
     from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
 
     if not _UNEQUAL.search(text):
@@ -120,7 +120,8 @@ def _read_inequalities(text: str, whole: list, parse: Callable[..., list], limit
                 return None
         if len(variables) != 1 or not relations:
             return None
-        sets.append(part[0].as_set())
+        exact = {number: Rational(str(number)) for number in part[0].atoms(Float)}
+        sets.append(part[0].xreplace(exact).as_set())
     both = Intersection(*sets)
     return variables.pop(), Union(*sets) if both.is_empty or re.search(r"\bor\b|\\lor|\\cup|∪", text) else both
 
@@ -141,11 +142,7 @@ def _compare_congruences(gold: str, given: str) -> float:
 
 
 def _nesting(text: str) -> int:
-    depth = deepest = 0
-    for bracket in re.findall(r"[()\[\]{}]", text):
-        depth += 1 if bracket in "([{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+    return max(accumulate((1 if bracket in "([{" else -1 for bracket in re.findall(r"[()\[\]{}]", text)), initial=0))
 
 
 def _differ(gold: Any, given: Any) -> bool:

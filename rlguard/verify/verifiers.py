@@ -46,7 +46,7 @@ class Exact(_Verifier):
     """The final answer, spelled alike after normalising numbers, units, case and spaces."""
 
     name = "exact"
-    version = "3"
+    version = "4"
 
     def judge(self, answer: str, problem: Problem) -> float:
         gold = read_gold(problem.answer)
@@ -69,7 +69,7 @@ class Numeric(_Verifier):
 
     def __init__(self, tolerance: float = 1e-6) -> None:
         self.tolerance = tolerance
-        self.version = f"3 tolerance={tolerance}"
+        self.version = f"4 tolerance={tolerance}"
 
     def judge(self, answer: str, problem: Problem) -> float:
         gold = read_gold(problem.answer)
@@ -98,7 +98,7 @@ class Math(_Verifier):
                 math-verify keeps time by a signal, which only the main thread can use: elsewhere there is no limit.
         """
         self.timeout_s = timeout_s
-        self.version = f"4 math-verify={_package_version('math-verify')}"
+        self.version = f"5 math-verify={_package_version('math-verify')}"
 
     def prepare(self) -> None:
         """Loads math-verify, and leaves the time to the pool that runs this process."""

@@ -58,8 +58,23 @@ RIGHT = [
     ("2:3", r"\boxed{\frac{2}{3}}"), ("2019-08-07", "The answer is 7th of August 2019."), ("2 hours 5 minutes", "The answer is 2 hours and 5 minutes."), (r"\emptyset", "The answer is the empty set."), ("∅", r"\boxed{\emptyset}"),
     ("infinity", r"\boxed{\infty}"), ("no solution", r"\boxed{\text{no solutions}}"), ("[1, 4)", r"\boxed{1 \le x < 4}"), (r"[3, \infty)", r"\boxed{x \ge 3}"), ("x^2+1", r"\boxed{x²+1}"),
     (r"x \equiv 2 \pmod 9", r"\boxed{x \equiv 2 \ (\text{mod } 9)}"), (r"x \equiv 2 \pmod 9", r"\boxed{2 \pmod 9}"), ("x ≡ 2 (mod 9)", r"\boxed{x \equiv 11 \pmod 9}"), ([[1, 0], [2, 5]], "<answer>[[1,0],[2,5]]</answer>"),
+    # other tags, a box without its backslash, a whole completion, a line that is all bold
+    ("63", "[ANSWER]63[/ANSWER]"), ("63", "<solution>Nine by seven: \\boxed{63}.</solution>"), ("63", "<result>63</result>"), ("63", "<response>So the answer is 63.</response>"),
+    ("63", "boxed{63}"), ("63", "\boxed{63}"), ("63", "Answer -> 63"), ("Rome", "Rome"), ("E", "(E)"), ("E", "choice e"), ("Friday", "We count.\n\n**Friday**"), ("63", "答：小明买了63支笔。"),
+    # what is denied or taken back is not said, and what replaces it is
+    ("63", r"It is \boxed{63} and not \boxed{36}."), ("63", r"\boxed{36}. Wait, no, it is 63."), ("63", "The answer is surely not 36; it is 63."), ("63", "He says the answer is 36, so wrong. The answer is 63."),
+    ("63", "As 9 is not prime, the answer is 63."), ("63", "The answer is 63; the answer is not 36."),
+    ("63", "It is not hard to see that the answer is 63."), ("63", r"\boxed{63} is not too large."), ("63", "<response>Take 7 times 9 to get 63.</response>"),
+    # quantities
+    ("63", r"\boxed{63~pages}"), ("6.25", r"\boxed{6,25 €}"), ("-8", "The answer is minus 8."), ("-8", "The answer is negative eight."), ("0.35", "Answer: 35 cents"), ("35", "Answer: 35¢"), ("63", "<answer>$63$ pages</answer>"),
+    ("12 m/s", r"\boxed{12 \frac{\text{m}}{\text{s}}}"), ("12", r"\boxed{12\ \Omega}"), ("4.50", "The answer is $4.50 per seat."),
+    # inequalities and intervals
+    (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x < 2 \text{ or } x > 9}"), (r"(-\infty,2]\cup(9,\infty)", "The answer is t > 9 or t <= 2."), ("(2, 9)", r"\boxed{x > 2 \text{ and } x < 9}"), ("(2, 9)", r"\boxed{x<9, x>2}"),
+    (r"2 < y \le 9", r"\boxed{9 \ge y > 2}"), (r"k \ge \frac{1}{4}", r"\boxed{0.25 \leqslant k}"), (r"\langle 1, 6 \rangle", r"\boxed{(1, 6)}"),
+    # dates, codes, lists, truth
+    ("07/04/2019", "<answer>7/4/2019</answer>"), ("cold -> hot", "<answer>cold → hot</answer>"), ("[[2,3],[4,5]]", "<answer>[[2 3]\n [4 5]]</answer>"), ('{"k": 1, "m": 2}', '<answer>{"m": 2, "k": 1}</answer>'), (True, "<answer>Yes</answer>"), (False, "The answer is no."),
     # gold answers as data sets hold them
-    ("3*4=12\n#### 12", "The answer is 12."), (["12"], r"\boxed{12}"), ({"ground_truth": "12"}, r"\boxed{12}"), (12.0, "#### 12"),
+    ("The answer is 63.", r"\boxed{63}"), (["3/4", "0.75"], r"\boxed{\frac34}"), ("3*4=12\n#### 12", "The answer is 12."), (["12"], r"\boxed{12}"), ({"ground_truth": "12"}, r"\boxed{12}"), (12.0, "#### 12"),
     (["NYC", "New York City"], "The answer is New York City."), (["3", "4"], r"\boxed{3, 4}"),
 ]  # fmt: skip
 
@@ -77,6 +92,11 @@ WRONG = [
     ("31", "The answer is no more than 31."), ("31", r"\boxed{\text{any number up to } 31}"), ("AD", r"\boxed{A, C}"), ("CAFE", "<answer>FACE</answer>"), ("ABAC", r"\boxed{A, B, C}"), ("31", "The answer may be 31, or it may be 33."), ("31", "I know the answer 31 from a friend. The answer is 30."),
     ("31", "I cannot determine it from 31 alone."), ("31", "There is no answer for 31 of them."), ("31", "I don't know, there are 31 ways?"), ("31", "31.\n####"), ("31", "答案是三十二。"), ("16", "答案不是16，而是15。"), ("2/3", "The answer is two fifths."), ("x > 3", r"\boxed{[3, \infty)}"), ("10.0.0.1", "<answer>10.0.0.2</answer>"), ("1", r"\boxed{0.999999}"),
     ("3", "So that makes 3 million."), ("2", "so it needs 3 1/2"), ("4", "so we need 3 * 4"),
+    # denied, taken back, or a part
+    ("63", r"The answer is not \boxed{63}."), ("63", r"\boxed{63} is incorrect."), ("63", r"\boxed{63}? No."), ("63", r"\boxed{63}. Oops, it should be 36."), ("63", "The answer is 63. No, wait, it is 36."), ("63", "Answer: >63"), ("63", "Answer: 63; 36"),
+    ("63", "See page 63 of it."), ("E", "Answer: (E) is not right"), ("E", "(E) is wrong"), ("63", "<solution>63 less 27, which is 36</solution>"), ("63", "答：不是63支。"), ("63", "答案是第63"), ("63", "Answer: 63a/b"),
+    (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x \le 2 \text{ or } x > 9}"), ("(2, 9)", r"\boxed{x > 2 \text{ or } x < 9}"), ("x > 2", r"\boxed{y > 2}"), ("$35", "Answer: 35 cents"), ("5 kg", "Answer: 5%"),
+    ("07/04/2019", "<answer>04/07/2019</answer>"), ("cold -> hot", "<answer>hot -> cold</answer>"), ("5Q2", "<answer>2Q5</answer>"), ('{"k": 1}', '<answer>{"k": 2}</answer>'), ("Rome", "Remo"), ("No", "No clue"),
     # numbers nearby
     ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
     ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
@@ -117,6 +137,15 @@ def test_nearly_right_is_wrong(gold, completion):
         (["3", "4"], r"\boxed{3}"),  # one of several
         ("12", r"\boxed{12 \ldots}"),
         ("12", "<answer>12th</answer>"),
+        ("63", "It is false that the answer is 63."),
+        ("63", "I doubt that the answer is 63."),
+        ("63", "If the answer is 63 we are done."),
+        ("63", r"\boxed{63 \text{ pages are too many}}"),
+        ("150", r"\boxed{2 \text{ h } 30 \text{ min}}"),
+        ("63,000", "Answer: 63.000"),
+        ("B D", "<answer>D B</answer>"),  # a choice of two, or a sequence
+        ("(-3, 3)", r"\boxed{x^2 < 9}"),  # the problem, said again
+        ("5 March 2019", "<answer>05/03/2019</answer>"),
     ],
 )
 def test_what_cannot_be_told_is_unscored(gold, completion):
