@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -40,6 +42,24 @@ class Bar(Progress):
         if not self.console.is_terminal and time.monotonic() - self._told >= MINUTE:
             self._told = time.monotonic()
             self.console.print(f"{what}: {done} of {of} {note}", soft_wrap=True)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Shows that work of unknown length goes on: in a terminal, elsewhere by a line a minute."""
+    start, done = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not done.wait(MINUTE):
+            errors.print(f"{what}: {format_seconds(time.monotonic() - start)} so far", soft_wrap=True)
+
+    with errors.status(what) if errors.is_terminal else nullcontext():
+        if not errors.is_terminal:
+            threading.Thread(target=tell, daemon=True).start()
+        try:
+            yield
+        finally:
+            done.set()
 
 
 class SamplingBar(Bar):

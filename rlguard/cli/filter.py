@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.table import Table
 
 from rlguard.cli.app import AS_JSON, COLUMN, DATA, app, console, print_json, read_problem_columns, say
+from rlguard.difficulty.published import Scale
 from rlguard.types import InputError
-
-
-class Scale(StrEnum):
-    """What a published rate says."""
-
-    pass_rate = "pass_rate"
-    percent_easy = "percent_easy"
-    percent_hard = "percent_hard"
-    fraction = "fraction"
-    failures = "failures"
-    successes = "successes"
 
 
 @app.command("filter")
@@ -33,7 +22,9 @@ def filter_command(
     column: COLUMN = None,
     rates: Annotated[Path | None, typer.Option(help="Folder or rates.parquet written by `rlguard estimate`.")] = None,
     rate_column: Annotated[str | None, typer.Option(help="Or: the column in which DATA publishes pass rates.")] = None,
-    scale: Annotated[Scale | None, typer.Option(help="What that column says, direction included.")] = None,
+    scale: Annotated[
+        Scale | None, typer.Option(metavar="SCALE", help=f"What that column says: {', '.join(get_args(Scale))}.")
+    ] = None,
     trials: Annotated[int | None, typer.Option(help="Rollouts behind each published rate, if known.")] = None,
     rate_model: Annotated[str | None, typer.Option(help="Model whose rates are published.")] = None,
     known: Annotated[str | None, typer.Option(help="Or: hub name of a data set whose rates are known.")] = None,
@@ -51,6 +42,7 @@ def filter_command(
     as_json: AS_JSON = False,
 ) -> None:
     """Keep or drop rows by pass rate, each with its reason."""
+    from rlguard.cli.console import working
     from rlguard.difficulty.filter import filter_file
     from rlguard.difficulty.published import read_known, read_published
     from rlguard.difficulty.rules import Rules
@@ -64,15 +56,16 @@ def filter_command(
         prompt_column, answer_column = found.prompt_column, found.answer_column
     elif rate_column:
         if scale is None:
-            raise InputError(f"--scale: expected one of {', '.join(Scale)}: a rate has a direction")
+            raise InputError(f"--scale: expected one of {', '.join(get_args(Scale))}: a rate has a direction")
         found = read_published(
-            data, rate_column, scale=scale.value, model=rate_model, trials=trials,
+            data, rate_column, scale=scale, model=rate_model, trials=trials,
             prompt_column=prompt_column, answer_column=answer_column,
         )  # fmt: skip
-    summary = filter_file(
-        data, found, out, Rules(_parse_keep(keep), max_truncated, chance_confidence, wrong_label_share),
-        prompt_column, answer_column, model,
-    )  # fmt: skip
+    with working("filtering"):
+        summary = filter_file(
+            data, found, out, Rules(_parse_keep(keep), max_truncated, chance_confidence, wrong_label_share),
+            prompt_column, answer_column, model,
+        )  # fmt: skip
     paths = {"kept": summary.kept_path, "dropped": summary.dropped_path, "card": summary.card_path}
     if as_json:
         print_json({"rows": summary.rows, "kept": summary.kept, "dropped": summary.reasons, "paths": paths})

@@ -17,7 +17,7 @@ from rlguard.cli.app import app, errors
 from rlguard.types import InputError
 from rlguard.version import __version__
 
-COMMANDS = ("estimate", "filter", "order", "watch", "scan", "truncate", "audit", "verifier", "report")
+COMMANDS = ("verifier", "estimate", "filter", "order", "watch", "scan", "truncate", "audit", "report")
 """In the order of the work; `--help` lists them so."""
 
 for _name in COMMANDS:

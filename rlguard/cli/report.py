@@ -30,9 +30,11 @@ def report(
     as_json: AS_JSON = False,
 ) -> None:
     """Write one HTML page about a run, or several compared."""
+    from rlguard.cli.console import working
     from rlguard.report import write_report
 
-    summary = write_report(runs[0], out, title, against=runs[1:], scan=scan, columns=read_columns(column))
+    with working("writing the report"):
+        summary = write_report(runs[0], out, title, against=runs[1:], scan=scan, columns=read_columns(column))
     if as_json:
         print_json(summary)
         return

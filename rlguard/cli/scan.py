@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
 
 from rlguard.cli.app import AS_JSON, COLUMN, LOG, OUT_FILE, app, console, errors, print_json, read_columns, say
-
-
-class FailOn(StrEnum):
-    """Severities that can fail a scan."""
-
-    warn = "warn"
-    error = "error"
 
 
 @app.command()
@@ -27,17 +19,21 @@ def scan(
     reference: Annotated[
         Path | None, typer.Option(help="Rollouts from before training, to detect length collapse.")
     ] = None,
-    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 on a finding this severe.")] = None,
+    fail_on: Annotated[
+        Literal["warn", "error"] | None, typer.Option(help="Exit with 1 on a finding this severe.")
+    ] = None,
     as_json: AS_JSON = False,
 ) -> None:
     """Search rollouts for repeated answers and skipped computation."""
+    from rlguard.cli.console import working
     from rlguard.rollouts.logs import list_files
     from rlguard.shortcuts.scan import scan_rollouts
     from rlguard.tables.files import keep_apart
     from rlguard.tables.write import write_rows
 
     keep_apart([out], [*list_files(rollouts), reference])
-    result = scan_rollouts(rollouts, reference, read_columns(column))
+    with working("scanning"):
+        result = scan_rollouts(rollouts, reference, read_columns(column))
     if out:
         write_rows(result.records(), out)
     if as_json:
@@ -55,6 +51,6 @@ def scan(
             errors.print(line)
         if out:
             say(f"findings: {out}")
-    severe = {"warn": ("warn", "error"), "error": ("error",)}[fail_on.value] if fail_on else ()
+    severe = {None: (), "warn": ("warn", "error"), "error": ("error",)}[fail_on]
     if any(finding.severity in severe for finding, _ in result.findings):
         raise typer.Exit(1)

@@ -34,6 +34,7 @@ def truncate(
 
     A high reward for little of the reasoning says that the answer did not come from it (TRACE, arXiv 2510.01367).
     """
+    from rlguard.cli.console import working
     from rlguard.rollouts.logs import list_files
     from rlguard.shortcuts.truncation import summarise_curves, to_record, truncate_store
     from rlguard.tables.files import keep_apart
@@ -43,9 +44,10 @@ def truncate(
     keep_apart([out], list_files(store))
     judge, columns = pick_verifier(verifier), cli.read_columns(column)
     engine.options(base_url, workers)  # what is wrong with them is said before the reading
-    curves = truncate_store(
-        store, lambda: engine.load(model, base_url, workers), judge, rollouts, n, answer_cue, columns=columns
-    )
+    with working("cutting and answering"):
+        curves = truncate_store(
+            store, lambda: engine.load(model, base_url, workers), judge, rollouts, n, answer_cue, columns=columns
+        )
     write_rows([to_record(curve) for curve in curves], out)
     rows = summarise_curves(curves)
     fractions = curves[0].fractions if curves else ()

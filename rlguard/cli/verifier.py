@@ -28,16 +28,18 @@ def verifier(
     column: COLUMN = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """Test a verifier on planted completions: what does it pass that is wrong, and fail that is right?
+    """Test a verifier: what does it pass that is wrong, or fail?
 
-    Planted are the gold answers in other forms and spellings, near misses, nothing at all, all options at once,
-    instructions to the grader, and the gold answer inside a wrong one. No model is needed.
+    It judges planted completions: the gold answers in other forms and spellings, near misses, nothing at all, all
+    options at once, instructions to the grader, and the gold answer inside a wrong one. No model is needed.
     """
+    from rlguard.cli.console import working
     from rlguard.tables.read import iter_problems, iter_rows
     from rlguard.verify.planted import examine_verifier
 
     problems = list(islice(iter_problems(iter_rows(data), *read_problem_columns(column), data), rows))
-    found = examine_verifier(problems, _find(verifier))
+    with working("judging"):
+        found = examine_verifier(problems, _find_verifier(verifier))
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -74,7 +76,7 @@ class _Function:
         return float(self._function(completion, problem.answer))
 
 
-def _find(name: str) -> Verifier:
+def _find_verifier(name: str) -> Verifier:
     """A verifier by its name, or a function or verifier of the user's."""
     from rlguard.verify.verifiers import pick_verifier
 

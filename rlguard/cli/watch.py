@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,18 +30,13 @@ class NothingThere(InputError):
     """The folder holds no run yet."""
 
 
-class Severe(StrEnum):
-    """Severities of an alarm."""
-
-    warning = "warning"
-    critical = "critical"
-
-
 @app.command()
 def watch(
     run: Annotated[Path, typer.Argument(help="Folder of a run, or its log: figures.jsonl, JSONL, CSV, printed lines.")],
     once: Annotated[bool, typer.Option("--once", help="Print once and exit.")] = False,
-    fail_on: Annotated[Severe | None, typer.Option(help="Exit with 1 on an alarm this severe.")] = None,
+    fail_on: Annotated[
+        Literal["warning", "critical"] | None, typer.Option(help="Exit with 1 on an alarm this severe.")
+    ] = None,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two reads of the files.")] = 2.0,
     webhook: Annotated[str | None, typer.Option(help="Post each alarm to this address, in Slack's format.")] = None,
     serve: Annotated[
@@ -51,9 +46,11 @@ def watch(
         list[str] | None,
         typer.Option(metavar="FIGURE=NAME", help="What the log calls a figure or the step, as entropy=my/h; repeat."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="With --once: print one JSON document.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document; without --once, one for each alarm and note.")
+    ] = False,
 ) -> None:
-    """Follow a run: each figure's course, its last value against the first steps, and the alarms.
+    """Follow a training run: its figures, and alarms with what to do.
 
     Reads figures.jsonl and events.jsonl as MonitorCallback writes them; else the trainer's own log, of TRL, verl,
     tinker, OpenRLHF or a loop of yours. What nothing watches is named. Ctrl-C leaves.
@@ -76,8 +73,8 @@ def watch(
             console.print(found.shown)
     else:
         with nullcontext() if serve is None else _serving(run, serve, every):
-            events = _follow(run, columns, every, tell)
-    severe = {"warning": ("warning", "critical"), "critical": ("critical",)}[fail_on.value] if fail_on else ()
+            events = _follow(run, columns, every, tell, as_json)
+    severe = {None: (), "warning": ("warning", "critical"), "critical": ("critical",)}[fail_on]
     if any(event.severity in severe for event in events):
         raise typer.Exit(1)
 
@@ -130,19 +127,30 @@ def look(run: Path, columns: Mapping[str, str]) -> Look:
     return Look(last, events, known, unread, shown)
 
 
-def _follow(run: Path, columns: Mapping[str, str], every: float, tell: Callable[[Event], None]) -> list[Event]:
-    """Shows the run until Ctrl-C; the events by then."""
+def _follow(
+    run: Path, columns: Mapping[str, str], every: float, tell: Callable[[Event], None], as_json: bool
+) -> list[Event]:
+    """Shows the run until Ctrl-C: as a table, or line by line in JSON and where there is no terminal.
+
+    Returns:
+        The events by then.
+    """
     from rich.live import Live
 
+    from rlguard.cli.console import MINUTE
+    from rlguard.monitor.view import write_event
+
     events: list[Event] = []
+    lines, said = as_json or not console.is_terminal, -math.inf
+    first, step = True, -1
     shown: RenderableType = ""
-    first = True
-    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+    with suppress(KeyboardInterrupt), nullcontext() if lines else Live(console=console, auto_refresh=False) as live:
         while True:
+            fresh: list[Event] = []
             try:
                 found = look(run, columns)
                 fresh = [event for event in found.events if event not in events]
-                events, shown = found.events, found.shown
+                events, shown, step = found.events, found.shown, found.step
                 for event in () if first else fresh:  # those from before the watching are no news
                     tell(event)
                 first = False
@@ -150,8 +158,19 @@ def _follow(run: Path, columns: Mapping[str, str], every: float, tell: Callable[
                 shown = f"waiting: {nothing}"
             except OSError as error:
                 errors.print(f"{run}: {error}", markup=False)
-            live.update(shown, refresh=True)
+            if live:
+                live.update(shown, refresh=True)
+            for event in fresh if lines else ():
+                if as_json:
+                    print(json.dumps(event.to_row()), flush=True)
+                else:
+                    console.print(write_event(event), soft_wrap=True)
+            if lines and not as_json and time.monotonic() - said >= MINUTE:
+                said = time.monotonic()
+                errors.print(f"step {step}: {len(events)} alarms and notes" if step >= 0 else shown, soft_wrap=True)
             time.sleep(every)
+    if lines and not as_json:
+        console.print(shown)
     return events
 
 

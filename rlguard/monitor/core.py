@@ -9,14 +9,14 @@ from statistics import median, stdev
 from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
-from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, to_number
+from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, size_of, to_number
 from rlguard.types import InputError
 
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
 Rule = Literal["change", "collapse", "state", "reference", "restart"]
-BLOCK = 16
-"""Steps of a stretch, of which the best is the reference of what training should raise."""
+BLOCK, RECENT = 16, 4
+"""Steps of a stretch, of which the best is the reference of what training should raise; how many are recent."""
 COLLAPSES = ((5, 0.5, 3.5), (4, 0.7, 3.75))
 """A collapse: so many last steps all lie beyond everything before; their mean lies further from that before than this
 share of it, and than so many standard deviations of one step."""
@@ -130,7 +130,7 @@ class Track:
     """State of one figure."""
 
     first: list[float] = field(default_factory=list)
-    """Its first values, on the scale of its watch; of one that is compared with its best, the stretch under way."""
+    """Its first values, on the scale of its watch."""
     last: list[float] = field(default_factory=list)
     """Its last values, as they are."""
     seen: int = 0
@@ -142,6 +142,10 @@ class Track:
     """Rule, severity and direction -> step from which on the figure lies beyond."""
     said: dict[str, int] = field(default_factory=dict)
     """Severity -> step at which it was last said."""
+    stretch: list[float] = field(default_factory=list)
+    """Of one that is compared with stretches of steps: the one under way."""
+    stretches: list[Reference] = field(default_factory=list)
+    """And the best one, or the last few."""
     grain: float = 1.0
     """The smallest step of a share that was seen: about 1 over the number of groups or completions in a batch."""
 
@@ -173,30 +177,32 @@ class Monitor:
     @property
     def references(self) -> dict[str, float]:
         """What each figure is compared with by now."""
-        known = ((figure, track.reference) for figure, track in self.tracks.items())
-        return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known if base}
+        known = {figure: [*track.stretches, track.reference][0] for figure, track in self.tracks.items()}
+        return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known.items() if base}
 
     def read(self, logs: Mapping[str, Any]) -> dict[str, float]:
         """The figures that are watched, by their names here, in what a trainer logged; others become `unread`."""
         logs = {name.removeprefix("train/"): value for name, value in logs.items()} | dict(logs)
         found: dict[str, float] = {}
-        taken, watched = {*PROXY, *TRUTH}, {watch.figure for watch in self.config.watches}
+        numbers = {name: value for name in logs if math.isfinite(value := to_number(logs[name]))}
+        proxies, truths = ([name for name in numbers if looks.search(name.lower())] for looks in (PROXY, TRUTH))
+        taken, watched = {*proxies, *truths}, {watch.figure for watch in self.config.watches}
         for watch in self.config.watches:
             for figure, name in watch.find(logs).items():
                 if "*" in watch.figure and figure != name and (name in taken or BOOKKEEPING.search(name)):
                     continue  # `rewards/*` is not every name that begins so
-                found.setdefault(figure, to_number(logs[name]))
+                found.setdefault(figure, numbers[name])
                 self.read_as[name] = figure
             taken.update((watch.figure, *watch.names))
         for name in logs:  # others go by what they look like, one name for a figure that has none
             guess = None if name in taken or name in self.read_as else guess_figure(name)
-            if guess in watched - {*self.read_as.values()} and math.isfinite(to_number(logs[name])):
+            if guess in watched - {*self.read_as.values()} and name in numbers:
                 self.read_as[name] = guess
-            if self.read_as.get(name) in watched and math.isfinite(to_number(logs[name])):
-                found.setdefault(self.read_as[name], to_number(logs[name]))
-        proxy, truth = (next((to_number(logs[n]) for n in names if n in logs), math.nan) for names in (PROXY, TRUTH))
+            if self.read_as.get(name) in watched and name in numbers:
+                found.setdefault(self.read_as[name], numbers[name])
+        proxy, truth = (next((numbers[name] for name in names), math.nan) for names in (proxies, truths))
         self._pair(found, proxy, truth)
-        for name in (name.removeprefix("train/") for name, value in logs.items() if math.isfinite(to_number(value))):
+        for name in (name.removeprefix("train/") for name in numbers):
             if name not in taken and name not in self.read_as and not BOOKKEEPING.search(name):
                 self.unread[name] = None
         return found
@@ -272,15 +278,18 @@ class Monitor:
         base, taken = self._refer(watch, track, watch.to_scale(value))
         track.last = [*track.last, value][-2 * max(watch.window, LEAST) :]
         alarms: Alarms = {}
+        bases: dict[Watch, Reference | None] = {}
         for one in (one for one in self.config.watches if one.figure == watch.figure):
-            found = self._hold(one, track) | (self._test(one, track, base, value) if base else {})
+            own = (one.best or one.recent) and self._find_stretch(one, track, watch.to_scale(value))
+            bases[one] = own = base if base and base.known else own or base
+            found = self._hold(one, track) | (self._test(one, track, own, value) if own else {})
             found = (_find_collapse(one, track.last) if one.best else {}) | found
             alarms = found | alarms
         self.standing.pop(figure, None)
-        before = None if base is None else watch.from_scale(base.mean)
-        if before is not None and base is not None and taken and watch.warning is not None:
-            bound = watch.bound(base.mean, watch.warning)
-            told = describe(watch, figure, "reference", before, before, bound)
+        steady = next((one for one in bases if one.warning is not None and not (one.best or one.recent)), None)
+        if base and taken and steady and steady.warning is not None:
+            before, bound = steady.from_scale(base.mean), steady.bound(base.mean, steady.warning)
+            told = describe(steady, figure, "reference", before, before, bound)
             yield Event(self.step, "note", figure, "reference", _mean(track.last, LEAST), before, bound, told)
         severity = next((name for name in SEVERITIES if name in alarms), None)
         if severity is None:
@@ -292,10 +301,12 @@ class Monitor:
         watch, rule, bound, steps = alarms[severity]
         mean = _mean(track.last, steps)
         since = track.since.get(_name(watch, severity, rule), self.step)
+        known = bases[watch]
+        then = watch.from_scale(known.mean) if known else None
         if rule == "collapse":
-            before, since = _mean(track.last[:-steps], BEFORE), self.step - steps + 1
-        told = f"{describe(watch, figure, rule, mean, before, bound)}, since step {since}"
-        yield Event(self.step, severity, figure, rule, mean, before, bound, told, since, watch.cause, watch.do)
+            then, since = _mean(track.last[:-steps], BEFORE), self.step - steps + 1
+        told = f"{describe(watch, figure, rule, mean, then, bound)}, since step {since}"
+        yield Event(self.step, severity, figure, rule, mean, then, bound, told, since, watch.cause, watch.do)
 
     def _begin(self, watch: Watch, figure: str) -> Track:
         """A new figure, which was 0 in the steps in which it might have been named."""
@@ -308,8 +319,6 @@ class Monitor:
         """The reference for this step, which excludes it; and whether it is final from now on."""
         count = min(self.config.reference, track.seen // 2)
         track.seen += 1
-        if watch.best and not (track.reference and track.reference.known):
-            return self._refer_best(watch, track, value, count), False
         if track.reference and track.reference.final:
             return track.reference, track.seen == 1
         if len(track.first) < self.config.reference:
@@ -319,17 +328,14 @@ class Monitor:
         track.reference = summarise(track.first[:count], watch.noise, count == self.config.reference, watch.share)
         return track.reference, track.reference.final
 
-    def _refer_best(self, watch: Watch, track: Track, value: float, count: int) -> Reference | None:
-        """The best whole stretch of steps so far; in the first one, the first half of the steps."""
-        base = track.reference
-        if base is None or not base.final:
-            base = track.reference = summarise(track.first[:count], watch.noise, False) if count >= LEAST else None
-        track.first.append(value)
-        if len(track.first) == BLOCK:
-            new, track.first = summarise(track.first, watch.noise), []
-            if base is None or not base.final or (new.mean < base.mean if watch.rises else new.mean > base.mean):
-                track.reference = new
-        return base
+    def _find_stretch(self, watch: Watch, track: Track, value: float) -> Reference | None:
+        """The best whole stretch of steps before this one, of all or of the last few; None before there is one."""
+        better, known = min if watch.rises else max, track.stretches
+        track.stretch.append(value)
+        if len(track.stretch) == BLOCK:
+            whole, track.stretch = [*known, summarise(track.stretch, watch.noise)], []
+            track.stretches = whole[-RECENT:] if watch.recent else [better(whole, key=lambda one: one.mean)]
+        return better(known, key=lambda one: one.mean, default=None)
 
     def _test(self, watch: Watch, track: Track, base: Reference, value: float) -> Alarms:
         """One step of the CUSUM of each severity; those that are sure."""
@@ -398,7 +404,10 @@ class Monitor:
         self.tracks = {}
         for figure, row in state["tracks"].items():
             base = row["reference"]
-            self.tracks[figure] = Track(**(dict(row) | {"reference": base and Reference(**base)}))
+            stretches = [Reference(**one) for one in row["stretches"]]
+            self.tracks[figure] = Track(
+                **(dict(row) | {"reference": base and Reference(**base), "stretches": stretches})
+            )
 
 
 def _find_collapse(watch: Watch, last: list[float]) -> Alarms:
@@ -411,7 +420,7 @@ def _find_collapse(watch: Watch, last: list[float]) -> Alarms:
         if len(before) < LEAST_BEFORE or (min(now) <= max(before) if watch.rises else max(now) >= min(before)):
             continue
         level = _mean(before, BEFORE)
-        if abs(_mean(now, steps) - level) > max(share * abs(level), spreads * stdev(before)):
+        if abs(_mean(now, steps) - level) > max(share * size_of(level), spreads * stdev(before)):
             return {"critical": (watch, "collapse", watch.bound(level, share), steps)}
     return {}
 

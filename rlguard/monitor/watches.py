@@ -40,6 +40,9 @@ class Watch:
     best: bool = False
     """Whether the reference is the best stretch of steps so far instead of the first steps: for what training should
     raise. Changes are then relative to the size of the reference, which may be 0 or negative."""
+    recent: bool = False
+    """Whether the reference is the best of the last few stretches instead of the first steps: for what may go far in a
+    healthy run, if slowly."""
     share: bool = False
     """Whether it is a share of groups or completions, which a tiny batch makes coarse."""
     cause: str = ""
@@ -80,12 +83,25 @@ class Watch:
         """Where a reference mean on the scale and a change that is allowed lead, as the figure is."""
         sign = 1 if self.rises else -1
         if self.best:
-            return mean + sign * change * abs(mean)
+            return mean + sign * change * size_of(mean)
         return self.from_scale(mean) * (1 + sign * change) if self.relative else mean + sign * change
 
     def covers(self, figure: str) -> bool:
         """Whether it judges the figure of that name."""
         return figure.startswith(self.figure[:-1]) if self.figure.endswith("*") else figure == self.figure
+
+
+PENALTY = 0.2
+"""A penalty that was hardly ever paid may well grow: it is judged as one of this size at least."""
+
+
+def size_of(mean: float) -> float:
+    """What changes of a reward are relative to.
+
+    >>> size_of(0.05), size_of(-0.01), size_of(-2.0)
+    (0.05, 0.2, 2.0)
+    """
+    return mean if mean >= 0 else max(-mean, PENALTY)
 
 
 LENGTH = ("completions/mean_length", "response_length/mean", "env/all/ac_tokens_per_turn", "val/sequence_lengths")
@@ -142,8 +158,8 @@ WATCHES = (
           cause="loops and padding: length is paid, or the loss is a mean over each completion's own tokens",
           do="Read the longest completions. Set loss_type='dr_grpo' (TRL) or overlong reward shaping (verl); see "
              "whether truncated rises too."),
-    Watch("entropy", (), False, 0.9, 0.98, relative=True, noise=0.1,
-          cause="the policy has become deterministic: groups turn equal and learning ends",
+    Watch("entropy", (), False, 0.95, 0.99, relative=True, recent=True, noise=0.1,
+          cause="the policy becomes deterministic at once: groups turn equal and learning ends",
           do="Raise epsilon_high (clip higher) or temperature; drop prompts that are always solved."),
     Watch("entropy", (), True, 2.0, 5.0, relative=True, noise=0.1,
           cause="the policy turns to gibberish: steps too large, an entropy bonus, or engine and trainer disagree",
@@ -192,10 +208,10 @@ wrong one, and of zero variance; `canary` is the accuracy on a few questions tha
 `PROXY` minus `TRUTH`, see `Monitor.see`.
 """
 
-PROXY = ("proxy", "proxy_reward", "reward/proxy", "rewards/proxy", "proxy_score", "rm_score", "reward_model_score")
-TRUTH = ("truth", "true_reward", "gold_reward", "reward/true", "reward/gold", "true_score", "gold_score", "truth_score",
-         "true_accuracy", "true_success", "gold_accuracy", "rewards/truth", "rewards/true")  # fmt: skip
-"""Names of a reward that is trained on, and of what it stands for, where a run logs both."""
+_OF = r"([/_]?(rewards?|scores?|acc(uracy)?|success|solved|pass(ed)?|tests?|mean|rate|share))*$"
+PROXY = re.compile(rf"(^|[/_])(proxy|visible|rm_score|reward_model_score){_OF}")
+TRUTH = re.compile(rf"(^|[/_])(ground_)?(truth|true|gold|hidden){_OF}")
+"""What a reward that is trained on looks like by its name, and what it stands for, where a run logs both."""
 
 BOOKKEEPING = re.compile(
     r"loss|learning_rate|(^|[/_])lr\b|epoch|step|update|time|timing|perf/|mfu|memory|throughput|num_|total|seqlen|clock|"

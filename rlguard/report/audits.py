@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from rlguard.report.load import Row, finite
-from rlguard.report.verdict import Line, detail, plural, show
+from rlguard.report.verdict import Line, detail, plural, write_number
 
 VERDICTS = ("lost", "gained", "changed", "too few", "kept")
 """Verdicts of an audit's figures, in the order in which they are told and listed."""
@@ -41,15 +40,6 @@ def list_figures(comparison: Row) -> list[Row]:
     rows = comparison.get("rows") or []
     words = ("group", "name", "domain", "verdict")
     return [{k: str(row.get(k)) for k in words} | {k: finite(row.get(k)) for k in NUMBERS} for row in rows]
-
-
-def write_number(value: float | None, places: int = 2, signed: bool = False) -> str:
-    """A number with a real minus; a dash where there is none.
-
-    >>> write_number(-0.214, signed=True), write_number(0.5), write_number(None)
-    ('−0.21', '0.50', '–')
-    """
-    return "–" if value is None else format(value, f"{'+' * signed}.{places}f").replace("-", "−")
 
 
 def name_figure(row: Row) -> str:
@@ -230,13 +220,7 @@ def _describe_coverage(models: list[tuple[str, Row]]) -> Row | None:
         return None
     before = [[row["k"], row["before"]] for row in curves[0][1]]
     drawn = [before, *([[row["k"], row["after"]] for row in curve] for _, curve in curves)]
-    return {"arms": ["before", *(name for name, _ in curves)], "curves": drawn, "ends": _say_ends(drawn)}
-
-
-def _say_ends(curves: list[Any]) -> list[str | None]:
-    """The first and the last value of each curve."""
-    known = [[value for _, value in curve if value is not None] for curve in curves]
-    return [f"{show(values[0])} → {show(values[-1])}" if values else None for values in known]
+    return {"arms": ["before", *(name for name, _ in curves)], "curves": drawn}
 
 
 def _describe_trends(named: list[tuple[str, Row]]) -> Row | None:
@@ -252,7 +236,7 @@ def _describe_trends(named: list[tuple[str, Row]]) -> Row | None:
                 curve = figures.setdefault(name_figure(row), [[] for _ in runs])[number]
                 curve += [] if curve else [[0.0, row["before"]]]
                 curve.append([step, row["after"]])
-    metrics = [{"name": n, "label": n, "curves": curves, "ends": _say_ends(curves)} for n, curves in figures.items()]
+    metrics = [{"name": name, "label": name, "curves": curves} for name, curves in figures.items()]
     return {"arms": [name for name, _ in runs], "metrics": metrics} if runs else None
 
 

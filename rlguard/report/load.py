@@ -88,6 +88,8 @@ class Run:
     """What a reader of the page should know about the reading: half-written lines, files left aside."""
     columns: Mapping[str, str] | None = None
     """Where the parts of a rollout stand, if a user said so."""
+    judge: str = ""
+    """Whose judgement the skill of its prompts is."""
 
     @property
     def name(self) -> str:
@@ -140,7 +142,9 @@ def read_run(path: Path, columns: Mapping[str, str] | None = None) -> Run:
         if not (isinstance(finding["start"], int) and isinstance(finding["end"], int)):
             raise InputError(f"{FINDINGS}, finding {number}: expected start and end as int, got {finding!r:.100}")
     if not run.arms and all(getattr(run, part) is None for part in (*REQUIRED, "rollouts", "audit")):
-        raise InputError(f"{path}: nothing to report on; expected {TAKEN}, found {_describe_folder(path)}")
+        names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [path.name]
+        held = (", ".join(names[:8]) + ", …" * (len(names) > 8)) or "an empty directory"
+        raise InputError(f"{path}: nothing to report on; expected {TAKEN}, found {held}")
     return run
 
 
@@ -278,12 +282,6 @@ def _read_file(run: Run) -> None:
         run.add_rollouts(path, run.name, f"{run.name}: ")
         return
     run.notes += notes
-
-
-def _describe_folder(path: Path) -> str:
-    """The first names in a folder, for an error message."""
-    names = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else [path.name]
-    return (", ".join(names[:8]) + (", …" if len(names) > 8 else "")) or "an empty directory"
 
 
 def find_trainings(path: Path) -> Iterator[tuple[str, Path]]:

@@ -32,6 +32,7 @@ from rlguard.report.findings import pair_findings
 from rlguard.report.load import Row, Run, read_run
 from rlguard.report.prompt_rows import describe_prompts, merge_prompts
 from rlguard.report.runs import name_arms, name_runs, say_comparison
+from rlguard.report.skill import judge_prompts
 from rlguard.report.verdict import SIGNS, STATES, Headline, Line, judge, say_verdict, split_models, tally
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
@@ -96,6 +97,8 @@ def write_report(
     runs = [_read(path, columns) for path in (run, *others)]
     owned = [pair_findings(one, scan) for one in runs]
     prompts = [describe_prompts(one, own) for one, own in zip(runs, owned, strict=True)]
+    for one, own, rows in zip(runs, owned, prompts, strict=True):
+        judge_prompts(one, rows, [rollout for rollout, _ in own[: len(one.rollouts or [])]])
     merged = merge_prompts(prompts)
     first = {rollout.prompt_id for own in owned for rollout, found in own if found}
     first |= {row["id"] for rows in prompts for row in rows if row["odd"]}
@@ -184,6 +187,7 @@ def render_page(
     shelves = {"prompts": shelve([row["text"][:LONGEST_PROMPT] for row in listed]), "rollouts": shelve(rollouts.texts)}
     data = {
         "runs": names,
+        "judges": [run.judge for run in runs],
         "prompts": describe_columns(listed, len(runs)),
         "rollouts": rollouts.columns,
         "sources": rollouts.sources,

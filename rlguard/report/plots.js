@@ -31,7 +31,8 @@ function axis(side, label, more) {
 function drawCurves(host, metric, arms, events, height, pick) {
   const over = metric.x || "step", steps = [...new Set(metric.curves.flat().map(([step]) => step))].sort((a, b) => a - b);
   const lookup = metric.curves.map((curve) => new Map(curve)), last = steps.length - 1;
-  const read = (i) => (i === null ? metric.ends.map((ends) => ends ?? "not measured") : lookup.map((own) => show(own.get(steps[i]))));
+  const ends = metric.ends ?? metric.curves.map((curve) => { const known = curve.filter(([, v]) => v !== null); return known.length ? `${show(known[0][1])} → ${show(known.at(-1)[1])}` : null; });
+  const read = (i) => (i === null ? ends.map((own) => own ?? "not measured") : lookup.map((own) => show(own.get(steps[i]))));
   const readings = arms.map(() => el("span", { class: "reading" })), when = el("span", { class: "when" }), box = el("div");
   const surface = el("div", { class: pick ? "surface pickable" : "surface", tabindex: 0, role: "slider", "aria-label": `${metric.label} over ${metric.x || "training steps"}`, "aria-valuemin": 0, "aria-valuemax": last });
   const heading = metric.label === metric.name ? [metric.name] : [metric.label, " ", el("code", {}, metric.name)];

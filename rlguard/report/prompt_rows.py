@@ -7,14 +7,15 @@ import math
 from collections import Counter
 from typing import Any
 
+from rlguard.monitor.watches import to_number
 from rlguard.report.findings import Owned, find_odd
 from rlguard.report.load import Row, Run, finite, show_prompt
 from rlguard.types import Rollout, count_reasons
 
 BANDS = ("impossible", "near-impossible", "learnable", "mastered", "unscored")
 FACTS = (
-    "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "band", "status", "decision",
-    "reason", "detail", "rollouts", "odd",
+    "successes", "trials", "rate", "low", "high", "chance", "truncated", "unscored", "skill", "impossible", "luck",
+    "band", "status", "decision", "reason", "detail", "rollouts", "odd",
 )  # fmt: skip
 """What is known of a prompt in one run; the page has a column for each."""
 
@@ -72,12 +73,10 @@ def _from_rates(row: Row) -> Row:
     """A row of rates.parquet in the page's words."""
     numbers = ("successes", "trials", "low", "high", "truncated", "unscored")
     known: Row = {name: finite(row.get(name)) for name in numbers}
-    if known["successes"] is None:
-        known["trials"] = None
-    if not known["trials"]:
+    if known["successes"] is None or not known["trials"]:
         known |= {"low": None, "high": None}
     rate = finite(row.get("pass_rate"))
-    if rate is None and known["trials"]:
+    if rate is None and known["trials"] and known["successes"] is not None:
         rate = known["successes"] / known["trials"]
     known |= {"rate": rate, "chance": finite(row.get("chance_rate")), "text": row.get("prompt")}
     return _describe(row["prompt_id"], **known, **{name: row.get(name) for name in ("answer", "band", "status")})
@@ -93,25 +92,19 @@ def _from_filter(row: Row) -> Row:
         row["rlguard_id"],
         text=text,
         answer=row.get("answer"),
-        rate=_number(row.get("rlguard_pass_rate")),
+        rate=finite(to_number(row.get("rlguard_pass_rate"))),
         band=row.get("rlguard_band"),
-        chance=_number(row.get("rlguard_chance_rate")),
-        **{name: _number(row.get(f"rlguard_{name}")) for name in figures},
+        chance=finite(to_number(row.get("rlguard_chance_rate"))),
+        **{name: finite(to_number(row.get(f"rlguard_{name}"))) for name in figures},
     )
-
-
-def _number(value: Any) -> float | None:
-    """A number of a table that may be CSV, where all is text."""
-    try:
-        return finite(float(value)) if isinstance(value, str) else finite(value)
-    except ValueError:
-        return None
 
 
 def _describe(prompt_id: Any, *, text: Any = None, answer: Any = None, **known: Any) -> Row:
     """A row of the prompt table; what is not known is None."""
     row: Row = {"id": str(prompt_id), "text": show_prompt(text), "answer": None if answer is None else str(answer)}
     row |= {name: known.get(name) for name in FACTS}
+    if row["successes"] is None:
+        row["trials"] = None
     row["band"] = None if known.get("band") is None else str(known["band"])
     return row | {"status": str(known.get("status") or "ok"), "rollouts": 0}
 

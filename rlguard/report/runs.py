@@ -9,7 +9,7 @@ import numpy as np
 from rlguard.report.audits import list_comparisons, list_figures, name_figure
 from rlguard.report.load import Arm, Row, Run
 from rlguard.report.prompt_rows import count_bands
-from rlguard.report.verdict import METRICS, Line, Tally, measure_ends, plural, show
+from rlguard.report.verdict import METRICS, Line, Tally, measure_ends, plural, show, write_number
 from rlguard.stats import binomial_interval, probability_above
 
 FEW = 10
@@ -68,21 +68,23 @@ def _say_rates(names: list[str], prompts: list[Row]) -> list[Line]:
         shift, interval = float(change_P.mean()), ""
         if len(shared) >= FEW:
             half = 1.96 * float(change_P.std(ddof=1)) / math.sqrt(len(shared))
-            interval = f", 95% interval {sign(shift - half)} to {sign(shift + half)}"
-        shifts.append(f"{sign(shift)}{interval}")
+            interval = f", 95% interval {_span(shift - half, shift + half)}"
+        shifts.append(f"{write_number(shift, signed=True)}{interval}")
         more_P = probability_above(k_PR[:, other], n_PR[:, other], k_PR[:, 0], n_PR[:, 0])
         losses.append(str(int((more_P < 1 - SURE).sum())))
         moved.append(f"{losses[-1]} less often and {int((more_P > SURE).sum())} more often")
     chance = round(2 * (1 - SURE) * len(shared))
     where = f"{len(shared)} {plural(len(shared), 'prompt')} in {'both' if len(picked) == 2 else 'all'} runs"
-    means = " → ".join(f"{mean:.2f}" for mean in rates_PR.mean(axis=0))
-    told = (
-        f"of these prompts solved less often: {_tell(names, picked, moved)}, each with {SURE:.0%} probability by itself"
-    )
+    told = f"of these prompts solved less often: {_tell(names, picked, moved)}, each with {SURE:.0%} probability"
     return [
-        (means, f"mean pass rate on the {where}: {_tell(names, picked, shifts)}."),
-        (" / ".join(losses), f"{told}; two equal runs would show up to {chance} of both."),
-    ]
+        (" → ".join(f"{mean:.2f}" for mean in rates_PR.mean(axis=0)),
+         f"mean pass rate on the {where}: {_tell(names, picked, shifts)}."),
+        (" / ".join(losses), f"{told} by itself; two equal runs would show up to {chance} of both."),
+    ]  # fmt: skip
+
+
+def _span(low: float, high: float, places: int = 2) -> str:
+    return " to ".join(write_number(value, places, signed=True) for value in (low, high))
 
 
 def _say_bands(prompts: list[Row], runs: int) -> list[Line]:
@@ -96,12 +98,10 @@ def _say_bands(prompts: list[Row], runs: int) -> list[Line]:
 def _say_kept(names: list[str], prompts: list[Row]) -> list[Line]:
     """How many prompts each filter kept, and all of them."""
     decided = [{row["id"]: row["of"][n]["decision"] for row in prompts if row["of"][n]} for n in range(len(names))]
-    picked = _pick([any(own.values()) for own in decided])
-    kept = [{name for name, decision in decided[number].items() if decision == "kept"} for number in picked]
-    if not kept:
-        return []
-    told = f"prompts kept by the filter, {len(set.intersection(*kept))} of them in every run."
-    return [(" → ".join(str(len(own)) for own in kept), told)]
+    kept = [{name for name, decision in decided[number].items() if decision == "kept"}
+            for number in _pick([any(own.values()) for own in decided])]  # fmt: skip
+    shared = f"prompts kept by the filter, {len(set.intersection(*kept or [set()]))} of them in every run."
+    return [(" → ".join(str(len(own)) for own in kept), shared)] if kept else []
 
 
 def _say_findings(names: list[str], runs: list[Run], counts: list[Tally]) -> list[Line]:
@@ -119,7 +119,7 @@ def _say_findings(names: list[str], runs: list[Run], counts: list[Tally]) -> lis
         high = (b - a) + math.hypot(high_b - b, a - low_a)
         needed = f"too few to tell, {_ask_for(a, b, [counts[0], counts[number]])} of each would do"
         sure = "more" if low > 0 else "fewer" if high < 0 else needed
-        told.append(f"{sure} (by {sign(100 * low, 1)} to {sign(100 * high, 1)} points, 95% interval)")
+        told.append(f"{sure} (by {_span(100 * low, 100 * high, 1)} points, 95% interval)")
     figure = " → ".join(f"{share:.1%}" for share in shares)
     return [(figure, f"of completions show a shortcut: {_tell(names, picked, told)}.")]
 
@@ -193,13 +193,3 @@ def name_runs(runs: list[Run]) -> list[str]:
     if len(set(names)) < len(names):
         names = [f"{run.path.resolve().parent.name}/{run.name}" for run in runs]
     return names if len(set(names)) == len(names) else [f"{number} {name}" for number, name in enumerate(names, 1)]
-
-
-def sign(value: float, places: int = 2) -> str:
-    """A number with its sign, and no sign where it is 0 as shown.
-
-    >>> sign(-0.123), sign(0.001), sign(2.34, 1)
-    ('−0.12', '0.00', '+2.3')
-    """
-    text = f"{abs(value):.{places}f}"
-    return text if not float(text) else f"{'−' if value < 0 else '+'}{text}"

@@ -118,6 +118,13 @@ function rateBar(facts) {
     ...(chance === null ? [] : [svg("line", { class: "chance", x1: place(chance), x2: place(chance), y1: 1, y2: 17 })])]);
 }
 
+// What the guard makes of a prompt: by this its sampler chooses, and its rewrite weighs.
+function skill(facts) {
+  if (!facts || facts("skill") === null) return "–";
+  const percent = (name) => `${(100 * facts(name)).toFixed(0)}%`;
+  return [show(facts("skill")), el("br"), el("small", {}, `impossible ${percent("impossible")} · luck ${percent("luck")}`)];
+}
+
 function decision(facts) {
   if (!facts) return "–";
   if (facts("decision") === "kept") return el("span", { class: "kept" }, "✓ kept");
@@ -143,13 +150,15 @@ function showPrompts(flags) {
   const has = (name) => of.some((columns) => columns[name].some((value) => value !== null));
   const per = (name, key, cell) => [name, (p) => key(lastFacts(p)), (p) => runs.map((run) => el("div", {}, cell(factsOf(p, run))))];
   if (several) byId("prompts").querySelector(".hint").append(` Each line of a cell is a run: ${data.runs.join(", ")}.`);
+  if (has("skill")) byId("prompts").querySelector(".hint").append(` Skill is the judgement of ${[...new Set(data.judges.filter(Boolean))].join(", ")}.`);
   const decided = has("decision") || of.some((columns) => columns.status.some((status) => status && status !== "ok"));
   const [one, other] = [of[0], of[runs.length - 1]], change = (p) => (one.rate[p] === null || other.rate[p] === null ? null : other.rate[p] - one.rate[p]);
   const update = sortedTable(byId("prompt-table"), [
     ["Prompt", (p) => head[p].toLowerCase(), (p) => [groupLink(p, title(p, 110)), el("small", {}, answer[p] === null ? id[p] : `answer ${oneLine(answer[p], 40)}`), oddness(p)]],
     per("Solved", (facts) => facts("successes"), solved),
     per("Pass rate", (facts) => facts("rate"), rateBar),
-    ...(several ? [["Change", change, (p) => signed(change(p))]] : has("chance") ? [["Chance", (p) => lastFacts(p)("chance"), (p) => show(lastFacts(p)("chance"))]] : []),
+    ...(several ? [["Change", change, (p) => signed(change(p))]] : []),
+    ...(has("skill") ? [per("Skill", (facts) => facts("skill"), skill)] : []),
     ...(has("band") ? [per("Band", (facts) => (facts("band") ? BANDS.indexOf(facts("band")) : null), bandName)] : []),
     ...(decided ? [["Decision", (p) => `${lastFacts(p)("decision") || "~"} ${lastFacts(p)("reason") || ""}`, (p) => decision(lastFacts(p))]] : []),
     ["Findings", (p) => flags[p], (p) => (flags[p] ? String(flags[p]) : "–")],

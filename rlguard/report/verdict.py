@@ -308,6 +308,16 @@ def show(value: float) -> str:
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}"
 
 
+def write_number(value: float | None, places: int = 2, signed: bool = False) -> str:
+    """A number with a real minus, and no sign where it is 0 as shown; a dash where there is none.
+
+    >>> write_number(-0.214, signed=True), write_number(0.5), write_number(None), write_number(-0.001, signed=True)
+    ('−0.21', '0.50', '–', '0.00')
+    """
+    text = "–" if value is None else format(value, f"{'+' * signed}.{places}f").replace("-", "−")
+    return text if text.strip("+−0.") else text.lstrip("+−")
+
+
 def plural(count: int, noun: str) -> str:
     return noun if count == 1 else f"{noun}s"
 

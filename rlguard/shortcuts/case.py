@@ -25,10 +25,13 @@ EARLY = 80
 """Characters within which an answer must begin to come first."""
 
 NUMBERS = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*+")
-_TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```")
+_TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```", "[TOOL", "<output>", "<search>",
+          " to=functions.", "Action Input:")  # fmt: skip
 _TOOL = re.compile(
-    r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b)(?:(?!</tool_call>|</function_calls>|```)[\s\S]){0,200}?\d"
-    r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b"
+    r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b|\[TOOL_CALLS\]|<search>"
+    r"| to=functions\.|\bAction Input:)"
+    r"(?:(?!</(?:tool_call|function_calls|search)>|```|\[TOOL_RESULTS\]|<\|call\|>|\bObservation:)[\s\S]){0,200}?\d"
+    r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b|</(?:python|code)>\s<output>"
 )
 """A tool call with a number in it, in the ways that chat templates write one; an empty one computes nothing."""
 
@@ -98,11 +101,7 @@ class Case:
     @cached_property
     def tool(self) -> bool:
         """Whether a tool computed: its work stands in no step."""
-        text = self.text
-        marked = "<" in text and any(
-            sign in text for sign in ("<tool", "<function_", "<|python_tag|>", "<interpreter>")
-        )
-        return (marked or "```" in text) and bool(_TOOL.search(text))
+        return any(sign in self.text for sign in _TOOLS) and bool(_TOOL.search(self.text))
 
     @cached_property
     def statements(self) -> list[re.Match[str]]:

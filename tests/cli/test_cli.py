@@ -247,10 +247,13 @@ def test_help_of_every_command():
     assert len(listed.splitlines()) <= 24  # a screen
     places = [listed.index(f"\n  {command} ") for command in COMMANDS]
     assert places == sorted(places)  # in the order of the work
+    assert COMMANDS.index("verifier") < COMMANDS.index("estimate") < COMMANDS.index("filter") < COMMANDS.index("watch")
     for command in COMMANDS:
         told = rlguard(command, "-h").stdout
-        assert "--" in told
-        assert "--json" in told or command == "watch"
+        assert "--json" in told
+        first = told.partition("\n\n")[2].splitlines()[0].strip()
+        assert f"  {first}\n" in listed, command  # the whole of its first sentence, in one line
+        assert len(told.splitlines()) <= 55
     assert rlguard("--version").stdout.startswith("rlguard ")
     shell = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # where none is around it
     told = subprocess.run(
@@ -300,6 +303,17 @@ def test_without_a_terminal_there_is_a_line_a_minute(monkeypatch, capsys):
     assert capsys.readouterr().err.splitlines() == [
         "sampling: 60 of 150 prompts rollouts", "sampling: 120 of 150 prompts rollouts",
     ]  # fmt: skip
+
+
+def test_work_of_unknown_length_says_that_it_goes_on(monkeypatch, capsys):
+    from rlguard.cli import console
+
+    monkeypatch.setattr(console, "MINUTE", 0.01)
+    with console.working("scanning"):
+        console.time.sleep(0.2)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert {line.split(": ")[1] for line in lines} == {"0 s so far"}
 
 
 def test_filter_says_it_in_json(tmp_path):

@@ -394,3 +394,54 @@ def test_the_page_names_every_figure():
         for watch in WATCHES
     }
     assert [figure for figure in sorted(figures) if f"`{figure}`" not in page] == []
+
+
+def test_whole_logs_of_every_trainer(tmp_path):
+    """benchmarks/monitor/traces.py counts more runs; here one of each kind, read from the trainer's log."""
+    from benchmarks.monitor import traces
+
+    for number, (trainer, names) in enumerate(traces.NAMES.items()):
+        healthy, monitor = traces.watch(traces.draw_run(np.random.default_rng([3, number]), 600), trainer)
+        assert healthy == [], trainer
+        assert not monitor.unread, trainer
+        for kind, (harm, figures) in traces.HARMS.items():
+            if traces.SHOWN_BY.get(figures[0], "reward") not in names:
+                continue
+            run = traces.draw_run(np.random.default_rng([4, number]), 200)
+            harm(run, start := 0 if kind.startswith("97%") else 100)
+            told, _ = traces.watch(run, trainer)
+            assert told, (kind, trainer)
+            assert start <= told[0][0] <= start + 60, (kind, trainer)
+
+
+def test_a_collapse_in_a_log_that_started_over_is_seen(tmp_path):
+    from benchmarks.monitor import traces
+
+    run = traces.draw_run(np.random.default_rng(6), 200)
+    traces.collapse(run, 150)
+    for trainer in ("TRL", "verl", "tinker", "own loop"):
+        told, monitor = traces.watch(run, trainer, restart=90)
+        assert 150 <= told[0][0] <= 155, trainer
+        assert monitor.step < 120
+
+
+def test_entropy_may_fall_far_if_slowly():
+    rng = np.random.default_rng(4)
+    slow = 0.5 * np.exp(-5 * np.arange(1000) / 1000) * np.exp(0.1 * rng.standard_normal(1000))  # to a 150th
+    monitor = Monitor()
+    assert not [e for step, h in enumerate(slow) for e in monitor.see(step, {"entropy": h}) if e.severity != "note"]
+    fast = np.r_[slow[:500], slow[500] * np.exp(-np.arange(60) / 5)]
+    monitor = Monitor()
+    events = [e for step, h in enumerate(fast) for e in monitor.see(step, {"entropy": h}) if e.severity != "note"]
+    assert [event.severity for event in events] == ["warning", "critical"]
+    assert 500 < events[0].step < 530
+    assert events[0].reference == pytest.approx(slow[432:464].mean(), rel=0.1)  # of the stretch before, not the first
+
+
+def test_a_small_penalty_may_grow():
+    rng = np.random.default_rng(4)
+    small = -(0.01 + 0.06 * np.minimum(1, np.arange(800) / 400)) * (1 + 0.3 * rng.standard_normal(800))
+    for values, told in ((small, False), (20 * small, True)):
+        monitor = Monitor()
+        events = [e for step, v in enumerate(values) for e in monitor.see(step, {"rewards/len_penalty/mean": v})]
+        assert any(event.severity != "note" for event in events) == told

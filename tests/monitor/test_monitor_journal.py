@@ -91,6 +91,9 @@ def test_half_written_lines_are_left_out_and_wrong_ones_named(tmp_path):
         (b"nonsense\n", "expected one JSON object, got 'nonsense'"),
         (b"[1]\n", "expected one JSON object, got list"), (b'{"length": 3}\n', "expected a step"),
         (b'{"step": 7, "length": "x"}\n', "expected a step and figures"),
+        (b'{"step": 7.5, "length": 1}\n', "expected a step and figures"),
+        (b'{"step": 7, "length": 1%b}\n' % (b"0" * 400), "expected a step and figures"),
+        (b'{"step": 1%b, "length": 1}\n' % (b"0" * 400), "expected a step and figures"),
     ):  # fmt: skip
         path.write_bytes(whole + line)
         with pytest.raises(InputError, match=f"line 6: {what}"):
@@ -143,25 +146,18 @@ def test_watch_of_a_plain_trainer_and_of_nothing(tmp_path):
         RUNNER.invoke(app, ["watch", str(tmp_path), "--once"], catch_exceptions=False)
 
 
-def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "rlguard",
-        "watch",
-        str(tmp_path / "run"),
-        "--every",
-        "0.1",
-        "--fail-on",
-        "critical",
-    ]
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path, options):
+    command = [sys.executable, "-m", "rlguard", "watch", str(tmp_path / "run"), "--every", "0.1",
+               "--fail-on", "critical", *options]  # fmt: skip
     path = tmp_path / "shown"
     with path.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | {"COLUMNS": "100"})
         try:
-            time.sleep(0.5)
-            keep(tmp_path / "run")
             deadline = time.monotonic() + 60
+            while not options and "waiting: " not in path.read_text() and time.monotonic() < deadline:
+                time.sleep(0.1)
+            keep(tmp_path / "run")
             time.sleep(3)
             while process.poll() is None and time.monotonic() < deadline:
                 process.send_signal(signal.SIGINT)
@@ -169,7 +165,13 @@ def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path):
         finally:
             process.kill()
     assert process.wait() == 1
-    assert "critical: length fell to 40.2" in path.read_text()
+    shown = path.read_text()
+    lines = [line for line in shown.splitlines() if "length fell to 40.2" in line]
+    if options:
+        assert [json.loads(line)["severity"] for line in lines] == ["critical"]
+    else:
+        assert lines[0].startswith("step 82: critical: length fell to 40.2")  # as it comes, and in the table at the end
+        assert shown.index("waiting: ") < shown.index(lines[0]) < shown.index("┃ figure")
 
 
 def test_the_line_puts_alarms_first_and_leaves_calm_kinds_out():
