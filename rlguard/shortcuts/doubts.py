@@ -26,7 +26,7 @@ _WORD_BEFORE = re.compile(r"[A-Za-z]['\w]*\s+[*(]*\Z")
 _OPEN_SUM = re.compile(r"\d[ \t]*[-+*/][ \t]*\d+[ \t]*\n\s*\Z")
 _AFTER = re.compile(
     r"\w|[_^(°!′'²³]|[.,]\d|\.\.|…|[ \t]*(?:[?≠^≤≥%~@&]|<(?!/?[a-z])|[ \t]>|\\[a-z]"
-    r"|[-+*/][ \t]*(?:[\d(\\]|[a-z]{1,2}\b)|[\x02\x03])"
+    r"|[-+*/][ \t]*(?:[\d(\\.…]|[a-z]{1,2}\b)|[\x02\x03])"
     r"|[ \t]\d|[ \t]+[a-z]{2,15}[ \t]*/|[ \t]+[a-z](?:[²³^_]|\b)|[ \t]*\(?(?:in\s+(?:base|binary|hex|octal)|r|rem"
     r"|remainder|mod|dozens?|hundred|thousand"
     r"|million|billion|percent|degrees?|squared|cubed|[ap]m|(?<=\()base)\b",
@@ -91,6 +91,8 @@ def units_differ(text: str, start: int, end: int, left: Side, right: Side) -> bo
     inside = {unit.lower().rstrip("s") for unit in _UNIT.findall(behind)}
     tail = _UNIT_AFTER.match(text, end, min(len(text), end + 60))
     last = tail[1].lower().rstrip("s") if tail else ""
+    if "$" in behind and "$" not in before and left.value and left.value == 100 * (right.value or 0):  # cents
+        return True
     if tail and tail[2]:  # 1 hour 15
         return True
     if units and not last and not inside and (not left.operators or _LONE_FRACTION.match(before.strip())):

@@ -37,7 +37,7 @@ _RULE_LINE = 25
 """Repeats of a unit without words ("| - | - |", "A → A") that are still tables and rulers."""
 _SUM = 100
 """Equal terms that a sum or product may be written out with."""
-_PAGE, _PAGES = 250, 0.75
+_PAGE, _PAGES = 180, 0.75
 """Characters from one line of a list of moves to the last like it are fewer; share that four rounds repeat."""
 _CYCLE = 0.55
 """Share of a text that was said before at one distance, up to a fifth of it; in the moves of Hanoi it is 0.5."""
