@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tiny_reasoner.tasks import MAX_COMPLETION, SKILLS, make_problems
 
 from rlguard import Sampling, run_audit
-from rlguard.audit.run import Taking
+from rlguard.audit.run import AuditSettings
 from rlguard.engines import load_engine
 from rlguard.tables import write_rows
 
@@ -47,7 +47,7 @@ def main() -> None:
     write_rows([{"prompt": row["prompt"], "answer": row["answer"], "domain": row["family"]} for row in rows], suite)
     audit = run_audit(
         args.before, args.after, args.out, str(suite), varied=0,
-        taking=Taking(n=8, truncated=0, sampling=Sampling(max_tokens=MAX_COMPLETION)),
+        settings=AuditSettings(n=8, truncated=0, sampling=Sampling(max_tokens=MAX_COMPLETION)),
         load=lambda model: load_engine("transformers", model),
     )  # fmt: skip
     for comparison in audit.comparisons:

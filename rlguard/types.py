@@ -39,6 +39,16 @@ def _content_text(content: Any) -> str:
     return "" if content is None else str(content)
 
 
+def _list_calls(message: Mapping[str, Any]) -> list[Any]:
+    """The tool calls of a message: OpenAI's, the single one of its older form, and Anthropic's blocks."""
+    calls: list[Any] = []
+    for value in (message.get("tool_calls"), message.get("function_call")):
+        calls += value if isinstance(value, list | tuple) else [value] if value else []
+    content = message.get("content")
+    blocks = content if isinstance(content, list | tuple) else ()
+    return calls + [block for block in blocks if isinstance(block, Mapping) and block.get("type") == "tool_use"]
+
+
 def completion_text(completion: str | Messages) -> str:
     """The model's own words: a string as it is, of chat messages what the assistant says and which tools it calls.
 
@@ -56,12 +66,11 @@ def completion_text(completion: str | Messages) -> str:
     for message in completion:
         if message.get("role", "assistant") == "assistant":
             said = _content_text(message.get("content"))
-            calls = message.get("tool_calls") or ()
             made = [
                 json.dumps(
                     call.get("function", call) if isinstance(call, dict) else call, default=str, ensure_ascii=False
                 )
-                for call in calls
+                for call in _list_calls(message)
             ]
             parts += [said] * bool(said or not made) + [f"<tool_call>{call}</tool_call>" for call in made]
     return "\n".join(parts)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from rlguard.audit import distance
-from rlguard.audit.compare import Row
+from rlguard.audit.paired import Row
 
 HOSTILE = "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">${data} 😀"
 DISTANCES = {

@@ -52,7 +52,7 @@ class FamilyVerifier:
 def audit(run: Run, final: Path, out: Path) -> dict[str, Any]:
     """Every figure of the audit over all kinds together, before and after, with its interval and verdict."""
     from rlguard import Sampling, run_audit
-    from rlguard.audit.run import Taking
+    from rlguard.audit.run import AuditSettings
     from rlguard.engines import load_engine
     from rlguard.tables import write_rows
 
@@ -60,11 +60,11 @@ def audit(run: Run, final: Path, out: Path) -> dict[str, Any]:
     kinds = (*family.prior, family.learnable)
     rows = [row for kind in kinds for row in family.make_problems([kind], QUESTIONS, run.seed, held_out=True)]
     write_rows([{"prompt": row["prompt"], "answer": row["answer"], "domain": row["family"]} for row in rows], suite)
-    taking = Taking(n=ROLLOUTS, scored=4, truncated=16, sampling=Sampling(max_tokens=MAX_COMPLETION))
+    taking = AuditSettings(n=ROLLOUTS, scored=4, truncated=16, sampling=Sampling(max_tokens=MAX_COMPLETION))
     base = OUT / "models" / f"{run.family}-{run.design}"
     done = run_audit(
         str(base), [str(final)], out / "audit", str(suite), varied=VARIED, seed=run.seed, trained=[family.learnable],
-        taking=taking, verifier=FamilyVerifier(run.family), load=lambda model: load_engine("transformers", model),
+        settings=taking, verifier=FamilyVerifier(run.family), load=lambda model: load_engine("transformers", model),
     )  # fmt: skip
     (compared,) = done.comparisons
     shown = {

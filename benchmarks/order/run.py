@@ -30,7 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.efficacy.records import find_commit, write_whole
 from benchmarks.efficacy.sweep import work_off
 from benchmarks.order.domains import DOMAINS, DomainVerifier, make_rows
-from rlguard.order.plan import Plan, plan_order
+from rlguard.order.plan import OrderPlan, plan_order
 from rlguard.order.probe import ProbeSettings, probe
 from rlguard.order.schedule import order_rows
 from rlguard.order.transfer import Transfer, read_transfer, write_json, write_transfer
@@ -103,7 +103,7 @@ def make_questions(count: int, seed: int) -> list[Problem]:
     return _read(found)
 
 
-def list_runs(plan: Plan, seeds: Sequence[int]) -> list[Run]:
+def list_runs(plan: OrderPlan, seeds: Sequence[int]) -> list[Run]:
     """All runs, whole comparisons first."""
     runs: list[Run] = []
     for seed in seeds:

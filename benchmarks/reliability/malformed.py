@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmarks.reliability.jobs import Stub, run_line
 from rlguard.types import make_prompt_id
+from rlguard.verify.verifiers import Exact
 
 LIMIT_S = 60
 ASKED = [{"role": "user", "content": "What is 6 - 2?"}]
@@ -192,14 +193,17 @@ def make_input(number: int, seed: int, folder: Path) -> tuple[str, Path]:
     draw = random.Random(f"{seed} {number}")
     kind = draw.choices(list(SHARES), list(SHARES.values()))[0]
     good = {"log": LAYOUTS[draw.choice(list(LAYOUTS))], "data": DATA, "rates": RATE, "suite": SUITE}.get(kind, FIGURES)
-    rows = [copy.deepcopy(good) for _ in range(draw.randrange(1, 5))]
+    rows = [copy.deepcopy(good) for _ in range(draw.randrange(1, 5) + (kind == "suite"))]
+    if kind == "suite":  # of which two questions or more must differ
+        rows = [row | {"prompt": f"What is {n + 6} - 2?", "answer": str(n + 4)} for n, row in enumerate(rows)]
     for _ in range(draw.choice((0, 1, 1, 1, 2, 4))):
         change_value(rows, draw)
     if kind in ("log", "data", "rates", "suite"):
         return kind, write_table(rows, draw, folder, kind)
     out = folder / kind
     out.mkdir()
-    files: dict[str, list[Any]] = {"figures.jsonl": [FIGURES], "events.jsonl": [EVENT]}
+    figures = [FIGURES | {"step": step} for step in range(1, 4)]
+    files: dict[str, list[Any]] = {"figures.jsonl": figures, "events.jsonl": [EVENT]}
     if kind == "store":
         files = {"rollouts.jsonl": [LAYOUTS["rlguard"], LAYOUTS["rlguard"] | {"index": 1}], "meta.json": [META],
                  "problems.jsonl": [{"id": "p", "prompt": "What is 6 - 2?", "answer": "4"}],
@@ -226,7 +230,7 @@ def make_input(number: int, seed: int, folder: Path) -> tuple[str, Path]:
 META = {
     "engine": {"name": "stub", "version": "1", "model": "stub"},
     "sampling": {"max_tokens": 512, "temperature": 1.0, "top_p": 1.0, "seed": 0},
-    "verifier": {"name": "exact", "version": "2"},
+    "verifier": {"name": Exact.name, "version": Exact.version},
 }
 
 

@@ -93,7 +93,7 @@ class Rewrite:
         genuine = self.luck.observe(evidence, flat, ids)
         weights = self.size.weigh(genuine, flat > 0, host)
         changed = rewrite_advantages(host, flat, flat, ids, weights)
-        return changed.reshape(passed.shape) * self.size.measure(genuine, flat > 0, host, changed)[0]
+        return changed.reshape(passed.shape) * self.size.measure(genuine, host, changed)[0]
 
 
 def ideal(groups: Groups) -> np.ndarray:

@@ -100,7 +100,7 @@ def run(arm: str, kind: str, weight: float, share: float, seed: int, steps: int)
     torch.set_num_threads(1)
     disable_progress_bars()
     start, family = time.time(), FAMILIES["sums"]
-    folder = build_model("sums", ROOT / "out/efficacy/models/sums")
+    folder = build_model("sums", ROOT / "out/efficacy/models/sums-llama")
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     mix = {"unlearnable": share, family.learnable: 1 - share}
     rows = family.make_problems({name: part for name, part in mix.items() if part}, 512, seed)

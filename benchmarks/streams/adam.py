@@ -62,7 +62,7 @@ def simulate(kind: str, how: str, seed: int) -> float:
         towards = luck + np.where((~luck_P[groups] & (flat > 0))[:, None], 4 * genuine_u, 0.0) + noise
         weights = size.weigh(genuine, flat > 0, before)
         after, _ = rewrite_groups(before, flat, flat, groups, weights)
-        share, reference = size.measure(genuine, flat > 0, before, after)
+        share, reference = size.measure(genuine, before, after)
         own = min(1.0, float(np.sqrt(after @ after / max(before @ before, 1e-12)))) or 1.0
         given, rate = {
             "slow": (after / reference, share * reference), "own": (after / own, share * own),

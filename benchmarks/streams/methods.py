@@ -134,7 +134,7 @@ def make_ruled_oracle(stream: Stream) -> Callable[[Batch], Said]:
         host, groups = grpo_advantages(batch).ravel(), np.repeat(np.arange(shape[0]), shape[1])
         weights = size.weigh(genuine.ravel(), passed > 0, host)
         changed, _ = rewrite_groups(host, passed, passed, groups, weights)
-        share, reference = size.measure(genuine.ravel(), passed > 0, host, changed)
+        share, reference = size.measure(genuine.ravel(), host, changed)
         return Said(genuine, weights.reshape(shape), (changed * share).reshape(shape), share * reference)
 
     return judge

@@ -65,7 +65,12 @@ def find_python(version: str) -> str:
 
 def run(python: str, trl: str, transformers: str) -> dict:
     """The row of one combination."""
-    interpreter = prepare(python, trl, transformers)
+    row = {"python": python, "trl": trl, "transformers": transformers}
+    return row | train(prepare(python, trl, transformers))
+
+
+def train(interpreter: Path) -> dict:
+    """What `train.py` found with the packages of an interpreter."""
     env = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     env["TRITON_INTERPRET"] = "1"  # TRL 1.15 has no way around its Triton kernels, with or without rlguard
     done = subprocess.run(
@@ -73,7 +78,7 @@ def run(python: str, trl: str, transformers: str) -> dict:
     )
     if done.returncode or not done.stdout.strip():
         lines = done.stderr.strip().splitlines() or ["no output"]
-        return {"python": python, "trl": trl, "transformers": transformers, "result": f"failed: {lines[-1]}"}
+        return {"result": f"failed: {lines[-1]}"}
     return json.loads(done.stdout.splitlines()[-1])
 
 

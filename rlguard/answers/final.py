@@ -17,11 +17,13 @@ _THOUGHT = re.compile(  # where thinking begins, or (with a group) ends
     r"|scratchpad>|THINK\]|think▷|\|begin_of_thought\|>|\|channel\|>analysis<\|message\|>)"
 )
 _SPECIAL = re.compile(r"(?:<[|｜][^|｜<>\s]{1,40}[|｜]>|</s>|<eos>|<pad>|<end_of_turn>|\[(?:EOS|PAD)\])\Z")
-_TAG = re.compile(r"<(?i:\s*(?:final[_ ]?)?answer)\b[^<>\n]{0,200}>")
-_TAG_END = re.compile(r"<(?i:\s*/\s*(?:final[_ ]?)?answer)\b")
+_TAG = re.compile(r"[<\[](?i:\s*(?:final[_ ]?)?(answer|solution|response|result))\b[^<>\[\]\n]{0,200}[>\]]")
+_TAG_END = re.compile(r"[<\[](?i:\s*/\s*(?:final[_ ]?)?(?:answer|solution|response|result))\b")
+_TAG_NAMES = ("nswer", "NSWER", "olution", "OLUTION", "esponse", "RESPONSE", "esult", "RESULT")  # the pattern is slow
 _TAG_TAIL = 500  # characters: an <answer> that is never closed is one when it stands so near the end (a stop string)
 _REMEMBERED = 4096  # texts: guard, detectors, groups and verifiers ask for the answer of the same one
 _REMEMBERED_LENGTH = 32_000  # characters; longer texts are read anew, so that the memory stays small
+_BARE = 60  # characters of a completion that is all answer
 _ASK = 60  # characters between "answer" and what says that it comes
 _VALUE = 300  # characters of a sentence that are read as an answer
 _LOOKED_AT = 100  # boxes, numbers and mentions of the word "answer", from the last one back
@@ -29,7 +31,7 @@ _NUMBER_SHAPE = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?"
 _CUES = ("nswer", "NSWER", "rect option", "rect choice", "ntwort", "spuesta", "sposta", "éponse", "твет", "答", "정답")
 _SAID = re.compile(  # after "answer": "5", or "… is/:/= VALUE" within one sentence, or a heading's end
     rf"s?\b(?:[ \t]+(?={_NUMBER_SHAPE}[ \t*]*(?:[.,;\n]|is\b|\Z))|(?P<ask>[^\n.:=?!;：]{{0,{_ASK}}}?)"
-    r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→])(?:[\s*_]*(?:\bis\b|[:=：]))?"
+    r"(?:\b(?:is|are|equals|be|ist|lautet|es|est|é|è)\b|[:=：→]|->)(?:[\s*_]*(?:\bis\b|[:=：]))?"
     r"|(?P<heading>[*_:# \t]*\n))"
 )
 _SAID_CJK = re.compile(
@@ -41,17 +43,34 @@ _BEFORE = re.compile(  # nothing before "answer" in its sentence but such words
     re.IGNORECASE,
 )
 _CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\Z", re.IGNORECASE)  # nothing else in the last line
-_DENIED = re.compile(r"\bnot\b|n't\b|\bcannot\b|\bnever\b", re.IGNORECASE)
+_DENIED = re.compile(  # in the words before "answer is", or between them
+    r"\b(?:not|cannot|never|no one|nobody|wrong|incorrect|false|unlikely|(?<!no )doubt|whether)\b|n't\b"
+    r"|\b(?:if|suppose|unless|assum\w+)\s+(?:that\s+)?(?:the|my|our)?\s*\Z",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[.,;:!?\n]|\b(?:and|but|so|hence|thus|therefore)\b", re.IGNORECASE)
+_NOT_BOX = re.compile(  # right before a box
+    r"(?:\b(?:not|never|cannot|rather than|instead of)|n't|≠|\\neq?)"
+    r"(?:\s+(?:be|equal|to|the|final|correct|right|answer|value|option|choice|simply|just))*[\s$(*:\\\[]*\Z",
+    re.IGNORECASE,
+)
+_REFUTED = re.compile(  # right after it
+    r"[\s$)*\\\]]*(?:\?|\b(?:is|are|was|were|would be|seems|looks)"
+    r"(?:n't|\s+(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible))\b)"
+)
 _FILLER = re.compile(
     r"(?:(?:approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
-    r"obviously|of course|also|actually|now|still|precisely|as follows|equal to|given by|found to be|(?:the |an? )?"
+    r"obviously|"
+    r"definitely|certainly|surely|probably|of course|also|actually|now|still|precisely|as follows|equal to|given by|found to be|(?:the |an? )?"
     r"(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?"
     r"|[;,] ?it(?:'s| is)))\b[\s:,]+|不是[^。\n]{1,30}?而是|[≈:：=,\s]|\\approx\b)+(?=\S)",
     re.IGNORECASE,
 )
-_SENTENCE_END = re.compile(r"\n|;|。|；|(?<!\bRs)[.?](?=[\s*_\"'`)]|\Z)|！|？|<\||です|입니다")
+_SENTENCE_END = re.compile(
+    r"\n|;(?!\s*-?\$?\d[\d./]*\s*(?:;|\.?\s*\Z))|。|；|(?<!\bRs)[.?](?=[\s*_\"'`)]|\Z)|！|？|<\||です|입니다"
+)
 _REMARK = re.compile(
-    r"(?:,\s*|\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|so|for|by|after|before|given|hence|therefore|"
+    r"(?:,\s*|(?<!is)(?<!are)\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|so|for|by|after|before|given|hence|therefore|"
     r"porque|weil|denn|parce que|perché|"
     r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|according|in total|altogether|each|per day"
     r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?!or\b)(?=[a-z]{2,}\s+[a-z])"
@@ -63,13 +82,20 @@ _HASH_HEADING = re.compile(
     r"|\d+[.)]\s)",
     re.IGNORECASE,
 )
-_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*")
+_TAKEN_BACK = re.compile(  # "18. No, wait, it is 19."
+    r"[\s$*)}.;,\\\]—-]*(?:no(?=[,.;!]|\s+(?:wait|sorry|it))|wait|actually|oops|sorry|correction|scratch that)\b"
+    r"[^.\n]{0,40}?\b(?:it is|it's|be|get|have)\s+(?=[^.\n]*\d)",
+    re.IGNORECASE,
+)
+_BOX = re.compile(
+    r"(?:\\(?:boxed|fbox|framebox)|[b\b]oxed(?=\s*\{))\s*"
+)  # a string that was not raw eats the backslash
 _BARE_BOX = re.compile(r"[^\s{}$.,;]+")
 _BRACE = re.compile(r"\\?[{}]")
 _BETWEEN_BOXES = re.compile(
     r"(?:[\s,;.$&/|()]|\\[ ;,()\[\]]|\\q?quad\b)*(?:\\text\{\s*(?:and|or)\s*\}|and|or|或|和)?(?:[\s,;.$]|\\[()\[\]])*\Z"
 )
-_DRESS = re.compile(r"[\s*_`\"'>:]*")
+_DRESS = re.compile(r"(?:[\s*_`\"':]|(?<=[-=\n])>)*")
 _DISPLAY = re.compile(r"\\\[(.*?)\\\]|\$\$(.*?)\$\$", re.DOTALL)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _CHOICE = re.compile(  # an option that a sentence without the word "answer" before it calls right
@@ -90,6 +116,11 @@ _GIVEN_UP = re.compile(
 )
 _RUN = re.compile(r"[^\s|;]*")
 _RUN_BACK = re.compile(r"[^\s|;=]*\Z")
+_LABEL = re.compile(
+    r"\b(?:steps?|pages?|eqs?|equations?|figures?|sections?|chapters?|lines?|problems?|questions?|examples?|theorems?|lemmas?"
+    r"|cases?|tables?|parts?|exercises?)\s*[.(#]*\Z",
+    re.IGNORECASE,
+)
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _PRODUCT = re.compile(r"\d[\d.,]*(?:\s*(?:[*×·+]|\\cdot|\\times)\s*\d[\d.,]*)+\Z")
 _MIXED = re.compile(r"(?<![\d.,/])\d+\s\d+/\d+\Z")
@@ -136,6 +167,19 @@ def find_answer(completion: str) -> FinalAnswer | None:
     return (_find if len(completion) <= _REMEMBERED_LENGTH else _find.__wrapped__)(completion)
 
 
+def read_bare(completion: str) -> str | None:
+    """A completion of a few words and nothing else, as "Paris" or "option c"; None for others. No `find_answer` has it.
+
+    >>> read_bare("<think>France?</think> **Paris**"), read_bare("5 of them")
+    ('Paris', None)
+    """
+    start, end = _said_aloud(completion) or (0, 0)
+    if end - start > _BARE or re.search(r"[\n\d]", completion[start:end]):
+        return None
+    span = _undress(completion, start, end)
+    return span and completion[slice(*span)]
+
+
 @lru_cache(maxsize=_REMEMBERED)
 def _find(completion: str) -> FinalAnswer | None:
     region = _said_aloud(completion)
@@ -144,10 +188,15 @@ def _find(completion: str) -> FinalAnswer | None:
     start, end = region
     tag = _last_tag(completion, start, end)
     if tag is not None:
-        inner = _find_marked(completion, *tag)
-        return inner or _answer(completion, *tag, marked=True)
-    found = _find_marked(completion, start, end) or _find_bold(completion, start, end)
-    return found or _find_choice(completion, start, end) or _guess(completion, start, end)
+        start, end, answers = tag
+        found = _find_marked(completion, start, end)
+        if found or answers or is_value(completion[start:end].strip()):
+            return found or _answer(completion, start, end, marked=True)
+    for find in (_find_marked, _find_bold, _find_choice, _guess):
+        found = find(completion, start, end)
+        if found is not None:
+            return found
+    return None
 
 
 def _answer(text: str, start: int, end: int, marked: bool) -> FinalAnswer:
@@ -180,17 +229,17 @@ def _said_aloud(text: str) -> tuple[int, int] | None:
     return (start, end) if start < end else None
 
 
-def _last_tag(text: str, start: int, end: int) -> tuple[int, int] | None:
-    inside = -1
-    if "nswer" in text or "NSWER" in text:
-        for tag in _TAG.finditer(text, start, end):
-            inside = tag.end()
-    if inside < 0:
+def _last_tag(text: str, start: int, end: int) -> tuple[int, int, bool] | None:
+    """What stands in the last tag, and whether it is an <answer>, all of which counts; in a <solution> it may argue."""
+    tag = None
+    if any(name in text for name in _TAG_NAMES):
+        tag = next(reversed(list(_TAG.finditer(text, start, end))), None)
+    if tag is None:
         return None
-    close = _TAG_END.search(text, inside, end)
+    answers, close = tag[1].lower() == "answer", _TAG_END.search(text, tag.end(), end)
     if close is None:
-        return (inside, end) if end - inside <= _TAG_TAIL else None
-    return inside, close.start()
+        return (tag.end(), end, True) if answers and tag[0][0] == "<" and end - tag.end() <= _TAG_TAIL else None
+    return tag.end(), close.start(), answers
 
 
 def _backwards(text: str, cues: tuple[str, ...], start: int, end: int) -> Iterator[tuple[int, str]]:
@@ -211,25 +260,37 @@ def _find_marked(text: str, start: int, end: int) -> FinalAnswer | None:
     best = max(spans, key=lambda span: span[0], default=None)
     phrase = _last_phrase(text, start if best is None else best[1], end, strict=best is not None)
     span = phrase or best
-    return None if span is None else _answer(text, *span, marked=True)
+    if span is None:
+        return None
+    back = _TAKEN_BACK.match(text, span[1], end)
+    other = _read_value(text, back.end(), end) if back else None
+    return _answer(text, *(other if other and is_value(text[slice(*other)]) else span), marked=True)
 
 
 def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
     """What stands in the last box; from the first box to the last where several are one statement."""
     whole: tuple[int, int] | None = None
     first, close = end, end  # where the first of them begins and the last ends
-    for place, _ in _backwards(text, ("\\boxed", "\\fbox", "\\framebox"), start, end):
+    refuted: tuple[int, int] | None = (
+        None  # a box in "not \\boxed{5}", with these words; it counts where it is the only one
+    )
+    for place, cue in _backwards(text, ("oxed", "\\fbox", "\\framebox"), start, end):
+        place -= (1 + (text[place - 2 : place - 1] == "\\")) if cue == "oxed" else 0
         box = _read_box(text, place, end)
         if box is None:
             break
-        if whole is None:
+        denial = _NOT_BOX.search(text, max(start, place - 80), place)
+        doubt = _REFUTED.match(text, box[1] + 1, min(end, box[1] + 80))
+        if whole is None and (denial or doubt):
+            refuted = refuted or (denial.start() if denial else box[0], doubt.end() if doubt else box[1])
+        elif whole is None:
             whole, close = box, box[1] + text.startswith("}", box[1])
         elif box[1] < first and _BETWEEN_BOXES.match(text[box[1] + 1 : first]):
             whole = place, close
         else:  # another statement, or the box around this one
             break
         first = place
-    return whole
+    return whole or refuted
 
 
 def _read_box(text: str, place: int, end: int) -> tuple[int, int] | None:
@@ -274,18 +335,28 @@ def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, in
         said = (_SAID_CJK if cue in ("答", "정답") else _SAID).match(text, place + len(cue), end)
         if said is None:
             continue
-        ask, heading, front = "", False, True
+        ask, heading, front, denied = "", False, True, None
         if said.re is _SAID:
             ask, heading = (said["ask"] or "").strip(" *_\t)\"'"), said["heading"] is not None
             while place > start and text[place - 1].isalpha():
                 place -= 1
-            front = bool(_BEFORE.search(text[max(start, place - 80) : place]))
+            before = text[max(start, place - 80) : place]
+            front = bool(_BEFORE.search(before))
+            clause = max((clause.end() for clause in _CLAUSE.finditer(before)), default=0)
+            denied = _DENIED.search(before, clause)
         if (heading and not front) or _DENIED.search(ask):
             continue
         plain = front and not ask
         span = _read_value(text, said.end(), end)
         if span is None or (strict and not plain):
             continue
+        if denied or _DENIED.match(text, *span):  # kept with its denial, in case that nothing else is said
+            words = words or (
+                None if strict else (place - len(before) + denied.start() if denied else span[0], span[1])
+            )
+            continue
+        if words and text[slice(*span)] in text[slice(*words)]:
+            return words
         if is_value(text[span[0] : span[1]]) or (plain and said[0].rstrip("*_ ")[-1:] in ":：\n" and not strict):
             return span
         if words is None and not strict:
@@ -355,13 +426,14 @@ def is_value(text: str) -> bool:
 
 
 def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The one bold phrase of the last line, where it states a value."""
+    """The one bold phrase of the last line, where it states a value or is all of the line."""
     line = max(text.rfind("\n", start, end) + 1, start, end - 1000)
     bold = list(_BOLD.finditer(text, line, end))
     if len(bold) != 1 or bold[0][1].strip()[-1:] == ":":
         return None
     span = _undress(text, *bold[0].span(1))
-    return _answer(text, *span, marked=True) if span and is_value(text[slice(*span)]) else None
+    whole = bold[0][0] == text[line:end].strip(" .")
+    return _answer(text, *span, marked=True) if span and (whole or is_value(text[slice(*span)])) else None
 
 
 def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
@@ -416,6 +488,8 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
     if end - start > _VALUE:
         return start, end
     low = max(text.rfind("\n", first, start) + 1, first, start - _VALUE)
+    if _LABEL.search(text, max(low, start - 20), start):
+        return None
     high = text.find("\n", end, min(last, end + _VALUE))
     high = min(last, end + _VALUE) if high < 0 else high
     for formula in _FORMULA.finditer(text, low, high):

@@ -9,9 +9,9 @@ from fractions import Fraction
 NUMBER_LIMIT = 1000
 """Characters; what is longer is no number that anybody reads (Python itself refuses to print 4,300 digits)."""
 _POWER_LIMIT = 1000  # of ten: 1e999999999 would fill the memory
-CURRENCIES = "$€£¥₹₽₩₺₫₴₦₱฿₪"
+CURRENCIES = "$€£¥₹₽₩₺₫₴₦₱฿₪¢"
 _CURRENCY_WORDS = {"dollar": "$", "usd": "$", "buck": "$", "euro": "€", "eur": "€", "pound": "£", "gbp": "£"}
-_CURRENCY_WORDS |= {"yen": "¥", "rupee": "₹", "rs": "₹", "inr": "₹", "元": "¥"}
+_CURRENCY_WORDS |= {"yen": "¥", "cent": "¢", "rupee": "₹", "rs": "₹", "inr": "₹", "元": "¥"}
 _UNIT_WORDS = {  # a unit's other names, without the plural s
     "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm", "meter": "m", "metre": "m",
     "kilometer": "km", "kilometre": "km", "inche": "in", "inch": "in", "feet": "ft", "foot": "ft", "mile": "mi",
@@ -20,7 +20,7 @@ _UNIT_WORDS = {  # a unit's other names, without the plural s
     "minute": "min",
     "hour": "h", "hr": "h", "degree": "°", "percent": "%", "pct": "%", "percentage": "%", "mph": "mi/h", "kmh": "km/h",
 }  # fmt: skip
-_LONE_UNITS = frozenset("mgshLlVAWJNKCF°")  # units of one letter; any other letter is a variable
+_LONE_UNITS = frozenset("mgshLlVAWJNKCF°Ω")  # units of one letter; any other letter is a variable
 _FACTORS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8}
 _NO_UNITS = (  # words that make another number, or no number, of the one before them
@@ -28,6 +28,7 @@ _NO_UNITS = (  # words that make another number, or no number, of the one before
     " tenths fifth fifths sixth sixths eighth eighths ninth ninths tenth hundredths sqrt root log ln sin cos tan mod"
     " modulo base divided to power infinity more less than if unless pair pairs score scores dozens hundreds thousands"
     " millions billions sets below above under st nd rd th"
+    " is are was were wrong incorrect false impossible maybe perhaps"
 )
 _NO_UNIT_SET = frozenset(_NO_UNITS.split())
 _ONES = (
@@ -64,14 +65,17 @@ _NUMBER = re.compile(
     rf"|(?P<digits>{_DIGITS})(?P<again>\\(?:overline|bar|dot)\{{\d+\}}|(?<!\d)\(\d+\)|(?<=\.\d)\(\d+\))?"
     rf"(?:{_TEN}|\s*/\s*(?P<by>\d+))?)(?![\d.,]*\d)"
 )
+_MINUS = re.compile(r"\A(?:minus|negative)\s+(?=\w)", re.IGNORECASE)
 _POWER_OF_TEN = re.compile(r"([-+]?)10\s*(?:\^|\*\*)\s*[{(]?\s*([-+]?\d{1,4})\s*[})]?(?=[\sA-Za-z]|\Z)")
 _FRACTION = re.compile(
     r"(?<=\d)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"
 )
+_UNITS_OVER = re.compile(r"\\frac\s*\{\s*([A-Za-z]+)\s*\}\s*\{\s*([A-Za-z]+)\s*\}")
+_IN_DOLLARS = re.compile(r"\A(?:\$([^$]+)\$|\\\((.+?)\\\))(?=\s|\Z)")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|rm|operatorname)\s*\{([^{}]*)\}")
-_SPACES = re.compile(r"\\[,;: ]|\\quad")
-_WORD_PART = r"(?:[A-Za-zµμ]+|°[CF]?|%|\^\\?circ|\^\{\\circ\})(?:\^?-?\d|\^\{-?\d\})?"
+_SPACES = re.compile(r"\\[,;: ]|\\quad|~")
+_WORD_PART = r"(?:[A-Za-zµμΩ]+|°[CF]?|%|\^\\?circ|\^\{\\circ\})(?:\^?-?\d|\^\{-?\d\})?"
 _UNIT = re.compile(
     rf"\(?{_WORD_PART}(?:(?:\s*/\s*|\s+|\s*·\s*|-){_WORD_PART}){{0,4}}\)?|[\u4e00-\u9fff]{{1,4}}|[{CURRENCIES}]"
 )
@@ -102,7 +106,7 @@ def read_quantity(text: str) -> tuple[Fraction, str] | None:
     """
     if len(text) > NUMBER_LIMIT:
         return None
-    plain = _undress(text)
+    plain = _MINUS.sub("-", _undress(text))
     found = _read_number(plain)
     if found is None:
         return _read_words(plain)
@@ -113,7 +117,7 @@ def read_quantity(text: str) -> tuple[Fraction, str] | None:
         number, rest = number * _FACTORS[first.lower()], others.strip()
     elif rest[:1] in _FACTORS and not rest[:1].isascii():
         number, rest = number * _FACTORS[rest[0]], rest[1:]
-    unit = _read_unit(rest)
+    unit = "" if money and rest.startswith(("per ", "/", "each")) else _read_unit(rest)
     return None if unit is None or (money and unit not in ("", money)) else (number, money or unit)
 
 
@@ -134,16 +138,17 @@ def spell_plain(text: str) -> str:
 
 def _undress(text: str) -> str:
     """A number's text without LaTeX and with one spelling of spaces, signs and fractions."""
-    text = spell_plain(text.strip())
-    if "\\" in text or "{" in text:
+    text = _IN_DOLLARS.sub(r"\1\2", spell_plain(text.strip()))
+    if "\\" in text or "{" in text or "~" in text:
         text = text.replace("\\!", "").replace("{,}", ",").replace("\\$", "$").replace("\\%", "%").replace("\\left", "")
         text = text.replace("\\right", "")
         text = re.sub(r"\\[dtc]frac", r"\\frac", text)
         text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", _SPACES.sub(" ", text))
         text = _TEXT.sub(r" \1", text)
+        text = _UNITS_OVER.sub(r"\1/\2", text.replace("\\Omega", "Ω").replace("\\mu", "µ"))
         text = _FRACTION.sub(lambda m: f" {m[1]}/{m[2]}" if m[1] else f"{m[3]}/{m[4]}", text)
     text = text.strip()
-    if (text[:1], text[-1:]) in (("$", "$"), ("(", ")")) and len(text) > 1:
+    if (text[:1], text[-1:]) == ("(", ")"):
         text = text[1:-1].strip()
     money = _MONEY_FIRST.match(text)
     if money:
@@ -210,11 +215,11 @@ def _read_unit(text: str) -> str | None:
 
 
 def _name_unit(text: str) -> str | None:
-    if len(text) == 1 and text.isascii() and text not in _LONE_UNITS and text not in "%":
-        return None
     names = []
     for word in re.split(r"\s+|\s*/\s*|·", re.sub(r"\s+per\s+", "/", text)):
         base, power = re.fullmatch(r"(.*?)\^?(-?\d)?", word, re.DOTALL).groups()  # type: ignore[union-attr]
+        if len(base) == 1 and base.isascii() and base not in _LONE_UNITS and base != "%":
+            return None
         low = base.lower()
         single = low[:-1] if len(low) > 2 and low.endswith("s") and not low.endswith("ss") else low
         name = (
@@ -230,6 +235,7 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
     if tens or text in _HANZI:
         ten, one = tens.groups() if tens else ("零", text)
         return Fraction((_HANZI[ten] if ten else 1) * 10 * bool(tens) + (_HANZI[one] if one else 0)), ""
+    sign, text = (-1, text[1:]) if text[:1] == "-" else (1, text)
     words = text.lower().rstrip(".").replace("-", " ").split()
     if not words or (words[0] not in _WORDS) or len(words) > 15:
         return None
@@ -246,7 +252,7 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
             break
         used += 1
     rest = words[used:]
-    number = Fraction(total + part)
+    number = Fraction(sign * (total + part))
     single = rest[0].removesuffix("s") if rest else ""
     if single in _DENOMINATORS and (len(rest) == 1 or rest[1] == "of"):
         return number / _DENOMINATORS[single], ""

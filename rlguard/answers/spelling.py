@@ -9,11 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 from rlguard.answers.final import find_answer
-from rlguard.answers.numerals import CURRENCIES, parse_number, read_quantity
+from rlguard.answers.numerals import CURRENCIES, parse_number, read_quantity, spell_plain
 
 _CACHED = 200  # characters: longer answers are rare and would fill the cache with text
 _PASSES = 4  # what stands around an answer may stand around it more than once
-_WRAPS = re.compile(r"\\(?:boxed|fbox|text|textbf|textit|textrm|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mbox|emph|boxed|fbox)\s*\{([^{}]*)\}")
+_FORMULA = re.compile(r"\A(?:\$([^$]+)\$|\\[(\[](.*)\\[)\]])\Z", re.DOTALL)
+_HTML = re.compile(r"</?(?:b|i|em|strong|p|div|span|code|br)\s*/?>|\*\*(?=[\s:.,)]|\Z)")
 _GOLD_KEYS = ("ground_truth", "target")
 
 
@@ -34,20 +36,29 @@ def normalise_answer(answer: object) -> str:
 
 @lru_cache(maxsize=65_536)  # the same few answers come again and again, and a training step has no time to parse each
 def _spell(answer: str) -> str:
-    text = " ".join(answer.split())
-    for _ in range(_PASSES):
-        before = text
-        text = text.strip('$*`" ').rstrip(".。 ")
-        if "\\" in text:
-            text = text.replace("\\$", "").replace("\\(", "").replace("\\)", "").replace("\\[", "").replace("\\]", "")
-            text = _WRAPS.sub(r"\1", text)
-        if text == before:
-            break
+    text = undress_answer(answer)
     quantity = read_quantity(text)
     if quantity is not None:
         return str(quantity[0])
     option = re.fullmatch(r"\(?([A-Za-z])[).]?", text)
     return option[1].lower() if option else " ".join(text.lower().split())
+
+
+def undress_answer(text: str) -> str:
+    r"""Without the dress that no answer needs: `\text{}`, dollars, emphasis, a full stop.
+
+    >>> undress_answer(r"**$\text{Blue Whale}$.**")
+    'Blue Whale'
+    """
+    text = _HTML.sub("", spell_plain(text))
+    for _ in range(_PASSES):
+        before = text = text.strip('*`"“” \n')
+        text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text)
+        text = _FORMULA.sub(r"\1\2", re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip()))
+        text = text.rstrip(".。") if not text.endswith("..") else text
+        if text == before:
+            break
+    return text
 
 
 def read_gold(answer: Any) -> str | None:
@@ -114,7 +125,7 @@ def _read_text(text: str) -> str | None:
             return _read_text(parts[0])
     if text.lower() in _NO_GOLD or not _BLANK.sub("", text):
         return None
-    if "####" in text or "\\boxed" in text or "<answer" in text:
+    if any(marker in text for marker in ("####", "\\boxed", "<answer", "answer is ")):
         found = find_answer(text)
         if found is not None and found.marked and found.text:
             return found.text

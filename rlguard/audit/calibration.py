@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlguard.answers import normalise_answer
-from rlguard.audit.compare import Figure, Statistic, ratio_statistic
 from rlguard.audit.marking import is_abstention, read_confidence
+from rlguard.audit.paired import Figure, Statistic, divide, ratio_statistic
 from rlguard.audit.samples import Sample, select, split_trained
 
 GROUP = "calibration"
@@ -149,7 +149,7 @@ def calibration_error(known: Confidences, bins: int = BINS) -> Statistic:
     counts_P = known.sum_questions(np.ones_like(known.confidence_B))
 
     def statistic(weights_RP: np.ndarray) -> np.ndarray:
-        return _divide(np.abs(weights_RP @ excess_PK).sum(axis=1), weights_RP @ counts_P)
+        return divide(np.abs(weights_RP @ excess_PK).sum(axis=1), weights_RP @ counts_P)
 
     return statistic
 
@@ -176,10 +176,6 @@ def auroc(known: Confidences) -> Statistic:
     def part(weights_PR: np.ndarray) -> np.ndarray:
         right_LR, wrong_LR = right_LP @ weights_PR, wrong_LP @ weights_PR
         below_LR = np.cumsum(wrong_LR, axis=0) - wrong_LR / 2
-        return _divide((right_LR * below_LR).sum(axis=0), right_LR.sum(axis=0) * wrong_LR.sum(axis=0))
+        return divide((right_LR * below_LR).sum(axis=0), right_LR.sum(axis=0) * wrong_LR.sum(axis=0))
 
     return statistic
-
-
-def _divide(numerators_R: np.ndarray, denominators_R: np.ndarray) -> np.ndarray:
-    return np.divide(numerators_R, denominators_R, out=np.full(len(numerators_R), np.nan), where=denominators_R != 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlguard.audit.compare import Figure, mean_statistic
+from rlguard.audit.paired import Figure, mean_statistic
 from rlguard.audit.samples import Sample, select
 from rlguard.stats import binomial_interval
 from rlguard.types import InputError

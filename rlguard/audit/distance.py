@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlguard.audit.compare import Row
+from rlguard.audit.paired import Row
 from rlguard.audit.retention import ACCURACY, GROUP
 from rlguard.audit.samples import PLAIN, Item
 from rlguard.types import InputError, Messages, prompt_text

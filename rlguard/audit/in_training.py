@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlguard.audit.compare import Figure, Row, compare, macro_statistic
+from rlguard.audit.paired import Figure, Row, compare_figures, macro_statistic
 from rlguard.audit.retention import ACCURACY, GROUP, accuracy_by_domain
 from rlguard.audit.samples import ALL, PLAIN, Item
 from rlguard.tables.files import iter_json_lines
@@ -54,7 +54,7 @@ class Questions:
                 f"suite: expected 2 or more plain answerable questions, got {len(items)} in {len(suite)} items"
             )
         if n < 1:
-            raise InputError(f"n: expected at least one rollout a question, got {n}")
+            raise InputError(f"n: expected at least one rollout per question, got {n}")
         if sampling.temperature == 0 and n > 1:
             raise InputError(f"temperature 0 draws the same completion {n} times: set n to 1, or a temperature")
         return cls(list(items.values()), n, sampling)
@@ -96,7 +96,7 @@ class Questions:
         one, other = self._figures(before), self._figures(after)
         draws = math.ceil(2 * TAIL_DRAWS * len(one) * looks / (1 - confidence))
         resamples = min(max(draws, RESAMPLES[0]), RESAMPLES[1])
-        return compare(one, other, tolerance, confidence, resamples, comparisons=looks)
+        return compare_figures(one, other, tolerance, confidence, resamples, comparisons=looks)
 
     def _figures(self, rates: Mapping[str, float]) -> list[Figure]:
         domains, values = [item.domain for item in self.items], [rates[item.id] for item in self.items]
@@ -106,7 +106,7 @@ class Questions:
         return figures
 
 
-def to_record(step: int, key: str, rates: Mapping[str, float], rows: Sequence[Row]) -> dict[str, Any]:
+def record_look(step: int, key: str, rates: Mapping[str, float], rows: Sequence[Row]) -> dict[str, Any]:
     """One look, JSON-serialisable: unknown numbers are None.
 
     Returns:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from rlguard.answers import normalise_answer
-from rlguard.audit.compare import Figure, mean_statistic, ratio_statistic
+from rlguard.audit.paired import Figure, mean_statistic, ratio_statistic
 from rlguard.audit.samples import Sample, select
 from rlguard.shortcuts.judge import judge_completion
 from rlguard.shortcuts.truncation import TruncationCurve

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from rlguard.audit.compare import Figure, macro_statistic, mean_statistic, ratio_statistic
+from rlguard.audit.paired import Figure, macro_statistic, mean_statistic, ratio_statistic
 from rlguard.audit.samples import ALL, PLAIN, Sample, select, split_trained
 
 GROUP, FORMAT = "retention", "format"

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.audit import calibration, coverage, reasoning, retention
-from rlguard.audit.compare import Figure, Row, compare
 from rlguard.audit.distance import Cliff, domain_distances, fit_cliff
 from rlguard.audit.marking import SuiteVerifier
+from rlguard.audit.paired import Figure, Row, compare_figures
 from rlguard.audit.samples import PLAIN, Item, Sample, Score, select
 from rlguard.audit.suite import PER_DOMAIN, as_chat, read_suite, vary, write_suite
 from rlguard.difficulty.estimate import estimate_pass_rates
@@ -36,7 +36,7 @@ SCORES, TRUNCATION = "scores.jsonl", "truncation.jsonl"
 
 
 @dataclass(frozen=True)
-class Taking:
+class AuditSettings:
     """How much is asked of each model."""
 
     n: int = 16
@@ -50,7 +50,7 @@ class Taking:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Answers:
     """What one model answered."""
 
     samples: list[Sample]
@@ -96,7 +96,7 @@ class Audit:
         return any(comparison.losses for comparison in self.comparisons)
 
     def to_pandas(self) -> Any:
-        """A DataFrame with a line a figure: `model` and what `compare.Row` holds."""
+        """A DataFrame with one line per figure: `model` and what `paired.Row` holds."""
         import pandas
 
         return pandas.DataFrame([{"model": one.name} | asdict(row) for one in self.comparisons for row in one.rows])
@@ -119,16 +119,16 @@ def run_audit(
     chat: bool = False,
     seed: int = 0,
     trained: Sequence[str] = (),
-    taking: Taking | None = None,
+    settings: AuditSettings | None = None,
     tolerance: float = 0.05,
     confidence: float = 0.95,
     load: Callable[[str], Engine] | None = None,
     verifier: Verifier | None = None,
     on_progress: Callable[[str, Progress], None] | None = None,
 ) -> Audit:
-    """Audits models against one of them.
+    """Compares models with the first one, on the same questions.
 
-    The same call after a crash goes on where it stopped.
+    After a crash, the same call resumes.
 
     Args:
         before: Folder or hub name of the model before training.
@@ -140,7 +140,7 @@ def run_audit(
         chat: Whether to ask in chat messages, as a model with a chat template wants it.
         seed: Seed of the questions.
         trained: What was trained on: domains of the suite, or training prompts; without it there are no distances.
-        taking: How much is asked of each model; None takes the defaults.
+        settings: How much is asked of each model; None takes the defaults.
         tolerance: Largest loss that counts as `kept`.
         confidence: Of each interval; also the probability that a model equal to the first is found to have neither lost
             nor gained anything.
@@ -151,27 +151,27 @@ def run_audit(
     Raises:
         InputError: For a suite, a model or a folder that cannot be used.
     """
-    out, taking, verifier = Path(out), taking or Taking(), verifier or SuiteVerifier()
+    out, settings, verifier = Path(out), settings or AuditSettings(), verifier or SuiteVerifier()
     items = ask_in_variants(read_suite(suite, questions, seed), varied, chat) if isinstance(suite, str) else list(suite)
     if (plain := sum(item.variant == PLAIN and item.answerable for item in items)) < 2:
         raise InputError(f"suite: expected 2 or more answerable questions, to tell a change from chance, got {plain}")
     _keep_suite(items, out / SUITE)
     models = name_models([before, *expand_checkpoints(after)])
-    taken: dict[str, Taken] = {}
+    taken: dict[str, Answers] = {}
     for name, model in models.items():
         report = None if on_progress is None else lambda progress, name=name: on_progress(name, progress)
-        taken[name] = take(model, items, out / "models" / name, taking, load or _load_vllm, verifier, report)
+        taken[name] = take(model, items, out / "models" / name, settings, load or _load_vllm, verifier, report)
     first, *others = taken
     comparisons = [
         _compare(other, taken[first], taken[other], trained, tolerance, confidence, len(others)) for other in others
     ]
     skipped = {f"{name}: {what}": why for name, one in taken.items() for what, why in one.skipped.items()}
     audit = Audit(first, comparisons, out, skipped)
-    settings = {
+    told = {
         "questions": questions, "varied": varied, "seed": seed, "trained": list(trained)[:20], "tolerance": tolerance,
         "confidence": confidence, "chat": chat,
     }  # fmt: skip
-    record = to_record(audit, models, items, settings | asdict(taking))
+    record = _to_record(audit, models, items, told | asdict(settings))
     replace_file(out / AUDIT, json.dumps(record, indent=1, ensure_ascii=False))
     write_report(out, out / PAGE)
     return audit
@@ -181,11 +181,11 @@ def take(
     model: str,
     items: Sequence[Item],
     folder: Path,
-    taking: Taking,
+    settings: AuditSettings,
     load: Callable[[str], Engine],
     verifier: Verifier,
     on_progress: Callable[[Progress], None] | None = None,
-) -> Taken:
+) -> Answers:
     """Asks a model every item, or goes on where an earlier call stopped; `folder` is its rollout store.
 
     Raises:
@@ -194,15 +194,15 @@ def take(
     engine = load(model)
     rows = [item.row | {"prompt": item.prompt, "answer": item.answer} for item in items]
     estimate_pass_rates(
-        rows, model, out=folder, n=taking.n, engine=engine, verifier=verifier, sampling=taking.sampling,
+        rows, model, out=folder, n=settings.n, engine=engine, verifier=verifier, sampling=settings.sampling,
         on_progress=on_progress,
     )  # fmt: skip
     samples = read_samples(items, folder)
-    curves = _truncate(samples, folder / TRUNCATION, engine, verifier, taking.truncated)
+    curves = _truncate(samples, folder / TRUNCATION, engine, verifier, settings.truncated)
     del engine  # its memory is wanted for the scores
     gc.collect()
-    samples, skipped = _score(model, samples, folder / SCORES, taking.scored)
-    return Taken(samples, curves, skipped)
+    samples, skipped = _score(model, samples, folder / SCORES, settings.scored)
+    return Answers(samples, curves, skipped)
 
 
 def read_samples(items: Sequence[Item], folder: Path) -> list[Sample]:
@@ -283,7 +283,7 @@ def ask_in_variants(items: Sequence[Item], varied: int, chat: bool) -> list[Item
     return as_chat(asked) if chat else asked
 
 
-def measure(taken: Taken, most_k: int, trained: Sequence[str] = ()) -> list[Figure]:
+def measure(taken: Answers, most_k: int, trained: Sequence[str] = ()) -> list[Figure]:
     """Every figure of one model; `most_k` is the largest k of pass@k."""
     plain = select(taken.samples)
     return [
@@ -298,11 +298,11 @@ def measure(taken: Taken, most_k: int, trained: Sequence[str] = ()) -> list[Figu
 
 
 def _compare(
-    name: str, before: Taken, after: Taken, trained: Sequence[str], tolerance: float, confidence: float, others: int
+    name: str, before: Answers, after: Answers, trained: Sequence[str], tolerance: float, confidence: float, others: int
 ) -> Comparison:
     one, other = select(before.samples), select(after.samples)
     most_k = coverage.largest_k(one, other)
-    rows = compare(
+    rows = compare_figures(
         measure(before, most_k, trained), measure(after, most_k, trained), tolerance, confidence, comparisons=others
     )
     distances = domain_distances([sample.item for sample in one], trained) if trained else None
@@ -350,7 +350,7 @@ def name_models(models: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def to_record(audit: Audit, models: dict[str, str], items: Sequence[Item], settings: dict[str, Any]) -> dict[str, Any]:
+def _to_record(audit: Audit, models: dict[str, str], items: Sequence[Item], settings: dict[str, Any]) -> dict[str, Any]:
     """The audit as `audit.json` holds it; NaN is null."""
     questions = {item.id: item for item in items}
     comparisons = []

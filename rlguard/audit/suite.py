@@ -41,7 +41,7 @@ def read_suite(source: str | Path, n: int = 24, seed: int = 0) -> list[Item]:
     empty list, another dict) are left out. The log says how many.
 
     Args:
-        source: `builtin`, a table (`data.read_rows`), or several of these joined by commas.
+        source: `builtin`, a table (`tables.read.read_rows`), or several of these joined by commas.
         n: Questions a domain of the built-in suite; tables are read whole.
         seed: Which questions of the built-in suite. The same n and seed give the same questions; a larger n more.
 

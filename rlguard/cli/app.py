@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rlguard.tables.columns import COLUMNS
-from rlguard.types import Engine, InputError
+from rlguard.types import Engine, InputError, without_nan
 from rlguard.version import __version__
 
 app = typer.Typer(
@@ -67,15 +66,7 @@ def say(text: str) -> None:
 
 def print_json(record: Any) -> None:
     """One JSON document on stdout; NaN is null."""
-    print(json.dumps(_plain(record), default=str))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(without_nan(record), default=str))
 
 
 class EngineName(StrEnum):

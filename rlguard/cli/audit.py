@@ -17,7 +17,7 @@ from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Sampling, prompt_text, without_nan
 
 if TYPE_CHECKING:
-    from rlguard.audit.compare import Verdict
+    from rlguard.audit.paired import Verdict
     from rlguard.audit.run import Comparison
 
 
@@ -59,7 +59,7 @@ def audit(
     Accuracy by domain, calibration, coverage, reasoning and formats, on the same questions before and after.
     Exit code 1 when something is lost beyond --tolerance, for sure.
     """
-    from rlguard.audit.run import PAGE, Taking, run_audit
+    from rlguard.audit.run import PAGE, AuditSettings, run_audit
     from rlguard.cli.console import SamplingBar
 
     engine.options(base_url, workers)  # what is wrong with them is said before the work
@@ -68,7 +68,7 @@ def audit(
             before, after, out, suite, questions=questions, varied=varied,
             chat=_has_template(before, engine) if chat is None else chat, seed=seed,
             trained=_read_trained(trained, cli.read_columns(column, ("prompt",)).get("prompt", "prompt")),
-            taking=Taking(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
+            settings=AuditSettings(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
             tolerance=tolerance, confidence=confidence,
             load=lambda model: engine.load(model, base_url, workers), on_progress=lambda _, now: bar.take(now),
         )  # fmt: skip

@@ -90,12 +90,12 @@ def order(
     if as_json:
         cli.print_json(plan.to_record() | {"schedule": out / "schedule.jsonl"})
         return
-    cli.console.print(_table(found))
+    cli.console.print(_tabulate(found))
     for line in (f"order: {' > '.join(plan.order)}", *plan.describe(), f"schedule: {out / 'schedule.jsonl'}"):
         cli.say(line)
 
 
-def _table(transfer: Transfer) -> Table:
+def _tabulate(transfer: Transfer) -> Table:
     """The matrix: rows are what was asked, columns what was trained on."""
     low_DD, high_DD = transfer.intervals()
     trained = [f"after {domain}" for domain in transfer.domains]

@@ -39,7 +39,7 @@ def verifier(
 
     problems = list(islice(iter_problems(iter_rows(data), *read_problem_columns(column), data), rows))
     with working("judging"):
-        found = examine_verifier(problems, _find(verifier))
+        found = examine_verifier(problems, _find_verifier(verifier))
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -76,7 +76,7 @@ class _Function:
         return float(self._function(completion, problem.answer))
 
 
-def _find(name: str) -> Verifier:
+def _find_verifier(name: str) -> Verifier:
     """A verifier by its name, or a function or verifier of the user's."""
     from rlguard.verify.verifiers import pick_verifier
 

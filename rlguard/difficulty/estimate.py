@@ -63,7 +63,7 @@ def estimate_pass_rates(
     are not sampled. `out/rates.parquet` gets the table.
 
     Args:
-        data: A path or hub name, a frame, or rows as dicts (`tables.iter_data`).
+        data: A path or hub name, a frame, or rows as dicts (`tables.frames.iter_data`).
         model: Folder or hub name; may be left out when `engine` is an engine.
         out: Folder of the rollout store.
         n: A fixed number of rollouts per problem, short for `plan=Plan(n, n)`.

@@ -65,7 +65,7 @@ def filter_dataset(
         data: A path or hub name, a pandas or Polars frame, an Arrow table, a `datasets.Dataset`, or rows as dicts.
         rates: A store folder or file written by `rlguard estimate`, or pass rates.
         rules: What is kept.
-        prompt_column: Column with the prompts that were estimated, `data.pick` says how to name a nested one.
+        prompt_column: Column with the prompts that were estimated, `columns.pick` says how to name a nested one.
         answer_column: Column with the gold answers, likewise.
         model: The model to be trained; a warning says if the rates are another one's.
 
@@ -127,6 +127,8 @@ def filter_file(
         for row, is_kept in judge.judge_rows(problems()):
             (kept if is_kept else dropped).write(row)
         summary = judge.summarise(model)
+        for table in (kept, dropped):
+            table.finish()  # before one of them takes its place: both do, or none
     paths[2].write_text(write_card(summary, rules, data, rates, model), encoding="utf-8")
     return replace(summary, kept_path=paths[0], dropped_path=paths[1], card_path=paths[2])
 

@@ -77,7 +77,7 @@ def check_preflight(rates: Sequence[PassRate], k: int = 8) -> Preflight:
         rates: As `estimate_pass_rates` gives them.
         k: Rollouts a group will have in training.
 
-    pass@1 and pass@k are means over the population of pass rates fitted to all prompts (`sequential.Population`):
+    pass@1 and pass@k are means over the population of pass rates fitted to all prompts (`stopping.Population`):
     prompts with few rollouts say little alone, and their number depends on what they showed.
     """
     known = [rate for rate in rates if not math.isnan(rate.rate)]

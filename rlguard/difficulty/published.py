@@ -25,7 +25,7 @@ _EXPECTED = {
     "pass_rate": "a pass rate in 0..1",
     "percent_easy": "a percentage solved, in 0..100",
     "percent_hard": "a percentage failed, in 0..100",
-    "fraction": "successes of trials such as '3/8'",
+    "fraction": "successes of trials such as '3/8', or a list of 1 and 0",
     "failures": "a whole number of failures in 0..{trials}",
     "successes": "a whole number of successes in 0..{trials}",
 }
@@ -165,10 +165,11 @@ def read_published(
     """Pass rates that stand in a column of the data.
 
     Args:
-        data: A path or hub name, a frame, or rows as dicts (`tables.iter_data`).
-        column: Where they stand; `data.pick` says how to name a nested column.
+        data: A path or hub name, a frame, or rows as dicts (`tables.frames.iter_data`).
+        column: Where they stand; `columns.pick` says how to name a nested column.
         scale: What a value says, and in which direction. `pass_rate`: solved, 0..1. `percent_easy`: solved, 0..100.
-            `percent_hard`: failed, 0..100. `fraction`: solved, such as "3/8". `failures`, `successes`: of `trials`.
+            `percent_hard`: failed, 0..100. `fraction`: solved, such as "3/8", or a list of 1 and 0, one a
+            rollout. `failures`, `successes`: of `trials`.
         model: The model whose rates they are.
         trials: Rollouts a prompt; None if unknown: then there is a rate, and an interval of 0 to 1. A fraction brings
             its own.
@@ -224,6 +225,8 @@ def _read_value(value: Any, scale: str, trials: int | None, where: str) -> tuple
     expected = f"{where}: expected {_EXPECTED[scale].format(trials=trials)}, got {value!r:.60}"
     if isinstance(value, str) and re.fullmatch(r"level[_ ]?\d+", value.strip(), re.IGNORECASE):
         raise InputError(f"{expected}: a rank, from which no pass rate can be read")
+    if scale == "fraction" and isinstance(value, list) and value and all(each in (0, 1) for each in value):
+        value = f"{sum(value):g}/{len(value)}"
     if scale == "fraction":
         match = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", value) if isinstance(value, str) else None
         k, n = map(int, match.groups()) if match else (1, 0)

@@ -158,7 +158,7 @@ class Sampler:
             if rollout.prompt_id in self._problems:
                 by_prompt.setdefault(rollout.prompt_id, []).append(rollout)
         for rollouts in by_prompt.values():
-            self._submit(sorted(rollouts, key=lambda rollout: rollout.index))
+            self._submit(rollouts)
         return set(by_prompt)
 
     def _report(self) -> None:

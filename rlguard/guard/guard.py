@@ -30,6 +30,7 @@ from rlguard.guard.silent import find_silent
 from rlguard.guard.size import StepSize
 from rlguard.luck.evidence import Evidence
 from rlguard.luck.model import LuckModel
+from rlguard.sampling import BatchChooser
 from rlguard.tables.files import replace_file
 from rlguard.types import Messages
 
@@ -39,10 +40,14 @@ logger = logging.getLogger(__name__)
 
 GOLD_COLUMNS = ("answer", "solution", "ground_truth", "reward_model.ground_truth", "label", "gold", "target", "gt")
 """Where data sets keep their gold answers."""
+ROW = "rlguard_row"
+"""Column with the place of each prompt in the data; a rollout without one is not learnt by the sampler."""
 BARREN = 10
 """Batches in which no reward passes the threshold before that is said."""
 STATE = 4
 """Version of what `Guard.state_dict` gives."""
+MOST = 1e15
+"""No count in a state comes near it."""
 SAVE_REST = 20
 """So many times its duration must pass after a write of the state: writing takes at most 1/21 of the time."""
 
@@ -108,8 +113,13 @@ class Guard:
         self._success_reward = 1.0  # until a success was seen
         self._kinds: set[str] = set()  # of findings that were seen so far
         self._said: set[str] = set()
+        self._named = False  # whether a score of the name `outcome_reward` was reported
         self._barren = 0  # batches without a success so far; -1 once there was one
         self.outcome_name = f"outcome_reward {self.config.outcome_reward!r}"
+        self.chooser: BatchChooser | None = None
+        """Chooses prompts and learns each batch, where a trainer lets it (`rlguard.sampling`)."""
+        self.step_scale = 1.0
+        """`Judged.step_scale` of the batch judged last."""
         self._state_file = None if state_file is None else Path(state_file)
         self._next_save = -math.inf
         if isinstance(resume, str | Path):
@@ -138,7 +148,8 @@ class Guard:
             rewards_B: (B,) rewards paid for correctness; NaN or None could not be judged.
             prompts_B: Text or chat messages.
             completions_B: Text or chat messages; None where there is none.
-            rows_B: The data set's rows: gold answer, `rlguard_*` columns. None when the trainer has none.
+            rows_B: The data set's rows: gold answer, `rlguard_*` columns (`rlguard_row` is the prompt's place in the
+                data, for `chooser`). None when the trainer has none.
             outcomes_B: (B,) 1 correct, 0 wrong, NaN unknown; None takes rewards above `success_threshold` for correct.
             group_ids_B: (B,) numbers or names; None makes a group of the rollouts of one prompt.
             scale_B: As for `rewrite_advantages`.
@@ -155,12 +166,15 @@ class Guard:
             )  # fmt: skip
             evidence = self.reader.read(prompts_B, completions_B, rows)
             if rows and not any(item.gold for item in evidence):
-                self.check_columns(rows[0])
+                self.check_gold_column(rows[0])
             outcomes = self.read_outcomes(rewards_B) if outcomes_B is None else outcomes_B
             groups = [item.prompt_id for item in evidence] if group_ids_B is None else group_ids_B
+            places = [row.get(ROW) for row in rows]
         except (Exception, SystemExit) as error:
             return self._give_back(advantages_B, error)
-        return self.judge(evidence, advantages_B, rewards_B, outcomes, groups, scale_B, total_rewards_B, speaker_B)
+        return self.judge(
+            evidence, advantages_B, rewards_B, outcomes, groups, scale_B, total_rewards_B, speaker_B, places
+        )
 
     def begin(
         self,
@@ -184,7 +198,7 @@ class Guard:
         collect = attempt(lambda: self.reader.begin(prompts_B, completions_B, rows_B))
         return (lambda: attempt(collect)) if callable(collect) else lambda: collect
 
-    def check_columns(self, row: Mapping[str, Any] | Iterable[str]) -> None:
+    def check_gold_column(self, row: Mapping[str, Any] | Iterable[str]) -> None:
         """Says once where a data set seems to keep its gold answers, when it is not in `answer_column`.
 
         Args:
@@ -205,6 +219,28 @@ class Guard:
         rewards = as_float(rewards_B)
         return np.where(np.isfinite(rewards), rewards > self.config.success_threshold, np.nan)
 
+    def read_named(self, rewards_B: Any, reported_B: Sequence[Any], usual: str = "") -> np.ndarray:
+        """Outcomes, (B,), by the score that is named; by the rewards if no rollout of the batch has it.
+
+        Args:
+            rewards_B: (B,) whole rewards.
+            reported_B: (B,) scores by name, as a reward function reports them; what is no mapping reports nothing.
+            usual: The name, unless `GuardConfig.outcome_reward` gives one.
+
+        Raises:
+            ValueError: If `outcome_reward` names a score that was never reported.
+        """
+        wanted = self.config.outcome_reward if isinstance(self.config.outcome_reward, str) else ""
+        told_B = [told if isinstance(told, Mapping) else {} for told in reported_B]
+        if any((wanted or usual) in told for told in told_B):
+            self._named = True
+        elif wanted and not self._named:
+            known = sorted({name for told in told_B for name in told})
+            raise ValueError(f"outcome_reward: expected one of {known} (reported), got {wanted!r}")
+        elif not wanted:
+            return self.read_outcomes(rewards_B)
+        return self.read_outcomes([told.get(wanted or usual) for told in told_B])
+
     def clean_rewards(self, rewards: Any) -> Any:
         """A tensor of rewards with NaN for infinite ones, for a host that leaves NaN out of its baseline; in the mode
         `observe` the tensor itself."""
@@ -220,12 +256,13 @@ class Guard:
         scale_B: Any = None,
         total_rewards_B: Any = None,
         speaker_B: Any = None,
+        places_B: Any = None,
     ) -> Judged:
-        """As `apply`, for texts that are read already (`Guard.reader`).
+        """As `apply`, for texts that are read already (`Guard.reader`); places_B, (B,), are those of `rlguard_row`.
 
         On several ranks, call it on every rank with the gathered batch: the result is the same on all of them.
         """
-        columns = evidence_B, advantages_B, rewards_B, outcomes_B, group_ids_B, scale_B, total_rewards_B
+        columns = evidence_B, advantages_B, rewards_B, outcomes_B, group_ids_B, scale_B, total_rewards_B, places_B
         try:
             if speaker_B is None:
                 judged = self._judge(*columns)
@@ -237,6 +274,7 @@ class Guard:
                 judged = _spread_rows(judged, advantages_B, np.where(speaker >= 0, place - (~chosen).sum(), -1))
         except (Exception, SystemExit) as error:
             return self._give_back(advantages_B, error)
+        self.step_scale = judged.step_scale
         self._save_state_file()
         if judged.metrics:
             logger.info("%s", judged.metrics)  # for trainers that have no log of their own for it
@@ -251,30 +289,37 @@ class Guard:
         group_ids_B: Any,
         scale_B: Any,
         total_rewards_B: Any,
+        places_B: Any,
     ) -> Judged:
         if not len(evidence_B):
-            return _leave(advantages_B, {})
+            return _leave_to_host(advantages_B, {})
         outcomes = as_float(outcomes_B)
         self._watch_outcomes(outcomes, rewards_B)
         groups, first_P = number_groups(group_ids_B)
         success, paid = outcomes > 0, rewards_B if total_rewards_B is None else total_rewards_B
         sized = keep_paid_size(advantages_B, paid, outcomes, groups, self._see_success_reward(rewards_B, outcomes))
         genuine, metrics = self._learn(evidence_B, outcomes, groups, first_P)
-        weights = self.size.weigh(genuine, success, as_float(sized))
+        # What pushes a failure, such as its format, was meant; not so where it is a bare answer.
+        meant = np.where(success, genuine, [not evidence.bare for evidence in evidence_B])
+        weights = self.size.weigh(meant, success, np.where(np.isnan(outcomes), 0.0, as_float(sized)))
         weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
         changed, kept = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
-        # Only luck shrinks the step: where nothing is solved yet, Adam lets shaped rewards act at full size.
-        size, reference = self.size.measure(genuine, success, kept, as_float(changed))
+        size, reference = self.size.measure(meant, kept, as_float(changed))
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())
-        metrics["rlguard/faults"] = float(self._count_faults([evidence_B[row].fault for row in faults], paid))
+        said = [f"row {row}: {evidence_B[row].fault}" for row in faults]
+        metrics["rlguard/faults"] = float(self._count_faults(said, paid))
         silent = find_silent(sized, changed, paid, groups)
         metrics["rlguard/silent_groups"] = float(silent[first_P].mean())
         trained = ~silent if self.config.mask_silent and self.config.mode != "observe" else np.ones(len(silent), bool)
         changed[~trained] = 0.0
+        if self.chooser is not None and places_B is not None:
+            rows = [row for row, place in enumerate(places_B) if place is not None]
+            names = [evidence_B[row].prompt_id for row in rows]
+            metrics |= self.chooser.observe([places_B[row] for row in rows], names, outcomes[rows])
         scales = self.scales_steps and self.config.mode != "observe"
         return Judged(
             # At the host's size where the learning rate carries the scale: with the smaller advantages Adam's running
@@ -353,8 +398,9 @@ class Guard:
         """The host's advantages, after a fault."""
         if self.config.on_fault == "raise":
             raise error
+        self.step_scale = 1.0
         self._say("guard", "the guard failed, the trainer's own advantages are used: %r", error, trace=True)
-        return _leave(advantages_B, {"rlguard/faults": float(len(advantages_B))})
+        return _leave_to_host(advantages_B, {"rlguard/faults": float(len(advantages_B))})
 
     def _say(self, kind: str, message: str, *values: Any, trace: bool = False) -> None:
         """Logs a warning of one kind once in the guard's life."""
@@ -379,9 +425,10 @@ class Guard:
                 "what it knew is learnt again within some batches"
             )
         try:
+            _check_numbers([state["size"], {**state["luck"], "seen": {}}])  # of `seen` a row that is none is left out
             self.luck.load_state_dict(state["luck"])
             self.size.load_state_dict(state["size"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             self.luck.load_state_dict(known["luck"])
             self.size.load_state_dict(known["size"])
             raise ValueError(f"expected what Guard.state_dict gives, got another state ({error!r})") from error
@@ -389,6 +436,8 @@ class Guard:
     def save(self, path: str | Path) -> None:
         """Writes the state as one JSON file, whole or not at all; where it cannot be written, that is said once."""
         try:
+            if "://" in str(path):
+                raise ValueError(f"{path} is no local file")
             replace_file(path, json.dumps(self.state_dict()))
         except (OSError, ValueError) as error:
             self._say("save", "the guard's state could not be written: %s", error)
@@ -415,11 +464,24 @@ class Guard:
 def _check_rows(rows: int, **columns: Any) -> None:
     """ValueError for a column that does not hold one entry for each rollout; None is no column."""
     for name, values in columns.items():
-        if values is not None and (shape := tuple(getattr(values, "shape", (len(values),)))) != (rows,):
+        if values is None:
+            continue
+        numbers = name in ("advantages_B", "rewards_B", "outcomes_B", "total_rewards_B")
+        shape = tuple(getattr(values, "shape", np.shape(values) if numbers else (len(values),)))
+        if shape != (rows,):
             raise ValueError(f"{name} has shape {shape}, expected ({rows},): one entry for each of the advantages")
 
 
-def _leave(advantages_B: Any, metrics: dict[str, float]) -> Judged:
+def _check_numbers(value: Any) -> None:
+    """ValueError for a value in a state that nothing was ever counted to: it would make each later batch a fault."""
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            _check_numbers(inner)
+    elif not isinstance(value, int | float) or not abs(value) < MOST:
+        raise ValueError(f"expected numbers below {MOST:g}, got {value!r:.60}")
+
+
+def _leave_to_host(advantages_B: Any, metrics: dict[str, float]) -> Judged:
     """A batch that is left to the host."""
     count = len(advantages_B)
     return Judged(

@@ -37,7 +37,7 @@ CHUNK = 32
 """Rollouts handed over at once."""
 PATIENCE = 60.0
 """Seconds that a process may take for them: some ten times what the longest texts need."""
-BOOT = "import sys; sys.path[:] = sys.argv[1:]; from rlguard.guard.reading import serve; serve()"
+BOOT = "import sys; sys.path[:] = sys.argv[1:]; from rlguard.guard.reading import answer_requests; answer_requests()"
 
 Rows = list[tuple[Any, Any, dict[str, Any]]]
 """Prompt, completion and the few columns that are read, of each rollout."""
@@ -87,7 +87,7 @@ class EvidenceReader:
         found = [{name: find_column(row, name) for name in self.columns} for row in rows_B]
         columns = [{name: value for name, value in row.items() if value is not None} for row in found]
         rows = list(zip(prompts_B, completions_B, columns, strict=True))
-        if not self._workers or not (self._eager or sum(map(_length, completions_B)) > MANY_CHARACTERS):
+        if not self._workers or not (self._eager or sum(len(str(c or "")) for c in completions_B) > MANY_CHARACTERS):
             evidence = _read_rows(rows, self._options)
             return lambda: evidence
         if self._threads is None:
@@ -131,7 +131,7 @@ class EvidenceReader:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)
 
 
-def serve() -> None:
+def answer_requests() -> None:
     """The life of a reading process: chunks of rows on standard input, their evidence on standard output."""
     requests, replies = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # what a library prints must not end up among the replies
@@ -173,10 +173,6 @@ def find_column(row: Mapping[str, Any], name: str) -> Any:
     return find_column(row[outer], inner) if isinstance(row.get(outer), Mapping) else None
 
 
-def _length(completion: str | Messages | None) -> int:
-    return len(completion_text(completion or ""))
-
-
 def read_evidence(
     prompt: str | Messages,
     completion: str | Messages | None,
@@ -203,6 +199,10 @@ def read_evidence(
     kinds: tuple[str, ...] = ()
     if completion is not None:
         try:
+            for value in (prompt, completion):
+                messages = isinstance(value, Sequence) and all(isinstance(turn, Mapping) for turn in value)
+                if not messages and not isinstance(value, str):
+                    raise TypeError(f"expected text or chat messages, got {value!r:.60}")
             asked, said = prompt_text(prompt), completion_text(completion)
             read = _judge_text if detectors else _read_text
             answer, ratio, kinds, bare, offered = read(said, asked, gold)

@@ -34,23 +34,21 @@ class StepSize:
         """(B,) weights in [0, 1] of successes, 1 for others; the batch's push is learnt.
 
         Args:
-            genuine_B: (B,) P(genuine).
+            genuine_B: (B,) P(genuine) of successes; of failures, whether what pushes them (format, length) was meant.
             success_B: (B,) which rollouts passed.
-            advantages_B: (B,) the host's advantages.
+            advantages_B: (B,) the host's advantages; 0 for rollouts that could not be judged.
         """
-        push = np.where(success_B, np.nan_to_num(advantages_B, posinf=0.0).clip(0), 0.0)
+        push = np.nan_to_num(advantages_B, posinf=0.0).clip(0)
         self._sums *= self.settings.keep
         self._sums[:2] += push @ genuine_B, push @ (1 - genuine_B)
         usual = min(1.0, _odds(*self._sums[:2]))
         odds = genuine_B / np.maximum(1 - genuine_B, 1e-12)
         return np.where(success_B, np.minimum(1.0, odds / max(usual, 1e-12)) ** self.settings.sharpness, 1.0)
 
-    def measure(
-        self, genuine_B: np.ndarray, success_B: np.ndarray, host_B: Any, rewritten_B: Any
-    ) -> tuple[float, float]:
+    def measure(self, genuine_B: np.ndarray, host_B: Any, rewritten_B: Any) -> tuple[float, float]:
         """`(size, reference)` after this batch, both in [0, 1]; 0 where nothing was left of any batch."""
         host, after = (np.nan_to_num(v, posinf=0.0, neginf=0.0) for v in (host_B, rewritten_B))
-        push = np.where(success_B, after.clip(0), 0.0)
+        push = after.clip(0)
         self._sums[2:] += push @ genuine_B, push @ (1 - genuine_B), push @ push, host @ host, after @ after
         genuine, lucky, squares, whole, left = self._sums[2:]
         total = genuine + lucky

@@ -69,7 +69,7 @@ class TrainerGuard(Anything):
         self.guard = Guard(config, cannot_mask=cannot_mask)
         self._guard_outcome = find_reward(self.reward_func_names, self.guard.config.outcome_reward)
         self.guard.outcome_name = f"the reward {self.reward_func_names[self._guard_outcome]!r}"
-        self.guard.check_columns(getattr(self.train_dataset, "column_names", None) or ())
+        self.guard.check_gold_column(getattr(self.train_dataset, "column_names", None) or ())
         self._guard_steps = StepScaler()
         self.add_callback(self._guard_steps)
 
@@ -125,7 +125,7 @@ def gdpo_scale(rewards_per_func: Any, reward_weights: Any, outcome: int, num_gen
     """(B,) TRL's divisor of the outcome's reward under `normalize_then_sum`: its group's std, then the batch's.
 
     Args:
-        rewards_per_func: (B, F) tensor, a column a reward function.
+        rewards_per_func: (B, F) tensor, one column per reward function.
         reward_weights: (F,) tensor.
         outcome: Which function tells correctness.
         num_generations: Rollouts of a group, which stand one after another.

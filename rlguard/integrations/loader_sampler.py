@@ -12,29 +12,32 @@ from typing import Any
 
 from torch.utils.data import Dataset, Sampler
 
+from rlguard.guard import Guard, GuardConfig
+from rlguard.guard.guard import ROW
 from rlguard.luck.model import LuckModel
 from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
 from rlguard.types import InputError
 
-ROW = "rlguard_row"
-"""Column that verl's data set is given: the place of each row."""
 COLUMNS = ("rlguard_successes", "rlguard_trials", "rlguard_chance_rate")
 
 
-def read_sampler(options: Any) -> SamplerConfig | None:
-    """A trainer's option `rlguard.sampler`: true, false, or fields of `SamplerConfig`.
+def read_settings(options: Any) -> tuple[GuardConfig, SamplerConfig | None]:
+    """A trainer's section `rlguard`: fields of `GuardConfig`, and `sampler`: true, false, or fields of `SamplerConfig`.
 
     Raises:
         ValueError: If a field is unknown or out of its range.
     """
-    if options is None or isinstance(options, bool):
-        return SamplerConfig() if options else None
+    own = dict(options or {})
+    sampler = own.pop("sampler", None)
+    guard = GuardConfig.from_options(own)
+    if sampler is None or isinstance(sampler, bool):
+        return guard, SamplerConfig() if sampler else None
     known = [field.name for field in fields(SamplerConfig) if field.name != "replace"]
-    for name in options if isinstance(options, Mapping) else [options]:
+    for name in sampler if isinstance(sampler, Mapping) else [sampler]:
         if name not in known:
             raise ValueError(f"rlguard.sampler: expected true, or one of {', '.join(known)}, got {name!r}; "
                              "silent groups are replaced by the trainer's own dynamic sampling")  # fmt: skip
-    return SamplerConfig(**options)
+    return guard, SamplerConfig(**sampler)
 
 
 class NumberedRows(Dataset):
@@ -43,8 +46,9 @@ class NumberedRows(Dataset):
     def __init__(self, rows: Any) -> None:
         self.rows = rows
 
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        return {**self.rows[place], ROW: place}
+    def __getitem__(self, place: int) -> Any:
+        row = self.rows[place]
+        return {**row, ROW: place} if isinstance(row, dict) else row  # SkyRL's rows are tuples that end with the place
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,32 +81,47 @@ class LiveOrder(Sampler):
         self._chosen, self._given = list(state["chosen"]), int(state["given"])
 
 
-def choose_loader(
-    loader: Any, size: int, group_size: int, settings: SamplerConfig, luck: LuckModel, rows: Any = None
-) -> tuple[Any, BatchChooser]:
-    """A trainer's loader of training data with prompts that are chosen, and what chooses them.
+def make_chooser(
+    table: Any, count: int, size: int, group_size: int, settings: SamplerConfig, luck: LuckModel
+) -> BatchChooser:
+    """What chooses a data set's prompts; the columns that `rlguard filter` writes are its first evidence.
 
     Args:
-        loader: As the trainer built it.
+        table: The data set or the table behind it, if it has named columns.
+        count: How many rows there are.
         size: Prompts of a training batch.
         group_size: Rollouts of a prompt.
         settings: Of the sampler.
         luck: The guard's model.
-        rows: What to load from in place of the loader's data set.
 
     Raises:
         InputError: If there are fewer rows than a batch has prompts, or a `rlguard_*` column holds no rates.
     """
-    if len(loader.dataset) < size:
-        raise InputError(
-            f"rlguard.sampler: the data has {len(loader.dataset)} rows, expected at least the {size} of a batch"
-        )
-    table = getattr(loader.dataset, "dataframe", None)  # what both trainers call the table behind their data sets
+    if count < size:
+        raise InputError(f"sampler: the data has {count} rows, expected at least the {size} of a batch")
     names = getattr(table, "column_names", None) or ()
-    columns = [table[name] if table is not None and name in names else None for name in COLUMNS]
-    chooser = BatchChooser(PromptSampler(len(loader.dataset), group_size, settings, luck, *columns))
-    made = type(loader)(
-        rows or loader.dataset, batch_size=loader.batch_size, drop_last=True, collate_fn=loader.collate_fn,
-        sampler=LiveOrder(chooser, size), num_workers=0,  # others would read ahead, and choose by what is old
+    columns = [table[name] if name in names else None for name in COLUMNS]
+    return BatchChooser(PromptSampler(count, group_size, settings, luck, *columns))
+
+
+def choose_loader(loader: Any, guard: Guard, settings: SamplerConfig | None, size: int, group_size: int) -> Any:
+    """A trainer's loader of training data, with prompts that are chosen (`guard.chooser`) and know their places.
+
+    Args:
+        loader: As the trainer built it; None stays None.
+        guard: Learns the batches.
+        settings: Of the sampler; None leaves the loader as it is.
+        size: Prompts of a training batch.
+        group_size: Rollouts of a prompt.
+
+    Raises:
+        InputError: As for `make_chooser`.
+    """
+    if settings is None or loader is None:
+        return loader
+    table = getattr(loader.dataset, "dataframe", None)  # what both trainers call the table behind their data sets
+    guard.chooser = make_chooser(table, len(loader.dataset), size, group_size, settings, guard.luck)
+    return type(loader)(
+        NumberedRows(loader.dataset), batch_size=loader.batch_size, drop_last=True, collate_fn=loader.collate_fn,
+        sampler=LiveOrder(guard.chooser, size), num_workers=0,  # others would read ahead, and choose by what is old
     )  # fmt: skip
-    return made, chooser

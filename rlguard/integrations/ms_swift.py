@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlguard.guard import GuardConfig
-from rlguard.integrations.seams import check_seams, needing
+from rlguard.integrations.seams import check_overrides, needing
 
 INSTALL = "pip install 'ms-swift>=4.6,<4.7'"
 with needing("ms-swift", f": {INSTALL}"):
@@ -26,7 +26,6 @@ with needing("ms-swift", f": {INSTALL}"):
 
     from rlguard.integrations.hf_trainer import TrainerGuard
 
-SEAM = ["self", "samples", "rewards_per_func", "batch_encoded_inputs"]
 CANNOT_MASK = "ms-swift counts the tokens of its loss before it computes advantages; use its --dynamic_sample true"
 ADVICE = f"This is ms-swift {swift.__version__}; install one that rlguard knows: {INSTALL}"
 
@@ -42,7 +41,7 @@ class GuardedGRPOTrainer(TrainerGuard, GRPOTrainer):
             RuntimeError: If the installed ms-swift or its settings are not such that rlguard knows the advantage.
             ValueError: If `outcome_reward` names no reward function of the trainer, or for `mask_silent`.
         """
-        check_seams(GRPOTrainer, {"_compute_advantages": SEAM}, ADVICE)
+        check_overrides(GRPOTrainer, ADVICE, GuardedGRPOTrainer)
         super().__init__(*args, **kwargs)
         if self.scale_rewards == "gdpo" and len(self.reward_func_names) > 1:
             raise RuntimeError("rlguard does not guard --scale_rewards gdpo with more than one reward function")

@@ -13,7 +13,6 @@ guard's metrics; the others send them to Python's log at INFO. Checkpoints canno
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ with needing("NeMo-RL", ", which is installed from its repository"):
     import torch
     from nemo_rl.algorithms.advantage_estimator import GRPOAdvantageEstimator
 
-WRAPPED = {"compute_advantage": ["self", "prompt_ids", "rewards", "mask", "kwargs"]}
+WRAPPED = {"compute_advantage": "self prompt_ids rewards mask kwargs"}
 CANNOT_MASK = "NeMo-RL's estimator has no hold of the mask that its loss uses; set grpo.use_dynamic_sampling there"
 
 
@@ -54,7 +53,6 @@ def guard_estimator(
     guard = Guard(config, scales_steps=False, cannot_mask=CANNOT_MASK, state_file=state_file)
     host = estimator.compute_advantage
 
-    @functools.wraps(host)
     def compute_advantage(self: Any, prompt_ids: Any, rewards: Any, mask: Any, **kwargs: Any) -> Any:
         batch = kwargs.get("repeated_batch") or {}
         column = guard.config.answer_column

@@ -14,6 +14,7 @@ reward before length penalties. The gold answer is the label; other columns of t
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 import runpy
@@ -21,17 +22,16 @@ import sys
 from typing import Any
 
 from rlguard.guard import GuardConfig
-from rlguard.integrations.seams import Anything, check_estimator, check_seams, decode_rollouts, needing, start_logged
+from rlguard.integrations import seams
 
 INSTALL = "pip install 'openrlhf>=0.11,<0.12'"
-with needing("torch", f": {INSTALL}"):
+with seams.needing("torch", f": {INSTALL}"):
     import torch
 
-WRAPPED = {"compute_advantages_and_returns": ["self", "experiences"]}
 ESTIMATORS = ("reinforce", "rloo", "reinforce_baseline", "group_norm", "dr_grpo", "flash_reinforce")
 
 
-class GuardMixin(Anything):
+class GuardMixin(seams.Anything):
     """Puts the guard into an experience maker; stands in front of it."""
 
     guard_config: GuardConfig | None = None
@@ -43,10 +43,10 @@ class GuardMixin(Anything):
         """
         super().__init__(*args, **kwargs)
         several = "--rollout.n_samples_per_prompt above 1", self.args.rollout.n_samples_per_prompt > 1
-        check_estimator("--algo.advantage.estimator", ESTIMATORS, self.args.algo.advantage.estimator, *several)
+        seams.check_estimator("--algo.advantage.estimator", ESTIMATORS, self.args.algo.advantage.estimator, *several)
         ckpt = self.args.ckpt
         save = ckpt.path if 0 < ckpt.save_steps < float("inf") else None
-        self.guard = start_logged(self.guard_config, save, ckpt.path if ckpt.load_enable else None)
+        self.guard = seams.start_logged(self.guard_config, save, ckpt.path if ckpt.load_enable else None)
 
     @torch.no_grad()
     def compute_advantages_and_returns(self, experiences: list) -> list:
@@ -56,12 +56,12 @@ class GuardMixin(Anything):
         experiences = super().compute_advantages_and_returns(experiences)
         host_B = torch.cat([_last_action(e.advantages, e.action_mask) for e in experiences]).double()
         size, column = self.args.rollout.n_samples_per_prompt, self.guard.config.answer_column
-        texts = [decode_rollouts(self.tokenizer, e.sequences[:, 1:], e.action_mask) for e in experiences]
+        decode = functools.partial(seams.decode_rollouts, self.tokenizer)
         judged = self.guard.apply(
             host_B,
             paid_B,
             prompts_B=[prompt for e in experiences for prompt in e.prompts],
-            completions_B=[text for batch in texts for text in batch],
+            completions_B=[text for e in experiences for text in decode(e.sequences, e.action_mask)],
             rows_B=[{column: label or None} for e in experiences for label in e.labels],
             outcomes_B=self.guard.read_outcomes(correct_B),
             group_ids_B=[index // size for e in experiences for index in e.index],
@@ -87,13 +87,13 @@ def guarded(maker_class: type, config: GuardConfig | None = None) -> type:
     Raises:
         RuntimeError: If the method that is wrapped is not the one that rlguard knows.
     """
-    check_seams(maker_class, WRAPPED, f"Install a version that rlguard knows: {INSTALL}")
+    seams.check_overrides(maker_class, f"Install a version that rlguard knows: {INSTALL}", GuardMixin)
     return type(f"Guarded{maker_class.__name__}", (GuardMixin, maker_class), {"guard_config": config})
 
 
 def install(config: GuardConfig | None = None) -> None:
     """Puts the guarded class into OpenRLHF's trainer, also for the Ray actors that this process makes."""
-    with needing("OpenRLHF", f": {INSTALL}"):
+    with seams.needing("OpenRLHF", f": {INSTALL}"):
         import ray.cloudpickle
         from openrlhf.trainer import ppo_trainer
     ppo_trainer.RemoteExperienceMaker = guarded(ppo_trainer.RemoteExperienceMaker, config)

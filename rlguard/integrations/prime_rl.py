@@ -27,11 +27,7 @@ with needing("prime-rl", ", which is installed from its repository"):
     from prime_rl.orchestrator.algo.base import Algorithm, iter_trainable_traces
     from prime_rl.orchestrator.algo.routing import assign_advantages
 
-WRAPPED = {
-    Algorithm.score_group: ["self", "episodes"],
-    iter_trainable_traces: ["episodes"],
-    assign_advantages: ["trace", "values"],
-}
+WRAPPED = {Algorithm.score_group: "self episodes", iter_trainable_traces: "episodes", assign_advantages: "trace values"}
 ALGORITHMS = ("grpo", "max_rl", "echo")
 """Those with one baseline for all traces of a group."""
 

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from rlguard.guard import Guard
+from rlguard.guard.reading import read_evidence
 from rlguard.integrations.prime_rl import read_prompt, read_rewards
-from rlguard.integrations.seams import check_seam, needing, note_rollouts
+from rlguard.integrations.seams import check_seam, needing
 from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
 from rlguard.types import InputError
 
@@ -51,10 +52,10 @@ class LiveTasks(TaskSampler):
         """Learns a group that the guard has judged."""
         traces = [trace for _, trace in iter_trainable_traces(group)]
         if traces:
-            told = [read_prompt(trace) for trace in traces], [trace.task.data.model_dump() for trace in traces]
+            row, column = traces[0].task.data.model_dump(), self.guard.config.answer_column
+            names = [read_evidence(read_prompt(traces[0]), None, row, column).prompt_id] * len(traces)
             outcomes = self.guard.read_outcomes(read_rewards(self.guard, traces)[1])
-            places = [self._places[group[0].task.key]] * len(traces)
-            self._logged = note_rollouts(self.chooser, self.guard, places, *told, outcomes)
+            self._logged = self.chooser.observe([self._places[group[0].task.key]] * len(traces), names, outcomes)
 
     def state_dict(self) -> dict[str, Any]:
         return {"chooser": self.chooser.state_dict(), "chosen": list(self._chosen)}
@@ -83,7 +84,7 @@ def choose_tasks(
         RuntimeError: If the class is not that of a version that rlguard knows.
     """
     built = curriculum.__init__
-    check_seam("Curriculum.__init__", built, ["self", "config", "tasks"], "It knows prime-rl 0.8 (commit 559b447).")
+    check_seam("Curriculum.__init__", built, "self config tasks", "It knows prime-rl 0.8 (commit 559b447).")
 
     def build(self: Any, config_: Any, tasks: Any) -> None:
         built(self, config_, tasks)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.guard.reading import read_evidence
 from rlguard.guard.rewrite import as_float
 
 STATE_FILE = "rlguard_state.json"
@@ -29,30 +29,48 @@ def needing(host: str, install: str) -> Iterator[None]:
         raise ImportError(f"this adapter of rlguard needs {host}{install} ({error})") from error
 
 
-def check_seam(name: str, function: Any, expected: Sequence[str], advice: str) -> None:
+def check_seam(name: str, function: Any, expected: str, advice: str) -> None:
     """Raises RuntimeError if a host's function has other parameters than the adapter was written for.
 
     Args:
         name: The function's name, for the message.
         function: The function, or None if the host has none of that name.
-        expected: Its parameters; a last "..." stands for any others.
+        expected: Its parameters, with spaces between; a last "..." stands for any others.
         advice: What to do; ends the message.
     """
     found = None if function is None else list(inspect.signature(function).parameters)
-    open_end = expected[-1:] == ["..."]
-    known = list(expected[:-1]) if open_end else list(expected)
-    if found is None or (found[: len(known)] if open_end else found) != known:
+    known = expected.split()
+    if found is None or (found[: len(known) - 1] != known[:-1] if known[-1:] == ["..."] else found != known):
         came = "missing" if found is None else f"({', '.join(found)})"
-        raise RuntimeError(f"rlguard wraps {name}({', '.join(expected)}), but here it is {came}. {advice}")
+        raise RuntimeError(f"rlguard wraps {name}({', '.join(known)}), but here it is {came}. {advice}")
 
 
-def check_seams(owner: Any, wrapped: dict[str, list[str]], advice: str) -> None:
+def check_seams(owner: Any, wrapped: Mapping[str, str], advice: str) -> None:
     """`check_seam` for several functions of a class or module, by name. Refuses what is guarded already."""
     for name, expected in wrapped.items():
         function = getattr(owner, name, None)
         if hasattr(function, "rlguard"):
             raise RuntimeError(f"{owner.__name__}.{name} is guarded already")
         check_seam(f"{owner.__name__}.{name}", function, expected, advice)
+
+
+def check_overrides(host: type, advice: str, *mixins: type, unless: Sequence[str] = ()) -> None:
+    """`check_seam` for a host's class that gets mixins in front: each of their methods that calls `super()` must have
+    the parameters of the host's method.
+
+    Args:
+        host: The host's class, or one with the mixins in front of it.
+        advice: What to do; ends the message.
+        *mixins: The classes that go in front.
+        unless: Methods that the host need not have.
+    """
+    if mixins[0] in host.__mro__:
+        host = host.__mro__[host.__mro__.index(mixins[0]) + 1]
+    for name, method in itertools.chain.from_iterable(vars(mixin).items() for mixin in mixins):
+        code = getattr(inspect.unwrap(method), "__code__", None)
+        if "__class__" in getattr(code, "co_freevars", ()) and name not in ("__init__", *unless):  # it calls super()
+            expected = " ".join(inspect.signature(method).parameters)
+            check_seam(f"{host.__name__}.{name}", getattr(host, name, None), expected, advice)
 
 
 def start_logged(
@@ -70,7 +88,9 @@ def start_logged(
     return Guard(config, scales_steps=False, cannot_mask=cannot_mask, state_file=file, resume=resume or False)
 
 
-def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", fits: bool = True) -> None:
+def check_estimator(
+    flag: str, known: Sequence[str], got: str, also: str = "", fits: bool = True, refused: Sequence[str] | None = None
+) -> None:
     """Raises RuntimeError, saying what to set, if a host's advantages cannot be rewritten.
 
     Args:
@@ -79,12 +99,14 @@ def check_estimator(flag: str, known: Sequence[str], got: str, also: str = "", f
         got: Its value.
         also: Another setting that is needed, for the message.
         fits: Whether that is set.
+        refused: Where others may do as well, the values that do not.
     """
-    wrong = [] if got in known else [f"set {flag} to one of {', '.join(known)} (it is {got!r})"]
-    wrong += [] if fits else [f"set {also}"]
-    if wrong:
+    wrong = got not in known if refused is None else got in refused
+    faults = [f"set {flag} to one of {', '.join(known)} (it is {got!r})"] if wrong else []
+    if faults := faults + ([] if fits else [f"set {also}"]):
         raise RuntimeError(
-            "rlguard needs advantages that compare a rollout with the other rollouts of its prompt: " + "; ".join(wrong)
+            "rlguard needs advantages that compare a rollout with the other rollouts of its prompt: "
+            + "; ".join(faults)
         )
 
 
@@ -118,31 +140,9 @@ def spread_advantages(new_B: Any, host_B: Any, advantages_BT: Any, mask_BT: Any)
 
 
 def decode_rollouts(tokenizer: Any, tokens_BT: Any, mask_BT: Any) -> list[str]:
-    """(B,) the text of each rollout's trained tokens."""
-    rows = zip(tokens_BT, mask_BT.bool(), strict=True)
+    """(B,) the text of each rollout's trained tokens; before the T that the mask has there may be others."""
+    rows = zip(tokens_BT[:, -mask_BT.shape[1] :], mask_BT.bool(), strict=True)
     return [tokenizer.decode(tokens[mask].tolist(), skip_special_tokens=True) for tokens, mask in rows]
-
-
-def note_rollouts(
-    chooser: Any, guard: Guard, places_B: Any, prompts_B: Any, rows_B: Any, outcomes_B: np.ndarray
-) -> dict[str, float]:
-    """Has a `BatchChooser` learn a batch that the guard has judged; returns what to log.
-
-    Args:
-        chooser: Chooses prompts.
-        guard: Judged the batch.
-        places_B: (B,) the prompt of each rollout; None leaves one out.
-        prompts_B: (B,) its text or messages, as the guard was given them.
-        rows_B: (B,) its data row.
-        outcomes_B: (B,) outcomes.
-    """
-    column, names = guard.config.answer_column, {}
-    kept = [row for row, place in enumerate(places_B) if place is not None]
-    for row in kept:
-        if places_B[row] not in names:  # what the guard calls it
-            names[places_B[row]] = read_evidence(prompts_B[row], None, rows_B[row], column).prompt_id
-    places = [places_B[row] for row in kept]
-    return chooser.observe(places, [names[place] for place in places], outcomes_B[kept])
 
 
 def center_groups(rewards_B: Any, group_ids_B: Any, divide: bool = False) -> np.ndarray:

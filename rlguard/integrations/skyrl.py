@@ -19,65 +19,47 @@ GAE and REINFORCE++ have no one advantage per rollout and are refused.
 
 from __future__ import annotations
 
-import logging
 import sys
-from pathlib import Path
 from typing import Any
 
 from rlguard.guard import Guard, GuardConfig
 from rlguard.integrations import seams
-from rlguard.integrations.loader_sampler import choose_loader, read_sampler
-from rlguard.sampling import BatchChooser, SamplerConfig
+from rlguard.integrations.loader_sampler import ROW, choose_loader, read_settings
+from rlguard.sampling import SamplerConfig
 
 with seams.needing("SkyRL", ": pip install 'skyrl[fsdp]>=0.3,<0.5'"):
     import yaml
     from skyrl.train.trainer import RayPPOTrainer
 
-logger = logging.getLogger(__name__)
-
 OVERRIDE, OWN = "trainer.override_entrypoint=", "rlguard."
-WRAPPED = {
-    "_build_train_dataloader_and_compute_training_steps": ["self"],
-    "compute_advantages_and_returns": ["self", "data"],
-    "_execute_training_step": ["self", "model", "data"],
-    "save_checkpoints": ["self"],
-    "load_checkpoints": ["self"],
-}
+KNOWN, REFUSED = ("grpo", "rloo", "maxrl"), ("gae", "reinforce++")
 
 
 class GuardMixin(seams.Anything):
     """Puts the guard into a SkyRL trainer; stands in front of it."""
 
     guard_config: GuardConfig | None = None
-    sampler_config: SamplerConfig | None = None
-    """Choose each batch's prompts by what they are expected to teach; None keeps SkyRL's order."""
     dispatch: Any
     train_dataloader: Any
-    _chooser: BatchChooser | None = None
+    sampler_config: SamplerConfig | None = None
+    """Choose each batch's prompts by what they are expected to teach; None keeps SkyRL's order."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """
         Raises:
             RuntimeError: If SkyRL is not a version that rlguard knows, or has no one advantage per rollout.
         """
-        seams.check_seams(RayPPOTrainer, WRAPPED, "It knows skyrl 0.3 and 0.4.")
+        seams.check_overrides(RayPPOTrainer, "It knows skyrl 0.3 and 0.4.", GuardMixin)
         self.guard = Guard(self.guard_config)
         super().__init__(*args, **kwargs)
-        estimator = str(self.cfg.trainer.algorithm.advantage_estimator)
-        if self.cfg.generator.step_wise_trajectories or estimator in ("gae", "reinforce++"):
-            raise RuntimeError(
-                "rlguard needs one advantage per rollout: expected generator.step_wise_trajectories=false and "
-                f"trainer.algorithm.advantage_estimator grpo, rloo or maxrl, got {estimator!r}"
-            )
-        self._step_scale = 1.0
+        whole = "generator.step_wise_trajectories=false", not self.cfg.generator.step_wise_trajectories
+        got = str(self.cfg.trainer.algorithm.advantage_estimator)
+        seams.check_estimator("trainer.algorithm.advantage_estimator", KNOWN, got, *whole, refused=REFUSED)
 
     def _build_train_dataloader_and_compute_training_steps(self) -> None:
         super()._build_train_dataloader_and_compute_training_steps()
-        if self.sampler_config is not None and self.train_dataloader is not None:
-            size, group = self.cfg.trainer.train_batch_size, self.cfg.generator.n_samples_per_prompt
-            self.train_dataloader, self._chooser = choose_loader(
-                self.train_dataloader, size, group, self.sampler_config, self.guard.luck
-            )
+        sizes = self.cfg.trainer.train_batch_size, self.cfg.generator.n_samples_per_prompt
+        self.train_dataloader = choose_loader(self.train_dataloader, self.guard, self.sampler_config, *sizes)
 
     def compute_advantages_and_returns(self, data: Any) -> Any:
         data = super().compute_advantages_and_returns(data)
@@ -85,26 +67,19 @@ class GuardMixin(seams.Anything):
         uids_B = data.metadata["uids"][rollouts]
         host_BT, mask_BT = (data[name][rollouts] for name in ("advantages", "response_mask"))
         host_B = seams.read_advantages(host_BT, mask_BT)
-        said_BT = data["sequences"][rollouts, -mask_BT.shape[1] :]
         rows = {uid: self._read_row(uid) for uid in set(uids_B)}
         judged = self.guard.apply(
             host_B,
             data["rewards"][rollouts].sum(dim=1),
             prompts_B=[rows[uid].get("prompt") or f"SkyRL data row {uid}" for uid in uids_B],
-            completions_B=seams.decode_rollouts(self.tokenizer, said_BT, mask_BT),
+            completions_B=seams.decode_rollouts(self.tokenizer, data["sequences"][rollouts], mask_BT),
             rows_B=[rows[uid] for uid in uids_B],
             group_ids_B=uids_B,
         )
         data["advantages"] = data["advantages"].clone()  # SkyRL's estimators give the same tensor as returns
         data["advantages"][rollouts] = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
         data["loss_mask"][rollouts] *= data["loss_mask"].new_tensor(judged.trained_B)[:, None]
-        self._step_scale = judged.step_scale
         self.all_metrics.update(judged.metrics)
-        if self._chooser is not None:
-            outcomes_B = self.guard.read_outcomes(data["rewards"][rollouts].sum(dim=1))
-            places_B = [int(uid) if rows[uid] else None for uid in uids_B]
-            told = [rows[uid].get("prompt") for uid in uids_B], [rows[uid] for uid in uids_B]
-            self.all_metrics.update(seams.note_rollouts(self._chooser, self.guard, places_B, *told, outcomes_B))
         return data
 
     def _read_row(self, uid: str) -> dict[str, Any]:
@@ -114,12 +89,12 @@ class GuardMixin(seams.Anything):
         except (TypeError, ValueError, LookupError):
             return {}
         gold = (extras.get("reward_spec") or {}).get("ground_truth")
-        return {self.guard.config.answer_column: gold, **extras, "prompt": messages}
+        return {self.guard.config.answer_column: gold, **extras, "prompt": messages, ROW: int(uid)}
 
     def _execute_training_step(self, model: str, data: Any) -> Any:
         host = self.dispatch
-        if model == "policy" and self._step_scale != 1:
-            self.dispatch = ScaledDispatch(host, self._step_scale)
+        if model == "policy":
+            self.dispatch = ScaledDispatch(host, self.guard.step_scale)
         try:
             return super()._execute_training_step(model, data)
         finally:
@@ -127,16 +102,13 @@ class GuardMixin(seams.Anything):
 
     def save_checkpoints(self) -> str:
         folder = super().save_checkpoints()
-        if Path(folder).is_dir():
-            self.guard.save(Path(folder) / seams.STATE_FILE)
-        else:
-            logger.warning("%s is no local folder: the guard's state is not saved with the checkpoint", folder)
+        self.guard.save(f"{folder}/{seams.STATE_FILE}")
         return folder
 
     def load_checkpoints(self) -> Any:
         loaded = super().load_checkpoints()
         if loaded[1]:
-            self.guard.load(Path(loaded[1]) / seams.STATE_FILE)
+            self.guard.load(f"{loaded[1]}/{seams.STATE_FILE}")
         return loaded
 
 
@@ -147,8 +119,7 @@ class ScaledDispatch:
     """
 
     def __init__(self, dispatch: Any, scale: float) -> None:
-        self._dispatch, self._scale = dispatch, scale
-        self._rate: float | None = None
+        self._dispatch, self._scale, self._rate = dispatch, scale, None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dispatch, name)
@@ -159,7 +130,7 @@ class ScaledDispatch:
         return status
 
     def optim_step(self, model: str, *args: Any, **kwargs: Any) -> Any:
-        if self._rate is not None:
+        if self._scale < 1 and self._rate:
             self._dispatch.set_lr(model, self._rate * self._scale)
         return self._dispatch.optim_step(model, *args, **kwargs)
 
@@ -177,8 +148,7 @@ def main() -> None:
     from skyrl.train.utils.utils import initialize_ray
 
     options, rest = _split_options(sys.argv[1:])
-    settings: dict[str, Any] = {"sampler_config": read_sampler(options.pop("sampler", None))}
-    settings["guard_config"] = GuardConfig.from_options(options)
+    settings = dict(zip(("guard_config", "sampler_config"), read_settings(options), strict=True))
     trainer = type("ConfiguredTrainer", (GuardedPPOTrainer,), settings)
     experiment = type("GuardedExp", (BasePPOExp,), {"get_trainer": lambda self, **kwargs: trainer(**kwargs)})
     cfg = SkyRLTrainConfig.from_cli_overrides(rest)

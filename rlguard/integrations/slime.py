@@ -43,15 +43,13 @@ class PostProcessRewards:
         raw = [sample.get_reward_value(args) for sample in samples]
         size = args.n_samples_per_prompt
         groups = [row // size if s.group_index is None else s.group_index for row, s in enumerate(samples)]
-        name = guard.config.outcome_reward
-        correct = [(sample.reward or {}).get(name) for sample in samples] if isinstance(name, str) else raw
         judged = guard.apply(
             center_groups(raw, groups, args.advantage_estimator in DIVIDED and args.grpo_std_normalization),
             raw,
             prompts_B=[sample.prompt for sample in samples],
             completions_B=[sample.response for sample in samples],
             rows_B=[{**(sample.metadata or {}), guard.config.answer_column: sample.label} for sample in samples],
-            outcomes_B=guard.read_outcomes(correct),
+            outcomes_B=guard.read_named(raw, [sample.reward for sample in samples]),
             group_ids_B=groups,
         )
         for sample, trained in zip(samples, judged.trained_B, strict=True):

@@ -29,9 +29,9 @@ with needing("the cookbook", ": pip install 'tinker-cookbook>=0.6,<0.7'"):
     from tinker_cookbook.rl import train
 
 WRAPPED = {
-    "prepare_minibatch": ["env_group_builders_P", "trajectory_groups_P", "tokenizer", "kl_reference_client"],
-    "compute_advantages": ["trajectory_groups_P"],
-    "train_step": ["data_D", "training_client", "learning_rate", "num_substeps"],
+    "prepare_minibatch": "env_group_builders_P trajectory_groups_P tokenizer kl_reference_client ...",
+    "compute_advantages": "trajectory_groups_P ...",
+    "train_step": "data_D training_client learning_rate num_substeps ...",
 }
 CANNOT_MASK = "the cookbook's loss is a sum, where a rollout of advantage 0 has no part: leave it off"
 
@@ -63,7 +63,7 @@ def guard_training(
     """
     advice = "Either it is guarded already, or this is not tinker-cookbook 0.6."
     for name, expected in WRAPPED.items():
-        check_seam(f"tinker_cookbook.rl.train.{name}", getattr(train, name, None), [*expected, "..."], advice)
+        check_seam(f"tinker_cookbook.rl.train.{name}", getattr(train, name, None), expected, advice)
     guarded = GuardedTraining(Guard(config, cannot_mask=CANNOT_MASK, state_file=state_file), read_row)
     for name in WRAPPED:
         setattr(train, name, getattr(guarded, name))

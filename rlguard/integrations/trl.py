@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import GuardConfig, Judged
-from rlguard.integrations.seams import STATE_FILE, check_seams, needing
+from rlguard.integrations.seams import STATE_FILE, check_overrides, needing
 from rlguard.version import how_to_install
 
 with needing("TRL", f": {how_to_install('trl')}"):
@@ -32,19 +32,12 @@ with needing("TRL", f": {how_to_install('trl')}"):
 
 __all__ = ["STATE_FILE", "GuardMixin", "GuardedGRPOTrainer", "check_signatures"]
 
-WRAPPED = {
-    "_calculate_rewards": ["self", "inputs", "prompts", "completions", "completion_ids_list"],
-    "_generate_and_score_completions": ["self", "inputs"],
-    "_save_checkpoint": ["self", "model", "trial"],
-    "_load_optimizer_and_scheduler": ["self", "checkpoint"],
-    "_get_train_sampler": ["self", "dataset"],
-}
 ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: pip install 'trl>=1.8,<1.17'"
 
 
 def check_signatures(trainer_class: type) -> None:
     """Raises RuntimeError when the trainer's private methods are not those that this adapter was written for."""
-    check_seams(trainer_class, WRAPPED, ADVICE)
+    check_overrides(trainer_class, ADVICE, GuardMixin, TrainerGuard, ChoosesPrompts, unless=["_transform_advantages"])
 
 
 def refuse_unsloth(trainer_class: type) -> None:

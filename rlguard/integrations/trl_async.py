@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.guard import Guard, GuardConfig
-from rlguard.integrations.seams import STATE_FILE, Anything, check_seam, find_reward, needing
+from rlguard.integrations.seams import STATE_FILE, Anything, check_overrides, check_seam, find_reward, needing
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 
@@ -48,14 +48,6 @@ logger = logging.getLogger(__name__)
 
 ADVICE = f"This is TRL {trl.__version__}; install one that rlguard knows: {KNOWN}"
 
-WRAPPED = {
-    (_AsyncRolloutLoop, "_score_group"): ["self", "group"],
-    (AsyncGRPOTrainer, "get_train_dataloader"): ["self"],
-    (AsyncGRPOTrainer, "training_step"): ["self", "model", "inputs", "num_items_in_batch"],
-    (AsyncGRPOTrainer, "_save_checkpoint"): ["self", "model", "trial"],
-    (AsyncGRPOTrainer, "_load_optimizer_and_scheduler"): ["self", "checkpoint"],
-    (DataCollatorForRollout, "torch_call"): ["self", "examples"],
-}
 READ = {
     RolloutGroup: {"prompts", "completions", "completions_sequences", "reward_kwargs", "group_id"},
     RolloutSample: {"input_ids", "completion_mask", "advantage", "metrics"},
@@ -67,8 +59,9 @@ NO_ROWS = [TrainingSequence([], [], [], "")]
 
 def check_signatures() -> None:
     """Raises RuntimeError if the installed TRL is not built like the one that this adapter was written for."""
-    for (owner, name), expected in WRAPPED.items():
-        check_seam(f"{owner.__name__}.{name}", getattr(owner, name, None), expected, ADVICE)
+    check_overrides(_AsyncRolloutLoop, ADVICE, GuardLoopMixin)
+    check_overrides(AsyncGRPOTrainer, ADVICE, GuardAsyncMixin)
+    check_seam("DataCollatorForRollout.torch_call", DataCollatorForRollout.torch_call, "self examples", ADVICE)
     known = {record: {field.name for field in fields(record)} for record in READ}
     faults = [f"{r.__name__}.{name} is missing" for r, names in READ.items() for name in sorted(names - known[r])]
     if getattr(AsyncRolloutWorker, "_loop_cls", None) is not _AsyncRolloutLoop:

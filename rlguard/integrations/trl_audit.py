@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from rlguard.audit.in_training import Questions, describe_losses, read_baseline, to_metrics, to_record
+from rlguard.audit.in_training import Questions, describe_losses, read_baseline, record_look, to_metrics
 from rlguard.audit.marking import SuiteVerifier
 from rlguard.audit.samples import Item
 from rlguard.audit.scoring import Scorer, evaluating
@@ -45,7 +45,7 @@ class AuditCallback(TrainerCallback):
 
     Each look is logged as `audit/<domain>/accuracy`, `audit/<domain>/change` (against the first look),
     `audit/worst_change` and `audit/lost` (how many domains), appended to `audit.jsonl` in the output folder, and kept
-    in `history`. A loss is a significant change beyond the tolerance (`compare.compare`). The level is divided by
+    in `history`. A loss is a sure change beyond the tolerance (`paired.compare_figures`). The level is divided by
     domains and planned looks: a run that loses nothing is stopped with a probability of at most 1 − `confidence`. The
     price: with D domains, `all`, and L looks, a domain of q questions is not called lost before its accuracy has fallen
     by ln(2 (D + 1) L / (1 − confidence)) / q. For 5 domains of 24 questions and 20 looks that is 0.35, and 0.07 for
@@ -97,7 +97,7 @@ class AuditCallback(TrainerCallback):
         self.every, self.tolerance, self.on_loss, self.confidence = every, tolerance, on_loss, confidence
         self.questions = Questions.choose(suite, n, sampling)
         self.history: list[dict[str, Any]] = []
-        """One record a look, as `in_training.to_record` gives it, with its `seconds`."""
+        """One record per look, as `in_training.record_look` gives it, with its `seconds`."""
         self.faults = 0
         self._verifier, self._batch_size = verifier or SuiteVerifier(), batch_size
         self._trainer: Trainer | None = None
@@ -180,7 +180,7 @@ class AuditCallback(TrainerCallback):
                 logger.warning("rlguard: %s does not know these questions: compared with the resumed model", path)
         self._baseline = self._baseline or rates
         rows = self.questions.compare(self._baseline, rates, self.tolerance, self.confidence, self._looks)
-        record = to_record(state.global_step, key, rates, rows) | {"seconds": round(time.monotonic() - start, 3)}
+        record = record_look(state.global_step, key, rates, rows) | {"seconds": round(time.monotonic() - start, 3)}
         path.parent.mkdir(parents=True, exist_ok=True)
         cut_tail(path)
         with path.open("a", encoding="utf-8") as file:

@@ -16,14 +16,14 @@ from datasets import Dataset
 from torch.utils.data import Sampler
 
 from rlguard.guard import Judged
-from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
+from rlguard.guard.guard import ROW
+from rlguard.integrations.loader_sampler import make_chooser
+from rlguard.sampling import BatchChooser, SamplerConfig
 from rlguard.tables.files import replace_file
 from rlguard.types import InputError
 
 logger = logging.getLogger(__name__)
 
-ROW = "rlguard_row"
-"""Column that the data set is given: the place of each row."""
 SAMPLER_FILE = "rlguard_sampler.json"
 """Name of the sampler's state beside a trainer's checkpoint."""
 PADDED = {
@@ -85,9 +85,6 @@ class LiveSampler(Sampler):
 def make_sampler(trainer: Any, config: SamplerConfig) -> LiveSampler:
     """The sampler of a guarded trainer, whose data set it gives the column `ROW`.
 
-    The columns that `rlguard filter` writes are its first evidence (`rlguard_successes`, `rlguard_trials`,
-    `rlguard_chance_rate`).
-
     Raises:
         InputError: If the prompts cannot be chosen here; says why and what to do.
     """
@@ -99,15 +96,11 @@ def make_sampler(trainer: Any, config: SamplerConfig) -> LiveSampler:
         raise InputError("sampler: train_dataset has a transform (a curriculum?), which chooses prompts already")
     if not trainer.shuffle_dataset:
         raise InputError("sampler: shuffle_dataset=False asks for the data set's order, the sampler chooses its own")
-    if len(data) < size:
-        raise InputError(f"sampler: train_dataset has {len(data)} rows, expected at least the {size} of a batch")
-    columns = [data[name] if name in data.column_names else None
-               for name in ("rlguard_successes", "rlguard_trials", "rlguard_chance_rate")]  # fmt: skip
-    sampler = PromptSampler(len(data), trainer.num_generations, config, trainer.guard.luck, *columns)
+    chooser = make_chooser(data, len(data), size, trainer.num_generations, config, trainer.guard.luck)
     if ROW not in data.column_names:
         trainer.train_dataset = data.add_column(ROW, range(len(data)))
     repeats = trainer.num_iterations * trainer.args.steps_per_generation
-    return LiveSampler(BatchChooser(sampler), size, repeats, lambda: trainer.state.epoch)
+    return LiveSampler(chooser, size, repeats, lambda: trainer.state.epoch)
 
 
 class ChoosesPrompts:
@@ -203,17 +196,17 @@ class ChoosesPrompts:
             int(to) * G + i - mine: rows[int(group) * G + i] for group, to in zip(found, into, strict=True)
             for i in range(G) if 0 <= int(to) * G + i - mine < len(output["advantages"])
         }  # fmt: skip
-        new = {name: put_rows(output[name], {row: cells[name] for row, cells in moved.items()}, side,
+        new = {name: replace_rows(output[name], {row: cells[name] for row, cells in moved.items()}, side,
                               pad if name in ("prompt_ids", "completion_ids") else 0)
                for name, side in PADDED.items() if name in output}  # fmt: skip
         trained = new["completion_mask"] * new.get("tool_mask", 1)
         return output | new | {"num_items_in_batch": self.accelerator.gather(trained.sum()).sum()}
 
 
-def put_rows(old_BT: torch.Tensor, rows: dict[int, torch.Tensor], side: int, fill: float) -> torch.Tensor:
+def replace_rows(old_BT: torch.Tensor, rows: dict[int, torch.Tensor], side: int, fill: float) -> torch.Tensor:
     """A batch in which some rows are others, of another length perhaps: padded on that side (-1 left, 1 right).
 
-    >>> put_rows(torch.tensor([[1, 2], [3, 4]]), {1: torch.tensor([5, 6, 7])}, -1, 0).tolist()
+    >>> replace_rows(torch.tensor([[1, 2], [3, 4]]), {1: torch.tensor([5, 6, 7])}, -1, 0).tolist()
     [[0, 1, 2], [5, 6, 7]]
     """
     all_rows = [rows.get(i, row).to(row) for i, row in enumerate(old_BT)]

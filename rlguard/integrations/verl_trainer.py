@@ -24,53 +24,21 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.guard import Guard, GuardConfig
+from rlguard.guard import Guard
 from rlguard.integrations import seams
-from rlguard.integrations.loader_sampler import ROW, NumberedRows, choose_loader, read_sampler
+from rlguard.integrations.loader_sampler import ROW, choose_loader, read_settings
 from rlguard.integrations.seams import STATE_FILE
-from rlguard.sampling import BatchChooser, SamplerConfig
+from rlguard.sampling import SamplerConfig
 
 logger = logging.getLogger(__name__)
 
 NAME = "rlguard"
-TOKEN_BASELINES = ["optimal_token_baseline", "tir_optimal_token_baseline"]
-OTHER_KINDS = ["gae", "gdpo", "grpo_passk", "reinforce_plus_plus", *TOKEN_BASELINES]
+KNOWN = ("grpo", "rloo", "opo", "gpg", "reinforce_plus_plus_baseline")
+REFUSED = ("gae", "gdpo", "grpo_passk", "reinforce_plus_plus", "optimal_token_baseline", "tir_optimal_token_baseline")
 """Estimators whose advantages are not, within a group, the reward less a baseline, divided by a scale."""
 TENSORS = ["advantages", "response_mask", "responses", "rm_scores", "token_level_rewards"]
-HOST_COLUMNS = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields"]
-WRAPPED = {
-    "_init_dataloader": ["self"],
-    "_compute_advantage": ["self", "batch", "metrics"],
-    "_update_actor": ["self", "batch", "metrics"],
-    "_save_checkpoint": ["self"],
-    "_load_checkpoint": ["self"],
-}
-
-
-def check_signatures(trainer_class: type) -> None:
-    """Raises RuntimeError when the trainer's private methods are not those that this adapter was written for."""
-    import verl
-
-    install = "install one that rlguard knows (pip install 'verl>=0.9.1,<0.10') or train unguarded"
-    advice = f"This is verl {verl.__version__}; {install}: algorithm.adv_estimator=grpo"
-    seams.check_seams(trainer_class, WRAPPED, advice)
-
-
-def read_options(algorithm: Any) -> tuple[str, GuardConfig, SamplerConfig | None]:
-    """The host estimator's name and the settings of guard and sampler, from `algorithm` of verl's configuration.
-
-    Raises:
-        ValueError: If the host's advantages cannot be rewritten, or an option is unknown or out of its range.
-    """
-    options = dict(algorithm.get(NAME, None) or {})
-    host = str(options.pop("host", "grpo"))
-    if host in (*OTHER_KINDS, NAME):
-        raise ValueError(
-            "algorithm.rlguard.host: expected an estimator that gives, within a group, the reward less a baseline, "
-            f"divided by a scale (grpo, rloo, opo, gpg, reinforce_plus_plus_baseline), got {host!r}"
-        )
-    sampler = read_sampler(options.pop("sampler", None))
-    return host, GuardConfig.from_options(options), sampler
+COLUMNS = ["uid", "raw_prompt", "reward_model", "extra_info", "extra_fields", ROW]
+ADVICE = "install one that rlguard knows (pip install 'verl>=0.9.1,<0.10') or set algorithm.adv_estimator=grpo"
 
 
 class GuardMixin(seams.Anything):
@@ -78,22 +46,24 @@ class GuardMixin(seams.Anything):
 
     guard: Guard | None = None
     train_dataloader: Any
-    _guard_scale = 1.0
     _sampler: SamplerConfig | None = None
-    _chooser: BatchChooser | None = None
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         """
         Raises:
-            RuntimeError: If the installed verl is not one whose methods rlguard knows.
+            RuntimeError: If the installed verl is not one whose methods rlguard knows, or the host's advantages cannot
+                be rewritten.
             ValueError: If `algorithm.rlguard` holds what it should not.
         """
         if config.algorithm.adv_estimator == NAME:
+            import verl
             from omegaconf import open_dict
 
-            order = type(self).__mro__
-            check_signatures(order[order.index(GuardMixin) + 1])
-            host, settings, self._sampler = read_options(config.algorithm)
+            seams.check_overrides(type(self), f"This is verl {verl.__version__}; {ADVICE}", GuardMixin)
+            options = dict(config.algorithm.get(NAME, None) or {})
+            host = str(options.pop("host", "grpo"))
+            seams.check_estimator("algorithm.rlguard.host", KNOWN, host, refused=(*REFUSED, NAME))
+            settings, self._sampler = read_settings(options)
             self.guard = Guard(settings)
             with open_dict(config):  # verl has a path of its own for GRPO; the settings are logged with the others
                 config.algorithm.adv_estimator = host
@@ -103,15 +73,12 @@ class GuardMixin(seams.Anything):
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
-        if self.guard is None or self._sampler is None:
-            return
-        data = self.config.data
-        if not data.shuffle:
-            raise ValueError("algorithm.rlguard.sampler: data.shuffle=False asks for the data's order; leave one out")
-        self.train_dataloader, self._chooser = choose_loader(
-            self.train_dataloader, data.train_batch_size, self.config.actor_rollout_ref.rollout.n, self._sampler,
-            self.guard.luck, NumberedRows(self.train_dataset),
-        )  # fmt: skip
+        if self.guard is not None:
+            data = self.config.data
+            if self._sampler and not data.shuffle:
+                raise ValueError("algorithm.rlguard.sampler: data.shuffle=False asks for the data's order: drop one")
+            sizes = data.train_batch_size, self.config.actor_rollout_ref.rollout.n
+            self.train_dataloader = choose_loader(self.train_dataloader, self.guard, self._sampler, *sizes)
 
     def _compute_advantage(self, batch: Any, metrics: dict) -> Any:
         written = super()._compute_advantage(batch, metrics)
@@ -127,43 +94,35 @@ class GuardMixin(seams.Anything):
 
         where = {"keys": batch.keys, "partition_id": batch.partition_id}
         name = str(guard.config.outcome_reward or "acc")
-        columns = [*HOST_COLUMNS, *guard.reader.columns, name, ROW]
-        data = tq.kv_batch_get(**where, select_fields=list(dict.fromkeys([*TENSORS, *columns])))
+        columns = list(dict.fromkeys([*COLUMNS, *guard.reader.columns, name]))
+        data = tq.kv_batch_get(**where, select_fields=[*TENSORS, *columns])
         host_BT, mask_BT = (data[name].to_padded_tensor(0) for name in ("advantages", "response_mask"))
         host_B = seams.read_advantages(host_BT, mask_BT)
-        rows = _read_rows(data, columns, guard.config.answer_column)
+        rows = _merge_rows(data, columns, guard.config.answer_column)
+        reported = rows if name in data else [_read_reported(row) for row in rows]
         paid = "token_level_rewards" if "token_level_rewards" in data else "rm_scores"  # the former knows a KL penalty
-        outcomes_B = guard.read_outcomes(_read_scores(data, rows, name, bool(guard.config.outcome_reward)))
-        speaker_B = _find_speakers(batch.keys, mask_BT.any(1).tolist())
         judged = guard.apply(
             host_B,
             data[paid].to_padded_tensor(0).sum(-1),
             prompts_B=[row["raw_prompt"] for row in rows],
             completions_B=[self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data["responses"].unbind()],
             rows_B=rows,
-            outcomes_B=outcomes_B,
+            outcomes_B=guard.read_named(data["rm_scores"].to_padded_tensor(0).sum(-1), reported, "acc"),
             group_ids_B=[row["uid"] for row in rows],
-            speaker_B=speaker_B,
+            speaker_B=_find_speakers(batch.keys, mask_BT.any(1).tolist()),
         )
-        self._guard_scale = judged.step_scale
         metrics.update(judged.metrics)
-        if self._chooser is not None:
-            said = set(speaker_B.tolist())
-            places_B = [row.get(ROW) if i in said else None for i, row in enumerate(rows)]
-            prompts_B = [row["raw_prompt"] for row in rows]
-            metrics.update(seams.note_rollouts(self._chooser, guard, places_B, prompts_B, rows, outcomes_B))
         new_BT = seams.spread_advantages(judged.advantages_B, host_B, host_BT, mask_BT)
-        written = {} if new_BT is host_BT else dict.fromkeys(("advantages", "returns"), new_BT)
+        written = {} if new_BT is host_BT else {"advantages": new_BT, "returns": new_BT}
         if not judged.trained_B.all():
-            written |= dict.fromkeys(
-                ("response_mask", "loss_mask"), mask_BT * mask_BT.new_tensor(judged.trained_B)[:, None]
-            )
+            kept_BT = mask_BT * mask_BT.new_tensor(judged.trained_B)[:, None]
+            written |= {"response_mask": kept_BT, "loss_mask": kept_BT}
         if written:
             nested = {name: response_to_nested(tensor, data["response_mask"]) for name, tensor in written.items()}
             tq.kv_batch_put(**where, fields=TensorDict(nested, batch_size=len(batch)))
 
     def _update_actor(self, batch: Any, metrics: dict) -> Any:
-        scale = self._guard_scale
+        scale = self.guard.step_scale if self.guard is not None else 1.0
         if scale < 1:
             try:
                 self.actor_rollout_wg.execute_with_func_generator(lambda worker: scale_rate(worker, scale))
@@ -196,7 +155,7 @@ def scale_rate(worker: Any, scale: float) -> Any:
     return DataProto()  # verl puts together what its workers return
 
 
-def _read_rows(data: Any, columns: Sequence[str], answer_column: str) -> list[dict[str, Any]]:
+def _merge_rows(data: Any, columns: Sequence[str], answer_column: str) -> list[dict[str, Any]]:
     """The data row of each rollout and what verl knows of it, the gold answer under `answer_column`."""
     there = {name: list(data[name]) for name in columns if name in data}
     rows = []
@@ -207,17 +166,9 @@ def _read_rows(data: Any, columns: Sequence[str], answer_column: str) -> list[di
     return rows
 
 
-def _read_scores(data: Any, rows: Sequence[dict[str, Any]], name: str, wanted: bool) -> Any:
-    """(B,) what tells correctness: a column, else what the reward function reports under that name, else the score."""
-    if name in data:
-        return list(data[name])
-    reported = [row.get("extra_fields", {}).get("reward_extra_info") or {} for row in rows]
-    if any(name in told for told in reported):
-        return [told.get(name) for told in reported]
-    if wanted:
-        known = sorted({key for told in reported for key in told})
-        raise ValueError(f"algorithm.rlguard.outcome_reward: expected one of {known} (reported), got {name!r}")
-    return data["rm_scores"].to_padded_tensor(0).sum(-1)
+def _read_reported(row: dict[str, Any]) -> dict[str, Any]:
+    """What the reward function told beside the score."""
+    return row.get("extra_fields", {}).get("reward_extra_info") or {}
 
 
 def _find_speakers(keys: Sequence[str], trained: Sequence[bool]) -> np.ndarray:

@@ -80,7 +80,8 @@ def read_figures(path: str | Path) -> Rows:
     found: dict[int, dict[str, float]] = {}
     for number, row in iter_json_lines(path, torn=[]):
         step = row.pop("step", None)
-        if not isinstance(step, int) or not all(isinstance(value, int | float) for value in row.values()):
+        whole = [value for value in (step, *row.values()) if not isinstance(value, float)]
+        if isinstance(step, float) or not all(isinstance(value, int) and value.bit_length() < 64 for value in whole):
             raise InputError(f"{path}, line {number}: expected a step and figures, got {row!r:.100}")
         found[step] = row
     return sorted(found.items())

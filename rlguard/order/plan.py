@@ -61,7 +61,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Plan:
+class OrderPlan:
     """An order of domains and why. Losses are accuracy, summed over domains; below 0 the domains help each other."""
 
     order: tuple[str, ...]
@@ -117,13 +117,13 @@ class Plan:
             f"random {self.average_loss:+.3f}, {' > '.join(self.alternative)} {self.alternative_loss:+.3f}."
         )
         helps = " Below 0 a loss is a gain: the domains help each other." if self.loss < 0 else ""
-        lines.append(f"Expected backward transfer, a domain: {self.backward_transfer:+.3f}.{helps}")
+        lines.append(f"Expected backward transfer per domain: {self.backward_transfer:+.3f}.{helps}")
         if self.trainings == 1:
-            lines.append("One training a domain: how much chance there is in a training is not known and not counted.")
+            lines.append("One training per domain: the variance between trainings is not known and not counted.")
         return lines + [pair.describe() for pair in self.pairs]
 
 
-def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) -> Plan:
+def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) -> OrderPlan:
     """The order in which the domains are expected to lose least: the best of all orders.
 
     Where the data do not tell two orders apart, more structured domains come first: those whose entropy training lowers
@@ -155,7 +155,7 @@ def plan_order(transfer: Transfer, resamples: int = RESAMPLES, seed: int = 0) ->
         for place in range(len(places))
     ]
     alternative = min((move for move in moves if move != places), key=lambda move: order_loss(expected_DD, move))
-    return Plan(
+    return OrderPlan(
         order=_name(transfer, places),
         loss=order_loss(expected_DD, places),
         reversed_loss=order_loss(expected_DD, places[::-1]),

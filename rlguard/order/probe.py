@@ -1,6 +1,6 @@
 """Short trainings with TRL, one copy of the model a domain: what does each do to accuracy on all of them?
 
-A folder a training, and `before` for the untrained model:
+One folder per training, and `before` for the untrained model:
 
 key.json      the model, data and settings: a folder of others is refused
 model/        the trained model, until it is measured

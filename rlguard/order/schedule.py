@@ -1,4 +1,4 @@
-"""A data set in the planned order, as a trainer takes it: one block a domain."""
+"""A data set in the planned order, as a trainer takes it: one block per domain."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def write_schedule(
     Args:
         rows: Of all the domains.
         order: The domains, each once.
-        out: Where; the ending is the format (`writing.RowWriter`).
+        out: Where; the ending is the format (`tables.write.RowWriter`).
         domain_column: Column with a row's domain.
         epochs: How often a block goes through its domain's rows.
         seed: Of the shuffling inside the blocks.

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rlguard.audit.compare import mean_statistic
+from rlguard.audit.paired import mean_statistic
 from rlguard.tables.files import read_object, replace_file
 from rlguard.types import InputError, without_nan
 
@@ -148,8 +148,8 @@ class Transfer:
         """From what `to_record` gave, or from measurements of one's own in that form.
 
         Args:
-            record: `domains`; `before`, of each domain the pass rates of its questions; `after`, of each domain a list
-                a training, in that a list a trained domain, in that the rates of the same questions; and, if known,
+            record: `domains`; `before`, the pass rates of each domain's questions; `after`, for each domain one list
+                per training, in it one list per trained domain, in that the rates of the same questions; if known,
                 `entropy_change`. None is an unscored question.
             where: What errors name.
 
@@ -165,7 +165,7 @@ class Transfer:
             raise InputError(f"{where}: expected domains, and before and after of each; {error} is missing") from error
         except InputError as error:
             raise InputError(f"{where}: {error}") from error
-        except (TypeError, ValueError, AttributeError, IndexError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise InputError(f"{where}: not a matrix of transfer: {error}") from error
 
 

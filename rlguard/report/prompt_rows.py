@@ -73,12 +73,10 @@ def _from_rates(row: Row) -> Row:
     """A row of rates.parquet in the page's words."""
     numbers = ("successes", "trials", "low", "high", "truncated", "unscored")
     known: Row = {name: finite(row.get(name)) for name in numbers}
-    if known["successes"] is None:
-        known["trials"] = None
-    if not known["trials"]:
+    if known["successes"] is None or not known["trials"]:
         known |= {"low": None, "high": None}
     rate = finite(row.get("pass_rate"))
-    if rate is None and known["trials"]:
+    if rate is None and known["trials"] and known["successes"] is not None:
         rate = known["successes"] / known["trials"]
     known |= {"rate": rate, "chance": finite(row.get("chance_rate")), "text": row.get("prompt")}
     return _describe(row["prompt_id"], **known, **{name: row.get(name) for name in ("answer", "band", "status")})
@@ -105,6 +103,8 @@ def _describe(prompt_id: Any, *, text: Any = None, answer: Any = None, **known: 
     """A row of the prompt table; what is not known is None."""
     row: Row = {"id": str(prompt_id), "text": show_prompt(text), "answer": None if answer is None else str(answer)}
     row |= {name: known.get(name) for name in FACTS}
+    if row["successes"] is None:
+        row["trials"] = None
     row["band"] = None if known.get("band") is None else str(known["band"])
     return row | {"status": str(known.get("status") or "ok"), "rollouts": 0}
 

@@ -15,18 +15,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlguard.rollouts.record import from_record, parse_chat, to_prompt
+from rlguard.rollouts.record import from_record, to_prompt
 from rlguard.rollouts.segments import ROLLOUTS, is_store, list_sealed, read_rollouts
 from rlguard.rollouts.store import PROBLEMS
 from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
 from rlguard.tables.frames import Data, iter_data
-from rlguard.tables.read import find_format, is_chat, iter_rows
+from rlguard.tables.read import is_chat, iter_rows, parse_chat
 from rlguard.types import InputError, Rollout, completion_text, make_prompt_id
 
 Row = Mapping[str, Any]
 
 OF_PROMPT = ("prompt", "answer", "prompt_id", "step")
 """Parts that the completions of one row share."""
+
+WORTH = ("outcome", "reward", "advantage")
+"""Parts of which each completion has one of its own."""
+
+STEP = re.compile(r"(?:completions_|train_data_step)?(\d+)\.(?:parquet|jsonl(?:\.gz|\.zst)?)")
+"""Names of tables of one step, packed or not."""
 
 AGGREGATED = "aggregated_results.jsonl"
 """Beside SkyRL's tables of an evaluation."""
@@ -43,6 +49,12 @@ CHATS = ("messages", "conversation", "conversations")
 CORRECTNESS = re.compile("accura|correct|exact|right|solve|outcome", re.IGNORECASE)
 FORM = re.compile("format|tag|xml|length|cosine|repet|style|language|overlong", re.IGNORECASE)
 """In names of reward functions."""
+
+ENVIRONMENT = re.compile(r"\s*<?environment\b", re.IGNORECASE)
+"""How NeMo-RL's environments begin what they say, which stands beside the words of the model."""
+
+SPEAKERS = {"human": "user", "gpt": "assistant"}
+"""Roles as ShareGPT calls them."""
 
 TEXT = "text"
 """What the completion is called in lists of samples, besides the names in `COLUMNS`."""
@@ -62,9 +74,16 @@ class Layout:
 
 
 def _unfold_pairs(row: Row) -> Iterator[Row]:
-    """NeMo-RL writes `content`, pairs of prompt and completion, and `rewards`."""
-    for (prompt, completion), reward in zip(row["content"], row["rewards"], strict=True):
-        yield {**row, "prompt": prompt, "completion": completion, "reward": reward}
+    """NeMo-RL writes `content`, what was said in each rollout, and `rewards`; the rest is a value a token."""
+    for said, reward in zip(row["content"], row["rewards"], strict=True):
+        *asked, completion = [] if isinstance(said, str) else [text for text in said if not ENVIRONMENT.match(text)]
+        yield {"prompt": "\n".join(asked), "completion": completion, "reward": reward}
+
+
+def _unfold_numbered(row: Row) -> Iterator[Row]:
+    """verl's validation in W&B: a row a step, with the columns `input_1`, `output_1`, `score_1`, `input_2`."""
+    for number in (name.removeprefix("output_") for name in row if name.startswith("output_")):
+        yield {"step": row.get("step")} | {part: row[f"{part}_{number}"] for part in ("input", "output", "score")}
 
 
 def _unfold_scores(row: Row) -> Iterator[Row]:
@@ -74,16 +93,21 @@ def _unfold_scores(row: Row) -> Iterator[Row]:
 
 
 def _unfold_samples(row: Row) -> Iterator[Row]:
-    """lm-eval writes `arguments`, which begin with the prompt, and `resps`, the completions of each."""
+    """lm-eval writes `arguments`, which begin with the prompt, and `resps`, the completions of each; what `metrics`
+    names is said of all of these together."""
     arguments = row["arguments"]
     first: Any = arguments[0] if isinstance(arguments, list) else next(iter(arguments.values()), None)
     prompt = first[0] if isinstance(first, list) else first["arg_0"]
-    yield {**row, "prompt": prompt, "completion": row["resps"][0]}
+    figures = [row.get(name) for name in (*row.get("metrics", ()), *COLUMNS["outcome"])]
+    reward = next((value for value in figures if isinstance(value, int | float)), None)
+    yield {"prompt": prompt, "completion": row["resps"][0], "answer": row.get("target"), "reward": reward}
 
 
 def _unfold_chat(row: Row) -> Iterator[Row]:
     """Chats: asked is all up to the user's last words that the assistant answers, what follows is the completion."""
-    chat = parse_chat(next(row[name] for name in CHATS if row.get(name) is not None))
+    chat = parse_chat(next((row[name] for name in CHATS if row.get(name) is not None), []))
+    if chat and "from" in chat[0]:  # ShareGPT
+        chat = [{"role": SPEAKERS.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in chat]
     said = [number for number, message in enumerate(chat) if message.get("role") == "assistant"]
     if not said:
         raise ValueError("without an assistant")
@@ -104,17 +128,17 @@ def _unfold_nested(row: Row) -> Iterator[Row]:
 
 
 def _find_samples(row: Row) -> str | None:
-    """The column that lists samples with a completion each."""
+    """The one column that lists samples with a completion each."""
     known = {*COLUMNS["completion"], TEXT}
-    for name, value in row.items():
-        if isinstance(value, list) and value and all(isinstance(each, Mapping) and known & set(each) for each in value):
-            return name
-    return None
+    lists = [(name, value) for name, value in row.items() if isinstance(value, list) and value]
+    found = [name for name, value in lists if all(isinstance(each, Mapping) and known & set(each) for each in value)]
+    return found[0] if len(found) == 1 else None
 
 
 PLAIN = Layout("table", ())
 NESTED = Layout("table of samples", (), _unfold_nested)
 PLAINS = tuple(Layout("table", (name,)) for name in COLUMNS["completion"])
+LM_EVAL = Layout("lm-eval samples", ("doc", "arguments", "resps"), _unfold_samples)
 LAYOUTS = (
     Layout("rlguard rollouts", ("prompt_id", "completion", "finish_reason"),
            columns={"answer": ("gold",), "final": ("answer",), "weight": ("weight",)}),
@@ -123,7 +147,8 @@ LAYOUTS = (
     Layout("verl rollouts", ("input", "output", "score")),
     Layout("SkyRL evaluations", ("input_prompt", "output_response", "score"), _unfold_scores),
     Layout("NeMo-RL samples", ("content", "rewards"), _unfold_pairs),
-    Layout("lm-eval samples", ("doc", "arguments", "resps"), _unfold_samples),
+    LM_EVAL,
+    Layout("verl's table of validation", ("step", "input_1", "output_1", "score_1"), _unfold_numbered),
     *PLAINS,
     *(Layout("chats", (name,), _unfold_chat) for name in CHATS),
 )  # fmt: skip
@@ -139,8 +164,8 @@ def read_any_rollouts(
     some are 1. Other rewards stay rewards, and the outcomes NaN.
 
     Args:
-        source: A rollout store; a folder with TRL's `completions/*.parquet` or with verl's tables, one per step
-            (`1.jsonl`); or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.iter_data`).
+        source: A rollout store; a folder of tables (`list_tables`), as TRL's `completions/*.parquet` and verl's
+            `1.jsonl`; or a table of one of `LAYOUTS`: a file or folder, a frame, rows as dicts (`tables.frames.iter_data`).
         notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
         name: What `Rollout.source` will be.
         columns: Part in `COLUMNS` -> the column that holds it, where a table calls it otherwise; `pick` reads them.
@@ -164,8 +189,8 @@ def read_any_rollouts(
         tables = list_tables(path) or [path]
         if tables == [path] and path.is_dir() and not (path / "dataset_info.json").exists():
             raise InputError(
-                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl) "
-                "or SkyRL's, found none of them"
+                f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl), "
+                "NeMo-RL's (train_data_step1.jsonl), lm-eval's (samples_*.jsonl) or SkyRL's, found none of them"
             )
     drawn = Counter[str]()  # of each prompt
     read = [_read_table(table, notes, name, drawn, columns) for table in tables]
@@ -175,12 +200,13 @@ def read_any_rollouts(
 
 
 def list_tables(folder: Path) -> list[Path]:
-    """A trainer's tables of rollouts, by step: those of TRL, or of verl, packed or not; SkyRL's, by data set."""
-    if (folder / AGGREGATED).exists():
-        return sorted(path for path in folder.glob("*.jsonl") if path.name != AGGREGATED)
-    trl = sorted(folder.glob("completions/completions_*.parquet")) or sorted(folder.glob("completions_*.parquet"))
-    steps = {path: path.name.partition(".")[0] for path in folder.glob("*.jsonl*") if find_format(path) == ".jsonl"}
-    return trl or sorted((path for path, step in steps.items() if step.isdecimal()), key=lambda path: int(steps[path]))
+    """A trainer's tables of rollouts: one a step (TRL, verl, NeMo-RL), or one a data set (SkyRL, lm-eval)."""
+    for place in (folder / "completions", folder):
+        steps = {int(found[1]): path for path in sorted(place.glob("*")) if (found := STEP.fullmatch(path.name))}
+        if steps:
+            return [steps[step] for step in sorted(steps)]
+    every = "*.jsonl" if (folder / AGGREGATED).exists() else "samples_*.jsonl"
+    return sorted(path for path in folder.glob(every) if path.name != AGGREGATED)
 
 
 def list_files(source: str | Path) -> list[Path]:
@@ -230,19 +256,30 @@ def _read_table(
         check_columns({name: value for row in reversed(rows) for name, value in row.items()}, columns, where)
         rows = [take_columns(row, columns) for row in rows]
     layout = PLAIN if "completion" in columns else _find_layout(rows, where)
+    first = str(rows[0].get("filter"))  # lm-eval writes each completion once for each of its filters
+    again = {n for n, each in enumerate(rows) if layout is LM_EVAL and str(each.get("filter")) != first}
     flat: list[tuple[int, Row]] = []
     for number, each in enumerate(rows):
+        if number in again:
+            continue
         try:
             flat += [(number, row) for row in layout.unfold(each)]
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{where}: row {number}: expected {layout.name}, got {each!r:.100} ({error!r})") from error
     found = _find_columns(layout, [row for _, row in flat]) | {part: COLUMNS[part][0] for part in columns}
-    rollouts = []
+    rollouts, shared = [], set[str]()
     for number, row in flat:
-        for one in _split_samples(row, found):
+        for one in _split_samples(row, found, shared, f"{where}: row {number}"):
             rollouts.append(_to_rollout(one, found, f"{where}: row {number}", name, drawn))
-    if empty := sum(row.get(found["completion"]) == [] for _, row in flat):
-        notes.append(f"{Path(where).name}: {empty} of {len(flat)} rows hold no completion.")
+    table = Path(where).name
+    if "step" not in found and (named := STEP.fullmatch(table)):
+        rollouts = [dataclasses.replace(rollout, step=int(named[1])) for rollout in rollouts]
+    if again:
+        notes.append(f"{table}: {len(again)} of {len(rows)} rows repeat completions for other filters than {first}.")
+    notes += [f"{table}: {part!r} has one value for several completions; it was left out." for part in sorted(shared)]
+    without = set(range(len(rows))) - again - {number for number, row in flat if row.get(found["completion"]) != []}
+    if without:
+        notes.append(f"{table}: {len(without)} of {len(rows)} rows hold no completion.")
     if not rollouts:
         raise InputError(f"{where}: expected completions, found none in {len(rows)} rows")
     return layout.name, rollouts, columns.get("reward") or found.get("reward")
@@ -294,8 +331,11 @@ def _is_numeric(values: Iterable[Any]) -> bool:
     return bool(given) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
 
 
-def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
-    """A row of n completions as n rows. Where the prompts are a list of n too, every column is one."""
+def _split_samples(row: Row, columns: Mapping[str, str], alone: set[str], where: str) -> Iterator[Row]:
+    """A row of n completions as n rows. Where the prompts are a list of n too, every column is one.
+
+    A reward that stands there once for all of them is no one's: its column goes into `alone`.
+    """
     completions, prompt = row.get(columns["completion"]), row.get(columns.get("prompt", ""))
     if not isinstance(completions, list) or (completions and is_chat(completions)) or _is_tokens(completions):
         yield row
@@ -304,6 +344,13 @@ def _split_samples(row: Row, columns: Mapping[str, str]) -> Iterator[Row]:
     together = isinstance(prompt, list) and not is_chat(prompt)
     shared = set() if together else {columns.get(part) for part in OF_PROMPT}
     split = {name for name, value in row.items() if name not in shared and isinstance(value, list) and len(value) == n}
+    worth = {columns[part] for part in WORTH if part in columns and row.get(columns[part]) is not None} - split
+    for name in worth:
+        if isinstance(row[name], list):
+            raise InputError(f"{where}: expected {n} values in {name!r}, one a completion, got {len(row[name])}")
+    if n > 1:
+        alone |= worth
+        row = {name: None if name in worth else value for name, value in row.items()}
     for number in range(n):
         yield {name: value[number] if name in split else value for name, value in row.items()}
 

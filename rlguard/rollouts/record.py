@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from rlguard.tables.read import is_chat
+from rlguard.tables.read import is_chat, parse_chat
 from rlguard.types import InputError, Messages, Rollout
 
 FIELDS = ("prompt_id", "index", "completion", "outcome", "answer", "tokens", "finish_reason")
@@ -75,7 +74,7 @@ def to_number(record: Mapping[str, Any], name: str, where: str) -> float:
             value = {"true": "1", "false": "0"}.get(value.lower(), value)
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        hint = f"; name one in it, as --column {name}={name}.score" if isinstance(value, Mapping) else ""
+        hint = f"; name one in it, as --column {name}=COLUMN.score" if isinstance(value, Mapping) else ""
         raise InputError(f"{where}: expected a number in {name!r}, got {value!r:.60}{hint}") from error
     return number if number == number else math.nan  # the NaN that records compare equal by
 
@@ -95,18 +94,7 @@ def to_count(record: Mapping[str, Any], name: str, where: str) -> int | None:
 
 def to_prompt(value: Any, where: str) -> str | Messages:
     """A prompt as text or chat messages; empty where there is none."""
-    value = [value] if isinstance(value, Mapping) else parse_chat(value)
+    value = parse_chat(value)
     if value is None or isinstance(value, str) or is_chat(value):
         return value or ""
     raise InputError(f"{where}: expected a prompt as text or chat messages, got {value!r:.60}")
-
-
-def parse_chat(value: Any) -> Any:
-    """Chat messages that a CSV holds as JSON text; anything else as it is."""
-    if isinstance(value, str) and value.startswith('[{"') and '"role"' in value:
-        try:
-            chat = json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-        return chat if is_chat(chat) else value
-    return value

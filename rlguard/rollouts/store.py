@@ -133,13 +133,13 @@ class RolloutStore:
                 write_lines(self._received, rollouts)
 
     def append(self, rollouts: Iterable[Rollout]) -> None:
-        """Writes scored rollouts; one that is there already is left out.
+        """Writes scored rollouts; one that is there already, which its number says, is left out.
 
         They are in the hands of the system when this returns (a killed run loses none), and on the disk within a second
         of sampling or at `close` (a power cut).
         """
         new = []
-        for rollout in map(clean, rollouts):
+        for rollout in sorted(map(clean, rollouts), key=lambda rollout: rollout.index):
             self._waiting.pop((rollout.prompt_id, rollout.index), None)
             tally = self.tallies.setdefault(rollout.prompt_id, Tally())
             if rollout.index >= tally.drawn:

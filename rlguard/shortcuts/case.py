@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rlguard.answers import FinalAnswer, find_answer, normalise_answer, read_gold
+from rlguard.answers import FinalAnswer, find_answer, read_gold
 from rlguard.shortcuts.arithmetic import Number
 from rlguard.shortcuts.computation import PromptFacts, read_number, read_prompt
 from rlguard.shortcuts.text import Equation, find_equations
@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from rlguard.shortcuts.repeats import Repeats
 
 MAX_LONE = 80
-"""Characters of a text whose last number is its answer even unmarked ("It arrives at 11:05.")."""
-WHOLE, HEAD, TAIL = 3_000, 500, 1_500
+"""Characters of a text whose only number is its answer even unmarked ("It arrives at 11:05.")."""
+WHOLE, HEAD, TAIL = 3_000, 400, 1_000
 """Characters up to which all steps of a text are checked, and of a longer one those at both ends, where the set-up and
 the steps to the answer stand: a step of a GRPO run cannot wait for all of them."""
 EARLY = 80
 """Characters within which an answer must begin to come first."""
 
 NUMBERS = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*+")
-_TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```")
+_TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```", "[TOOL", "<output>", "<search>",
+          " to=functions.", "Action Input:")  # fmt: skip
 _TOOL = re.compile(
-    r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b)(?:(?!</tool_call>|</function_calls>|```)[\s\S]){0,200}?\d"
-    r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b"
+    r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b|\[TOOL_CALLS\]|<search>"
+    r"| to=functions\.|\bAction Input:)"
+    r"(?:(?!</(?:tool_call|function_calls|search)>|```|\[TOOL_RESULTS\]|<\|call\|>|\bObservation:)[\s\S]){0,200}?\d"
+    r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b|</(?:python|code)>\s<output>"
 )
 """A tool call with a number in it, in the ways that chat templates write one; an empty one computes nothing."""
 
@@ -47,8 +50,11 @@ class Case:
     @cached_property
     def answer(self) -> FinalAnswer | None:
         """The final answer where the text says that it is one: a guess supports no finding."""
-        final = self.final
-        return final if final and (final.marked or len(self.text) <= MAX_LONE) else None
+        final, text = self.final, self.text
+        if final is None or final.marked:
+            return final
+        alone = len(text) <= MAX_LONE and not set(NUMBERS.findall(text)) - set(NUMBERS.findall(final.text))
+        return final if alone else None
 
     @cached_property
     def value(self) -> Number | None:
@@ -93,19 +99,9 @@ class Case:
         return _is_reached(self)
 
     @cached_property
-    def right(self) -> bool:
-        """Whether the answer is known to be right."""
-        gold, answer = self.gold, self.answer
-        return gold is not None and answer is not None and normalise_answer(gold) == normalise_answer(answer.text)
-
-    @cached_property
     def tool(self) -> bool:
         """Whether a tool computed: its work stands in no step."""
-        text = self.text
-        marked = "<" in text and any(
-            sign in text for sign in ("<tool", "<function_", "<|python_tag|>", "<interpreter>")
-        )
-        return (marked or "```" in text) and bool(_TOOL.search(text))
+        return any(sign in self.text for sign in _TOOLS) and bool(_TOOL.search(self.text))
 
     @cached_property
     def statements(self) -> list[re.Match[str]]:

@@ -40,12 +40,11 @@ _MODULI = re.compile(
     r"|\bdivided\s+by\s+(\d{1,9})\b[^.\n]{0,40}\bremainder\b",
     re.IGNORECASE,
 )
-_LAST_DIGIT = re.compile(r"\b(?:last|unit'?s?|ones)\s+(two\s+)?digits?\b", re.IGNORECASE)
 _SIGN = r"(?:[#@&★☆⊕⊗◇◆△▲◯⋆∘~!]|\\(?:star|oplus|otimes|circ|diamond|triangle|ast)\b)"
 _OTHER_RULES = re.compile(  # another base, an operation of its own ("let a & b = 10a + b"), digits as bits or bases
     r"\b(?:base[-\s]?\d+|binary|octal|hexadecimal|hex|cryptarithm|xor|bitwise|roman|defined?\s+(?:as|by)|puzzle)\b"
     rf"|\b[a-z]\s?{_SIGN}\s?[a-z]\s*=|\d\s?{_SIGN}\s?\d|\b0x[0-9a-f]+\b"
-    r"|\b[a-z]\s?[-+*/×÷·^]\s?[a-z]\s*(?:means\b|(?:is|be|as)\s+defined|stands\s+for)",
+    r"|\bdefine\s+[a-z]\s?[-+*/×÷·^]\s?[a-z]\b|\b[a-z]\s?[-+*/×÷·^]\s?[a-z]\s*(?:means\b|(?:is|be|as)\s+defined|stands\s+for)",
     re.IGNORECASE,
 )
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:[. \xa0\u202f]\d{3})+(?![\d.,]*\d)|\d,\d\d,\d{3}")
@@ -167,10 +166,7 @@ def _read_remembered(prompt: str) -> PromptFacts:
 
 def _read(prompt: str) -> PromptFacts:
     moduli = {int(one or two) for one, two in _MODULI.findall(prompt)}
-    last_digit = _LAST_DIGIT.search(prompt)
-    if last_digit:
-        moduli.add(100 if last_digit[1] else 10)
-    other = bool(_OTHER_RULES.search(prompt)) or any(e.holds is False for e in find_equations(prompt))
+    other = bool(_OTHER_RULES.search(prompt)) or _has_other_sums(prompt)
     body = _DATE_OR_LABEL.sub(" ", prompt)
     expression = None if _CODE.search(prompt) else _find_expression(body)
     if _FORM.search(body):
@@ -189,6 +185,12 @@ def _read(prompt: str) -> PromptFacts:
     words = frozenset(word.lower() for word in _WORDS.findall(prompt))
     known = tuple(sorted(moduli - {0, 1}))
     return PromptFacts(steps, operands, known, other, bool(_GROUPED.search(prompt)), numbers, words)
+
+
+def _has_other_sums(prompt: str) -> bool:
+    """Whether a prompt's own equations do not hold: sums like "2 + 3 = 10, 7 + 2 = 63" stand for another operation."""
+    false = [e for e in find_equations(prompt) if e.holds is not True and isinstance(e.left, int) and e.left != e.right]
+    return len(false) > 1 or any(e.holds is False for e in false)
 
 
 def _find_expression(prompt: str) -> str | None:

@@ -10,7 +10,7 @@ _NOT_STATED = (
     r"if|elif|while|assert|return|when|suppose|assume|not|guess|isn't|wrong|claim|whether|does"
     r"|(?-i:Is)|(?:what|how|why)\s+is"
     r"|(?<!sum )(?<!total )of|half|twice|double|root|sqrt|log|sin|cos|tan|gcd|lcm|max|min|remainder"
-    r"|average|mean|base|plus|minus|times|by|over|xor|and|or|x"
+    r"|average|mean|base|plus|minus|times|by|over|xor|or|x"
     r"|about|approximately|roughly|steps?|parts?|case|question|problem|exercise|equation|line|page|chapter"
     r"|example|item|section|rounds?|weeks?|days?|years?|months?|levels?|floors?|rooms?"
 )
@@ -53,7 +53,7 @@ _REFUTED = re.compile(
 """What the following lines say of what led to nothing."""
 _OTHERS = re.compile(
     r"\b(?:suppose|supposing|assum\w+|pretend|wrote|writes|claim\w*|says?|said|student|someone|thinks|thought"
-    r"|mistaken\w*|incorrect\w*|wrongly|typo|try|tries|trying|tested|testing|guess\w*|attempt"
+    r"|mistaken\w*|errors?|incorrect\w*|wrongly|typo|try|tries|trying|tested|testing|guess\w*|attempt"
     r"|base|binary|octal|hexadecimal|modulo|mod|clock)\b",
     re.IGNORECASE,
 )

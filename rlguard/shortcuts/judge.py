@@ -15,7 +15,6 @@ from rlguard.shortcuts.rules import (
     find_answer_first,
     find_bare,
     find_false_step,
-    find_unrelated,
     find_unsupported,
     weigh_computation,
 )
@@ -29,7 +28,7 @@ READ_LIMIT = 400_000
 """Characters of a completion that are judged, from its end (100,000 tokens or so): a megabyte must not stop a step."""
 
 Rule = Callable[..., Finding | None]
-COMPUTATION: tuple[Rule, ...] = (find_bare, find_unrelated, find_unsupported, find_answer_first)
+COMPUTATION: tuple[Rule, ...] = (find_bare, find_unsupported, find_answer_first)
 """Do not hold where a tool computed."""
 REPETITION: tuple[Rule, ...] = (find_restated, find_every_option, find_loop, find_garbage)
 """Of two that overlap the first counts, as they are the same fact."""

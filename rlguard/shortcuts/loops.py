@@ -160,35 +160,26 @@ def _find_counted(text: str, repeats: Repeats) -> Finding | None:
 
     A table or an iterated algorithm has more than one number that moves, or an equation.
     """
-    begin = 0
-    for part in text.split("="):
-        end = begin + len(part)
-        if len(part) >= _LEAST_COUNTED_LENGTH and _counts_up(_NUMBER.findall(part)):
-            found = _find_counted_in(text, begin, end, repeats)
+    from rlguard.shortcuts.repeats import find_counted_runs  # here, as it needs numpy
+
+    parts = (part for part in text.split("=") if len(part) >= _LEAST_COUNTED_LENGTH)
+    if not any(_counts_up(_NUMBER.findall(part)) for part in parts):
+        return None
+    for start, period, length in find_counted_runs(repeats.codes):
+        if period <= 400 and length >= LEAST_LABELLED * period - 3 and "=" not in text[start : start + period]:
+            found = _judge_counted(text, start, start + length, period)
             if found:
                 return found
-        begin = end + 1
     return None
 
 
 def _counts_up(values: list[str]) -> bool:
-    """Whether numbers go up by one, as a counter does that is one of up to three numbers of its unit."""
+    """Whether numbers go up by one for a while, as a counter does that is one of up to three numbers of its unit."""
     if len(set(values)) < LEAST_LABELLED:
         return False
     numbers = [int(value) for value in values if len(value) < 10]
-    ups = [sum(b - a == 1 for a, b in zip(numbers, numbers[width:], strict=False)) for width in (1, 2, 3)]
-    return max(ups) >= LEAST_LABELLED - 1
-
-
-def _find_counted_in(text: str, begin: int, end: int, repeats: Repeats) -> Finding | None:
-    from rlguard.shortcuts.repeats import find_counted_runs  # here, as it needs numpy
-
-    for start, period, length in find_counted_runs(repeats.codes[begin:end]):
-        if period <= 400 and length >= LEAST_LABELLED * period - 3:
-            found = _judge_counted(text, begin + start, begin + start + length, period)
-            if found:
-                return found
-    return None
+    columns = [numbers[at::width] for width in (1, 2, 3) for at in range(width)]
+    return any("1" * (LEAST_LABELLED - 1) in "".join("01"[b - a == 1] for a, b in pairwise(c)) for c in columns)
 
 
 def _judge_counted(text: str, start: int, end: int, period: int) -> Finding | None:

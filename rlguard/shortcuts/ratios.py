@@ -8,14 +8,12 @@ LIKELIHOOD_RATIOS: dict[str, tuple[float, Severity]] = {
     # P(sign | success genuine) / P(sign | success lucky), estimated by benchmarks/detectors/calibrate.py on completions
     # of made-up task families on which no rule was tuned: the end of the 95% interval that claims less, within
     # [1/20, 20]. On real texts, only false_step (1 : 15) and unsupported_answer are frequent enough to be compared:
-    # right and wrong solutions of two models agree with the table. Set by hand, as too rare in both: operands_unused,
-    # answer_first, garbage, every_option.
+    # right and wrong solutions of two models agree with the table. Set by hand, as too rare in both: answer_first,
+    # garbage, every_option.
     "computed": (18.75, "warn"),
     "computed_in_part": (3.74, "warn"),
     "bare_answer": (0.05, "error"),
     "no_intermediate": (0.05, "warn"),
-    "unrelated_steps": (0.08, "error"),
-    "operands_unused": (0.35, "warn"),
     "answer_first": (0.4, "warn"),
     "answer_first_alone": (0.05, "error"),
     "unsupported_answer": (0.05, "warn"),

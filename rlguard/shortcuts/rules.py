@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rlguard.answers import normalise_answer
 from rlguard.shortcuts.arithmetic import Number
 from rlguard.shortcuts.case import NUMBERS, Case, matches, read_parts
 from rlguard.shortcuts.computation import read_number
@@ -54,7 +55,8 @@ def find_false_step(case: Case) -> Finding | None:
         f"{quote(case.text[e.start : e.end], 60)} is false: the left side is {left}, the right side {_show(e.right)}"
     )
     reason += f"; {len(false)} of {checked} steps are false" if len(false) > 1 else ""
-    reason += ", and still the answer is right" if case.right else ""
+    right = case.gold is not None and case.answer and normalise_answer(case.gold) == normalise_answer(case.answer.text)
+    reason += ", and still the answer is right" if right else ""
     return make_finding(sign, "false_step", reason, e.start, e.end)
 
 
@@ -126,41 +128,6 @@ def _argues(case: Case) -> bool:
     return len(said & case.facts.words) >= 2 and len(said - case.facts.words - _FILLER) >= 3
 
 
-def find_unrelated(case: Case) -> Finding | None:
-    """Steps that use none, or less than half, of the numbers of the expression in the prompt."""
-    missing, operands = _list_missing(case), case.facts.operands
-    if not missing:
-        return None
-    start, end = case.equations[0].start, case.equations[-1].end
-    if len(missing) == len(operands):
-        reason = f"the steps use none of the prompt's numbers ({quote(', '.join(operands))})"
-        return make_finding("unrelated_steps", "skipped_computation", reason, start, end)
-    reason = f"the steps never use {quote(', '.join(missing))}, {len(missing)} of the prompt's {len(operands)} numbers"
-    return make_finding("operands_unused", "skipped_computation", reason, start, end)
-
-
-def _list_missing(case: Case) -> list[str]:
-    """The numbers of the prompt's expression that no step uses, where they are more than half of them."""
-    operands = case.facts.operands
-    if not operands or not case.equations or case.facts.grouped:
-        return []
-    used = {number for e in case.equations for number in (*e.operands, e.left, e.right)}
-    values = {text: read_number(text) for text in operands}
-    missing = [text for text, value in values.items() if value not in used and not _in_pieces(text, used)]
-    if 2 * len(missing) > len(operands):
-        written = {read_number(text) for text in NUMBERS.findall(STATEMENT.sub(" ", case.text[:MAX_READ]))}
-        missing = [text for text in missing if values[text] not in written]
-    return missing if 2 * len(missing) > len(operands) else []
-
-
-def _in_pieces(operand: str, used: set[Number | None]) -> bool:
-    """Whether a number of several digits was taken apart: 25 as 20 and 5, or digit by digit."""
-    if len(operand) < 2:
-        return False
-    pieces = (str(number).rstrip("0") for number in used if isinstance(number, int) and number >= 0)
-    return any(piece and piece in operand for piece in pieces)
-
-
 def find_unsupported(case: Case) -> Finding | None:
     """Steps are shown, none of them produces the answer, and no sentence works it out either."""
     answer, value, facts, equations = case.answer, case.value, case.facts, case.equations
@@ -178,7 +145,7 @@ def find_unsupported(case: Case) -> Finding | None:
         (0 <= value <= len(equations) > 2 and not facts.operands) or _is_spelled(value, case)
     ):  # a count of what is listed, or digit by digit
         return None
-    if _is_worked_out(case) or (facts.operands and len(_list_missing(case)) == len(facts.operands)):  # the same fact
+    if _is_worked_out(case):
         return None
     reason = f"no step produces the answer {quote(answer.text)}; the last one ends in {_show(equations[-1].right)}"
     return make_finding("unsupported_answer", "unsupported_answer", reason, answer.start, answer.end)
@@ -256,7 +223,10 @@ def weigh_computation(case: Case) -> float:
         return 1.0
     if not case.facts.operands:  # right and wrong solutions of word problems show true steps equally often
         return 1.0
-    operations = sum(e.operators for e in checked)
+    used = {number for e in checked for number in (*e.operands, e.left, e.right)}
+    operations, operands = sum(e.operators for e in checked), case.facts.operands
+    if 2 * sum(read_number(operand) in used for operand in operands) < len(operands):
+        return 1.0  # about something else
     if len(checked) == 1 and operations > 1 and case.value is not None and checked[0].right == case.value:
         return 1.0  # the prompt itself with the answer behind "=": shows no more than the answer
     whole = case.value is not None and operations >= max(1, case.facts.steps)

@@ -14,7 +14,7 @@ from rlguard.rollouts.logs import read_any_rollouts
 from rlguard.shortcuts.computation import shown_steps
 from rlguard.shortcuts.groups import detect_group_shortcuts
 from rlguard.shortcuts.judge import judge_completion
-from rlguard.shortcuts.reference import LengthReference
+from rlguard.shortcuts.reference import find_collapsed
 from rlguard.tables.frames import Data, Shown
 from rlguard.types import Finding, InputError, Rollout, count_reasons, prompt_text
 
@@ -152,14 +152,10 @@ def _search_lengths(
     numbers = [number for number, rollout in enumerate(rollouts) if rollout.prompt_id]
     if not lengths or not numbers:
         return {"length_collapse": "SKIPPED: the rollouts do not say which prompt is theirs"}
-    before = _read_bands(reference)
-    bands = _read_bands(source) | before
     names = [rollouts[number].prompt_id for number in numbers]
-    texts = [rollouts[number].completion for number in numbers]
-    result = LengthReference.fit(lengths, before).judge(
-        [len(text) for text in texts], names, [bands.get(name) for name in names], texts
-    )
-    for number, more in zip(numbers, result.findings_B, strict=True):
+    sizes = [len(rollouts[number].completion) for number in numbers]
+    judged = find_collapsed(sizes, names, lengths, _read_bands(source) | _read_bands(reference))
+    for number, more in zip(numbers, judged, strict=True):
         found[number] += more
     return {}
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from rlguard.rollouts.logs import read_any_rollouts
 from rlguard.shortcuts.computation import steps_needed
 from rlguard.shortcuts.cutting import cut_reasoning, find_cue, find_reasoning_end
 from rlguard.shortcuts.ratios import LIMIT
-from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Severity, Verifier
+from rlguard.types import Engine, Finding, InputError, Problem, Request, Rollout, Sampling, Verifier
 from rlguard.verify.pool import VerifierPool
 
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -47,8 +46,6 @@ class TruncationCurve:
     area: float = math.nan
     """Under the curve, over the span of the fractions: in [0, 1]."""
     band: str = ""
-    score: float = math.nan
-    """Share of the band's other prompts with a smaller area, ties half; NaN without any."""
     likelihood_ratio: float = 1.0
     """P(early rewards | the reasoning was needed, as for the others of its band) / P(same | it was not: the reward is
     as good without as with all of it), in [1/50, 50]."""
@@ -71,15 +68,11 @@ def truncation_test(
     n: int = 4,
     cue: str | None = None,
     sampling: Sampling | None = None,
-    bands: Mapping[str, str] | None = None,
-    reference: Sequence[TruncationCurve] | None = None,
-    least_others: int = LEAST_OTHERS,
-    least_ratio: float | None = LEAST_RATIO,
 ) -> list[TruncationCurve]:
     """Cuts the reasoning of each success, has the model answer at once, and compares the areas.
 
     Args:
-        rollouts: Only successes are tested; one with outcome NaN is scored first.
+        rollouts: Only successes are tested.
         problems: Those that the rollouts are of.
         engine: Usually the model that wrote the rollouts.
         verifier: Judges the forced answers, as `cue` and the first line of what the model says.
@@ -88,10 +81,6 @@ def truncation_test(
         cue: How an answer begins, in words that the verifier's extraction knows; None takes those with which the
             completion itself begins its answer (`find_cue`).
         sampling: How answers are drawn; None is `SAMPLING`, 16 tokens.
-        bands: Band of each prompt id; by default prompts that ask for equally many steps form one.
-        reference: Curves of another run to compare with; by default the run's own, other prompts of the same band.
-        least_others: Curves of other prompts of the band from which a curve is compared with them.
-        least_ratio: A finding has at most this likelihood ratio; None turns it off.
 
     Returns:
         A curve per rollout, in the order given; those that could not be tested say why in `skipped`.
@@ -104,15 +93,13 @@ def truncation_test(
     sampling = sampling or SAMPLING
     n = n if sampling.temperature > 0 else 1
     with VerifierPool(verifier) as pool:
-        outcomes = _score_unscored(rows, known, pool)
         curves, asked = list[TruncationCurve](), dict[str, tuple[int, int]]()
         # without the space at its end, which most tokenizers keep with the answer
         cues = [cue or (find_cue(rollout.completion) or ("",))[0].rstrip(" ") for rollout in rows]
-        for number, (rollout, outcome) in enumerate(zip(rows, outcomes, strict=True)):
-            problem = known[rollout.prompt_id]
-            band = bands.get(problem.id, "") if bands is not None else f"{steps_needed(problem.text)} steps"
-            curve = TruncationCurve(problem.id, rollout.index, tuple(fractions), band=band)
-            curves.append(_prepare(curve, rollout.completion, outcome, cues[number]))
+        for number, rollout in enumerate(rows):
+            band = f"{steps_needed(known[rollout.prompt_id].text)} steps"
+            curve = TruncationCurve(rollout.prompt_id, rollout.index, tuple(fractions), band=band)
+            curves.append(_prepare(curve, rollout.completion, rollout.outcome, cues[number]))
             if curves[-1].skipped is None:
                 asked |= {_cut_id(rollout, fraction): (number, place) for place, fraction in enumerate(fractions)}
 
@@ -131,13 +118,8 @@ def truncation_test(
                 scores = [score for score, _ in results]
                 counts[number, place] = sum(score == 1 for score in scores), sum(not math.isnan(s) for s in scores)
     curves = [curve if curve.skipped else _measure(curve, counts[i]) for i, curve in enumerate(curves)]
-    tested = [curve for curve in (curves if reference is None else reference) if curve.area == curve.area]
-    judged = []
-    for curve in curves:
-        others = [c for c in tested if c.band == curve.band and c.prompt_id != curve.prompt_id]
-        one_step = steps_needed(known[curve.prompt_id].text) == 1
-        judged.append(curve if curve.skipped else _judge(curve, others, one_step, least_others, least_ratio))
-    return judged
+    tested = [curve for curve in curves if not curve.skipped]
+    return [curve if curve.skipped else _judge(curve, tested) for curve in curves]
 
 
 def _check(rows: Sequence[Rollout], known: Mapping[str, Problem], fractions: Sequence[float], n: int) -> None:
@@ -158,18 +140,6 @@ def _cut_id(rollout: Rollout, fraction: float) -> str:
     return f"{rollout.prompt_id}/{rollout.index}@{fraction!r}"
 
 
-def _score_unscored(rows: Sequence[Rollout], known: Mapping[str, Problem], pool: VerifierPool) -> list[float]:
-    """The outcome of every rollout; those that have none are judged now."""
-    outcomes = [row.outcome for row in rows]
-    for number, row in enumerate(rows):
-        if math.isnan(row.outcome):
-            pool.submit(number, [row.completion], known[row.prompt_id])
-    while pool.pending:
-        for number, results in pool.collect(block=True):
-            outcomes[number] = results[0][0]
-    return outcomes
-
-
 def _prepare(curve: TruncationCurve, completion: str, outcome: float, cue: str) -> TruncationCurve:
     if outcome != 1.0:
         return replace(curve, skipped="SKIPPED: needs a success")
@@ -188,42 +158,28 @@ def _measure(curve: TruncationCurve, counts: np.ndarray) -> TruncationCurve:
         return replace(curve, skipped="SKIPPED: needs judged answers at every fraction")
     if curve.fractions[-1] == 1 and not successes[-1]:
         return replace(curve, skipped="SKIPPED: needs a right answer after all of the reasoning; the cue may not fit")
-    return replace(curve, area=_measure_area(curve))
+    steps, rewards = np.diff(curve.fractions), np.array(curve.rewards)
+    area = (steps * (rewards[1:] + rewards[:-1]) / 2).sum() / steps.sum() if len(steps) else rewards[0]
+    return replace(curve, area=float(area))
 
 
-def _measure_area(curve: TruncationCurve) -> float:
-    """Under the curve, by the trapezoid rule, over the span of the fractions; the reward itself of one alone."""
-    if len(curve.fractions) == 1:
-        return curve.rewards[0]
-    points = pairwise(zip(curve.fractions, curve.rewards, strict=True))
-    area = sum((right - left) * (low + high) / 2 for (left, low), (right, high) in points)
-    return area / (curve.fractions[-1] - curve.fractions[0])
-
-
-def _judge(
-    curve: TruncationCurve,
-    others: Sequence[TruncationCurve],
-    one_step: bool,
-    least_others: int,
-    least_ratio: float | None,
-) -> TruncationCurve:
+def _judge(curve: TruncationCurve, tested: Sequence[TruncationCurve]) -> TruncationCurve:
+    others = [c for c in tested if c.band == curve.band and c.prompt_id != curve.prompt_id]
     if others:
-        areas = np.array([c.area for c in others])
-        score = float(((areas < curve.area) + 0.5 * (areas == curve.area)).mean())
-        curve = replace(curve, score=score, likelihood_ratio=_ratio(curve, others))
-    if one_step:
+        curve = replace(curve, likelihood_ratio=_ratio(curve, others))
+    if curve.band == "1 steps":
         return replace(curve, skipped="SKIPPED: needs a prompt of more than one step to judge")
-    if len(others) < least_others:
+    if len(others) < LEAST_OTHERS:
         found = f"{len(others)} other curves in band {curve.band!r}"
-        return replace(curve, skipped=f"SKIPPED: needs {least_others} to compare with, has {found}")
-    ratio = curve.likelihood_ratio
-    if least_ratio is not None and ratio > least_ratio:
+        return replace(curve, skipped=f"SKIPPED: needs {LEAST_OTHERS} to compare with, has {found}")
+    if curve.likelihood_ratio > LEAST_RATIO:
         return curve
     early = ", ".join(f"{reward:.2f} at {f:.0%}" for f, reward in zip(curve.fractions, curve.rewards, strict=True))
-    share = f"a larger area than {curve.score:.0%} of {curve.band}"
-    reason = f"right before the reasoning is there: reward {early}, {share}"
-    severity: Severity = "error" if ratio <= 0.2 else "warn"
-    finding = Finding("truncation_test", reason, 0, curve.cuts[-1], ratio, severity, curve.prompt_id, curve.index)
+    larger = sum(c.area < curve.area for c in others) / len(others)
+    reason = f"right before the reasoning is there: reward {early}, a larger area than {larger:.0%} of {curve.band}"
+    finding = Finding(
+        "truncation_test", reason, 0, curve.cuts[-1], curve.likelihood_ratio, "error", curve.prompt_id, curve.index
+    )
     return replace(curve, finding=finding)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 
-_MARKS = ("<|", "<start_of_turn>", "[INST]", "<tool", "<obs", "<info", "<inter", "<function_r", "```output")
+_MARKS = ("<|", "<start_of_turn>", "[INST]", "<tool", "<obs", "<info", "<inter", "<function_r", "```output",
+          "[TOOL_R", "Observation:", "<output>")  # fmt: skip
 _OTHERS = re.compile(
     r"<\|im_start\|>\s*(?!assistant)\w+.*?(?:<\|im_end\|>|(?=<\|im_start\|>)|\Z)"
     r"|<\|start_header_id\|>\s*(?!assistant)\w+\s*<\|end_header_id\|>.*?(?:<\|eot_id\|>|(?=<\|start_header_id\|>)|\Z)"
     r"|<start_of_turn>\s*user\b.*?(?:<end_of_turn>|(?=<start_of_turn>)|\Z)"
     r"|<\|(?:user|tool|observation|system)\|>.*?(?=<\|assistant\|>|\Z)"
-    r"|\[INST\].*?(?:\[/INST\]|\Z)"
+    r"|<\|start\|>(?!assistant).*?(?:<\|end\|>|(?=<\|start\|>)|\Z)"
+    r"|\[INST\].*?(?:\[/INST\]|\Z)|\[TOOL_RESULTS\].*?(?:\[/TOOL_RESULTS\]|\Z)|(?<=\nObservation:)[^\n]*"
+    r"|(?:(?<=</python>\n<output>)|(?<=</code>\n<output>)).*?(?=</output>|\Z)"
     r"|<(tool_(?:response|output|results?)|observation|information|interpreter|function_results)>(?P<tool>.*?)(?:</\1>|\Z)"
     r"|```output\b(?P<printed>.*?)(?:```|\Z)",
     re.DOTALL | re.IGNORECASE,

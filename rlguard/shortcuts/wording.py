@@ -8,7 +8,7 @@ from rlguard.answers import extract_answer
 
 STATEMENT = re.compile(
     r"<answer>\s*+([^<\n]{1,80}?)\s*+</answer>|\\boxed\s?\{([^{}\n]{1,80})|####[ \t]*+([^\n]{1,80})"
-    r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
+    r"|\banswer(?:\s+is)?(?:\s?[:=])?\s{0,3}[*$]{0,3}(-?[$£€]?\d[\d.,/]*+|\(?[A-Ha-h]\b|[Yy]es\b|[Nn]o\b)",
     re.IGNORECASE,
 )
 _MARK = re.compile(r"<answer>|\\boxed|####|answer", re.IGNORECASE)

@@ -148,21 +148,11 @@ def _unify(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 
 def _to_table(rows: list[Mapping[str, Any]], types: Mapping[str, Any]) -> pa.Table:
-    """A column each for every name in any row, of its known type where the values fit it."""
+    """A column each for every name in any row, of its known type."""
     import pyarrow as pa
 
     names = {name: None for row in rows for name in row}
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        try:
-            columns[name] = pa.array(values, types[name]) if name in types else pa.array(values)
-        except _arrow_errors():
-            kind = pa.null()
-            for value in values:  # slow, and only for what pa.array does not mix, such as dates and times
-                kind = _unify(kind, pa.array([value]).type)
-            columns[name] = pa.array(values, kind)
-    return pa.table(columns)
+    return pa.table({name: pa.array([row.get(name) for row in rows], types.get(name)) for name in names})
 
 
 def _fit(table: pa.Table, schema: pa.Schema) -> pa.Table:

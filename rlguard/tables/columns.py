@@ -14,8 +14,10 @@ ABSENT = object()
 
 COLUMNS = {
     "completion": ("completion", "completions", "output", "response", "responses", "generation", "generations",
-                   "output_response", "decoded_response", "decoded_responses", "raw_generation", "generated_text"),
-    "prompt": ("prompt", "input", "question", "query", "problem", "input_prompt", "decoded_query", "decoded_queries"),
+                   "output_response", "decoded_response", "decoded_responses", "raw_generation", "generated_text",
+                   "outputs", "samples", "generated_responses"),
+    "prompt": ("prompt", "prompts", "input", "question", "query", "problem", "input_prompt", "decoded_query",
+               "decoded_queries", "instruction"),
     "answer": ("answer", "gold", "gts", "ground_truth", "solution", "label", "target", "gtruth_answer", "gold_answer",
                "ground_truths", "reward_model.ground_truth", "env_extras.reward_spec.ground_truth",
                "env_extras.reward_model.ground_truth"),
@@ -87,7 +89,7 @@ def check_columns(row: Mapping[str, Any], columns: Mapping[str, str], where: str
         if pick(row, column, ABSENT) is ABSENT:
             names = list(_list_names(row))
             near = difflib.get_close_matches(column, names, 3) + [n for n in COLUMNS.get(part, ()) if n in names]
-            hint = f": is it {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
+            hint = f": is it {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else "."
             raise InputError(
                 f"{where}{': ' if where else ''}column {column!r} is missing{hint} The data set has: "
                 f"{', '.join(map(repr, row))}. Name it with --column {part}=NAME, in Python {part}_column='NAME'"

@@ -30,12 +30,15 @@ def iter_data(data: Data, torn: list[int] | None = None) -> Iterator[dict[str, A
         yield from iter_rows(data, torn)
         return
     kind = _library(data)
-    if kind == "pandas":
+    if kind == "pandas" and hasattr(data, "columns"):
         data = data.astype(object).where(data.notna(), None).to_dict("records")
     elif kind == "polars":
         data = data.lazy().collect().to_dicts()
     elif kind == "pyarrow":
         data = data.to_pylist()
+    if isinstance(data, Mapping) or not isinstance(data, Iterable):
+        of = f" of {', '.join(map(repr, data))}: take one of its parts" if isinstance(data, Mapping) else ""
+        raise InputError(f"expected a path, a frame, a data set or rows as dicts, got {type(data).__name__}{of:.200}")
     number = -1
     for number, row in enumerate(data):
         if not isinstance(row, Mapping):

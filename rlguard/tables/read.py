@@ -232,7 +232,7 @@ def iter_problems(
     for number, row in enumerate(rows):
         if number == 0:
             check_columns(row, {"prompt": prompt_column, "answer": answer_column}, where[:-2])
-        prompt = pick(row, prompt_column)
+        prompt = parse_chat(pick(row, prompt_column))
         answer = pick(row, answer_column)
         if not (prompt.strip() if isinstance(prompt, str) else prompt and is_chat(prompt)):
             raise InputError(
@@ -253,6 +253,22 @@ def is_chat(value: Any) -> bool:
         isinstance(each, Mapping) and bool({"role", "content"} & set(each)) and _is_content(each.get("content"))
         for each in value
     )
+
+
+def parse_chat(value: Any) -> Any:
+    """Chat messages where one stands alone, or a CSV holds them as JSON text; anything else as it is.
+
+    >>> parse_chat('[{"role": "user", "content": "2+2?"}]'), parse_chat("[4]")
+    ([{'role': 'user', 'content': '2+2?'}], '[4]')
+    """
+    chat = value
+    if isinstance(value, str) and value.startswith('[{"') and '"role"' in value:
+        try:
+            chat = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    chat = [chat] if isinstance(chat, Mapping) else chat
+    return chat if is_chat(chat) else value
 
 
 def _is_content(value: Any) -> bool:

@@ -65,6 +65,7 @@ class RowWriter:
         self.rows = 0
         self._types = dict(types or {})
         self._partial = name_partial(self.path)
+        self._whole: Path | None = None
 
     def __enter__(self) -> RowWriter:
         if self.path.is_dir() and (self.path.suffix in FORMATS or not _is_replaceable(self.path)):
@@ -89,13 +90,22 @@ class RowWriter:
             self._sink.write(row)
         self.rows += 1
 
+    def finish(self) -> None:
+        """Writes the whole table beside its place, into which the end of the block then only moves it.
+
+        Raises:
+            InputError: If the rows do not fit the format.
+        """
+        with writing(self.path):
+            self._whole = self._sink.finish()
+
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         with writing(self.path):
             try:
                 if kind is not None:
                     self._sink.close()
                     return
-                put_in_place(self._sink.finish(), self.path)
+                put_in_place(self._whole or self._sink.finish(), self.path)
             finally:
                 remove(self._partial)
 

@@ -11,46 +11,53 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from fractions import Fraction
 
-from rlguard.answers import normalise_answer, read_quantity, spell_plain
+from rlguard.answers import normalise_answer, read_quantity, undress_answer
 
 ANSWER_LIMIT = 2000
 """Characters; a longer answer is not read and unscored, so that none costs more than a moment."""
 TOLERANCE = Fraction(1, 10**6)
 """Relative, for decimals that were rounded; whole numbers are compared exactly."""
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|textsf|mathrm|mathbf|mathit|mbox|emph|boxed|fbox)\s*\{([^{}]*)\}")
-_HTML = re.compile(r"</?(?:b|i|em|strong|p|div|span|code|br)\s*/?>|\*\*(?=[\s:.,)]|\Z)")
 _NAMES = {"infinity": r"\infty", "empty set": r"\emptyset", "∅": r"\emptyset", "all real numbers": r"\mathbb{R}"}
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _OPTIONS = re.compile(r"\(?[A-J]\)?(?:[\s,;&]*(?:and\s+)?\(?[A-J]\)?)+")
+_LETTERS = re.compile(r"[A-J](?:\s+[A-J])+")
 _LABEL = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?([A-Z])(?:\)|\s*[.:)]|\s*[-–—](?=\s))\s*(.*)", re.DOTALL)
+_REFUTED = re.compile(
+    r"(?:is|are|was|can|do|does)(?:n't|not|\s+(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible))\b", re.IGNORECASE
+)
 _NAMED_OPTION = re.compile(r"(?:option|choice|answer)\s+\(?([A-Za-z])\)?", re.IGNORECASE)
+_TRUTHS = {"yes": True, "true": True, "no": False, "false": False}
 _TRUTH = re.compile(r"(yes|no|true|false)\b(?:[\s]*[,.;:!—–-].*)?", re.IGNORECASE | re.DOTALL)
 _DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%d %B, %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y",
-    "%B %d", "%d %B",
+    "%B %d", "%d %B", "%m/%d/%Y", "%d/%m/%Y",
 )  # fmt: skip
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 _STRING = re.compile(
     r"[A-Za-z]{2,}(?:[\s,;:'’\"&/.!?-]+[A-Za-z]+)*[.!?]?"  # words
     r"|[A-Za-z]+(?:[\s'’-]+[A-Za-z]{2,})+"
-    r"|[A-Za-z]+[-_#]?\d[A-Za-z\d_#+-]*"  # codes and moves: Nf3, b2, A-12
+    r"|(?:[A-Za-z]+[-_#]?|\d+[A-Z]+)\d[A-Za-z\d_#+-]*"  # codes and moves: Nf3, b2, A-12
     r"|\d+(?:-\d+)+|\d+(?:/\d+){2,}|\d+(?::\d+)+(?:\s*[AaPp]\.?[Mm]\.?)?"  # scores, dates, times, ratios
     r"|\+?\d[\d ]*(?:-\d+)+|\d+(?:\.\d+){2,}|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
 )
 _SEQUENCE = re.compile(r"[-\w.]+(?:\s+[-\w.]+)+")
-_BASED = re.compile(r"([0-9A-Za-z]+)_\{?(?:\\text\{)?(\d{1,2})\}?\}?")
+_BASED = re.compile(r"(\d[\dA-F]*)_\{?(?:\\TEXT\{)?(\d{1,2})\}?\}?")
 _BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGNORECASE)
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
 _NAMED = re.compile(
     r"(?:\\[a-z]+\s+)?\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)"
-    r"|(?:\\approx|≈|=|\\sim|~)\s*(.*)|(?!.*(?:\b(?:not|never|no|cannot|most|least|than|wrong)\b|n't))"
+    r"|(?:\\approx|≈|=|\\sim|~)\s*(.*)|(?!.*(?i:\b(?:not|never|no|cannot|most|least|than|wrong|if|suppose|assume)\b|n't))"
     r"[A-Za-z][A-Za-z ]{0,40}(?:\b(?:is|are|has|have|equals|gets?)\s|:\s)\s*(.*)",
     re.DOTALL,
 )
+_POINTS = str.maketrans("", "", ".,")
+_COMMA = re.compile(r"\D{0,3}\d+,(?!\d{3}(?!\d))\d+(?![\d,.])")
+_HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非])\s*(-?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
 
 
@@ -78,7 +85,8 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
         return math.nan  # what is left out cannot be compared
     if _HEDGE.search(given) and not _HEDGE.search(gold):
         parts = [part for part in _HEDGE.split(given) if part and part.strip(" ,")]
-        given = ", ".join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
+        joint = " \\lor " if all(re.search(r"[<>≤≥]|\\[lg](?:eq?|t)", part) for part in parts) else ", "
+        given = joint.join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
     for compare in _KINDS:
         verdict = compare(gold, given)
         if verdict is not None:
@@ -95,6 +103,7 @@ def is_string(gold: str) -> bool:
     >>> [is_string(gold) for gold in ("listen", "Nf3", "2021-03-05", "4-2", "1 2 3", "2x", "x^2", "n+1", r"\\pi")]
     [True, True, True, True, True, False, False, False, False]
     """
+    gold = re.sub(r"\s*(?:->|→)\s*", ", ", gold)
     if "\\" in gold or re.search(r"[=^<>{}\[\]|√π∞∪∩≤≥≡∈±ℝ]", gold):
         return False
     plain = gold.isascii() and re.search(r"[\dA-Za-z]", gold)
@@ -102,19 +111,7 @@ def is_string(gold: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Without the dress that no answer needs: `\\text{}`, dollars, emphasis, a full stop."""
-    text = _HTML.sub("", spell_plain(text)).strip()
-    for _ in range(3):
-        before = text
-        text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text).strip()
-        text = re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip('*`"“”').strip())
-        if text[:1] == "$" == text[-1:] and len(text) > 2 and text.count("$") - text.count("\\$") == 2:
-            text = text[1:-1].strip()
-        if text[:2] in ("\\(", "\\[") and text[-2:] in ("\\)", "\\]"):
-            text = text[2:-2].strip()
-        text = text.rstrip(".。").rstrip() if not text.endswith("..") else text
-        if text == before:
-            break
+    text = undress_answer(text)
     return _NAMES.get(re.sub(r"^the\s+", "", text.lower()), text)
 
 
@@ -124,78 +121,70 @@ def _squeeze(text: str) -> str:
 
 def _compare_options(gold: str, given: str) -> float | None:
     """A letter against a letter with or without its text; a letter with its text against either."""
-    letters = re.findall("[A-J]", gold)
-    if letters == sorted(set(letters)) and _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
-        return float(letters == sorted(re.findall("[A-J]", given)))
-    label = _LABEL.fullmatch(gold)
-    letter = _OPTION.fullmatch(gold)
-    given_label = _LABEL.fullmatch(given)
-    given_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
+    if _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
+        right, said = re.findall("[A-J]", gold), re.findall("[A-J]", given)
+        if right == sorted(set(right)):  # "A B" may be a choice or a sequence
+            return (
+                math.nan if _LETTERS.fullmatch(gold) and said != right == sorted(said) else float(right == sorted(said))
+            )
+    letter, label, said_label = _OPTION.fullmatch(gold), _LABEL.fullmatch(gold), _LABEL.fullmatch(given)
+    said_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
+    if said_label and _REFUTED.match(said_label[2]):
+        return 0.0
     if letter:
-        if given_letter:
-            return float(given_letter[1].lower() == letter[1].lower())
-        if given_label:
-            others = re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", given_label[2])
-            return float(given_label[1] == letter[1].upper() and not others)
+        if said_letter:
+            return float(said_letter[1].lower() == letter[1].lower())
+        if said_label:
+            others = re.search(r"(?:^|\s|\()[A-H](?:\)|[.:]\s|\s*$)", said_label[2])
+            return float(said_label[1] == letter[1].upper() and not others)
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
-    if label and label[2]:
-        if given_letter:
-            return float(given_letter[1].upper() == label[1])
-        if given_label and given_label[1] != label[1]:
-            return 0.0
-        return float(normalise_answer(given_label[2] if given_label else given) == normalise_answer(label[2]))
-    return None
+    if not (label and label[2]):
+        return None
+    if said_letter or (said_label and said_label[1] != label[1]):
+        return float(bool(said_letter) and said_letter[1].upper() == label[1])
+    return float(normalise_answer(said_label[2] if said_label else given) == normalise_answer(label[2]))
 
 
 def _compare_truths(gold: str, given: str) -> float | None:
     said = _TRUTH.fullmatch(given)
-    if gold.lower() not in ("yes", "no", "true", "false"):
+    right = _TRUTHS.get(gold.lower())
+    if right is None:
         return None
     if said is None:
         return 0.0
     others = re.findall(r"\b(?:yes|no|true|false)\b", given[said.end(1) :].lower())
-    return float(said[1].lower() == gold.lower() and (not others or gold.lower() in others))
+    return float(_TRUTHS[said[1].lower()] == right and all(_TRUTHS[other] == right for other in others))
 
 
 def _compare_bases(gold: str, given: str) -> float | None:
     """`1011_2`: digits and base, or no base; a bare number of the same value may be meant in either way."""
-    based, also = _BASED.fullmatch(gold.replace(" ", "")), _BASED.fullmatch(given.replace(" ", ""))
-    if not (based and _value(*based.groups()) is not None):
-        return None
-    if also:
-        return float(_value(*also.groups()) == _value(*based.groups()))
-    if given.strip().lower() == based[1].lower():
-        return 1.0
-    quantity = read_quantity(given)
-    return math.nan if quantity and quantity[0] == _value(*based.groups()) else 0.0
-
-
-def _value(digits: str, base: str) -> int | None:
-    try:
-        return int(digits, int(base))
-    except ValueError:
-        return None
+    right, said = (_BASED.fullmatch(text.replace(" ", "").upper()) for text in (gold, given))
+    if right is None or said:
+        return None if right is None else float(said is not None and right.groups() == said.groups())
+    with suppress(ValueError):
+        return 1.0 if given.upper() == right[1] else math.nan if given == str(int(right[1], int(right[2]))) else 0.0
+    return None
 
 
 def _compare_dates(gold: str, given: str) -> float | None:
+    """By value; 03/05/2024 has two, one of which may be that of "5 March 2024"."""
     for formats in (_DATES, _TIMES):
         right, said = _read_date(gold, formats), _read_date(given, formats)
-        if right is not None:
-            return float(right == said)
+        if right:
+            return math.nan if len(right) != len(said) and set(right) & set(said) else float(right == said)
     return None
 
 
-def _read_date(text: str, formats: tuple[str, ...]) -> datetime | None:
+def _read_date(text: str, formats: tuple[str, ...]) -> list[datetime]:
     text = _ORDINAL.sub("", " ".join(text.replace(".", "").replace(" of ", " ").split())) if len(text) < 40 else ""
     if not re.search(r"\d", text) or not re.search(r"[-/ ]|:\d\d|[AaPp][Mm]", text):
-        return None
+        return []
     text = re.sub(r"^(?:on|at|the)\s+", "", text, flags=re.IGNORECASE)
+    dates = []
     for form in formats:
-        try:
-            return datetime.strptime(text, form)
-        except ValueError:
-            continue
-    return None
+        with suppress(ValueError):
+            dates.append(datetime.strptime(text, form))
+    return dates
 
 
 def _compare_numbers(gold: str, given: str) -> float | None:
@@ -203,33 +192,40 @@ def _compare_numbers(gold: str, given: str) -> float | None:
     right = None if re.fullmatch(r"0\d+", gold) else read_quantity(gold)
     if right is None:
         return None
-    said = read_quantity(_right_side(given))
-    if said is None:
-        label = _LABEL.fullmatch(given)
-        said = read_quantity(label[2]) if label else None
+    side = _right_side(given)
+    label = _LABEL.fullmatch(given)
+    said = read_quantity(side) or (read_quantity(label[2]) if label else None)
+    if said is None and right[0].denominator > 1 and _COMMA.match(side):  # 9,75 may be a list, and 9.75
+        said = read_quantity(side.replace(",", "."))
+        said = said if said and said[0] == right[0] else None
     if said is None:
         return _compare_unread(right, given)
-    percents = (right[1] == "%") + (said[1] == "%")
     same = is_close(right[0], said[0])
-    if percents == 1:
-        factor = Fraction(1, 100)
-        return float(same or is_close(*(q[0] * (factor if q[1] == "%" else 1) for q in (right, said))))
+    if {right[1], said[1]} in ({"%", ""}, {"¢", ""}, {"¢", "$"}):
+        hundredths = (number / (100 if unit in ("%", "¢") else 1) for number, unit in (right, said))
+        return float((same and "" in (right[1], said[1])) or is_close(*hundredths))
     if right[1] and said[1] and right[1] != said[1]:
         return 0.0 if same else math.nan  # 25 cm may be 250 mm
+    if (
+        not same
+        and re.search(r"\.\d{3}$", f"{gold}\n{given}", re.M)
+        and gold.translate(_POINTS) == given.translate(_POINTS)
+    ):
+        return math.nan  # 250.000 is 250,000 in half of the world
     return float(same)
 
 
 def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
     """A given answer that is no plain number: prose is not the answer unless it may name it, a formula may be equal."""
-    numbers = re.findall(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w.])", given)
-    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\[A-Za-z]+", " ", given))
     if _BOUND.search(given):
         return 0.0
-    if len(words) >= 3 and "\\" not in given:
-        named = [read_quantity(number) for number in numbers]
+    if "\\" not in given and len(re.findall(r"[A-Za-z]{2,}", given)) >= 3:
+        named = [
+            read_quantity(number) for number in re.findall(r"(?<![\w.])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w.])", given)
+        ]
         return math.nan if len(named) == 1 and named[0] and named[0][0] == right[0] else 0.0
-    if _ORDINAL.search(given):
-        return math.nan
+    if _ORDINAL.search(given) or re.fullmatch(r"(?:\d[\d.]*[ ']*[A-Za-z\"]+,?\s*(?:and\s+)?){2,}", given):
+        return math.nan  # the 5th, 2 hours 30 minutes
     if re.search(r"\d\s+\d", given) and not re.search(r"[\\+*/^=]", given):
         return 0.0  # a row of numbers is no number
     return None
@@ -237,7 +233,7 @@ def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
 
 def _right_side(text: str) -> str:
     """What an equation or a sentence says of its subject: "x = 5", "Total: 5" and "she has 5" are 5."""
-    match = _NAMED.fullmatch(text)
+    match = _NAMED.fullmatch(text) or (None if re.search("[不没非少多超]", text) else _HAN.fullmatch(text))
     said = match[match.lastindex or 0] if match else text
     return text if "=" in said else said
 
@@ -264,25 +260,20 @@ def is_close(gold: Fraction, given: Fraction) -> bool:
 
 def _compare_lists(gold: str, given: str) -> float | None:
     """`[[1, 2], [3, 4]]` by structure, `1 2 3` word by word; order counts in both."""
-    right = _read_json(gold)
+    right, said = _read_json(gold), _read_json(given)
     if right is not None:
-        said = _read_json(given)
         return None if said is None else float(said == right)
     if _SEQUENCE.fullmatch(gold) and re.search(r"\d", gold) and not re.search(r"[A-Za-z]{2}", gold):
-        words = re.split(r"[\s,;]+", given.strip("[](){} "))
-        return float(words == gold.split())
+        return float(re.split(r"[\s,;]+", given.strip("[](){} ")) == gold.split())
     return None
 
 
-def _read_json(text: str) -> list | None:
-    text = text.strip()
-    if not (text.startswith("[") and text.endswith("]")) or text.count("[") > 100:
-        return None
-    for form in (text, text.replace("'", '"')):
-        try:
-            return json.loads(form)
-        except ValueError:
-            continue
+def _read_json(text: str) -> list | dict | None:
+    if text[:1] + text[-1:] in ("[]", "{}") and text.count("[") + text.count("{") <= 100:
+        commas = re.sub(r"(?<=[\d\].])\s+(?=[-\d\[])", ", ", text)  # NumPy prints none
+        for form in (text, text.replace("'", '"'), commas):
+            with suppress(ValueError):
+                return json.loads(form)
     return None
 
 
@@ -291,14 +282,11 @@ _KINDS = (_compare_options, _compare_truths, _compare_bases, _compare_dates, _co
 
 def _compare_strings(gold: str, given: str) -> float:
     """Words without regard to case, article and punctuation; codes as they are written."""
-    if re.search(r"\d", gold):
-        ratio, number = (
-            read_quantity(re.sub(r"(\d+)\s*(?::|\bto\b)\s*(\d+)", r"\1/\2", text)) for text in (gold, given)
-        )
-        if ratio and number and re.fullmatch(r"\d+\s*:\s*\d+", gold) and not re.fullmatch(r"\d+:\d\d", gold):
-            return float(ratio == number)
-        if "-" in gold:  # punctuation counts
-            return float(" ".join(gold.split()) == " ".join(given.split()))
+    if re.fullmatch(r"\d+\s*:\s*\d+", gold) and not re.fullmatch(r"\d+:\d\d", gold):
+        ratios = [read_quantity(re.sub(r"(\d+)\s*(?::|\bto\b)\s*(\d+)", r"\1/\2", text)) for text in (gold, given)]
+        return float(ratios[0] == ratios[1])
+    if re.search(r"-.*\d|\d.*-", gold):  # punctuation counts
+        return float(" ".join(gold.split()) == " ".join(given.split()))
     said = _word(given)
     return float(_word(gold) == (said.replace(" ", "") if re.search(r"\d", gold) and " " not in gold else said))
 

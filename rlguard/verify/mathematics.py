@@ -25,6 +25,8 @@ _POWER = re.compile(r"\*\*\s*(-?\d+|\([^()]*\)|[A-Za-z])")
 _ROWS = re.compile(
     r"\\begin\{(?:aligned|align\*?|cases|gathered|array|split)\}(?:\{[^{}]*\})?(.*?)\\end\{\w+\*?\}", re.DOTALL
 )
+_UNEQUAL = re.compile(r"[<>≤≥]|\\[lg](?:eq?|t|eqslant)(?![A-Za-z])")
+_JOINED = re.compile(r",|\band\b|\\land(?![A-Za-z])|\\cup(?![A-Za-z])|\\lor(?![A-Za-z])|∪|\bor\b")
 _HUGE = re.compile(r"\d{4,}\s*!")
 _NUMERIC = re.compile(r"(?:[\d\s+*/^(){}.,=-]|\\(?:frac|cdot|times|sqrt|div|left|right)(?![A-Za-z]))+")
 
@@ -55,10 +57,16 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     limit = limit if threading.current_thread() is threading.main_thread() else None
     try:
         golds, givens = parse(gold, limit), parse(given, limit)
+        right, said = _read_inequalities(gold, golds, parse, limit), _read_inequalities(given, givens, parse, limit)
     except (timeout, RecursionError, MemoryError):
         return math.nan
     if not golds:
         return math.nan
+    if right and said and right[0] != said[0]:
+        return 0.0
+    if _UNEQUAL.search(given) and not said and re.search(r"[(\[]", gold):
+        return math.nan  # math-verify solves it, and the problem said again would be its answer
+    golds, givens = [right[1]] if right else golds, [said[1]] if said else givens
     unknown = False
     for pair in product(golds, givens):
         try:
@@ -83,10 +91,38 @@ def clean_expression(text: str) -> str:
     if rows and "=" in rows[1]:
         text = ", ".join(row.replace("&", "").strip() for row in rows[1].split("\\\\") if row.strip(" &\n"))
     text = " ".join(text.replace("$", "").replace("\\varnothing", "\\emptyset").replace("∅", "\\emptyset").split())
-    text = text.replace("√", "\\sqrt").replace("π", "\\pi ")
+    text = text.replace("√", "\\sqrt").replace("π", "\\pi ").replace("\\langle", "(").replace("\\rangle", ")")
     text = _POWER.sub(lambda match: f"^{{{match[1].strip('()')}}}", text)
     text = _FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
     return _ROOT.sub(r"\\sqrt{\1}", text)
+
+
+def _read_inequalities(text: str, whole: list, parse: Callable[..., list], limit: int | None) -> tuple[Any, Any] | None:
+    """The variable of "x < -1 \\lor x > 4" and the set that it may be in; None for other texts, as "x^2 < 4".
+
+    A comma is "and", or "or" where nothing is in both.
+    """
+    from sympy import And, Intersection, Union
+    from sympy.core.relational import GreaterThan, LessThan, StrictGreaterThan, StrictLessThan
+
+    if not _UNEQUAL.search(text):
+        return None
+    text = re.sub(r"\\text\s*\{([^{}]*)\}", r"\1", text)
+    parts = [whole] if not _JOINED.search(text) else [parse(part.strip(), limit) for part in _JOINED.split(text)]
+    variables, sets = set(), []
+    for part in parts:
+        relations = part[0].args if part and isinstance(part[0], And) else part[:1]
+        for relation in relations:
+            if not isinstance(relation, (GreaterThan, LessThan, StrictGreaterThan, StrictLessThan)):
+                return None
+            variables |= relation.free_symbols
+            if not any(side in variables for side in relation.args):
+                return None
+        if len(variables) != 1 or not relations:
+            return None
+        sets.append(part[0].as_set())
+    both = Intersection(*sets)
+    return variables.pop(), Union(*sets) if both.is_empty or re.search(r"\bor\b|\\lor|\\cup|∪", text) else both
 
 
 def _modulo(text: str) -> str:

@@ -1,7 +1,7 @@
 """Verifiers: is this completion correct? 1.0, 0.0, or NaN when it could not be judged.
 
 Each is a small object with a name, a version (part of the key under which rollouts are stored), `score` and
-`extract`. `pick_verifier` turns a name from the command line into one. `workers.VerifierPool` runs one in processes of
+`extract`. `pick_verifier` turns a name from the command line into one. `pool.VerifierPool` runs one in processes of
 its own, where it may hang or die; a verifier with a `prepare` method has it called there, once and before any score.
 """
 
@@ -15,7 +15,7 @@ from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from rlguard.answers import extract_answer, normalise_answer, read_gold, read_golds, read_quantity
+from rlguard.answers import extract_answer, normalise_answer, read_bare, read_gold, read_golds, read_quantity
 from rlguard.types import InputError, Problem, Verifier
 from rlguard.verify.compare import compare_answers, is_string, read_side
 from rlguard.verify.mathematics import compare_mathematics, load_math_verify
@@ -30,7 +30,7 @@ class _Verifier(ABC):
     def extract(self, completion: str) -> str | None:
         """The final answer in the completion, or None."""
         found = extract_answer(completion)
-        return found[0] if found else None
+        return found[0] if found else read_bare(completion)
 
     def score(self, completion: str, problem: Problem) -> float:
         """1.0 correct, 0.0 wrong, NaN could not be judged."""
@@ -112,6 +112,8 @@ class Math(_Verifier):
         verdicts = [compare_answers(gold, answer, self._compare) for gold in golds]
         if len(golds) == 1 or 1.0 not in verdicts[1:]:
             return verdicts[0]
+        if all(verdict == 1.0 for verdict in verdicts[1:]):  # one answer in several spellings
+            return 1.0
         return 1.0 if all(is_string(gold) for gold in golds[1:]) else math.nan  # other names, or one of several answers
 
     def _compare(self, gold: str, given: str) -> float:

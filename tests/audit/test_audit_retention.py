@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rlguard.audit import retention
-from rlguard.audit.compare import Row, compare, macro_statistic
 from rlguard.audit.distance import fit_cliff
+from rlguard.audit.paired import Row, compare_figures, macro_statistic
 from rlguard.audit.samples import Item, Sample
 from rlguard.types import InputError, Rollout
 
@@ -140,7 +140,9 @@ def test_unscored_and_missing_rollouts_keep_their_questions():
 def test_a_loss_in_one_domain_is_found_by_the_comparison():
     before = [make([1.0] * 4, domain=domain) for domain in "ab" for _ in range(40)]
     after = [make([0.0 if s.item.domain == "b" else 1.0] * 4, domain=s.item.domain) for s in before]
-    rows = {row.domain: row for row in compare(retention.figures(before), retention.figures(after), resamples=400)}
+    rows = {
+        row.domain: row for row in compare_figures(retention.figures(before), retention.figures(after), resamples=400)
+    }
     assert (rows["b"].verdict, rows["b"].change) == ("lost", -1)
     assert rows["a"].change == 0
 

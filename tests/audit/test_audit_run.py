@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import rlguard.cli.audit
 import rlguard.cli.main
-from rlguard.audit.run import AUDIT, PAGE, Taking, ask_in_variants, expand_checkpoints, read_samples, run_audit
+from rlguard.audit.run import AUDIT, PAGE, AuditSettings, ask_in_variants, expand_checkpoints, read_samples, run_audit
 from rlguard.audit.suite import make_item, read_suite, vary
 from rlguard.cli.main import app
 from rlguard.engines import load_engine
@@ -22,7 +22,7 @@ ITEMS = [
     for text in SUMS
 ]
 RATES = {"base": {"counting": 0.7, "shopping": 0.9}, "tuned": {"counting": 0.99, "shopping": 0.2}}
-TAKING = Taking(n=4, scored=0, truncated=0)
+TAKING = AuditSettings(n=4, scored=0, truncated=0)
 
 
 class Answering:
@@ -47,7 +47,7 @@ class Answering:
 
 
 def audit(folder, items=ITEMS, load=Answering, after=("tuned",), **options):
-    return run_audit("base", after, folder, items, taking=TAKING, load=load, **options)
+    return run_audit("base", after, folder, items, settings=TAKING, load=load, **options)
 
 
 def verdicts(comparison, name="accuracy"):
@@ -108,8 +108,10 @@ def test_more_rollouts_in_the_same_folder_are_scored_again(tmp_path):
         [make_item({"prompt": f"{a}+2 mod 9=?\n", "answer": a + 2, "domain": "x"}) for a in (1, 2)],
     )
     for n in (2, 3):
-        taking = Taking(n=n, scored=2, truncated=0, sampling=Sampling(24))
-        run_audit(model, [model], tmp_path, items, taking=taking, load=lambda model: load_engine("transformers", model))
+        settings = AuditSettings(n=n, scored=2, truncated=0, sampling=Sampling(24))
+        run_audit(
+            model, [model], tmp_path, items, settings=settings, load=lambda model: load_engine("transformers", model)
+        )
         kept = json.loads((tmp_path / "models" / "model" / "scores.jsonl").read_text())["kept"]
         assert [len(scores) for scores in kept] == [n, n]
 
@@ -146,14 +148,14 @@ def test_the_same_model_twice_has_lost_nothing(tmp_path):
 def test_reasoning_is_cut_once_and_kept(tmp_path):
     taking = dataclasses.replace(TAKING, truncated=5)
     for _ in range(2):
-        found = run_audit("base", ["tuned"], tmp_path, ITEMS[:30], taking=taking, load=Answering)
+        found = run_audit("base", ["tuned"], tmp_path, ITEMS[:30], settings=taking, load=Answering)
         rows = [row for row in found.comparisons[0].rows if row.name == "right with half of the reasoning"]
         assert len(rows) == 1
 
 
 def test_a_model_without_weights_here_has_no_scores_and_says_so(tmp_path):
     taking = dataclasses.replace(TAKING, scored=1)
-    found = run_audit("base", ["tuned"], tmp_path, ITEMS[:30], taking=taking, load=Answering)
+    found = run_audit("base", ["tuned"], tmp_path, ITEMS[:30], settings=taking, load=Answering)
     assert set(found.skipped) == {"base: scores", "tuned: scores"}
     assert "base" in found.skipped["base: scores"]
 

@@ -34,3 +34,25 @@ def test_malformed_inputs_end_in_words(tmp_path):
     statuses = {row["status"] for row in rows}
     assert statuses <= {0, 1, 2}
     assert {0, 2} <= statuses  # some are read all the same, some are refused
+
+
+AS_IT_IS = """
+import json, pathlib, random, sys
+import benchmarks.reliability.malformed as part
+part.change_value, part.damage = lambda rows, draw: None, lambda content, draw: content
+pathlib.Path.unlink = lambda *_, **__: None
+kinds = {n: random.Random(f"0 {n}").choices(list(part.SHARES), list(part.SHARES.values()))[0] for n in range(400)}
+first = [n for n, kind in kinds.items() if n in [m for m, other in kinds.items() if other == kind][:3]]
+rows = []
+part.read_many(first, 0, pathlib.Path(sys.argv[1]), rows.extend)
+print(json.dumps(rows))
+"""
+
+
+def test_every_command_reads_what_nothing_was_done_to(tmp_path):
+    """Else every malformed one would be refused for the same reason, and find nothing."""
+    command = [sys.executable, "-c", AS_IT_IS, str(tmp_path / "here")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    rows = json.loads(done.stdout.splitlines()[-1])
+    read = {(row["kind"], row["command"]) for row in rows if row["status"] in (0, 1)}
+    assert read == {(row["kind"], row["command"]) for row in rows}

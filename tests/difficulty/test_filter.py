@@ -269,6 +269,10 @@ def test_a_filter_that_fails_writes_nothing(tmp_path):
     write_rows([{"prompt": "other", "answer": "1"}], tmp_path / "data.jsonl")
     with pytest.raises(InputError, match="none of the rows has a pass rate"):
         filter_file(tmp_path / "data.jsonl", RATES, tmp_path / "kept.jsonl")
+    rows = [{"prompt": f"{i}?", "answer": str(i), "mixed": mixed} for i, mixed in enumerate([1, "a"] * 5)]
+    write_rows(rows, tmp_path / "data.jsonl")
+    with pytest.raises(InputError, match="column 'mixed'"):  # of the kept rows; the dropped ones would fit
+        filter_file(tmp_path / "data.jsonl", RATES, tmp_path / "kept.parquet", Rules(keep=(0.0, 1.0)))
     assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
 
 

@@ -89,7 +89,11 @@ def test_a_rank_is_no_rate():
         (math.inf, "percent_hard", None, "got inf"),
         (17, "failures", 16, "expected a whole number of failures in 0..16, got 17"),
         (2.5, "successes", 16, "expected a whole number of successes in 0..16, got 2.5"),
-        ("9/8", "fraction", None, "expected successes of trials such as '3/8', got '9/8'"),
+        ("9/8", "fraction", None, "expected successes of trials such as '3/8', or a list of 1 and 0, got '9/8'"),
+        ([1, 0.5], "fraction", None, "or a list of 1 and 0, got [1, 0.5]"),
+        ([], "fraction", None, "or a list of 1 and 0, got []"),
+        ([1, 0], "fraction", 8, "got [1, 0] (trials: 8)"),
+        ([1, 0], "pass_rate", None, "expected a pass rate in 0..1, got [1, 0]"),
         ("0/0", "fraction", None, "got '0/0'"),
         (0.375, "fraction", None, "got 0.375"),
         ("3/8", "fraction", 16, "got '3/8' (trials: 16)"),
@@ -145,6 +149,7 @@ def test_every_scale_says_the_same(n, share):
     ways = [
         (k / n, "pass_rate"), (100 * k / n, "percent_easy"), (100 - 100 * k / n, "percent_hard"),
         (f"{k}/{n}", "fraction"), (n - k, "failures"), (k, "successes"),
+        ([True] * k + [0.0] * (n - k), "fraction"),
     ]  # fmt: skip
     for value, scale in ways:
         (rate,) = read([value], scale, n).values()

@@ -276,6 +276,21 @@ def test_states_of_earlier_versions_are_refused_by_name_and_damaged_ones_named_a
     Guard().load(tmp_path)  # a folder
 
 
+@pytest.mark.parametrize("odd", [10**400, 1e300, math.nan, math.inf, "4", None])
+def test_a_number_in_a_state_that_no_count_is_does_not_make_every_later_batch_a_fault(tmp_path, odd):
+    guard, evidence, outcomes = seasoned()
+    whole = json.dumps(guard.state_dict())
+    for place in (("size", 3), ("luck", "signs"), ("luck", "chance", "unit"), ("luck", "seen", "a")):
+        state = json.loads(whole)
+        inner = state
+        for name in place[:-1]:
+            inner = inner[name]
+        inner[place[-1]] = [[odd] * 2] * 2 if place[-1] == "signs" else [odd] * 5 if place[-1] == "a" else odd
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        resumed = Guard(state_file=tmp_path / "state.json")
+        assert resumed.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS).metrics["rlguard/faults"] == 0
+
+
 def test_a_state_that_cannot_be_written_is_said_and_training_goes_on(tmp_path, caplog):
     (tmp_path / "file").touch()
     guard, evidence, outcomes = seasoned()
@@ -345,6 +360,7 @@ def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplo
         ({"rows_B": [{}]}, r"rows_B has shape \(1,\)"),
         ({"group_ids_B": [0]}, r"group_ids_B has shape \(1,\)"),
         ({"outcomes_B": np.zeros((4, 1))}, r"outcomes_B has shape \(4, 1\)"),
+        ({"advantages_B": [[1.5], [-0.5], [-0.5], [-0.5]]}, r"advantages_B has shape \(4, 1\), expected \(4,\)"),
     ],
 )
 def test_input_of_the_wrong_shape_is_named_and_ends_training_only_on_request(changes, message, caplog):
@@ -358,10 +374,22 @@ def test_input_of_the_wrong_shape_is_named_and_ends_training_only_on_request(cha
         Guard(GuardConfig(on_fault="raise")).apply(**given)
 
 
+@pytest.mark.parametrize("odd", [[5, 6], 7, b"x", {"role": "assistant", "content": "4"}])
+@pytest.mark.parametrize("column", ["prompts_B", "completions_B"])
+def test_a_text_that_is_none_is_a_fault_of_its_row_alone(column, odd, caplog):
+    known = {"prompts_B": ["a"] * 4, "completions_B": ["x"] * 4}
+    known[column] = ["b", odd, "b", "b"]
+    judged = Guard().apply([1.5, -0.5, -0.5, -0.5], [1, 0, 0, 0], group_ids_B=[0] * 4, **known)
+    assert judged.metrics["rlguard/faults"] == 1
+    assert (
+        "could not be read and is left to the trainer as it is: row 1: TypeError: expected text or chat" in caplog.text
+    )
+
+
 def test_a_first_integration_may_ask_for_errors(monkeypatch):
     strict = Guard(GuardConfig(on_fault="raise"))
     known = {"prompts_B": ["a", "a"], "completions_B": ["x", "y"]}
-    with pytest.raises(RuntimeError, match="could not be read: ValueError"):
+    with pytest.raises(RuntimeError, match="could not be read: row 0: ValueError"):
         strict.apply([1.0, -1.0], [1, 0], rows_B=[{"rlguard_trials": "many"}] * 2, **known)
     monkeypatch.setattr(strict.luck, "observe", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -429,7 +457,7 @@ def test_a_gold_answer_in_another_column_is_named_once(row, column, near, caplog
         guard.apply([1.0, -1.0], [1, 0], prompts_B=["a"] * 2, completions_B=["x"] * 2, rows_B=[row] * 2)
     assert caplog.text.count(f"it has {near!r}: GuardConfig(answer_column={near!r})") == (near is not None)
     caplog.clear()
-    Guard(GuardConfig(answer_column=column)).check_columns(list(row))  # names alone
+    Guard(GuardConfig(answer_column=column)).check_gold_column(list(row))  # names alone
     assert ("it has" in caplog.text) == (near is not None)
 
 

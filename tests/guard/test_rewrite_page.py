@@ -217,7 +217,7 @@ def test_15_size_goes_by_the_odds_of_all_push():
             flat = (rng.random(50 * G) < 0.3).astype(float)
             host = grpo(flat.reshape(-1, G)).ravel()
             weights = size.weigh(genuine_B, flat > 0, host)
-            found = size.measure(genuine_B, flat > 0, host, rewrite_advantages(host, flat, flat, ids, weights))
+            found = size.measure(genuine_B, host, rewrite_advantages(host, flat, flat, ids, weights))
         return found[0]
 
     assert size_of(np.full(50 * G, 0.03)) < 0.01

@@ -171,6 +171,31 @@ def test_the_guard_sizes_an_unsolved_group_and_leaves_its_step_alone():
     assert judged.metrics["rlguard/step_scale"] == judged.step_scale == 1.0
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_beside_what_a_format_pays_luck_weighs_little_and_the_step_keeps_its_size(bare):
+    rng, guard, seen = np.random.default_rng(0), Guard(), []
+    for step in range(30):
+        groups = np.repeat(np.arange(16), 8)
+        outcomes = (rng.random(128) < 0.1).astype(float)  # nothing is solved: one guess in ten passes
+        golds, answers = [str(g % 10) for g in groups], [str(n) for n in rng.integers(10, size=128)]
+        paid = rng.random(128) < 0.5
+        evidence = [
+            Evidence(f"{step} {g}", gold, gold if right else answer if answer != gold else "x", bare=bare and bool(pay))
+            for g, gold, answer, right, pay in zip(groups, golds, answers, outcomes, paid, strict=True)
+        ]
+        total = outcomes + 0.2 * paid
+        spread = total.reshape(16, 8)
+        host = (spread - spread.mean(1, keepdims=True)) / (spread.std(1, ddof=1, keepdims=True) + 1e-6)
+        judged = guard.judge(evidence, host.ravel(), outcomes, outcomes, groups, total_rewards_B=total)
+        seen.append([judged.metrics["rlguard/size"], judged.metrics["rlguard/weight_mean"]])
+    size, weight = np.mean(seen[10:], axis=0)
+    if bare:  # what is paid is an answer without computation
+        assert size < 0.1
+    else:
+        assert size > 0.9
+        assert weight < 0.1
+
+
 def test_the_guard_reads_off_what_a_success_pays():
     guard = Guard(GuardConfig(scale_steps=False))
     judge(guard, ["lone", "mixed"], weight=2.0)

@@ -256,7 +256,7 @@ def test_another_version_is_refused(host, monkeypatch):
     def assign_advantages(trace, values, tokens):
         """Another version's."""
 
-    monkeypatch.setattr(host.adapter, "WRAPPED", {assign_advantages: ["trace", "values"]})
+    monkeypatch.setattr(host.adapter, "WRAPPED", {assign_advantages: "trace values"})
     with pytest.raises(
         RuntimeError,
         match=r"assign_advantages\(trace, values\), but here it is \(trace, values, tokens\). It knows prime-rl 0.8",

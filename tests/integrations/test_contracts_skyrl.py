@@ -296,7 +296,7 @@ def test_prompts_are_chosen_by_what_they_are_expected_to_teach(adapter, tmp_path
     seen = [step(trainer, batches) for _ in range(22)]
     assert all(len(set(uids)) == 2 for uids in seen)
     assert sum(int(uid) % 2 for uids in seen[12:] for uid in uids) > 14  # of 20
-    assert trainer._chooser.sampler.luck is trainer.guard.luck
+    assert trainer.guard.chooser.sampler.luck is trainer.guard.luck
     assert "rlguard/sampling/spearman" in trainer.all_metrics
     state, luck = trainer.train_dataloader.state_dict(), trainer.guard.luck.state_dict()
     expected = [step(trainer, batches) for _ in range(4)]
@@ -309,5 +309,5 @@ def test_prompts_are_chosen_by_what_they_are_expected_to_teach(adapter, tmp_path
 
 def test_without_a_sampler_the_loader_is_skyrls(adapter, tmp_path):
     trainer = make_trainer(adapter, tmp_path)
-    assert trainer._chooser is None
+    assert trainer.guard.chooser is None
     assert type(trainer.train_dataloader.sampler).__name__ == "RandomSampler"

@@ -22,7 +22,7 @@ from tiny_trl import build, weights_of  # noqa: E402
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer, TrainerCallback, TrainingArguments  # noqa: E402
 from trl import GRPOTrainer  # noqa: E402
 
-from rlguard.audit.in_training import Questions, read_baseline, to_record  # noqa: E402
+from rlguard.audit.in_training import Questions, read_baseline, record_look  # noqa: E402
 from rlguard.audit.samples import Item  # noqa: E402
 from rlguard.integrations import trl_audit  # noqa: E402
 from rlguard.integrations.trl_audit import HISTORY, AuditCallback, check_weights  # noqa: E402
@@ -333,7 +333,7 @@ def test_more_looks_ask_for_surer_losses_and_unknown_numbers_are_null(tmp_path):
     }
     assert verdicts[1] == ["lost", "too few", "lost"]
     assert verdicts[100][0] == "too few"
-    record = to_record(0, questions.key, after, questions.compare(before, after, 0.1, 0.95, 1))
+    record = record_look(0, questions.key, after, questions.compare(before, after, 0.1, 0.95, 1))
     assert record["lost"] == ["one", "all"]
     assert record["domains"]["two"]["change"] is None
     path = tmp_path / HISTORY

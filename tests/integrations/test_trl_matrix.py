@@ -25,7 +25,7 @@ from transformers import TrainerCallback  # noqa: E402
 from trl import GRPOConfig, GRPOTrainer  # noqa: E402
 
 from rlguard import GuardConfig  # noqa: E402
-from rlguard.integrations.trl import STATE_FILE, WRAPPED, GuardedGRPOTrainer, check_signatures  # noqa: E402
+from rlguard.integrations.trl import STATE_FILE, GuardedGRPOTrainer, check_signatures  # noqa: E402
 from rlguard.tables.read import read_rows  # noqa: E402
 
 TOKENS = {"bnpo", "dapo", "cispo", "vespo"}
@@ -93,8 +93,6 @@ def test_every_value_that_trl_has_is_in_this_matrix(method, attribute, known):
 
 def test_the_installed_trl_has_the_wrapped_signatures():
     check_signatures(GRPOTrainer)
-    for name, expected in WRAPPED.items():
-        assert list(inspect.signature(getattr(GRPOTrainer, name)).parameters) == expected
 
 
 # --- losses ---

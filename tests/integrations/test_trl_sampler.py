@@ -12,7 +12,7 @@ from trl import GRPOTrainer
 
 from rlguard import InputError
 from rlguard.integrations.trl import GuardedGRPOTrainer, GuardMixin
-from rlguard.integrations.trl_sampler import ROW, LiveSampler, make_sampler, put_rows
+from rlguard.integrations.trl_sampler import ROW, LiveSampler, make_sampler, replace_rows
 from rlguard.sampling import BatchChooser, PromptSampler, SamplerConfig
 
 EIGHT = {"per_device_train_batch_size": 8, "num_generations": 4}
@@ -124,9 +124,9 @@ def spy_generated(trainer):
 
 def test_rows_of_two_batches_are_put_together_whatever_their_length():
     old, left, right = torch.tensor([[0, 5], [6, 7]]), torch.tensor([1, 2, 3]), torch.tensor([4])
-    assert put_rows(old, {0: left}, -1, 9).tolist() == [[1, 2, 3], [9, 6, 7]]
-    assert put_rows(old, {0: left, 1: right}, 1, 9).tolist() == [[1, 2, 3], [4, 9, 9]]
-    assert put_rows(torch.tensor([1.0, 2.0]), {1: torch.tensor(3.0)}, 1, 0).tolist() == [1, 3]
+    assert replace_rows(old, {0: left}, -1, 9).tolist() == [[1, 2, 3], [9, 6, 7]]
+    assert replace_rows(old, {0: left, 1: right}, 1, 9).tolist() == [[1, 2, 3], [4, 9, 9]]
+    assert replace_rows(torch.tensor([1.0, 2.0]), {1: torch.tensor(3.0)}, 1, 0).tolist() == [1, 3]
 
 
 def test_a_fault_ends_no_run_and_is_said_once(tmp_path, caplog, monkeypatch):

@@ -59,7 +59,7 @@ def test_a_batch_is_chosen_and_learnt_by_the_guards_own_model(queue, tmp_path): 
     trainer = make(tmp_path)
     seen = [play(trainer, lambda place: 2 if place % 2 else 0)[0] for _ in range(15)]  # beyond an epoch of six
     assert all(len(set(places)) == SIZE for places in seen)
-    sampler = trainer._chooser.sampler
+    sampler = trainer.guard.chooser.sampler
     assert sampler.luck is trainer.guard.luck
     assert set(sampler._ids) == {place for places in seen for place in places}
     luck = trainer.guard.luck
@@ -77,7 +77,7 @@ def test_what_is_known_of_the_batch_is_logged(queue, tmp_path):  # noqa: F811
 
 def test_off_is_verls_own_loader(queue, tmp_path):  # noqa: F811
     trainer = make(tmp_path, sampler=None)
-    assert trainer._chooser is None
+    assert trainer.guard.chooser is None
     assert play(trainer)[0] == [None] * SIZE
     assert trainer.train_dataloader.num_workers == 2
 
@@ -97,7 +97,7 @@ def test_a_resumed_run_chooses_what_the_interrupted_one_would_have(queue, tmp_pa
 
 def test_offline_rates_are_the_first_evidence(queue, tmp_path):  # noqa: F811
     columns = {"rlguard_successes": [8 * (i % 2) for i in range(N)], "rlguard_trials": [16] * N}
-    sampler = make(tmp_path, columns=columns)._chooser.sampler
+    sampler = make(tmp_path, columns=columns).guard.chooser.sampler
     predicted = sampler.predict(range(N))
     assert predicted[1::2].min() > predicted[::2].max()
 

@@ -91,6 +91,9 @@ def test_half_written_lines_are_left_out_and_wrong_ones_named(tmp_path):
         (b"nonsense\n", "expected one JSON object, got 'nonsense'"),
         (b"[1]\n", "expected one JSON object, got list"), (b'{"length": 3}\n', "expected a step"),
         (b'{"step": 7, "length": "x"}\n', "expected a step and figures"),
+        (b'{"step": 7.5, "length": 1}\n', "expected a step and figures"),
+        (b'{"step": 7, "length": 1%b}\n' % (b"0" * 400), "expected a step and figures"),
+        (b'{"step": 1%b, "length": 1}\n' % (b"0" * 400), "expected a step and figures"),
     ):  # fmt: skip
         path.write_bytes(whole + line)
         with pytest.raises(InputError, match=f"line 6: {what}"):

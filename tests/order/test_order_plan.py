@@ -66,7 +66,7 @@ def test_the_promised_backward_transfer_is_that_of_a_run_whose_effects_add_up():
     order = [int(name[1:]) for name in plan.order]
     accuracy_TT = 0.5 + np.cumsum(change[np.ix_(order, order)].T, axis=0)  # [t, i]: i after all stages up to t
     assert plan.backward_transfer == pytest.approx(backward_transfer(accuracy_TT), abs=0.03)
-    assert f"Expected backward transfer, a domain: {plan.backward_transfer:+.3f}." in "\n".join(plan.describe())
+    assert f"Expected backward transfer per domain: {plan.backward_transfer:+.3f}." in "\n".join(plan.describe())
     assert plan.to_record()["backward_transfer"] == plan.backward_transfer
 
 
@@ -81,7 +81,7 @@ def test_clear_damage_decides_and_the_plan_says_why():
     assert plan.average_loss == pytest.approx((plan.loss + plan.reversed_loss) / 2)
     text = "\n".join(plan.describe())
     assert "d1 before d0: training d0 changes d1 by" in text
-    assert "One training a domain" in text
+    assert "One training per domain" in text
     assert {(pair.first, pair.second) for pair in plan.pairs} >= {("d1", "d0"), ("d1", "d2")}
     assert all(pair.saved == pytest.approx(0.3, abs=0.06) for pair in plan.pairs if pair.first == "d1")
 
@@ -114,7 +114,7 @@ def test_chance_between_trainings_is_noise_too():
     assert sum(plan.separates for plan in plans) <= 5
     alone = [plan_order(observe(np.zeros((4, 4)), 100, noise=0.15, seed=seed), 400) for seed in range(30)]
     assert sum(plan.separates for plan in alone) > 15  # one training cannot know better, and its plan says so
-    assert all("One training a domain" in "\n".join(plan.describe()) for plan in alone)
+    assert all("One training per domain" in "\n".join(plan.describe()) for plan in alone)
 
 
 @pytest.mark.parametrize(

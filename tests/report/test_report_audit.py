@@ -22,7 +22,7 @@ from audit_records import (
 from report_runs import read_data
 
 from rlguard.audit import coverage, distance, retention
-from rlguard.audit.compare import compare
+from rlguard.audit.paired import compare_figures
 from rlguard.audit.samples import Item, Sample
 from rlguard.report import write_report
 from rlguard.report.audits import LISTED, say_comparison, say_crossing, say_turned, say_unmeasured
@@ -154,7 +154,7 @@ def test_a_record_of_the_measures_themselves_makes_a_page(tmp_path):
     domains = {"near": 0.0, "far": 0.6, "farther": 0.9}
     before, after = ([sample(rate, d, i) for d in domains for i in range(30)] for rate in (0.6, 0.2))
     measured = [[*retention.figures(samples), *coverage.figures(samples, 8)] for samples in (before, after)]
-    rows = compare(*measured, resamples=500)
+    rows = compare_figures(*measured, resamples=500)
     comparison = {
         "name": "after",
         "rows": [dataclasses.asdict(row) for row in rows],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 
@@ -39,6 +40,14 @@ ROWS = {
     "NeMo-RL": {"content": [["6 - 2?", "6 - 2 = 4"]], "rewards": [1.0], "idx": 0},
     "OpenR1-Math": {"problem": "6 - 2?", "answer": "4", "solution": "long", "generations": ["6 - 2 = 4"],
                     "correctness_math_verify": [True]},
+    "NeMo-RL with an environment": {
+        "content": [["6 - 2?", "6 - 2 = 4", "Environment: correct"]], "rewards": [1.0], "advantages": [[0.5, 0.5]]},
+    "verl's table of validation": {"step": 3, "input_1": "6 - 2?", "output_1": "6 - 2 = 4", "score_1": 1.0},
+    "ShareGPT": {"conversations": [{"from": "human", "value": "6 - 2?"}, {"from": "gpt", "value": "6 - 2 = 4"}],
+                 "reward": 1},
+    "completion as one message": {"prompt": "6 - 2?", "completion": SAID, "gold": "4", "correct": "True"},
+    "lm-eval, another metric": {"doc": {}, "target": "4", "arguments": [["6 - 2?", {}]], "resps": [["6 - 2 = 4"]],
+                                "metrics": ["solved"], "solved": 1},
     "lm-eval": {"doc": {"q": "6 - 2?"}, "target": "4", "arguments": [["6 - 2?", {}]], "resps": [["6 - 2 = 4"]],
                 "exact_match": 1.0},
     "lm-eval, newer": {"doc": {}, "target": "4", "arguments": {"gen_args_0": {"arg_0": "6 - 2?"}},
@@ -74,9 +83,17 @@ def test_every_layout_gives_the_same_rollout(tmp_path, layout):
     assert rollout.index == 0
     assert rollout.tokens == {"rlguard": 9, "slime with tokens": 2}.get(layout, 0)
     assert rollout.step == (3 if {"step", "gen_step", "training_step", "columns"} & set(row) else None)
-    known = {"rlguard": None, "one message": None, "NeMo-RL": None, "chats": None, "chats as text": None, "TRL": 4}.get(
-        layout, "4"
-    )
+    known = {
+        "rlguard": None,
+        "one message": None,
+        "NeMo-RL": None,
+        "chats": None,
+        "chats as text": None,
+        "TRL": 4,
+        "NeMo-RL with an environment": None,
+        "verl's table of validation": None,
+        "ShareGPT": None,
+    }.get(layout, "4")
     assert rollout.gold == known
     assert rollout.answer == ("4" if layout == "rlguard" else None)  # elsewhere `answer` is the gold answer
     assert rollout.prompt_id == row.get("prompt_id") or rollout.prompt_id == make_prompt_id(
@@ -166,6 +183,35 @@ def test_n_completions_a_row_are_n_rollouts(tmp_path):
     assert {r.gold for r in rollouts} == {"4"}
 
 
+def test_each_completion_needs_a_value_of_its_own(tmp_path):
+    row = {"problem": "q", "generations": ["4", "5"]}
+    with pytest.raises(InputError, match=r"row 1: expected 2 values in 'rewards', one a completion, got 3"):
+        read([row | {"rewards": [1, 0]}, row | {"rewards": [1, 0, 1]}], tmp_path / "a.jsonl")
+    notes: list[str] = []
+    assert [r.reward for r in read([row | {"score": 1.0}], tmp_path / "b.jsonl", notes)] == pytest.approx(
+        [math.nan] * 2, nan_ok=True
+    )
+    assert notes == ["b.jsonl: 'score' has one value for several completions; it was left out."]
+    assert read([row | {"generations": ["4"], "score": 1.0}], tmp_path / "c.jsonl")[0].outcome == 1
+
+
+def test_lm_eval_writes_a_completion_once_a_filter(tmp_path):
+    row = {"doc": {}, "target": "4", "arguments": [["q", {}]], "resps": [["4"]], "metrics": ["exact_match"]}
+    rows = [row | {"filter": name, "exact_match": worth} for name, worth in (("strict", 0.0), ("flexible", 1.0))]
+    notes: list[str] = []
+    assert [r.outcome for r in read(rows * 2, tmp_path / "a.jsonl", notes)] == [0, 0]
+    assert notes[0] == "a.jsonl: 2 of 4 rows repeat completions for other filters than strict."
+    (first, second) = read([row | {"resps": [["4", "5"]], "exact_match": 1.0}], tmp_path / "b.jsonl", notes)
+    assert math.isnan(first.outcome + second.outcome)  # of the answer that most gave
+
+
+def test_two_lists_of_samples_are_not_read_as_one(tmp_path):
+    half = [{"prompt": "q", "completion": "4"}]
+    (tmp_path / "a.json").write_text(json.dumps({"train": half, "test": half}))
+    with pytest.raises(InputError, match=r"no column of completions.* the table has train, test"):
+        read_any_rollouts(tmp_path / "a.json")
+
+
 def test_a_chat_that_ends_with_the_user_is_what_the_assistant_said_before(tmp_path):
     turns = [*ASKED, SAID, {"role": "user", "content": "Accepted."}]
     (rollout,) = read([{"messages": turns}], tmp_path / "a.jsonl")
@@ -191,6 +237,24 @@ def test_a_folder_of_verl_may_be_packed(tmp_path, ending):
             file.write(row)
     assert [r.step for r in read_any_rollouts(tmp_path)[1]] == [2, 10]
     assert [path.name for path in list_files(tmp_path)] == [f"2.jsonl{ending}", f"10.jsonl{ending}"]
+
+
+def test_folders_of_nemo_rl_and_lm_eval_are_read(tmp_path):
+    for step in (10, 9):
+        write_rows([ROWS["NeMo-RL"]] * 2, tmp_path / "exp_1" / f"train_data_step{step}.jsonl")
+    schema, rollouts = read_any_rollouts(tmp_path / "exp_1")
+    assert (schema, [r.step for r in rollouts]) == ("NeMo-RL samples", [9, 9, 10, 10])  # as the names say
+    for task in "ab":
+        write_rows([ROWS["lm-eval"]], tmp_path / "eval" / f"samples_{task}_2026.jsonl")
+    (tmp_path / "eval" / "results_2026.json").write_text("{}")
+    assert len(list(read_any_rollouts(tmp_path / "eval")[1])) == 2
+
+
+def test_a_step_that_lies_there_packed_as_well_counts_once(tmp_path):
+    text = json.dumps(ROWS["verl"])
+    (tmp_path / "3.jsonl").write_text(text)
+    (tmp_path / "3.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    assert len(list(read_any_rollouts(tmp_path)[1])) == 1
 
 
 def test_a_folder_of_verl_is_read_by_step(tmp_path):
@@ -251,6 +315,8 @@ def test_rows_without_a_completion_are_said(tmp_path):
         == 1
     )
     assert notes == ["a.jsonl: 1 of 2 rows hold no completion."]
+    read([{"content": [], "rewards": []}, ROWS["NeMo-RL"]], tmp_path / "b.jsonl", notes)
+    assert notes[1] == "b.jsonl: 1 of 2 rows hold no completion."
     with pytest.raises(InputError, match="expected completions, found none in 1 rows"):
         read([{"problem": "q", "generations": []}], tmp_path / "a.jsonl")
 
@@ -324,8 +390,9 @@ def test_what_cannot_be_read_names_the_row(tmp_path, row, says):
 
 
 @pytest.mark.parametrize("layout", ["NeMo-RL", "lm-eval", "chats"])
-def test_a_row_that_breaks_its_layout_is_named(tmp_path, layout):
-    broken = dict.fromkeys(ROWS[layout], 7)
+@pytest.mark.parametrize("odd", [7, None, "text", [None], ["a", "b"], {"a": 1}])
+def test_a_row_that_breaks_its_layout_is_named(tmp_path, layout, odd):
+    broken = dict.fromkeys(ROWS[layout], odd)
     write_rows([ROWS[layout], broken], tmp_path / "a.jsonl")
     with pytest.raises(InputError, match=r"a\.jsonl: row 1: expected .*, got"):
         scan_rollouts(tmp_path / "a.jsonl")

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rlguard.difficulty.stopping import Plan, read_plans
@@ -281,12 +281,21 @@ def test_the_plans_of_all_runs_are_kept(tmp_path):
         read_plans(tmp_path)
 
 
+def test_rollouts_that_come_back_out_of_order_are_all_kept(tmp_path):
+    """As where the log lost its last line, whose rollout waits for its verifier again beside later ones."""
+    with RolloutStore(tmp_path, KEY) as store:
+        store.append([rollout("a", index, f"a{index}", 1.0) for index in (2, 0, 1)])
+        assert store.tallies["a"].drawn == 3
+    assert sorted(r.index for r in read_rollouts(tmp_path)) == [0, 1, 2]
+
+
 STEPS = st.lists(
     st.sampled_from(["draw", "score", "close", "kill", "tear", "line twice", "segment twice"]), max_size=25
 )
 
 
 @settings(max_examples=30, deadline=None)
+@example(steps=["draw", "score", "draw", "tear", "score"], segment_bytes=400, seed=3)
 @given(steps=STEPS, segment_bytes=st.sampled_from([1, 400, 1 << 20]), seed=st.integers(0, 99))
 def test_whatever_happens_to_a_store_each_rollout_counts_once(steps, segment_bytes, seed):
     """Against a model of two dicts: what was drawn and what was scored. Only a torn line may be missing."""

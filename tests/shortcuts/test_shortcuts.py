@@ -97,8 +97,7 @@ SHORTCUTS = [  # (name, prompt, completion, kind, text of the span, or None wher
     ("only confidence", APPLES, "I am sure it must be 40, it looks right to me. The answer is 40.",
      "skipped_computation", "40"),
     ("prompt restated", APPLES, "Ann has 12, buys 30 and gives away 2. The answer is 40.", "skipped_computation", "40"),
-    ("part of the steps", MOD, "5+5=0;answer 0", "skipped_computation", "5+5=0"),
-    ("unrelated steps", MOD, "1+1=2;3+3=6;answer 0", "skipped_computation", "1+1=2;3+3=6"),
+    ("unrelated steps", MOD, "1+1=2;3+3=6;answer 0", "unsupported_answer", "0"),
     ("work only named", APPLES, "After some algebra we get 40. The answer is 40.", "skipped_computation", "40"),
     ("work left out", APPLES, "Calculations omitted. The answer is 40.", "skipped_computation", "40"),
     ("answer first, steps after", MOD, "answer 0;7+8=5;5+5=0", "answer_first", "answer 0"),
@@ -189,6 +188,7 @@ def test_computation_shown_counts_for_genuine():
     assert judge_completion("7+8=5;5+5=0;answer 0", MOD).likelihood_ratio > 1
     assert judge_completion("answer 0", MOD).likelihood_ratio < 1
     assert judge_completion("1+1=2;answer 0", MOD).likelihood_ratio < 1
+    assert judge_completion("4+6=0;answer 0", MOD).likelihood_ratio == 1  # of other numbers
     assert judge_completion("The sea is blue.", "Why?").likelihood_ratio == 1
 
 

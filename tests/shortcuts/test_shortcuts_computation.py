@@ -79,7 +79,7 @@ SHORTCUTS = [
     ("about something else", SHOP, "We know 13 + 4 = 17 and 9 * 9 = 81. The answer is 66.", {"unsupported_answer"}),
     ("copied", SERIES, "The last one is 39, so it must be 39.", {"skipped_computation"}),
     ("copied, prompt repeated", SHOP, f"{SHOP} The answer is 80.", {"skipped_computation"}),
-    ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields 66.",
+    ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields $\\boxed{66}$.",
      {"unsupported_answer"}),
     ("last step missing", SHOP, "80 * 25 / 100 = 20. The answer is 66.", {"unsupported_answer"}),
     ("answer, then talk", SHOP, "The answer is 66. This is because of how the amounts combine here.",

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlguard.shortcuts.groups import _compare, detect_group_shortcuts, luck_ratio
-from rlguard.shortcuts.reference import LengthReference
-from rlguard.types import InputError, Rollout
+from rlguard.shortcuts.reference import find_collapsed
+from rlguard.types import InputError
 
 
 def kinds(completions, ids, **known):
@@ -232,9 +232,12 @@ REFERENCE |= {f"short{i}": DRAWN.integers(3, 7, 8) for i in range(10)}
 BANDS = {name: name[:4] for name in REFERENCE}
 
 
-def judge(lengths, ids, reference=None, **options):
-    reference = reference or LengthReference.fit(REFERENCE, BANDS)
-    return [bool(row) for row in reference.judge(lengths, ids, **options).findings_B]
+def judge(lengths, ids, reference=REFERENCE, bands=BANDS):
+    return [bool(row) for row in find_collapsed(lengths, ids, reference, bands)]
+
+
+def ratios(lengths, ids, reference=REFERENCE):
+    return [row[0].likelihood_ratio if row else 1.0 for row in find_collapsed(lengths, ids, reference, BANDS, 0, None)]
 
 
 def test_collapsed_completions_are_flagged_and_usual_ones_are_not():
@@ -246,35 +249,28 @@ def test_short_answers_to_prompts_that_always_had_them_are_not_flagged():
 
 
 def test_an_unseen_prompt_is_compared_with_its_band_and_else_with_the_whole():
-    assert judge([5, 5, 5], ["new"] * 3, bands=["long", "shor", None]) == [True, False, False]
-    assert judge([5], ["new"], LengthReference.fit({k: v for k, v in REFERENCE.items() if k[0] == "l"})) == [True]
+    assert judge([5, 5, 5], ["a", "b", "c"], bands=BANDS | {"a": "long", "b": "shor"}) == [True, False, False]
+    assert judge([5], ["new"], {name: run for name, run in REFERENCE.items() if name[0] == "l"}, None) == [True]
 
 
 def test_the_finding_says_what_was_usual_and_spans_the_text():
-    reference = LengthReference.fit({"p": [90, 100, 100, 110]})
-    [[finding]] = reference.judge([4], ["p"], completions=["a short text"]).findings_B
-    assert (finding.kind, finding.start, finding.end, finding.severity) == ("length_collapse", 0, 12, "error")
+    [[finding]] = find_collapsed([4], ["p"], {"p": [90, 100, 100, 110]})
+    assert (finding.kind, finding.start, finding.end, finding.severity) == ("length_collapse", 0, 4, "error")
     assert finding.reason == "length 4 where the reference run took about 100"
 
 
 def test_a_greedy_reference_without_spread_does_not_flag_small_changes():
-    assert judge([85, 5], ["p", "p"], LengthReference.fit({"p": [100, 100, 100]})) == [False, True]
+    assert judge([85, 5], ["p", "p"], {"p": [100, 100, 100]}) == [False, True]
+    assert judge([85, 5], ["p", "p"], {"p": [100]}) == [False, True]
 
 
-def test_the_same_run_again_is_flagged_no_more_than_the_quantile():
+def test_the_same_run_again_is_hardly_flagged_and_what_is_nan_is_not_judged():
     again = np.random.default_rng(2)
     ids = repeat([name for name in REFERENCE if name[0] == "l"], 60)
     lengths = (200 * np.exp(0.3 * again.standard_normal(len(ids)))).round()
     assert np.mean(judge(lengths, ids)) <= 0.02
     assert np.mean(judge(lengths * 0.05, ids)) == 1.0
-
-
-def test_rollouts_can_be_the_reference_and_what_is_nan_is_not_judged():
-    rollouts = [Rollout(name, i, "", tokens=int(n)) for name, run in REFERENCE.items() for i, n in enumerate(run)]
-    ids, lengths = ["long0", "short0", "new", "long1"], [5, 5, 50, math.nan]
-    ratios = LengthReference.fit(REFERENCE, BANDS).judge(lengths, ids).ratio_B
-    np.testing.assert_array_equal(LengthReference.fit(rollouts, BANDS).judge(lengths, ids).ratio_B, ratios)
-    assert ratios[3] == 1
+    assert judge([math.nan], ["long1"]) == [False]
 
 
 @given(st.permutations(range(8)), st.permutations(range(12)))
@@ -282,21 +278,19 @@ def test_rollouts_can_be_the_reference_and_what_is_nan_is_not_judged():
 def test_the_order_of_lengths_changes_nothing(within, order):
     shuffled = {name: np.asarray(REFERENCE[name])[list(within)] for name in reversed(REFERENCE)}
     lengths, ids = DRAWN.integers(1, 300, 12), [f"long{i}" for i in range(12)]
-    usual = LengthReference.fit(REFERENCE, BANDS).judge(lengths, ids).ratio_B
-    moved = LengthReference.fit(shuffled, BANDS).judge(lengths[list(order)], [ids[i] for i in order]).ratio_B
+    usual = np.array(ratios(lengths, ids))
+    moved = ratios(lengths[list(order)], [ids[i] for i in order], shuffled)
     np.testing.assert_allclose(moved, usual[list(order)])
 
 
-def test_none_turns_thresholds_off_and_ratios_fall_with_length():
-    result = LengthReference.fit(REFERENCE, BANDS).judge(list(range(1, 150)), ["long0"] * 149, None, None, None, None)
-    assert all(result.findings_B)
-    assert (np.diff(result.ratio_B) >= 0).all()
+def test_none_turns_the_threshold_off_and_ratios_fall_with_length():
+    assert (np.diff(ratios(list(range(1, 150)), ["long0"] * 149)) >= 0).all()
 
 
 def test_bad_lengths_are_named():
     with pytest.raises(InputError, match="prompt p"):
-        LengthReference.fit({"p": [3, -1]})
+        find_collapsed([1], ["p"], {"p": [3, -1]})
     with pytest.raises(InputError, match="at least one prompt"):
-        LengthReference.fit({})
+        find_collapsed([1], ["p"], {})
     with pytest.raises(InputError, match="prompt_ids: expected 2"):
-        LengthReference.fit({"p": [3]}).judge([1, 2], ["p"])
+        find_collapsed([1, 2], ["p"], {"p": [3]})

@@ -50,7 +50,8 @@ def test_reward_without_reasoning_is_flagged_and_needed_reasoning_is_not():
     assert (shortcut.area, shortcut.rewards) == (1.0, (1.0,) * 5)
     assert honest.rewards == (0.0, 0.0, 0.0, 0.0, 1.0)
     assert honest.area == pytest.approx(0.125)
-    assert (shortcut.score, shortcut.finding.kind, shortcut.finding.index) == (1.0, "truncation_test", 0)
+    assert (shortcut.finding.kind, shortcut.finding.index) == ("truncation_test", 0)
+    assert shortcut.finding.reason.endswith("a larger area than 100% of 3 steps")
     assert shortcut.finding.likelihood_ratio < 0.05 < 1 < honest.likelihood_ratio
     assert shortcut.finding.reason.startswith("right before the reasoning is there: reward 1.00 at 0%")
 
@@ -64,22 +65,6 @@ def test_nothing_is_flagged_where_all_are_alike_or_easy():
     curves = truncation_test(map(solved, easy), easy, FakeEngine(script({33})), Exact())
     assert curves[3].area == 1.0
     assert curves[3].skipped == "SKIPPED: needs a prompt of more than one step to judge"
-
-
-def test_another_run_can_be_the_reference():
-    honest = truncation_test(map(solved, PROBLEMS), PROBLEMS, FakeEngine(script()), Exact())
-    rollouts, engine = [solved(PROBLEMS[3])], FakeEngine(script({33}))
-    problems = PROBLEMS[3:4]
-    alone = truncation_test(rollouts, problems, engine, Exact())[0]
-    assert alone.skipped == "SKIPPED: needs 10 to compare with, has 0 other curves in band '3 steps'"
-    assert (alone.area, alone.likelihood_ratio, alone.finding) == (1.0, 1.0, None)
-    assert truncation_test(rollouts, problems, engine, Exact(), reference=honest)[0].finding
-    few = truncation_test(rollouts, problems, engine, Exact(), reference=honest[:3], least_others=3)[0]
-    assert few.skipped is None
-    assert few.finding, few
-    usual = truncation_test(rollouts, problems, FakeEngine(script()), Exact(), reference=honest)[0]
-    assert (usual.skipped, usual.finding) == (None, None)
-    assert truncation_test(rollouts, problems, engine, Exact(), reference=honest, bands={})[0].skipped
 
 
 def test_every_cut_has_an_id_of_its_own_and_nothing_shown_states_the_answer():
@@ -165,13 +150,20 @@ def test_a_failing_verifier_leaves_a_cut_unjudged_and_the_test_running():
     assert curve.skipped == "SKIPPED: needs judged answers at every fraction"
 
 
-def test_no_answer_no_success_or_no_judged_answer_is_skipped_and_an_unscored_one_is_scored():
+def test_a_curve_without_others_is_compared_with_none():
+    [alone] = truncation_test([solved(PROBLEMS[3])], PROBLEMS, FakeEngine(script({33})), Exact())
+    assert alone.skipped == "SKIPPED: needs 10 to compare with, has 0 other curves in band '3 steps'"
+    assert (alone.area, alone.likelihood_ratio, alone.finding) == (1.0, 1.0, None)
+
+
+def test_no_answer_no_success_or_no_judged_answer_is_skipped():
     problem = chain(30)
-    texts = {0: "no number", 1: "The answer is 50", 2: "The answer is 51"}
-    rollouts = [Rollout(problem.id, i, text, 1.0 if i == 0 else math.nan) for i, text in texts.items()]
-    none, unscored, wrong = truncation_test(rollouts, [problem], FakeEngine(script()), Exact())
+    texts = [("no number", 1.0), ("The answer is 50", 1.0), ("The answer is 51", 0.0), ("The answer is 50", math.nan)]
+    rollouts = [Rollout(problem.id, i, text, outcome) for i, (text, outcome) in enumerate(texts)]
+    none, right, wrong, unscored = truncation_test(rollouts, [problem], FakeEngine(script()), Exact())
     assert none.skipped == "SKIPPED: needs a final answer to cut before"
-    assert unscored.cuts == (0,) * 5
+    assert right.cuts == (0,) * 5
+    assert unscored.skipped == "SKIPPED: needs a success"
     bare = Rollout(problem.id, 0, "30 + 20 = 50", 1.0)
     [unmarked] = truncation_test([bare], [problem], FakeEngine(script()), Exact())
     assert unmarked.skipped.startswith("SKIPPED: needs a cue, or an answer that the completion marks")

@@ -57,6 +57,10 @@ def test_false_steps_with_signs_of_money_and_percent_are_found(text):
         "[INST] 3 + 4 = 9 [/INST]",
         "<tool_response>3 + 4 = 9</tool_response>",
         "<observation>3 + 4 = 9</observation>",
+        "[TOOL_RESULTS] 3 + 4 = 9 [/TOOL_RESULTS]",
+        "<|start|>functions.add to=assistant<|message|>3 + 4 = 9<|end|>",
+        "<python>add()</python>\n<output>3 + 4 = 9</output>",
+        "\nObservation: 3 + 4 = 9\n",
     ],
 )
 def test_a_turn_of_someone_else_is_not_the_models(turn):
@@ -66,10 +70,34 @@ def test_a_turn_of_someone_else_is_not_the_models(turn):
     assert said[finding.start : finding.end] == "40 - 9 = 32"
 
 
-def test_a_tool_call_in_chat_messages_counts_as_computation():
-    call = {"function": {"name": "calculate", "arguments": {"expression": "14+26-9"}}}
+@pytest.mark.parametrize(
+    ("call", "hidden"),
+    [
+        ('[TOOL_CALLS] [{{"e": "{e}"}}]</s>[TOOL_RESULTS] 31[/TOOL_RESULTS]', "[TOOL_RESULTS] 31[/TOOL_RESULTS]"),
+        (" to=functions.calc<|message|>{e}<|call|><|start|>functions.calc<|message|>31<|end|>", "<|call|>"),
+        ("<python>\nprint({e})\n</python>\n<output>\n31\n</output>", "<python>31</python>"),
+        ("<code>print({e})</code>\n<output>31</output>", "<code>31</code>"),
+        ("Thought: add.\nAction: calc\nAction Input: {e}\nObservation: 31\n", "\nObservation: 31\n"),
+        ("<search>{e}</search>\n<information>31</information>", "<search>pens</search>"),
+    ],
+)
+def test_a_tool_call_in_text_counts_as_computation_and_its_empty_form_does_not(call, hidden):
+    assert judge_completion(f"{call.format(e='14+26-9')}The answer is 31.", PENS).findings == ()
+    assert [f.kind for f in judge_completion(f"{hidden}The answer is 31.", PENS).findings] == ["skipped_computation"]
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        {"tool_calls": [{"function": {"name": "calculate", "arguments": {"expression": "14+26-9"}}}]},
+        {"tool_calls": {"name": "calculate", "arguments": "14+26-9"}},
+        {"function_call": {"name": "calculate", "arguments": "14+26-9"}},
+        {"content": [{"type": "tool_use", "name": "calculate", "input": {"expression": "14+26-9"}}]},
+    ],
+)
+def test_a_tool_call_in_chat_messages_counts_as_computation(called):
     chat = [
-        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "assistant", "content": None, **called},
         {"role": "tool", "content": "31"},
         {"role": "assistant", "content": "The answer is 31."},
     ]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlguard.tables.columns import pick
+from rlguard.tables.frames import iter_data
 from rlguard.tables.read import BATCH, iter_problems, iter_rows, read_problems, read_rows, read_schema
 from rlguard.tables.write import RowWriter, write_rows
 from rlguard.types import InputError, make_prompt_id
@@ -50,6 +51,14 @@ def test_bad_files_name_the_line(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message):
         read_rows(tmp_path / name)
+
+
+def test_chats_that_a_csv_holds_are_chats_again(tmp_path):
+    rows = [{"prompt": [{"role": "user", "content": "2+2?"}], "answer": "4"}, {"prompt": '["2+2?"]', "answer": "4"}]
+    write_rows(rows, tmp_path / "a.csv")
+    (chat, text) = read_problems(read_rows(tmp_path / "a.csv"))
+    assert (chat.prompt, chat.id) == (rows[0]["prompt"], read_problems(rows)[0].id)
+    assert text.prompt == '["2+2?"]'
 
 
 def test_missing_file():
@@ -243,3 +252,11 @@ def test_errors_of_problems_name_the_file_that_they_come_from(tmp_path):
         read_problems(iter_rows(path), "p", source=path)
     with pytest.raises(InputError, match=r"^row 1: 'prompt' must be text"):
         read_problems(iter_rows(path))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(5, "got int"), (None, "got NoneType"), ({"prompt": ["q"]}, "dict of 'prompt'")]
+)
+def test_what_holds_no_rows_is_refused(data, said):
+    with pytest.raises(InputError, match=f"expected a path, a frame, a data set or rows as dicts, .*{said}"):
+        list(iter_data(data))

@@ -30,6 +30,7 @@ from rlguard.verify.verifiers import Auto, Exact, Math, Numeric, ReasoningGym, p
         (r"\boxed{1} no, \boxed{2}", "2"),
         ("answer is yes.", "yes"),
         ("Paris", None),
+        ("Nothing was said here about it, and so nobody can know what to say to that.", None),
         ("", None),
     ],
 )

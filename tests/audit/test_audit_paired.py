@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlguard.audit.compare import Figure, compare, mean_statistic, ratio_statistic
+from rlguard.audit.paired import Figure, compare_figures, mean_statistic, ratio_statistic
 
 
 def figure(values, name="accuracy", **changes):
@@ -14,7 +14,7 @@ def figure(values, name="accuracy", **changes):
 
 def verdict(before, after, **options):
     changes = {name: options.pop(name) for name in ("better", "relative") if name in options}
-    return compare([figure(before, **changes)], [figure(after, **changes)], **options)[0].verdict
+    return compare_figures([figure(before, **changes)], [figure(after, **changes)], **options)[0].verdict
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), min_size=1, max_size=20))
@@ -69,24 +69,24 @@ def test_a_figure_without_a_range_is_measured_by_its_own_size():
 def test_pairs_see_what_means_do_not():
     rng = np.random.default_rng(2)
     before = rng.uniform(size=60)
-    row = compare([figure(before)], [figure(before - 0.1)], tolerance=0.05)[0]
+    row = compare_figures([figure(before)], [figure(before - 0.1)], tolerance=0.05)[0]
     assert row.verdict == "lost"
     assert row.high - row.low < 2 * math.log(40) / 60 + 1e-9  # no wider than what 60 questions can have missed
 
 
 def test_an_undefined_figure_is_no_verdict():
-    row = compare([figure([math.nan] * 5)], [figure([1.0] * 5)])[0]
+    row = compare_figures([figure([math.nan] * 5)], [figure([1.0] * 5)])[0]
     assert row.verdict == "too few"
     assert math.isnan(row.low)
 
 
 def test_figures_pair_by_key_and_the_same_questions():
-    rows = compare([figure([1.0] * 9, "a"), figure([1.0] * 9, "b")], [figure([1.0] * 9, "b")])
+    rows = compare_figures([figure([1.0] * 9, "a"), figure([1.0] * 9, "b")], [figure([1.0] * 9, "b")])
     assert [row.name for row in rows] == ["b"]
     with pytest.raises(ValueError, match="same questions for both models, got 9 before and 8 after"):
-        compare([figure([1.0] * 9)], [figure([1.0] * 8)])
+        compare_figures([figure([1.0] * 9)], [figure([1.0] * 8)])
     with pytest.raises(ValueError, match="confidence"):
-        compare([], [], confidence=95)
+        compare_figures([], [], confidence=95)
 
 
 def test_equal_models_are_seldom_told_apart():
@@ -95,7 +95,7 @@ def test_equal_models_are_seldom_told_apart():
     for _ in range(60):
         rates = rng.beta(0.5, 0.5, (20, 24))  # few questions, many at 0 and 1: the hard case
         one, other = (rng.binomial(8, rates) / 8 for _ in range(2))
-        rows = compare(
+        rows = compare_figures(
             [figure(v, str(i)) for i, v in enumerate(one)],
             [figure(v, str(i)) for i, v in enumerate(other)],
             tolerance=0.0,

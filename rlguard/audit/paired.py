@@ -89,8 +89,7 @@ def ratio_statistic(numerators_P: Any, denominators_P: Any) -> Statistic:
     numerators, denominators = np.where(known, numerators, 0.0), np.where(known, denominators, 0.0)
 
     def statistic(weights_RP: np.ndarray) -> np.ndarray:
-        below = weights_RP @ denominators
-        return np.divide(weights_RP @ numerators, below, out=np.full(len(weights_RP), np.nan), where=below != 0)
+        return divide(weights_RP @ numerators, weights_RP @ denominators)
 
     return statistic
 
@@ -106,14 +105,17 @@ def macro_statistic(values_P: Sequence[float], domains_P: Sequence[str]) -> Stat
 
     def statistic(weights_RP: np.ndarray) -> np.ndarray:
         found_DR = np.array([mean(weights_RP) for mean in means])
-        votes_R = np.isfinite(found_DR).sum(axis=0)
-        total_R = np.nansum(found_DR, axis=0)
-        return np.divide(total_R, votes_R, out=np.full(len(weights_RP), np.nan), where=votes_R > 0)
+        return divide(np.nansum(found_DR, axis=0), np.isfinite(found_DR).sum(axis=0))
 
     return statistic
 
 
-def compare(
+def divide(numerators_R: np.ndarray, denominators_R: np.ndarray) -> np.ndarray:
+    """The ratios; NaN where a denominator is 0."""
+    return np.divide(numerators_R, denominators_R, out=np.full(len(numerators_R), np.nan), where=denominators_R != 0)
+
+
+def compare_figures(
     before: Sequence[Figure],
     after: Sequence[Figure],
     tolerance: float = 0.05,
@@ -134,7 +136,7 @@ def compare(
         comparisons: How many models are compared with the first one: the level is divided by it too.
 
     Returns:
-        A row a figure, in the order of `before`. The verdict is `lost` or `gained` where the change is more than the
+        One row per figure, in the order of `before`. The verdict is `lost` or `gained` where the change exceeds the
         tolerance and sure (`changed`, where neither is better), `kept` where the interval rules out a loss (a change)
         beyond the tolerance, else `too few`.
 
