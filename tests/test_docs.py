@@ -9,6 +9,8 @@ below a comment which says why, and by which function of `docs_checks.py` it is 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -50,12 +52,19 @@ def read_blocks(text: str, name: str) -> Iterator[Block]:
         before = token.content if token.type == "html_block" else ""
 
 
-def run_block(block: Block, folder: Path, namespace: dict) -> None:
-    """Runs a block, or checks it as its mark says; raises where neither is possible."""
+def run_block(block: Block, folder: Path, namespace: dict, printed: str = "") -> str:
+    """Runs a block, or checks it as its mark says; raises where neither is possible, or where the page shows below
+    another output than what was `printed` by the block before.
+
+    Returns:
+        What a Python block printed.
+    """
     if block.check:
         getattr(docs_checks, block.check)(block.code)
     elif block.language == "python":
-        exec(compile(block.code, block.where, "exec"), namespace)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(compile(block.code, block.where, "exec"), namespace)
+        return out.getvalue()
     elif block.language == "bash":
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -69,6 +78,9 @@ def run_block(block: Block, folder: Path, namespace: dict) -> None:
         assert done.returncode == 0, f"{block.where}: {done.stdout}{done.stderr}"
     else:
         assert block.language in PROSE, f"{block.where}: nobody runs a block of {block.language or 'no language'}"
+        shown, told = ([line.rstrip() for line in text.strip().splitlines()] for text in (block.code, printed))
+        assert shown == told or not printed, f"{block.where}: another output: {printed}"
+    return ""
 
 
 def page_name(page: Path) -> str:
@@ -81,8 +93,9 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = list(read_blocks(page.read_text(), page_name(page)))
     namespace = docs_checks.GIVEN.get(page_name(page), docs_checks.give_nothing)(monkeypatch)
+    printed = ""
     for block in blocks:
-        run_block(block, tmp_path, namespace)
+        printed = run_block(block, tmp_path, namespace, printed)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +103,7 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     [
         ("```\nx = 1\n```", "nobody runs a block of no language"),
         ("```yaml\nx: 1\n```", "nobody runs a block of yaml"),
+        ("```python\nprint(7)\n```\n\n```text\n8\n```", "another output: 7"),
         ("    x = 1", "nobody runs a block of no language"),
         ("```python\nx = 1 / 0\n```", "division by zero"),
         ("```bash\nfalse\n```", "page:1"),
@@ -99,8 +113,9 @@ def test_blocks_run(page, tmp_path, monkeypatch):
 )
 def test_a_wrong_block_is_found(text, message, tmp_path):
     with pytest.raises(Exception, match=message):  # noqa: PT012 - whatever it is
+        printed = ""
         for block in read_blocks(text, "page"):
-            run_block(block, tmp_path, {})
+            printed = run_block(block, tmp_path, {}, printed)
 
 
 def test_a_mark_counts_for_its_block_only():
