@@ -143,7 +143,7 @@ def build_base(out: Path, seed: int = 0) -> Path:
     folder = out / "models" / f"careless-{seed}"
     with lock(folder):
         if not folder.exists():
-            careful = build_model("sums", out / "models" / f"sums-{seed}", seed)
+            careful = build_model("sums", out / "models" / "sums")
             torch.manual_seed(seed)
             tokenizer, rng = AutoTokenizer.from_pretrained(careful), random.Random(f"careless {seed}")
             model = AutoModelForCausalLM.from_pretrained(careful)

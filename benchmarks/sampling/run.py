@@ -55,7 +55,7 @@ def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> d
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     start, family = time.time(), FAMILIES[family_name]
-    folder = build_model(family_name, ROOT / "out/efficacy/models" / family_name)
+    folder = build_model(family_name, ROOT / "out/efficacy/models" / f"{family_name}-llama")
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     mix = {"unlearnable": share, family.learnable: 1 - share}
     rows = family.make_problems({kind: part for kind, part in mix.items() if part}, PROBLEMS, seed)
