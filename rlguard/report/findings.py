@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,8 @@ SEARCHED = 2_000_000
 """The most characters of rollouts that are searched for shortcuts where a run has no findings: some seconds' work."""
 SUCCESSES, SAME, BARE = 3, 0.8, 3
 """Fewest successes of a prompt that are judged together; the share with one text; and the words of a bare answer."""
+UNSPACED = re.compile(r"[=\u3040-\u9fff]")
+"""What counts as a word without a space around it: the steps of `3+4=7;7+1=8`, characters of Chinese or Japanese."""
 SKIPPED = ("skipped_computation",)
 """Findings that say that the reasoning is missing."""
 
@@ -111,6 +114,11 @@ def _lacks_gold(rollout: Rollout, text: str) -> bool:
     return bool(golds) and not any(gold.lower() in text or normalise_answer(gold) == given for gold in golds)
 
 
+def _is_bare(text: str, found: Sequence[Row]) -> bool:
+    words = len(text.split()) + len(UNSPACED.findall(text))
+    return words <= BARE or any(finding["kind"] in SKIPPED for finding in found)
+
+
 def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
     """Prompts whose successes make one doubt the verifier, or the need for reasoning; and why.
 
@@ -134,6 +142,6 @@ def find_odd(owned: Sequence[Owned]) -> dict[str, str]:
         if count >= SAME * len(successes) and (lacks or len(golds[text]) > SUCCESSES):
             why = "the gold answer is not in it" if lacks else f"it also passes on {len(golds[text]) - 1} other answers"
             odd[prompt_id] = f"Its successes share one text: {why}"
-        elif all(len(text.split()) <= BARE or {*SKIPPED} & {str(f["kind"]) for f in one[1]} for text, one in successes):
+        elif all(_is_bare(text, found) for text, (_, found) in successes):
             odd[prompt_id] = "Its successes hold no reasoning"
     return odd

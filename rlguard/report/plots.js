@@ -13,7 +13,7 @@ function domain(values) {
   let low = Math.min(...values), high = Math.max(...values);
   if (low >= 0 && high <= 1 && high > 0.5) return [0, 1];
   if (low > 0 && (high <= 1 || low < high * 0.6)) low = 0;
-  if (low === high) return [low - (Math.abs(low) || 1) * 0.1, high + (Math.abs(high) || 1) * 0.1];
+  if (low === high) return [low - Math.abs(low) * 0.1, high + (Math.abs(high) || 1) * 0.1];
   const pad = (high - low) * 0.06;
   return [low === 0 ? 0 : low - pad, high + pad];
 }

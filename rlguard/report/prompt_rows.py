@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from rlguard.answers.spelling import read_gold
 from rlguard.monitor.watches import to_number
 from rlguard.report.findings import Owned, find_odd
 from rlguard.report.load import Row, Run, finite, show_prompt
@@ -101,10 +102,12 @@ def _from_filter(row: Row) -> Row:
 
 def _describe(prompt_id: Any, *, text: Any = None, answer: Any = None, **known: Any) -> Row:
     """A row of the prompt table; what is not known is None."""
-    row: Row = {"id": str(prompt_id), "text": show_prompt(text), "answer": None if answer is None else str(answer)}
+    if answer is not None:  # a worked solution ends in the answer, for which the table would have no room
+        answer = read_gold(answer) or str(answer)
+    row: Row = {"id": str(prompt_id), "text": show_prompt(text), "answer": answer}
     row |= {name: known.get(name) for name in FACTS}
-    if row["successes"] is None:
-        row["trials"] = None
+    if row["successes"] is None or not (row["trials"] or row["unscored"]):  # a published rate has no rollouts
+        row["successes"] = row["trials"] = None
     row["band"] = None if known.get("band") is None else str(known["band"])
     return row | {"status": str(known.get("status") or "ok"), "rollouts": 0}
 

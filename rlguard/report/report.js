@@ -15,7 +15,7 @@ function showAlarms(hasSteps) {
   });
   const rest = data.events.filter((event) => !open.includes(event));
   byId("alarm-list").append(open.length ? list(open) : el("p", {}, "No alarm."));
-  if (rest.length) byId("alarm-list").append(el("details", {}, el("summary", {}, `${rest.length} more alarms and notes`), list(rest)));
+  if (rest.length) byId("alarm-list").append(el("details", {}, el("summary", {}, `${rest.length} more ${rest.length > 1 ? "alarms and notes" : "alarm or note"}`), list(rest)));
 }
 
 function showTraining(hasSteps) {

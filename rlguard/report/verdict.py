@@ -189,7 +189,7 @@ def _judge_arm(name: str, arm: Arm) -> Headline:
         return Headline(name, state, because, alarms[0].do or "read the completions of these steps.")
     steps = max((len(curve) for curve in arm.curves.values()), default=0)
     if steps < STEPS and not ends:
-        told = f"there are {steps} logged steps, too few to compare: {STEPS} would do"
+        told = f"logged steps: {steps}, too few to compare: {STEPS} would do"
         return Headline(name, "Unknown", told, "let it go on, and look again.")
     watched = [words.lower() for figure, words in METRICS.items() if arm.find(figure)]
     if not watched:
@@ -246,7 +246,7 @@ def say_odd(odd: dict[str, str]) -> list[Line]:
     kinds = ((shared, "share one odd text: is the verifier right?"),
              (len(odd) - shared, "hold no reasoning: is any needed?"))  # fmt: skip
     return [
-        (str(count), f"{plural(count, 'prompt')} whose successes {why} They are listed first.")
+        (str(count), f"{plural(count, 'prompt')} whose successes {why} Listed first.")
         for count, why in kinds
         if count
     ]

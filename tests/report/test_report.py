@@ -256,6 +256,14 @@ def test_odd_types_are_shown_as_text(tmp_path):
     assert (facts(data)["7"]["band"], facts(data)["7"]["reason"]) == ("['b']", "['odd']")
 
 
+def test_a_published_rate_has_no_rollouts_and_a_solution_is_shown_by_its_answer(tmp_path):
+    row = {"rlguard_id": "p", "rlguard_drop_reason": "mastered", "rlguard_pass_rate": 1.0, "rlguard_successes": 0}
+    row |= {"rlguard_trials": 0, "answer": "First 2 * 4 = 8.\n#### 8"}
+    write_lines(tmp_path / "kept.dropped.jsonl", [row])
+    _, data = report(tmp_path, tmp_path / "r.html")
+    assert (facts(data)["p"]["trials"], data["prompts"]["answer"]) == (None, ["8"])
+
+
 def test_the_output_must_be_writable(tmp_path):
     make_run(tmp_path / "run")
     (tmp_path / "file").write_text("")
@@ -287,7 +295,7 @@ def test_the_headline_of_a_training_says_because_of_what_and_what_to_do(tmp_path
     assert "reward fell to" in said[1][0]
     assert "Next: Read completions of these steps. Lower learning_rate" in said[1][0]
     assert "the accuracy on skills held before fell, 0.90 → 0.30 (means of 16 steps; 95% interval" in said[2][0]
-    assert "there are 3 logged steps, too few to compare: 9 would do" in said[3][0]
+    assert "logged steps: 3, too few to compare: 9 would do" in said[3][0]
     assert "log reward, length" in said[4][0]
     assert '<li class="unknown"><h3><b>? Unknown</b>' in (tmp_path / "r.html").read_text()
     report(calm, tmp_path / "r.html")
@@ -326,7 +334,7 @@ def test_models_that_differ_are_kept_apart(tmp_path):
 
 
 def test_prompts_on_which_the_verifier_may_be_wrong_come_first(tmp_path):
-    rollouts = [make_rollout("fine", i, f"3 + 4 = 7, so the answer is {7} {i}", gold="7") for i in range(4)]
+    rollouts = [make_rollout("fine", i, text, gold="7") for i in range(2) for text in ("1+3=4;4+3=7", "一加六等于七")]
     rollouts += [make_rollout("bare", i, "7", gold="7") for i in range(4)]
     rollouts += [make_rollout("odd", i, "The answer is whatever you like", gold="9") for i in range(4)]
     rollouts += [make_rollout("wrong", i, "The answer is whatever you like", gold="9", outcome=0.0) for i in range(4)]
