@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from rlguard.cli import app as cli
+from rlguard.engines.requests import needing_extra
 from rlguard.tables.files import read_object
 from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Sampling, prompt_text, without_nan
@@ -114,8 +115,8 @@ def _has_template(model: str, engine: cli.EngineName) -> bool:
     """Whether a model wants messages: its tokenizer knows; what is served nearly always does."""
     if engine is cli.EngineName.server:
         return True
-    from transformers import AutoTokenizer
-
+    with needing_extra(engine.value):
+        from transformers import AutoTokenizer
     check_hub_name(model, "model")
     try:
         return AutoTokenizer.from_pretrained(model).chat_template is not None

@@ -74,6 +74,8 @@ def watch(
     else:
         with nullcontext() if serve is None else _serving(run, serve, every):
             events = _follow(run, columns, every, tell, as_json)
+    if once and fail_on and not found.figures:
+        raise InputError(f"{run}: --fail-on {fail_on}: no figure of the log is known, so no alarm could be raised")
     severe = {None: (), "warning": ("warning", "critical"), "critical": ("critical",)}[fail_on]
     if any(event.severity in severe for event in events):
         raise typer.Exit(1)

@@ -33,7 +33,7 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
-        with needing_extra("vllm", ", or on a machine without a GPU see README, Installing"):
+        with needing_extra("vllm", "; without a GPU take --engine transformers"):
             import vllm
             from vllm.platforms import current_platform
             from vllm.sampling_params import RequestOutputKind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -65,7 +66,8 @@ def make_table(
             series.setdefault(figure, []).append(value)
     for figure in sorted(series, key=lambda figure: ("/" in figure, figure)):
         values, before = series[figure], references.get(figure)
-        known = ["–", "–"] if before is None else [f"{before:.3g}", f"{values[-1] - before:+.3g}"]
+        change = 0.0 if before is None or math.isclose(values[-1], before) else values[-1] - before
+        known = ["–", "–"] if before is None else [f"{before:.3g}", f"{change:+.3g}"]
         cells = [draw_sparkline(values), f"{values[-1]:.3g}", *known, str(len(values))]
         table.add_row(figure, *cells, style=STYLES[standing[figure]] if figure in standing else "")
     return table

@@ -181,6 +181,11 @@ def read_log(path: Path, torn: list[int] | None = None) -> Iterator[Rollout]:
     """The rollouts of a log, which may be missing; `torn` as in `iter_json_lines`, but never an error."""
     if path.exists():
         for number, record in iter_json_lines(path, [] if torn is None else torn):
+            if "prompt_id" not in record:
+                raise InputError(
+                    f"{path}, line {number}: expected the field 'prompt_id', found {', '.join(record)}; a folder's "
+                    f"{ROLLOUTS} is taken for what `rlguard estimate` writes: name a table of your own otherwise"
+                )
             yield from_record(record, f"{path}, line {number}")
 
 

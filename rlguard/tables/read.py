@@ -168,7 +168,7 @@ def import_datasets(source: str | Path) -> Any:
     try:
         import datasets
     except ImportError as error:
-        raise InputError(f"{source}: a data set folder or hub name needs: pip install datasets") from error
+        raise InputError(f"{source}: no file; a data set folder or a hub name needs: pip install datasets") from error
     return datasets
 
 

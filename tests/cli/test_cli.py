@@ -335,3 +335,6 @@ def test_missing_engine_says_how_to_install_it():
         script = f"{hide} load_engine('{engine}', 'm')"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert f"pip install '{install}" in done.stderr
+    hide = "import sys; sys.modules['transformers'] = None; from rlguard.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", hide, "audit", "a", "b", "--out", "o"], capture_output=True, text=True)
+    assert (done.returncode, "pip install 'vllm" in done.stderr) == (2, True), done.stderr

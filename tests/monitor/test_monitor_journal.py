@@ -224,6 +224,13 @@ def test_a_log_of_which_nothing_is_known_is_never_calm(tmp_path):
     assert "no alarm" not in told
     found = json.loads(RUNNER.invoke(app, ["watch", str(tmp_path), "--once", "--json"]).output)
     assert (found["figures"], found["unread"], found["events"]) == ([], ["my_figure"], [])
+    with pytest.raises(InputError, match="--fail-on warning: no figure of the log is known"):
+        RUNNER.invoke(app, ["watch", str(tmp_path), "--once", "--fail-on", "warning"], catch_exceptions=False)
+
+
+def test_a_figure_that_stays_has_no_change(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("".join(f'{{"step": {step}, "kl": 0.01}}\n' for step in range(60)))
+    assert "+0" in next(line for line in watch(tmp_path)[1].splitlines() if "kl" in line).split()
 
 
 def test_a_user_names_the_figures_of_a_log(tmp_path):

@@ -209,6 +209,7 @@ def test_half_written_last_line_is_left_out_and_said(tmp_path):
     [
         ("{oops", "rollouts.jsonl, line 2: expected one JSON object, got '{oops'"),
         ("[1]", "rollouts.jsonl, line 2: expected one JSON object, got list"),
+        ('{"prompt": "2+2"}', "found prompt; a folder's rollouts.jsonl is taken for what `rlguard estimate` writes"),
         ('{"prompt_id": "p"}', "rollouts.jsonl, line 2: expected the field 'completion', found prompt_id"),
     ],
 )
