@@ -246,9 +246,7 @@ def say_odd(odd: dict[str, str]) -> list[Line]:
     kinds = ((shared, "share one odd text: is the verifier right?"),
              (len(odd) - shared, "hold no reasoning: is any needed?"))  # fmt: skip
     return [
-        (str(count), f"{plural(count, 'prompt')} whose successes {why} Listed first.")
-        for count, why in kinds
-        if count
+        (str(count), f"{plural(count, 'prompt')} whose successes {why} Listed first.") for count, why in kinds if count
     ]
 
 
