@@ -68,7 +68,9 @@ def main() -> None:
 def run_rlguard(*arguments: str) -> None:
     """One command of the command line, as a user would type it."""
     console.print(f"$ rlguard {' '.join(arguments)}", style="dim", soft_wrap=True, highlight=False)
-    subprocess.run([sys.executable, "-m", "rlguard", *arguments], check=True)
+    code = subprocess.run([sys.executable, "-m", "rlguard", *arguments]).returncode
+    if code:  # it has said why
+        raise SystemExit(code)
 
 
 def run_recipe(name: str, *arguments: str) -> None:
@@ -165,4 +167,7 @@ def show_summary(metrics: dict[str, list[dict[str, Any]]], out: Path, seconds: f
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("stopped: the same command goes on from here") from None
