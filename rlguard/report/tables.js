@@ -122,7 +122,7 @@ function rateBar(facts) {
 function skill(facts) {
   if (!facts || facts("skill") === null) return "–";
   const percent = (name) => `${(100 * facts(name)).toFixed(0)}%`;
-  return [facts("skill").toFixed(2), el("br"), el("small", {}, `impossible ${percent("impossible")} · luck ${percent("luck")}`)];
+  return [facts("skill").toFixed(2), el("small", {}, `impossible ${percent("impossible")}`), el("small", {}, `luck ${percent("luck")}`)];
 }
 
 function decision(facts) {
