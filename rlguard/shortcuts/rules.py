@@ -88,7 +88,8 @@ def find_bare(case: Case, least_steps: int = 2, bare_words: int = 3) -> Finding 
     if sum(word.lower() not in _FILLER for word in _WORDS.findall(body)) <= bare_words:
         sign, reason = "bare_answer", f"answer {said} with no step, where the prompt takes {steps}"
     else:
-        sign, reason = "no_intermediate", f"no result on the way to {said.rstrip(',')}, where the prompt takes {steps} steps"
+        said = said.removesuffix(",")
+        sign, reason = "no_intermediate", f"no result on the way to {said}, where the prompt takes {steps} steps"
     return make_finding(sign, "skipped_computation", reason, answer.start, answer.end)
 
 
