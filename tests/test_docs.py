@@ -176,7 +176,7 @@ def read_tables(folder: Path) -> Iterator[tuple[str, str]]:
     yield results, streams.write_table(rows)
     yield "docs/rewrite.md", streams.write_short(rows)
     rows = map(json.loads, sampling.ROWS.read_text().splitlines())
-    yield results, sampling.write_table([row for row in rows if row["seed"] == 1])
+    yield results, sampling.write_table([row for row in rows if row["seed"] < 1000])
     with tarfile.open(ROOT / "benchmarks" / "archive" / "rows.tar.xz") as archive:
         wanted = [member for member in archive if member.name.removeprefix("./").startswith(("order", "curriculum"))]
         archive.extractall(folder, wanted, filter="data")
