@@ -105,6 +105,31 @@ GIVEN: dict[str, Given] = {
 }
 
 
+# ---- figures that pages quote
+
+
+ARCHIVE = "archive/efficacy-2026-11-26"
+QUOTED = [  # a page, what it says, and where in benchmarks/ which figure stands behind it
+    ("README.md", "takes 14 to 17 ms of CPU time", "RESULTS", "14 to 17 of CPU time to judge 4,096 completions"),
+    ("README.md", "a second for 6 MB (4 kB each", "RESULTS", "| 4 kB | rlguard, all detectors | 5.8 |"),
+    ("README.md", "an earlier guard took 1.4 to 1.6% of a step", "RESULTS", "1.64, 1.50, 1.39% of a step"),
+    ("docs/limits.md", "95% of bare answers", "RESULTS", 'bare "The answer is N.": found | 3737 | 65.8% | **95.3%**'),
+    ("docs/limits.md", "92% of answers after", "RESULTS", "then the answer: found | 2739 | 65.0% | **91.6%**"),
+    ("docs/limits.md", "0.5% of human solutions", "RESULTS", "human solutions: any finding | 3737 | 1.90% | **0.45%**"),
+    ("docs/limits.md", "72% at 0.2% false", "RESULTS", "| any finding | 2577 | 71.9"),
+    (
+        "docs/limits.md",
+        "lost 8% of the prior skills",
+        ARCHIVE,
+        "| strings, 100% mislabelled | rlguard_rewrite | 5 | 0.920",
+    ),
+    ("docs/limits.md", "kept 21% of the prior", ARCHIVE, "| sums, 100% unlearnable | grpo | 5 | 0.206"),
+    ("docs/filtering.md", "kept 29% of the prior", ARCHIVE, "| sums, 100% unlearnable | rlguard_filter | 5 | 0.294"),
+    ("docs/sampling.md", ".48 after half of the rollouts", "RESULTS", "| sums | 90% | rlguard | 1 | 0.480"),
+    ("docs/sampling.md", "even sampling's .54 after all", "RESULTS", "| uniform | 1 | 0.440 ± 0.000 | 0.535"),
+]
+
+
 # ---- checks; each takes the code of a block
 
 

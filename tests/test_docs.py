@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,3 +163,48 @@ def test_the_figures_below_the_picture_are_those_of_its_rows():
         wanted += [first, *(ends(rows, arm, panel)[1] for arm in ("GRPO", "GRPO, slower", "rlguard"))]
     assert set(ARMS) == {"GRPO", "GRPO, slower", "rlguard"}
     assert told == [round(sum(values) / len(values), 2) for values in wanted]
+
+
+def read_tables(folder: Path) -> Iterator[tuple[str, str]]:
+    """Pages, and what scripts make of committed rows for them; the archive is unpacked in the folder."""
+    from benchmarks.curriculum import sweep
+    from benchmarks.order import summary
+    from benchmarks.sampling import run as sampling
+    from benchmarks.streams import run as streams
+
+    results, rows = "benchmarks/RESULTS.md", streams.read_csv()
+    yield results, streams.write_table(rows)
+    yield "docs/rewrite.md", streams.write_short(rows)
+    rows = map(json.loads, sampling.ROWS.read_text().splitlines())
+    yield results, sampling.write_table([row for row in rows if row["seed"] < 1000])
+    with tarfile.open(ROOT / "benchmarks" / "archive" / "rows.tar.xz") as archive:
+        wanted = [member for member in archive if member.name.removeprefix("./").startswith(("order", "curriculum"))]
+        archive.extractall(folder, wanted, filter="data")
+    yield results, summary.write_summary(folder / "order", range(1, 6))
+    yield results, sweep.write_summary(sweep.read_runs(folder / "curriculum", range(1, 4)))
+
+
+def test_tables_are_those_of_their_rows(tmp_path):
+    for page, table in read_tables(tmp_path):
+        lines = {line for line in table.splitlines() if line.startswith("|")}
+        assert len(lines) > 5
+        assert lines - set((ROOT / page).read_text().splitlines()) == set(), page
+
+
+def test_the_lucky_share_in_the_readme_is_that_of_the_streams():
+    from benchmarks.streams.run import read_csv
+
+    def span(method: str, figure: str) -> str:
+        found = [row[figure] for row in read_csv() if row["method"] == method and re.fullmatch(shown, row["stream"])]
+        assert len(found) == 3
+        return f"{min(found):.2f} to {max(found):.2f}".replace("0.", ".")
+
+    shown = "(GSM8K|integers|code), half impossible, 1 visit"
+    told = f"{span('GRPO', 'lucky')} of GRPO's push and {span('guard', 'lucky')} of the guarded one, which keeps "
+    assert told + span("guard", "kept") in " ".join((ROOT / "README.md").read_text().split())
+
+
+@pytest.mark.parametrize(("page", "quoted", "source", "figure"), docs_checks.QUOTED)
+def test_a_quoted_figure_stands_in_its_source(page, quoted, source, figure):
+    for path, words in ((page, quoted), (f"benchmarks/{source}.md", figure)):
+        assert words in " ".join((ROOT / path).read_text().split()), f"{path} does not say {words!r}; see QUOTED"

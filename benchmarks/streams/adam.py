@@ -1,13 +1,12 @@
 """How far luck moves a policy under torch's Adam with momentum and clipping, against how far it was meant to.
 
-    python benchmarks/streams/adam.py --seeds 1000 1001 1002
+    python benchmarks/streams/adam.py --seeds 1000 1001                           # docs/rewrite.md
+    python benchmarks/streams/adam.py --seeds 1000 1001 --steps 8 --clip inf      # how it starts
 
 A linear policy of 64 weights: the gradient of a rollout is its advantage times its direction, one for genuine
-successes, one
-for lucky ones, one of its own for noise. Meant is what the advantages, times their size, do under the host's own
-running size of the
-gradient. Kinds of batches: half of the prompts are luck ("mixed"), whole batches are luck in turn with genuine ones
-("turns"), and luck alone.
+successes, one for lucky ones, one of its own for noise. Meant is what the advantages, times their size, do under the
+host's own running size of the gradient. Kinds of batches: half of the prompts are luck ("mixed"), whole batches are
+luck in turn with genuine ones ("turns"), and luck alone.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ does in RL."""
 KINDS = "mixed", "turns", "luck alone"
 
 
-def simulate(kind: str, how: str, seed: int) -> float:
+def simulate(kind: str, how: str, seed: int, steps: int = STEPS, clip: float = CLIP) -> float:
     """What luck moves along its direction over what was meant: its part of Adam's first moment, step by step.
 
     Args:
@@ -39,6 +38,8 @@ def simulate(kind: str, how: str, seed: int) -> float:
         how: "slow": as the guard does; "own": the advantages at the host's size and the rate at each batch's own scale;
             "none": the smaller advantages, and the rate as it is.
         seed: Of what is drawn.
+        steps: How many.
+        clip: Largest norm of the gradient; infinity clips nothing.
     """
     import torch
 
@@ -52,7 +53,7 @@ def simulate(kind: str, how: str, seed: int) -> float:
         np.zeros(2),
     )  # luck's share of the first moment; what it moves: guarded, meant
     groups = np.repeat(np.arange(PROMPTS), G)
-    for step in range(STEPS):
+    for step in range(steps):
         luck_P = {"mixed": np.arange(PROMPTS) % 2 == 0, "turns": np.full(PROMPTS, step % 4 > 0),
                   "luck alone": np.full(PROMPTS, True)}[kind]  # fmt: skip
         passed = (rng.random((PROMPTS, G)) < np.where(luck_P, CHANCE, SKILL)[:, None]).astype(float)
@@ -71,11 +72,11 @@ def simulate(kind: str, how: str, seed: int) -> float:
         every = (weight, adams[0], given, rate, given), (host, adams[1], before, 1.0, share * after)
         for who, (parameter, adam, advantages, scale, lucky) in enumerate(every):
             parameter.grad = -torch.from_numpy(advantages @ towards / len(groups))
-            norm = float(torch.nn.utils.clip_grad_norm_([parameter], CLIP))
+            norm = float(torch.nn.utils.clip_grad_norm_([parameter], clip))
             adam.param_groups[0]["lr"] = 1e-3 * scale
             adam.step()
             second = adam.state[parameter]["exp_avg_sq"].numpy() / (1 - 0.99 ** (step + 1))
-            parts[who] = 0.9 * parts[who] + 0.1 * min(1.0, CLIP / norm) * (lucky @ luck) / len(groups)
+            parts[who] = 0.9 * parts[who] + 0.1 * min(1.0, clip / norm) * (lucky @ luck) / len(groups)
             moved[who] += scale * (parts[who] / (1 - 0.9 ** (step + 1)) / (np.sqrt(second) + 1e-8)) @ lucky_u
     return float(moved[0] / moved[1])
 
@@ -83,10 +84,15 @@ def simulate(kind: str, how: str, seed: int) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    seeds = parser.parse_args(arguments).seeds
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--clip", type=float, default=CLIP, help="largest norm of the gradient (default %(default)s)")
+    chosen = parser.parse_args(arguments)
     print("| batches | one slow reference | each batch's own | none |\n|---|---|---|---|")
     for kind in KINDS:
-        found = [[simulate(kind, how, seed) for seed in seeds] for how in ("slow", "own", "none")]
+        found = [
+            [simulate(kind, how, seed, chosen.steps, chosen.clip) for seed in chosen.seeds]
+            for how in ("slow", "own", "none")
+        ]
         print(f"| {kind} | " + " | ".join(f"{np.mean(v):.2f} ({min(v):.2f}–{max(v):.2f})" for v in found) + " |")
 
 

@@ -3,8 +3,9 @@
     python benchmarks/streams/run.py --seeds 1000                              # tuning: look as often as you like
     python benchmarks/streams/run.py --into benchmarks/RESULTS.md              # the report, seeds 1 to 5
 
-Prints one table. Rows, one a stream, seed and method, go to out/streams.jsonl; `--into` writes the table between
-`<!-- streams -->` and `<!-- end -->` of a page, and beside this file streams.csv with the spread over seeds.
+Prints one table. Rows, one a stream, seed and method, go to out/streams.jsonl; `--into` writes streams.csv beside this
+file with the spread over seeds, and of it the tables between `<!-- streams -->` and `<!-- end -->` of that page and of
+docs/rewrite.md.
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ REPORTED, TUNING = range(1, 6), 1000
 """Seeds of reports, and the first of those that anything may be tuned on."""
 METHODS = ("GRPO", "uniform", "random", "guard", "oracle", "rule")
 TABLE = Path(__file__).with_name("streams.csv")
+THEORY = ROOT / "docs" / "rewrite.md"
+SHOWN = (
+    "integers, healthy, U(0,1)", "integers, healthy, Beta(.3,6)", "integers, half impossible, 1 visit",
+    "integers, half impossible, 4 visits", "code, half impossible, 1 visit", "GSM8K, half impossible, 1 visit",
+    "four options, healthy, U(0,1)", "four options, half impossible, 1 visit", "yes/no, healthy, U(0,1)",
+    "yes/no, half impossible, 1 visit", "integers, all impossible, 1 visit", "held out: integers, 80% impossible",
+    "held out: code, a quarter impossible, Beta(.5,2)",
+)  # fmt: skip
+"""Streams on the page of the theory."""
 
 
 def check_seeds(seeds: Sequence[int], reports: bool) -> None:
@@ -118,6 +128,20 @@ def write_table(summary: Sequence[dict]) -> str:
     return "\n".join(lines)
 
 
+def write_short(summary: Sequence[dict]) -> str:
+    """The table on the page of the theory: one Markdown row for each of `SHOWN`."""
+    lines = [
+        "| stream | lucky share: GRPO → guard (rule) | genuine push kept: guard (rule) | step scale |",
+        "|---|---|---|---|",
+    ]
+    for stream in SHOWN:
+        by = {row["method"]: row for row in summary if row["stream"] == stream}
+        lucky, kept = ([_cell(by[m][name]) for m in ("GRPO", "guard", "rule")] for name in ("lucky", "kept"))
+        cells = [f"{lucky[0]} → {lucky[1]} ({lucky[2]})", f"{kept[1]} ({kept[2]})", _cell(by["guard"]["scale"])]
+        lines.append(f"| {stream} | {' | '.join(cells)} |".replace("– (–)", "–").replace(" (–)", ""))
+    return "\n".join(lines)
+
+
 def _cell(value: float) -> str:
     """Three decimals; a dash for NaN."""
     return "–" if np.isnan(value) else f"{value:.3f}".removeprefix("0") if abs(value) < 1 else f"{value:.2f}"
@@ -164,6 +188,13 @@ def write_csv(path: Path, summary: Sequence[dict], commit: str) -> None:
             writer.writerow({"commit": commit} | cells)
 
 
+def read_csv(path: Path = TABLE) -> list[dict]:
+    """What `write_csv` wrote, as `summarise` gave it, to four decimals."""
+    words = ("commit", "stream", "method", "seeds", "worst_k")
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{k: v if k in words else float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
 def choose(pattern: str) -> Iterator[tuple[Stream, str]]:
     """Streams whose name the pattern finds, each with why it is skipped, if it is."""
     for stream in list_streams():
@@ -206,8 +237,9 @@ def main() -> None:
     )
     print(text)
     if arguments.into:
-        put(arguments.into, text)
         write_csv(TABLE, summary, commit)
+        put(arguments.into, text.replace(write_table(summary), write_table(read_csv())))
+        put(THEORY, write_short(read_csv()))
 
 
 if __name__ == "__main__":

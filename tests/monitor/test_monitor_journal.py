@@ -158,7 +158,8 @@ def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path, options
             while not options and "waiting: " not in path.read_text() and time.monotonic() < deadline:
                 time.sleep(0.1)
             keep(tmp_path / "run")
-            time.sleep(3)
+            while "fell to" not in path.read_text() and time.monotonic() < deadline:
+                time.sleep(0.1)
             while process.poll() is None and time.monotonic() < deadline:
                 process.send_signal(signal.SIGINT)
                 time.sleep(0.5)
