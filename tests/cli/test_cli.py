@@ -78,7 +78,7 @@ def test_adaptive_estimate_with_guesses_says_whether_rl_is_worth_starting(tmp_pa
 def test_most_rollouts_that_are_the_fewest_still_owe_their_share_of_wrong_bands(tmp_path):
     from conftest import TINY
 
-    write_rows([{"q": f"{a}#{b}#1 mod 10=?\n", "gold": "3"} for a in range(3, 6) for b in range(4)], tmp_path / "d.jsonl")
+    write_rows([{"q": f"{a}#{b}#1 mod 10=?\n", "gold": "3"} for a in (3, 4, 5) for b in (1, 2)], tmp_path / "d.jsonl")
     done = rlguard(
         "estimate", tmp_path / "d.jsonl", "--model", TINY, "--engine", "transformers", "--out", tmp_path / "rates",
         "--max-n", 4, "--max-tokens", 40, "--column", "prompt=q", "--column", "answer=gold", "--verifier", "numeric",
