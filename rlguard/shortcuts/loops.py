@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rlguard.shortcuts.case import Case
+from rlguard.shortcuts.case import Case, read_case
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
 
@@ -218,12 +218,11 @@ def _find_little_new(case: Case) -> Finding | None:
     if repeats.samples < _LEAST_SAMPLES or repeats.share <= LITTLE_NEW:
         return None
     distance, cycle = repeats.usual_distance()
-    page = distance > _PAGE and repeats.share > _PAGES and not _is_template(text)
-    if _lists_cases(text, repeats.share):
-        return None
-    if not page and not (cycle > _CYCLE and distance > _LINE):
+    page = distance > _PAGE and (cycle > _CYCLE or (repeats.share > _PAGES and not _is_template(text)))
+    if not page:
         letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
-        if not 0.6 * len(text) < letters > 30 * digits:  # lists of moves repeat their template, and have numbers in it
+        prose = 0.6 * len(text) < letters > 30 * digits  # lists of moves repeat their template, and have numbers in it
+        if not (prose or (cycle > _CYCLE and distance > _LINE)) or _lists_cases(text, repeats.share):
             return None
     reason = f"{int(100 * repeats.share)} % of the text was said before in it"
     return make_finding("little_new_text", "text_loop", reason, int(repeats.places.min()), len(text))
@@ -238,6 +237,4 @@ def _lists_cases(text: str, share: float) -> bool:
 
 def _is_template(text: str) -> bool:
     """Whether lines and sentences say little new though each is taken once, as moves of a game do."""
-    from rlguard.shortcuts.repeats import find_repeats  # here, as it needs numpy
-
-    return find_repeats("\n".join(dict.fromkeys(_UNIT_END.split(text)))).share > _ALIKE
+    return read_case("\n".join(dict.fromkeys(_UNIT_END.split(text)))).repeats.share > _ALIKE
