@@ -41,8 +41,9 @@ _SUM = 100
 """Equal terms that a sum or product may be written out with."""
 _PAGE, _PAGES = 180, 0.75
 """Characters from one line of a list of moves to the last like it are fewer; share that four rounds repeat."""
-_ALIKE, _WHOLE = 0.2, 0.3
-"""Share said before of distinct lines of one template; share of all repetition that whole lines are in a loop."""
+_ALIKE, _WHOLE, _SHORT = 0.2, 0.3, 24
+"""Share said before of distinct lines of one template; share of repetition that whole lines are in a loop; characters
+of lines that are too short to be compared."""
 _CYCLE = 0.55
 """Share of a text that was said before at one distance, up to a fifth of it; in the moves of Hanoi it is 0.5."""
 _LINE = 64
@@ -149,8 +150,7 @@ def _describe(text: str, loop: Run, stated: list[str]) -> Finding:
     often = count >= 12 or 2 * length > len(text)
     if unit.isspace():
         return make_finding("long_loop", "text_loop", f"{length} blanks or line ends in a row", start, start + length)
-    tokens = _TOKEN.findall(unit)
-    if stated and (tokens == stated or "answer" in unit.lower() or "boxed" in unit):
+    if stated and (_TOKEN.findall(unit) == stated or "answer" in unit.lower() or "boxed" in unit):
         sign, kind = ("answer_repeated_often" if often else "answer_repeated"), "answer_repetition"
     else:
         sign, kind = ("long_loop" if often else "loop"), "text_loop"
@@ -218,11 +218,12 @@ def _find_little_new(case: Case) -> Finding | None:
     if repeats.samples < _LEAST_SAMPLES or repeats.share <= LITTLE_NEW:
         return None
     distance, cycle = repeats.usual_distance()
-    page = distance > _PAGE and (cycle > _CYCLE or (repeats.share > _PAGES and not _is_template(text)))
+    moves = _is_template(text)
+    page = distance > _PAGE and (cycle > _CYCLE or (repeats.share > _PAGES and not moves))
     if not page:
         letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
         prose = 0.6 * len(text) < letters > 30 * digits  # lists of moves repeat their template, and have numbers in it
-        if not (prose or (cycle > _CYCLE and distance > _LINE)) or _lists_cases(text, repeats.share):
+        if not ((prose and not moves) or (cycle > _CYCLE and distance > _LINE)) or _lists_cases(text, repeats.share):
             return None
     reason = f"{int(100 * repeats.share)} % of the text was said before in it"
     return make_finding("little_new_text", "text_loop", reason, int(repeats.places.min()), len(text))
@@ -237,4 +238,6 @@ def _lists_cases(text: str, share: float) -> bool:
 
 def _is_template(text: str) -> bool:
     """Whether lines and sentences say little new though each is taken once, as moves of a game do."""
-    return read_case("\n".join(dict.fromkeys(_UNIT_END.split(text)))).repeats.share > _ALIKE
+    said = "\n".join(dict.fromkeys(_UNIT_END.split(text)))
+    size = len(said) / (1 + said.count("\n"))
+    return size < _SHORT or (size < _LINE and read_case(said).repeats.share > _ALIKE)

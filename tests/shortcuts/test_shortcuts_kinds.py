@@ -196,7 +196,7 @@ def _move(disks, source, target, spare):
     if not disks:
         return []
     before, after = _move(disks - 1, source, spare, target), _move(disks - 1, spare, target, source)
-    return [*before, f"Now disk {disks} moves from peg {source} to peg {target}", *after]
+    return [*before, (disks, source, target), *after]
 
 
 def _enumeration(name, rng):
@@ -204,7 +204,8 @@ def _enumeration(name, rng):
     worlds = ([("knave", "knight")[i >> bit & 1] for bit in range(4)] for i in range(16))
     people = ["Ida", "Olaf", "Runa", "Sven"]
     return "\n".join({
-        "towers": lambda: _move(7, "L", "R", "M"),
+        "towers": lambda: ["Disk {}: {} to {}.".format(*move) for move in _move(7, *rng.sample("LMR", 3))],
+        "rods": lambda: ["We take disk {} from rod {} and set it on rod {}, as we may.".format(*move) for move in _move(6, *rng.sample("LMR", 3))],
         "worlds": lambda: ["Suppose that " + ", ".join(f"{who} is a {kind}" for who, kind in zip(people, world, strict=True)) + "." for world in worlds],
         "gifts": lambda: [f"{giver} hands the {rng.choice(['red', 'green', 'blue'])} {rng.choice(['ball', 'kite', 'drum', 'boat', 'doll'])} over to {taker}."
                           for giver, taker in (rng.sample(people, 2) for _ in range(45))],
@@ -212,7 +213,7 @@ def _enumeration(name, rng):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", ["towers", "worlds", "gifts"])
+@pytest.mark.parametrize("name", ["towers", "rods", "worlds", "gifts"])
 def test_an_enumeration_is_no_loop(name, seed):
     assert judge_completion(_enumeration(name, random.Random(seed))).findings == ()
 
