@@ -60,7 +60,8 @@ _REFUTED = re.compile(  # right after it
     r"(?:(?:n't|\s+not)\s+(?:the|my|right|correct|true|possible|it)|\s+(?:\w+ly\s+)?(?:wrong|incorrect|false|impossible))\b)"
 )
 _FILLER = re.compile(
-    r"(?:(?:approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
+    r"(?:(?:\$?(?:\\approx|[≈~]|about|roughly|around|approximately)(?:[^,;.\n]|\.\d){1,60},\s*(?:exactly|precisely)|"
+    r"approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
     r"obviously|definitely|certainly|surely|probably|of course|also|actually|now|still|precisely|as follows|equal to|"
     r"given by|found to be|(?:the |an? )?(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)"
     r"|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?|[;,] ?it(?:'s| is)))\b[\s:,]+"
@@ -74,7 +75,7 @@ _REMARK = re.compile(
     r"(?:,\s*|(?<!is)(?<!are)\s+\(?|\s*[—–]\s*)(?:because|since|as|which|where|so|for|by|after|before|given|hence|therefore|"
     r"porque|weil|denn|parce que|perché|"
     r"thus|not|but|i think|i believe|i\.e\.|e\.g\.|that is|according|in total|altogether|each|per day"
-    r"|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?!or\b)(?=[a-z]{2,}\s+[a-z])"
+    r"|exactly|precisely|(?:when|while|if|assuming)\b(?![^\n]*\b(?:if|when|otherwise|else|odd)\b))\b|\s+—|\s+--|，|,\s+(?!or\b)(?=[a-z]{2,}\s+[a-z])"
     r"|\s-\s(?=(?:the|an?|this|that)\b)|(?<=[\d)}%$A-Z*°])\s\((?!(?:mod|base|or|and)\b)(?=[^\W\d]{2})",
     re.IGNORECASE,
 )
@@ -88,9 +89,7 @@ _TAKEN_BACK = re.compile(  # "18. No, wait, it is 19."
     r"[^.\n]{0,40}?\b(?:it is|it's|be|get|have)\s+(?=[^.\n]*\d)",
     re.IGNORECASE,
 )
-_BOX = re.compile(
-    r"(?:\\(?:boxed|fbox|framebox)|[b\b]oxed(?=\s*\{))\s*"
-)  # a string that was not raw eats the backslash
+_BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)|[b\b]oxed(?=\s*\{))\s*")  # strings that were not raw eat backslashes
 _BARE_BOX = re.compile(r"[^\s{}$.,;]+")
 _BRACE = re.compile(r"\\?[{}]")
 _BETWEEN_BOXES = re.compile(
@@ -115,6 +114,7 @@ _GIVEN_UP = re.compile(
     r"no answer\b|(?:can(?:no|')t|can not|could not|impossible to) (?:be )?(?:tell|say|answer|determine|decide)|"
     r"(?:not enough|lacks?|insufficient) (?:information|data)|(?:do not|don't) know\b"
 )
+_VERDICT = re.compile(r"[^.!?\n]*\b(?:statement|claim|conjecture|proposition)\b[^.!?\n]*\b(?:true|false)\W*\Z", re.I)
 _RUN = re.compile(r"[^\s|;]*")
 _RUN_BACK = re.compile(r"[^\s|;=]*\Z")
 _LABEL = re.compile(
@@ -273,9 +273,7 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
     """What stands in the last box; from the first box to the last where several are one statement."""
     whole: tuple[int, int] | None = None
     first, close = end, end  # where the first of them begins and the last ends
-    refuted: tuple[int, int] | None = (
-        None  # a box in "not \\boxed{5}", with these words; it counts where it is the only one
-    )
+    refuted: tuple[int, int] | None = None  # a box with its "not" or "is wrong"; counts where it is the only one
     for place, cue in _backwards(text, ("oxed", "\\fbox", "\\framebox"), start, end):
         place -= (1 + (text[place - 2 : place - 1] == "\\")) if cue == "oxed" else 0
         box = _read_box(text, place, end)
@@ -353,9 +351,8 @@ def _last_phrase(text: str, start: int, end: int, strict: bool) -> tuple[int, in
         if span is None or (strict and not plain):
             continue
         if denied or _DENIED.match(text, *span):  # kept with its denial, in case that nothing else is said
-            words = words or (
-                None if strict else (place - len(before) + denied.start() if denied else span[0], span[1])
-            )
+            first = place - len(before) + denied.start() if denied else span[0]
+            words = words or (None if strict else (first, span[1]))
             continue
         if words and text[slice(*span)] in text[slice(*words)]:
             return words
@@ -448,10 +445,15 @@ def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
 
 def _guess(text: str, start: int, end: int) -> FinalAnswer | None:
     """The last number, or what it is a part of: a formula, a product, a number with its unit; and a "not" before it.
-    None where the text ends by saying that it does not know."""
-    said = text[max(start, end - _VALUE) : end].lower()
+    The last sentence where it calls a statement true or false; None where the text ends by saying that it does not
+    know."""
+    tail = max(start, end - _VALUE)
+    said = text[tail:end].lower()
     if any(word in said for word in _DOUBTING) and _GIVEN_UP.search(said):
         return None
+    verdict = _VERDICT.search(text, tail, end) if said.rstrip(" .!*$\n").endswith(("true", "false")) else None
+    if verdict and (span := _undress(text, *_strip(text, *verdict.span()))):
+        return _answer(text, *span, marked=False)
     for first, last in _numbers_backwards(text, start, end):
         span = _widen(text, first, last, start, end)
         if span is not None:

@@ -18,9 +18,9 @@ _UNIT_WORDS = {  # a unit's other names, without the plural s
     "kilometer": "km", "kilometre": "km", "inche": "in", "inch": "in", "feet": "ft", "foot": "ft", "mile": "mi",
     "gram": "g", "kilogram": "kg", "kilo": "kg", "kg": "kg", "milligram": "mg", "lb": "lb", "ounce": "oz", "liter": "L",
     "litre": "L", "l": "L", "milliliter": "mL", "millilitre": "mL", "ml": "mL", "second": "s", "sec": "s",
-    "minute": "min",
-    "hour": "h", "hr": "h", "degree": "°", "percent": "%", "pct": "%", "percentage": "%", "mph": "mi/h", "kmh": "km/h",
-}  # fmt: skip
+    "minute": "min", "hour": "h", "hr": "h", "degree": "°", "percent": "%", "pct": "%", "percentage": "%",
+    "mph": "mi/h", "kmh": "km/h",
+} | _CURRENCY_WORDS  # fmt: skip
 _LONE_UNITS = frozenset("mgshLlVAWJNKCF°Ω")  # units of one letter; any other letter is a variable
 _FACTORS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8}
@@ -72,7 +72,7 @@ _FRACTION = re.compile(
     r"(?<=\d)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"
 )
 _UNITS_OVER = re.compile(r"\\frac\s*\{\s*([A-Za-z]+)\s*\}\s*\{\s*([A-Za-z]+)\s*\}")
-_IN_DOLLARS = re.compile(r"\A(?:\$([^$]+)\$|\\\((.+?)\\\))(?=\s|\Z)")
+_IN_DOLLARS = re.compile(r"\A(?:\$(?:\s*(?:\\approx|≈|=))?([^$]+)\$|\\\((.+?)\\\))(?=\s|\Z)")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
 _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|rm|operatorname)\s*\{([^{}]*)\}")
 _SPACES = re.compile(r"\\[,;: ]|\\quad|~")
@@ -217,9 +217,7 @@ def _name_unit(text: str) -> str | None:
             return None
         low = base.lower()
         single = low[:-1] if len(low) > 2 and low.endswith("s") and not low.endswith("ss") else low
-        name = (
-            _CURRENCY_WORDS.get(low) or _CURRENCY_WORDS.get(single) or _UNIT_WORDS.get(low) or _UNIT_WORDS.get(single)
-        )
+        name = _UNIT_WORDS.get(low) or _UNIT_WORDS.get(single)
         names.append((name or (base if len(base) == 1 else single)) + (f"^{power}" if power else ""))
     return ("/" if "/" in text or " per " in text else " ").join(names)
 

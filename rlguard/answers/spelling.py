@@ -114,9 +114,7 @@ _BLANK = re.compile(r"[\s$\u200b\ufeff]|\\(?:text|boxed|mathrm)\{\s*\}")
 
 def _read_text(text: str) -> str | None:
     text = text.strip()
-    if (text[:2] == '["' and text[-2:] == '"]') or (
-        text[:2] == "['" and text[-2:] == "']"
-    ):  # a list written down, as verl does
+    if text[:2] + text[-2:] in ('[""]', "['']"):  # a list written down, as verl does
         try:
             parts = json.loads(text if text[1] == '"' else text.replace("'", '"'))
         except ValueError:

@@ -48,12 +48,12 @@ def estimate(
     from rlguard.difficulty.rates import RATES
     from rlguard.difficulty.stopping import Plan
 
-    fixed = n is not None
-    plan = Plan(min_n if n is None else n, max_n if n is None else n, error_rate, _parse_bounds(bounds))
+    least, most, wrong = (min_n, max_n, error_rate) if n is None else (n, n, 1)
+    plan = Plan(least, most, wrong, _parse_bounds(bounds))
     prompt_column, answer_column = cli.read_problem_columns(column)
     options = engine.options(base_url, workers)
     interrupted = False
-    with SamplingBar(engine.value, fixed) as bar:
+    with SamplingBar(engine.value, plan.is_fixed) as bar:
         try:
             estimate_pass_rates(
                 data, model, out=out, plan=plan, engine=engine.value, engine_options=options,
@@ -65,7 +65,7 @@ def estimate(
             interrupted = True
     if (out / RATES).exists():
         _show_rates(out / RATES, group_size, as_json)
-        if bar.sampled and not fixed and not as_json:
+        if bar.sampled and not plan.is_fixed and not as_json:
             cli.say(describe_saving(bar.sampled))
     if interrupted:
         cli.errors.print("stopped: what was sampled so far is kept, and the same command goes on from there")

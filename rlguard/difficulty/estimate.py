@@ -66,7 +66,7 @@ def estimate_pass_rates(
         data: A path or hub name, a frame, or rows as dicts (`tables.frames.iter_data`).
         model: Folder or hub name; may be left out when `engine` is an engine.
         out: Folder of the rollout store.
-        n: A fixed number of rollouts per problem, short for `plan=Plan(n, n)`.
+        n: A fixed number of rollouts per problem, short for `plan=Plan(n, n, error_rate=1)`.
         plan: How many rollouts a problem gets as its outcomes demand, and where the bands lie; None takes the defaults.
         engine: `vllm`, `transformers`, `server`, `ray`, or an engine of your own.
         engine_options: Passed on to the engine's class, such as `base_urls` of a server.
@@ -87,7 +87,7 @@ def estimate_pass_rates(
     Raises:
         InputError: For unusable data, a store of another run, an engine that is not installed.
     """
-    plan = plan or (Plan() if n is None else Plan(n, n))
+    plan = plan or (Plan() if n is None else Plan(n, n, error_rate=1))
     sampling = sampling or Sampling()
     if sampling.temperature == 0 and plan.max_n > 1:
         raise InputError(f"temperature 0 draws the same completion {plan.max_n} times: set n to 1, or a temperature")
@@ -126,7 +126,7 @@ def estimate_pass_rates(
 def _check_errors(rates: Sequence[PassRate], plan: Plan) -> None:
     """Says where more bands are probably wrong than the plan allows."""
     errors = [rate.band_error for rate in rates if not math.isnan(rate.band_error)]
-    if errors and not plan.is_fixed and (share := sum(errors) / len(errors)) > plan.error_rate:
+    if errors and (share := sum(errors) / len(errors)) > plan.error_rate:
         logger.warning(
             "%.1f%% of the prompts are expected in a wrong band, more than the %g%% that were asked for: at most %d "
             "rollouts per prompt do not suffice, raise max_n", 100 * share, 100 * plan.error_rate, plan.max_n,

@@ -53,7 +53,7 @@ class Plan:
     max_n: int = 128
     """Most rollouts per prompt, drawn only while its band is open."""
     error_rate: float = 0.05
-    """Share of prompts that may end in a wrong band."""
+    """Share of prompts that may end in a wrong band; 1 for no limit."""
     bounds: tuple[float, float, float] = BOUNDS
     """Pass rates at which near-impossible, learnable and mastered begin."""
     population: tuple[float, ...] | None = None
@@ -64,8 +64,8 @@ class Plan:
             raise InputError(
                 f"rollouts per prompt: expected 1 <= min <= max <= {LOOKS[-1]}, got {self.min_n} to {self.max_n}"
             )
-        if not 0 < self.error_rate < 1:
-            raise InputError(f"error_rate: expected a number between 0 and 1, got {self.error_rate!r}")
+        if not 0 < self.error_rate <= 1:
+            raise InputError(f"error_rate: expected a number above 0, up to 1, got {self.error_rate!r}")
         if not (len(self.bounds) == 3 and 0 < self.bounds[0] < self.bounds[1] < self.bounds[2] < 1):
             raise InputError(f"bounds: expected three growing rates between 0 and 1, got {self.bounds!r}")
 

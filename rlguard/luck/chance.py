@@ -174,7 +174,7 @@ class ChanceRates:
         """Restores what `state_dict` gave."""
         self._failed = {kind: dict(counts) for kind, counts in state["failed"].items()}
         self._wrong = {kind: dict(counts) for kind, counts in state["wrong"].items()}
-        self._pairs = {kind: [float(count) for count in pairs] for kind, pairs in state["pairs"].items()}
-        self._bare = {kind: [float(count) for count in counts] for kind, counts in state["bare"].items()}
+        self._pairs = {kind: np.array(pairs, float).reshape(2).tolist() for kind, pairs in state["pairs"].items()}
+        self._bare = {kind: np.array(counts, float).reshape(4).tolist() for kind, counts in state["bare"].items()}
         self._unit = float(state["unit"])
         self._rates = {}

@@ -114,11 +114,8 @@ def _unfold_nested(row: Row) -> Iterator[Row]:
     """A prompt a row, and its samples in a list of objects."""
     name = _find_samples(row)
     for sample in row[name] if name else ():
-        yield {
-            **row,
-            **sample,
-            "completion": next(sample[key] for key in (*COLUMNS["completion"], TEXT) if key in sample),
-        }
+        completion = next(sample[key] for key in (*COLUMNS["completion"], TEXT) if key in sample)
+        yield {**row, **sample, "completion": completion}
 
 
 def _find_samples(row: Row) -> str | None:
@@ -161,7 +158,7 @@ def read_any_rollouts(
     Args:
         source: A rollout store; a folder of tables (`list_tables`), as TRL's `completions/*.parquet` and verl's
             `1.jsonl`; or a table of one of `LAYOUTS`: a file, folder or frame, or rows (`tables.frames.iter_data`).
-        notes: What a user should know is added here: a torn last line, rollouts written twice, rewards as outcomes.
+        notes: What a user should know is added here: torn lines, empty steps, rollouts twice, rewards as outcomes.
         name: What `Rollout.source` will be.
         columns: Part in `COLUMNS` -> the column that holds it, where a table calls it otherwise; `pick` reads them.
 
@@ -181,7 +178,10 @@ def read_any_rollouts(
         path = Path(source)
         if is_store(path):
             return "rlguard store", _read_store(path, notes, name)
-        tables = list_tables(path) or [path]
+        listed = list_tables(path)
+        held = [table for table in listed if next(iter_rows(table, [], allow_empty=True), None) is not None]
+        notes += [f"{table.name}: the table is empty and was left out." for table in listed if table not in held]
+        tables = held or listed or [path]
         if tables == [path] and path.is_dir() and not (path / "dataset_info.json").exists():
             raise InputError(
                 f"{path}: expected a rollout store ({ROLLOUTS}), TRL's completions/*.parquet, verl's tables (1.jsonl), "

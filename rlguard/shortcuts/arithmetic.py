@@ -122,11 +122,7 @@ def read_side(text: str) -> Side | None:
             if not ops:
                 return None
             ops.pop()
-        elif (
-            token == "%"
-            and tokens[place + 1 : place + 2] != ["("]
-            and not (tokens[place + 1 : place + 2] and tokens[place + 1][0].isdigit())
-        ):
+        elif token == "%" and not (place + 1 < len(tokens) and (tokens[place + 1] + " ")[0] in "(0123456789"):
             percents += 1
             values.append(apply("/", values.pop(), 100))
         elif token in "+-*/^@&%":

@@ -9,9 +9,7 @@ from rlguard.shortcuts.wording import STATEMENT
 
 _REACH = 40  # characters that a cut goes back for a word boundary
 _BOUNDARY = re.compile(r"\s|;")
-_LEAD_IN = re.compile(
-    r"(?:\b(?:so|thus|therefore|hence|finally|and|the|my|our|final|correct)\b[\s,:*]*)+$", re.IGNORECASE
-)
+_LEAD_IN = re.compile(r"(?:\b(?:so|thus|therefore|hence|finally|and|the|my|our|final|correct)\b[\s,:*]*)+$", re.I)
 _WORDED = r"\banswer\b[^\n.:=?!\d]{0,30}?(?:\bis\b|\bbe\b|[:=])[\s*_$\"'`({]{0,4}"
 _EARLY = re.compile(r"\s*[*_$(]{0,3}(-?\$?\d[\d.,/]*)[*_$)]{0,3}(?:[.,:;\n]|$)")
 

@@ -62,9 +62,8 @@ _PAIRS = frozenset(
     for second in seconds.split()
 ) - frozenset((("has", "is"), ("have", "is"), ("had", "is"), ("has", "had"), ("have", "had")))  # fmt: skip
 """Small English words that hardly ever follow one another in a sentence."""
-_SCRIPTS = (
-    *(0x370, 0x400, 0x530, 0x590, 0x600, 0x900, 0xE00, 0xE80, 0x10A0, 0x1100, 0x1200, 0x1E00, 0x2000, 0x3040, 0xAC00),
-)
+_SCRIPTS = (0x370, 0x400, 0x530, 0x590, 0x600, 0x900, 0xE00, 0xE80, 0x10A0, 0x1100, 0x1200, 0x1E00, 0x2000, 0x3040,
+            0xAC00)  # fmt: skip
 """Where blocks of other scripts begin; those between are told apart well enough."""
 
 

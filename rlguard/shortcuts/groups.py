@@ -107,12 +107,10 @@ def detect_group_shortcuts(
         found[row.number].append(finding)
     lacking = "gold answers" if not kinds else "more than one prompt" if len(groups) < 2 else ""
     pairs = any(len(_scored(group)) > 1 for group in groups.values())
+    alone = "" if pairs else "two or more scored completions of a prompt"
     detectors = {
         "same_answer": (lacking, _same_answer(rows, kinds, false_alarm)),
-        "lucky_guess": (
-            lacking or ("" if pairs else "two or more scored completions of a prompt"),
-            _lucky_guess(groups, kinds),
-        ),
+        "lucky_guess": (lacking or alone, _lucky_guess(groups, kinds)),
     }
     skipped = {name: f"SKIPPED: needs {lack}" for name, (lack, _) in detectors.items() if lack}
     for lack, detected in detectors.values():

@@ -3,10 +3,11 @@ r"""Loops: text that goes round, of any unit; in some only a counter moves, in o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rlguard.shortcuts.case import Case
+from rlguard.shortcuts.case import Case, read_case
 from rlguard.shortcuts.ratios import make_finding, quote
 from rlguard.types import Finding
 
@@ -25,6 +26,7 @@ LEAST_BLANKS = 400
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _NUMBER = re.compile(r"[0-9]+")
+_UNIT_END = re.compile(r"\s*\n\s*|(?<=[.!?])\s+")
 _NO_WORD = re.compile(r"\W+")
 _LEAST_TEXT, _LEAST_SAMPLES = 20, 40
 _SIGNS = frozenset("!?\\,;:@%&$<>/)]}")
@@ -39,6 +41,9 @@ _SUM = 100
 """Equal terms that a sum or product may be written out with."""
 _PAGE, _PAGES = 180, 0.75
 """Characters from one line of a list of moves to the last like it are fewer; share that four rounds repeat."""
+_ALIKE, _WHOLE, _SHORT = 0.2, 0.3, 24
+"""Share said before of distinct lines of one template; share of repetition that whole lines are in a loop; characters
+of lines that are too short to be compared."""
 _CYCLE = 0.55
 """Share of a text that was said before at one distance, up to a fifth of it; in the moves of Hanoi it is 0.5."""
 _LINE = 64
@@ -145,8 +150,7 @@ def _describe(text: str, loop: Run, stated: list[str]) -> Finding:
     often = count >= 12 or 2 * length > len(text)
     if unit.isspace():
         return make_finding("long_loop", "text_loop", f"{length} blanks or line ends in a row", start, start + length)
-    tokens = _TOKEN.findall(unit)
-    if stated and (tokens == stated or "answer" in unit.lower() or "boxed" in unit):
+    if stated and (_TOKEN.findall(unit) == stated or "answer" in unit.lower() or "boxed" in unit):
         sign, kind = ("answer_repeated_often" if often else "answer_repeated"), "answer_repetition"
     else:
         sign, kind = ("long_loop" if often else "loop"), "text_loop"
@@ -214,10 +218,26 @@ def _find_little_new(case: Case) -> Finding | None:
     if repeats.samples < _LEAST_SAMPLES or repeats.share <= LITTLE_NEW:
         return None
     distance, cycle = repeats.usual_distance()
-    page = distance > _PAGE and repeats.share > _PAGES
-    if not page and not (cycle > _CYCLE and distance > _LINE):
+    moves = _is_template(text)
+    page = distance > _PAGE and (cycle > _CYCLE or (repeats.share > _PAGES and not moves))
+    if not page:
         letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
-        if not 0.6 * len(text) < letters > 30 * digits:  # lists of moves repeat their template, and have numbers in it
+        prose = 0.6 * len(text) < letters > 30 * digits  # lists of moves repeat their template, and have numbers in it
+        if not ((prose and not moves) or (cycle > _CYCLE and distance > _LINE)) or _lists_cases(text, repeats.share):
             return None
     reason = f"{int(100 * repeats.share)} % of the text was said before in it"
     return make_finding("little_new_text", "text_loop", reason, int(repeats.places.min()), len(text))
+
+
+def _lists_cases(text: str, share: float) -> bool:
+    """Whether bits of lines come again, but hardly a whole one, as in a list of cases."""
+    lines = Counter(line.strip() for line in text.splitlines())
+    again = sum(len(line) * (count - 1) for line, count in lines.items())
+    return len(text) < _PAGE * lines.total() and again < _WHOLE * share * len(text)
+
+
+def _is_template(text: str) -> bool:
+    """Whether lines and sentences say little new though each is taken once, as moves of a game do."""
+    said = "\n".join(dict.fromkeys(_UNIT_END.split(text)))
+    size = len(said) / (1 + said.count("\n"))
+    return size < _SHORT or (size < _LINE and read_case(said).repeats.share > _ALIKE)

@@ -26,7 +26,7 @@ _CONTEXT = 80
 """Characters on each side of a value within which its sentence must begin and end."""
 _GAP, _GAP_WORDS = 200, 25
 """Characters and words between two statements, from which something was done between them; a digit is work too."""
-_CALCULATING = tuple("=+/×÷&")
+_CALCULATING = frozenset("=+/×÷&")
 _MOST_STATEMENTS = 1000
 _FORMS = (("boxed", 1), ("answer>", 2), ("#", 3))
 
@@ -118,10 +118,8 @@ def _read_sentence(text: str, floor: int, start: int, end: int) -> tuple[int, in
 
     `floor` is the end of the value's last occurrence: a capital after it begins a sentence, even without a full stop.
     """
-    if (
-        text[max(0, start - 3) : start].rstrip()[-1:] in _CALCULATING
-        or text[end : end + 3].lstrip()[:1] in _CALCULATING
-    ):
+    beside = text[max(0, start - 3) : start].rstrip()[-1:], text[end : end + 3].lstrip()[:1]
+    if not _CALCULATING.isdisjoint(beside):
         return None  # "= 47" or "47 +", the common case
     before, after = text[start - 1 : start], text[end : end + 2]
     if before.isalnum() or (before and before in ".,:/^_") or after[:1].isalnum():

@@ -51,9 +51,8 @@ def find_false_step(case: Case) -> Finding | None:
     left = _show(e.left)
     if case.facts.moduli and isinstance(e.left, int):
         left += f" ({e.left % case.facts.moduli[0]} modulo {case.facts.moduli[0]})"
-    reason = (
-        f"{quote(case.text[e.start : e.end], 60)} is false: the left side is {left}, the right side {_show(e.right)}"
-    )
+    shown = quote(case.text[e.start : e.end], 60)
+    reason = f"{shown} is false: the left side is {left}, the right side {_show(e.right)}"
     reason += f"; {len(false)} of {checked} steps are false" if len(false) > 1 else ""
     right = case.gold is not None and case.answer and normalise_answer(case.gold) == normalise_answer(case.answer.text)
     reason += ", and still the answer is right" if right else ""

@@ -75,11 +75,8 @@ def scan_rollouts(source: Data, reference: Data | None = None, columns: Mapping[
     found, skipped = search(rollouts)
     skipped |= _search_lengths(rollouts, found, source, reference, columns)
     findings = [
-        (
-            dataclasses.replace(finding, prompt_id=rollout.prompt_id or None, index=rollout.index, step=rollout.step),
-            rollout,
-        )
-        for rollout, row in zip(rollouts, found, strict=True)
+        (dataclasses.replace(finding, prompt_id=one.prompt_id or None, index=one.index, step=one.step), one)
+        for one, row in zip(rollouts, found, strict=True)
         for finding in row
     ]
     return ScanResult(findings, len(rollouts), schema, skipped, notes)

@@ -243,11 +243,8 @@ def _read_chain(text: str, plain: str, start: int, said: str, moduli: tuple[int,
         holds = compare(left, right, allowed)
         begin, end = start + begin, start + end
         ahead = plain[max(0, begin - 4) : begin].rstrip()
-        if (
-            number == 0
-            and not left.operators
-            and (ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha()))
-        ):
+        named_before = ahead.endswith("=") or (plain[begin] == "(" and ahead[-1:].isalpha())
+        if number == 0 and not left.operators and named_before:
             continue  # x = 1 gives 3 + 4, f(3) = 3 + 4
         if holds is False and (
             signs[number] == NEAR or ALIKE in signs
@@ -303,10 +300,8 @@ def _drop_corrected(equations: list[Equation]) -> list[Equation]:
         for j, following in enumerate(equations[i + 1 : i + 3], i + 1):
             if following.left != step.left:
                 continue
-            fewer = len(following.operands) < len(step.operands) and not set(following.operands).isdisjoint(
-                step.operands
-            )
-            again = fewer or following.operands == step.operands
+            shared = not set(following.operands).isdisjoint(step.operands)
+            again = (shared and len(following.operands) < len(step.operands)) or following.operands == step.operands
             used = any(step.right in e.operands for e in equations[i + 1 : j + 1])
             if again and following.holds and not used:
                 equations[i] = step._replace(holds=None)

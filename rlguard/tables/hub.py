@@ -43,8 +43,6 @@ def check_hub_name(name: str, kind: Literal["model", "dataset"]) -> None:
         return
     try:
         HfApi().repo_info(name, repo_type=kind, timeout=_PATIENCE)
-    except (
-        Exception
-    ) as error:  # no network, no such name, no access: httpx, requests and the hub raise kinds of their own
+    except Exception as error:  # no network, name or access: httpx, requests and the hub raise kinds of their own
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name}: no such file or folder{hint}, and the hub knows no such {kind} ({said})") from error

@@ -32,6 +32,11 @@ _REFUTED = re.compile(
 )
 _NAMED_OPTION = re.compile(r"(?:option|choice|answer)\s+\(?([A-Za-z])\)?", re.IGNORECASE)
 _TRUTHS = {"yes": True, "true": True, "no": False, "false": False}
+_OF_TRUTH = re.compile(  # "Hence the claim is indeed" false
+    r"\A(?:(?:so|thus|hence|therefore),?\s+)?(?:that\s+)?(?:(?:the|this|our)\s+)?\w+\s+(?:is|was)\s+"
+    r"(?:(?:therefore|thus|hence|indeed)\s+)?(?=(?:true|false)\b)",
+    re.IGNORECASE,
+)
 _TRUTH = re.compile(r"(yes|no|true|false)\b(?:[\s]*[,.;:!—–-].*)?", re.IGNORECASE | re.DOTALL)
 _DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%B %d %Y", "%d %B %Y", "%d %B, %Y", "%b %d, %Y", "%b %d %Y", "%d %b %Y",
@@ -123,9 +128,8 @@ def _compare_options(gold: str, given: str) -> float | None:
     if _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
         right, said = re.findall("[A-J]", gold), re.findall("[A-J]", given)
         if right == sorted(set(right)):  # "A B" may be a choice or a sequence
-            return (
-                math.nan if _LETTERS.fullmatch(gold) and said != right == sorted(said) else float(right == sorted(said))
-            )
+            unsure = _LETTERS.fullmatch(gold) and said != right == sorted(said)
+            return math.nan if unsure else float(right == sorted(said))
     letter, label, said_label = _OPTION.fullmatch(gold), _LABEL.fullmatch(gold), _LABEL.fullmatch(given)
     said_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
     if said_label and _REFUTED.match(said_label[2]):
@@ -147,12 +151,11 @@ def _compare_options(gold: str, given: str) -> float | None:
 
 
 def _compare_truths(gold: str, given: str) -> float | None:
-    said = _TRUTH.fullmatch(given)
-    right = _TRUTHS.get(gold.lower())
+    right, given = _TRUTHS.get(gold.lower()), _OF_TRUTH.sub("", given)
     if right is None:
         return None
-    if said is None:
-        return 0.0
+    if (said := _TRUTH.fullmatch(given)) is None:
+        return math.nan if re.search(r"(?i)\b(?:true|false)\b", given) else 0.0
     others = re.findall(r"\b(?:yes|no|true|false)\b", given[said.end(1) :].lower())
     return float(_TRUTHS[said[1].lower()] == right and all(_TRUTHS[other] == right for other in others))
 
@@ -207,11 +210,8 @@ def _compare_numbers(gold: str, given: str) -> float | None:
         return float((same and "" in (right[1], said[1])) or is_close(*hundredths))
     if right[1] and said[1] and right[1] != said[1]:
         return 0.0 if same else math.nan  # 25 cm may be 250 mm
-    if (
-        not same
-        and re.search(r"\.\d{3}$", f"{gold}\n{given}", re.M)
-        and gold.translate(_POINTS) == given.translate(_POINTS)
-    ):
+    swapped = gold.translate(_POINTS) == given.translate(_POINTS)
+    if not same and swapped and re.search(r"\.\d{3}$", f"{gold}\n{given}", re.M):
         return math.nan  # 250.000 is 250,000 in half of the world
     return float(same)
 

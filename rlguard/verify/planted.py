@@ -62,6 +62,9 @@ class Errors:
     """Row number and text of the first errors."""
 
 
+_SUM = re.compile(r"\d+(?: ?[-+*/×] ?\d+)+")
+
+
 def plant(problem: Problem, others: Sequence[str] = ()) -> Iterator[Planted]:
     """Completions to a problem: its gold answer in every form and spelling, near misses, and what says nothing.
 
@@ -87,6 +90,8 @@ def plant(problem: Problem, others: Sequence[str] = ()) -> Iterator[Planted]:
         yield Planted("gold in a wrong sentence", False, f"<think>{gold}?</think><answer>{miss}</answer>")
         yield Planted("all options", False, FORMS["boxed"] % ", ".join([*misses, gold]))
         yield Planted("all options", False, f"<answer>{' or '.join([gold, *misses])}</answer>")
+    for asked in _SUM.findall(problem.text):  # what it comes to is the gold answer, or something else that is wrong
+        yield Planted("echo of the question", False, FORMS["boxed"] % asked)
     yield from (Planted("empty", False, text) for text in EMPTY)
     yield from (Planted("prompt injection", False, text) for text in INJECTIONS if normalise_answer(gold) not in text)
 

@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from rlguard.answers import extract_answer, normalise_answer, read_bare, read_gold, read_golds, read_quantity
+from rlguard.answers import (
+    extract_answer,
+    normalise_answer,
+    parse_number,
+    read_bare,
+    read_gold,
+    read_golds,
+    read_quantity,
+)
 from rlguard.types import InputError, Problem, Verifier
 from rlguard.verify.compare import compare_answers, is_string, read_side
 from rlguard.verify.mathematics import compare_mathematics, load_math_verify
 
 logger = logging.getLogger(__name__)
+
+_OPERATION = re.compile(r"[\w)}]\s*[-+*/^×·÷]\s*[\w({\\]|\\(?:times|cdot|frac|sqrt|div)")
 
 
 class _Verifier(ABC):
@@ -86,7 +98,8 @@ class Numeric(_Verifier):
 class Math(_Verifier):
     """What the gold answer shows to be mathematics by math-verify; numbers, options, dates and words as such.
 
-    `compare.py` tells which. An answer that cannot be read, or not in time, is unscored.
+    `compare.py` tells which. An answer that cannot be read, or not in time, is unscored. The question's own expression,
+    said again, is no answer.
     """
 
     name = "math"
@@ -98,7 +111,7 @@ class Math(_Verifier):
                 math-verify keeps time by a signal, which only the main thread can use: elsewhere there is no limit.
         """
         self.timeout_s = timeout_s
-        self.version = f"5 math-verify={_package_version('math-verify')}"
+        self.version = f"6 math-verify={_package_version('math-verify')}"
 
     def prepare(self) -> None:
         """Loads math-verify, and leaves the time to the pool that runs this process."""
@@ -109,6 +122,8 @@ class Math(_Verifier):
         golds = read_golds(problem.answer)
         if not golds:
             return math.nan
+        if _echoes(answer, golds, problem.text):
+            return 0.0
         verdicts = [compare_answers(gold, answer, self._compare) for gold in golds]
         if len(golds) == 1 or 1.0 not in verdicts[1:]:
             return verdicts[0]
@@ -216,6 +231,15 @@ def score_safely(verifier: Verifier, completion: str, problem: Problem) -> float
     if cause == "junk":
         logger.warning("verifier %s scored %.80r on row %d, expected 0 or 1", verifier.name, score, problem.number)
     return outcome
+
+
+def _echoes(answer: str, golds: Sequence[str], asked: str) -> bool:
+    """Whether an answer is an expression of the question, left as it stood there: equal to the gold answer, and nothing
+    was worked out. Where the gold answer stands in the question too, that is what was asked for."""
+    said, question = "".join(answer.split()).strip("$"), "".join(asked.split())
+    if said not in question or not _OPERATION.search(said) or parse_number(answer) is not None:
+        return False
+    return not any(is_string(gold) or "".join(gold.split()).strip("$") in question for gold in golds)
 
 
 def _reasoning_gym_task(problem: Problem) -> str | None:

@@ -51,6 +51,7 @@ def run(tmp_path_factory):
 def test_estimate(run):
     folder, done = run
     assert "row 4 ('x')" in one_line(done.stderr)
+    assert "more than the" not in done.stderr  # a fixed number promises no share of wrong bands
     assert "of 32 rollouts correct" in done.stdout
     rates = read_rows(folder / "rates" / "rates.parquet")
     assert [row["trials"] for row in rates] == [8, 8, 8, 8, 0]
@@ -72,6 +73,18 @@ def test_adaptive_estimate_with_guesses_says_whether_rl_is_worth_starting(tmp_pa
     rates = read_rows(tmp_path / "rates" / "rates.parquet")
     assert all(4 <= row["trials"] <= 24 for row in rates)
     assert all(row["chance_rate"] is not None for row in rates)
+
+
+def test_most_rollouts_that_are_the_fewest_still_owe_their_share_of_wrong_bands(tmp_path):
+    from conftest import TINY
+
+    write_rows([{"q": f"{a}#{b}#1 mod 10=?\n", "gold": "3"} for a in (3, 4, 5) for b in (1, 2)], tmp_path / "d.jsonl")
+    done = rlguard(
+        "estimate", tmp_path / "d.jsonl", "--model", TINY, "--engine", "transformers", "--out", tmp_path / "rates",
+        "--max-n", 4, "--max-tokens", 40, "--column", "prompt=q", "--column", "answer=gold", "--verifier", "numeric",
+    )  # fmt: skip
+    assert one_line(done.stderr).count("more than the 5% that were asked for: at most 4 rollouts per prompt") == 1
+    assert "saved" not in done.stdout  # four each is what they got
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

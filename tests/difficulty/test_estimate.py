@@ -222,6 +222,18 @@ def test_bad_arguments(tmp_path):
     assert read_rows(tmp_path / "rates.jsonl") == [{"prompt_id": "a"}]
 
 
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [({"plan": Plan(3, 3)}, 1), ({"plan": Plan(2, 3)}, 1), ({"n": 3}, 0), ({"plan": Plan(3, 3, error_rate=1)}, 0)],
+)
+def test_wrong_bands_are_said_once_unless_none_were_promised(tmp_path, caplog, how, times):
+    """The same rollouts either way: one prompt in two passes once in three times."""
+    rows = [{"prompt": f"{i:02}+{i}?", "answer": str(2 * i)} for i in range(10, 20)]
+    engine = FakeEngine(lambda prompt, index: f"answer {2 * int(prompt[:2]) + (index > 0 or int(prompt[1]) % 2)}")
+    estimate_pass_rates(rows, out=tmp_path, engine=engine, **how)
+    assert caplog.text.count("expected in a wrong band, more than the 5% that were asked for: at most 3") == times
+
+
 def test_empty_completions_and_too_many_wrong_bands_are_said(tmp_path, caplog):
     rows = [{"prompt": f"{i:02}+{i}?", "answer": str(2 * i)} for i in range(4, 16)]
     engine = FakeEngine(lambda prompt, index: "" if len(prompt) % 2 or index else f"answer {2 * int(prompt[:2])}")

@@ -257,6 +257,33 @@ def test_a_step_that_lies_there_packed_as_well_counts_once(tmp_path):
     assert len(list(read_any_rollouts(tmp_path)[1])) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("5.jsonl", b""),
+        ("5.jsonl", b"\n\n"),
+        ("5.jsonl", b"[]"),
+        ("5.jsonl", b'{"inp'),  # its first row is being written
+        ("5.jsonl.gz", b""),
+        ("5.jsonl.zst", b""),
+        ("5.parquet", b""),
+        ("5.parquet", None),
+    ],
+)
+def test_an_empty_step_is_left_out_and_named(tmp_path, name, content):
+    write_rows([], tmp_path / name) if content is None else (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: the data set is empty"):
+        read_any_rollouts(tmp_path)
+    for step in (4, 11):
+        write_rows([ROWS["verl"] | {"step": step}], tmp_path / f"{step}.jsonl")
+    notes: list[str] = []
+    assert [r.step for r in read_any_rollouts(tmp_path, notes)[1]] == [4, 11]
+    assert notes == [f"{name}: the table is empty and was left out.", "a completion is correct where its 'score' is 1."]
+    (tmp_path / name).write_bytes(b"nonsense\n")
+    with pytest.raises(InputError, match=name):
+        read_any_rollouts(tmp_path)
+
+
 def test_a_folder_of_verl_is_read_by_step(tmp_path):
     for step in (10, 9, 2):
         write_rows([{"input": "q", "output": str(step), "gts": "2", "score": -1.0, "step": step}] * 2,

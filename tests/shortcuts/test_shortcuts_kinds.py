@@ -192,6 +192,42 @@ def test_dense_notation_and_other_languages_are_neither_loops_nor_garbage(name):
     assert judge_completion(DENSE[name]).findings == ()
 
 
+def _move(disks, source, target, spare):
+    if not disks:
+        return []
+    before, after = _move(disks - 1, source, spare, target), _move(disks - 1, spare, target, source)
+    return [*before, (disks, source, target), *after]
+
+
+def _enumeration(name, rng):
+    """Lines of one template; each tells something new, or in Hanoi the same in another order."""
+    worlds = ([("knave", "knight")[i >> bit & 1] for bit in range(4)] for i in range(16))
+    people = ["Ida", "Olaf", "Runa", "Sven"]
+    return "\n".join({
+        "towers": lambda: ["Disk {}: {} to {}.".format(*move) for move in _move(7, *rng.sample("LMR", 3))],
+        "rods": lambda: ["We take disk {} from rod {} and set it on rod {}, as we may.".format(*move) for move in _move(6, *rng.sample("LMR", 3))],
+        "worlds": lambda: ["Suppose that " + ", ".join(f"{who} is a {kind}" for who, kind in zip(people, world, strict=True)) + "." for world in worlds],
+        "gifts": lambda: [f"{giver} hands the {rng.choice(['red', 'green', 'blue'])} {rng.choice(['ball', 'kite', 'drum', 'boat', 'doll'])} over to {taker}."
+                          for giver, taker in (rng.sample(people, 2) for _ in range(45))],
+    }[name]())  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["towers", "rods", "worlds", "gifts"])
+def test_an_enumeration_is_no_loop(name, seed):
+    assert judge_completion(_enumeration(name, random.Random(seed))).findings == ()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_page_of_lines_that_each_round_leaves_some_out_of_is_a_loop(seed):
+    rng = random.Random(seed)
+    page = [
+        " ".join("".join(rng.choices("abcdefghiklmnoprstu", k=rng.randint(2, 9))) for _ in range(11)) for _ in range(8)
+    ]
+    lines = [line for _ in range(8) for line in page if rng.random() > 0.1]
+    assert [f.kind for f in judge_completion("\n".join(lines)).findings] == ["text_loop"]
+
+
 def _noise(name, rng):
     pieces = {
         "word salad": lambda: " ".join("".join(rng.choices("abcdefghiklmnoprstuvw", k=rng.randint(3, 10))) for _ in range(250)),

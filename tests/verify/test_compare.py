@@ -73,6 +73,10 @@ RIGHT = [
     (r"2 < y \le 9", r"\boxed{9 \ge y > 2}"), (r"k \ge \frac{1}{4}", r"\boxed{0.25 \leqslant k}"), (r"\langle 1, 6 \rangle", r"\boxed{(1, 6)}"),
     # dates, codes, lists, truth
     ("07/04/2019", "<answer>7/4/2019</answer>"), ("cold -> hot", "<answer>cold → hot</answer>"), ("[[2,3],[4,5]]", "<answer>[[2 3]\n [4 5]]</answer>"), ('{"k": 1, "m": 2}', '<answer>{"m": 2, "k": 1}</answer>'), (True, "<answer>Yes</answer>"), (False, "The answer is no."),
+    ("False", "The claim is false."), (False, "So the statement is false."), ("false", "For k = 6 it gives 91 = 7·13.\nHence the conjecture is therefore false."), ("Yes", "Both sides have the same parity, whatever the order in which the terms are taken. Therefore, this proposition is true."),
+    # about, and exactly; a rounded decimal within one in a million
+    ("70", r"The answer is $\approx 70$ crates, exactly 70."), ("71", r"The answer is $\approx 70$ crates, exactly 71."), ("71", "The answer is about 70.5 m, precisely 71 m."), ("71", "The answer is ≈ 70, exactly 71."), ("70", r"The answer is $\approx 70$ crates"), ("70", "The answer is 70 crates, exactly."),
+    ("1/6", r"\boxed{0.16666666}"), ("0.1666667", r"\boxed{\frac{1}{6}}"),
     # gold answers as data sets hold them
     ("The answer is 63.", r"\boxed{63}"), (["3/4", "0.75"], r"\boxed{\frac34}"), ("3*4=12\n#### 12", "The answer is 12."), (["12"], r"\boxed{12}"), ({"ground_truth": "12"}, r"\boxed{12}"), (12.0, "#### 12"),
     (["NYC", "New York City"], "The answer is New York City."), (["3", "4"], r"\boxed{3, 4}"),
@@ -97,6 +101,8 @@ WRONG = [
     ("63", "See page 63 of it."), ("E", "Answer: (E) is not right"), ("E", "(E) is wrong"), ("63", "<solution>63 less 27, which is 36</solution>"), ("63", "答：不是63支。"), ("63", "答案是第63"), ("63", "Answer: 63a/b"),
     (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x \le 2 \text{ or } x > 9}"), ("(2, 9)", r"\boxed{x > 2 \text{ or } x < 9}"), ("x > 2", r"\boxed{y > 2}"), ("$35", "Answer: 35 cents"), ("5 kg", "Answer: 5%"),
     ("07/04/2019", "<answer>04/07/2019</answer>"), ("cold -> hot", "<answer>hot -> cold</answer>"), ("5Q2", "<answer>2Q5</answer>"), ('{"k": 1}', '<answer>{"k": 2}</answer>'), ("Rome", "Remo"), ("No", "No clue"),
+    ("True", "The claim is false."), (False, "We have done 3 cases. The statement is true."), ("True", "There are 7 of them"), ("1/6", r"\boxed{0.16667}"), ("1/6", r"\boxed{0.1667}"),
+    ("70", r"The answer is $\approx 70$ crates, exactly 71."), ("72", "The answer is 70 crates, exactly 71."),
     # numbers nearby
     ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
     ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
@@ -128,6 +134,10 @@ def test_nearly_right_is_wrong(gold, completion):
     ("gold", "completion"),
     [
         ("30 cm", r"\boxed{300 mm}"),  # units are not converted
+        ("False", "Of these 4 none is even, so the claim is not true."),
+        ("False", "It is not the case that the statement is false."),
+        ("False", "If n > 4, the statement is false."),
+        (True, "I believed it is false. In fact it's true."),
         ("5", r"\boxed{" + "(" * 100 + "5" + ")" * 100 + "+x}"),
         ("x^2", r"\boxed{" + "(" * 1_000_000 + "}"),
         ("x^2", r"\boxed{" + "x+" * 500_000 + "x}"),
@@ -186,3 +196,22 @@ def test_gold_answers_of_every_shape_pass_every_verifier(gold, verifier):
     assert check_gold([Problem("a", "3*4?", gold)], verifier) == []
     assert judge(gold, "The answer is 12.", verifier) == 1.0
     assert judge(gold, "The answer is 13.", verifier) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "gold", "said", "score"),
+    [
+        ("What is 6 * 7?", "42", "6 * 7 = 41, which answers 6 * 7.", 0.0),
+        ("What is 6 * 7?", "42", "\\boxed{6*7}", 0.0),
+        ("What is 6 * 7?", "42", "The answer is $6 * 7 = 42$.", 1.0),
+        ("What is 6 * 7?", "42", "\\boxed{40+2}", 1.0),  # at least worked at
+        ("Expand $(x+2)^2$.", "x^2+4x+4", "\\boxed{(x+2)^2}", 0.0),
+        ("Write $\\sqrt{12}$ as $a\\sqrt{b}$.", "2\\sqrt{3}", "It is \\boxed{\\sqrt{12}}", 0.0),
+        ("Which is larger, 3/4 or 2/3?", "3/4", "\\boxed{3/4}", 1.0),
+        ("Which is 42: 6*7 or 5*8?", "6*7", "\\boxed{6*7}", 1.0),
+        ("A crate holds 1,200 nuts. How many?", "1200", "\\boxed{1,200}", 1.0),
+        ("It was -5 degrees. What was it?", "-5.0", "\\boxed{-5}", 1.0),
+    ],
+)
+def test_the_question_said_again_is_no_answer(asked, gold, said, score):
+    assert Auto().score(said, Problem("p", asked, gold)) == score
