@@ -291,6 +291,17 @@ def test_a_number_in_a_state_that_no_count_is_does_not_make_every_later_batch_a_
         assert resumed.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS).metrics["rlguard/faults"] == 0
 
 
+@pytest.mark.parametrize(("name", "counts"), [("bare", [1.0]), ("bare", [1.0] * 5), ("pairs", []), ("pairs", {"a": 1})])
+def test_a_state_with_too_few_or_many_counts_is_refused(name, counts):
+    guard, *_ = seasoned()
+    state = guard.state_dict()
+    damaged = json.loads(json.dumps(state))
+    damaged["luck"]["chance"][name]["integer"] = counts
+    with pytest.raises(ValueError, match="expected what Guard.state_dict gives"):
+        guard.load_state_dict(damaged)
+    assert guard.state_dict() == state
+
+
 def test_a_state_that_cannot_be_written_is_said_and_training_goes_on(tmp_path, caplog):
     (tmp_path / "file").touch()
     guard, evidence, outcomes = seasoned()
