@@ -297,7 +297,7 @@ def test_a_state_with_too_few_or_many_counts_is_refused(name, counts):
     state = guard.state_dict()
     damaged = json.loads(json.dumps(state))
     damaged["luck"]["chance"][name]["integer"] = counts
-    with pytest.raises(ValueError, match="expected what Guard.state_dict gives"):
+    with pytest.raises(ValueError, match=r"expected what Guard\.state_dict gives"):
         guard.load_state_dict(damaged)
     assert guard.state_dict() == state
 
