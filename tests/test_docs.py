@@ -170,6 +170,7 @@ def read_tables(folder: Path) -> Iterator[tuple[str, str]]:
     from benchmarks.curriculum import sweep
     from benchmarks.order import summary
     from benchmarks.sampling import run as sampling
+    from benchmarks.shaped import run as shaped
     from benchmarks.streams import run as streams
 
     results, rows = "benchmarks/RESULTS.md", streams.read_csv()
@@ -177,6 +178,7 @@ def read_tables(folder: Path) -> Iterator[tuple[str, str]]:
     yield "docs/rewrite.md", streams.write_short(rows)
     rows = map(json.loads, sampling.ROWS.read_text().splitlines())
     yield results, sampling.write_table([row for row in rows if row["seed"] < 1000])
+    yield results, shaped.write_table([json.loads(line) for line in shaped.ROWS.read_text().splitlines()])
     with tarfile.open(ROOT / "benchmarks" / "archive" / "rows.tar.xz") as archive:
         wanted = [member for member in archive if member.name.removeprefix("./").startswith(("order", "curriculum"))]
         archive.extractall(folder, wanted, filter="data")
