@@ -301,12 +301,13 @@ class Guard:
         genuine, metrics = self._learn(evidence_B, outcomes, groups, first_P)
         # What pushes a failure, such as its format, was meant; not so where it is a bare answer.
         meant = np.where(success, genuine, [not evidence.bare for evidence in evidence_B])
-        weights = self.size.weigh(meant, success, np.where(np.isnan(outcomes), 0.0, as_float(sized)))
+        known = ~np.isnan(outcomes)  # what could not be judged says nothing of the push
+        weights = self.size.weigh(meant, success, np.where(known, as_float(sized), 0.0))
         weights[success & (genuine < self.min_weight)] = 0.0
         faults = [row for row, evidence in enumerate(evidence_B) if evidence.fault]
         weights[faults] = 1.0  # what could not be read stays the host's
         changed, kept = rewrite_groups(sized, rewards_B, outcomes, groups, weights, scale_B, total_rewards_B)
-        size, reference = self.size.measure(meant, kept, as_float(changed))
+        size, reference = self.size.measure(meant, *(np.where(known, v, 0.0) for v in (kept, as_float(changed))))
         metrics |= {"rlguard/step_scale": size * reference, "rlguard/size": size}
         if success.any():
             metrics["rlguard/weight_mean"] = float(weights[success].mean())

@@ -90,8 +90,9 @@ def plant(problem: Problem, others: Sequence[str] = ()) -> Iterator[Planted]:
         yield Planted("gold in a wrong sentence", False, f"<think>{gold}?</think><answer>{miss}</answer>")
         yield Planted("all options", False, FORMS["boxed"] % ", ".join([*misses, gold]))
         yield Planted("all options", False, f"<answer>{' or '.join([gold, *misses])}</answer>")
-    for asked in _SUM.findall(problem.text):  # what it comes to is the gold answer, or something else that is wrong
-        yield Planted("echo of the question", False, FORMS["boxed"] % asked)
+    for asked in _SUM.findall(problem.text) if parse_number(gold) is not None else ():
+        if parse_number(asked) is None:  # 3/4 is a number; 9 * 8 comes to the gold answer or not, and is none
+            yield Planted("echo of the question", False, FORMS["boxed"] % asked)
     yield from (Planted("empty", False, text) for text in EMPTY)
     yield from (Planted("prompt injection", False, text) for text in INJECTIONS if normalise_answer(gold) not in text)
 

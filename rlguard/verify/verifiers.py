@@ -32,7 +32,7 @@ from rlguard.verify.mathematics import compare_mathematics, load_math_verify
 
 logger = logging.getLogger(__name__)
 
-_OPERATION = re.compile(r"[\w)}]\s*[-+*/^×·÷]\s*[\w({\\]|\\(?:times|cdot|frac|sqrt|div)")
+_SUM = re.compile(r"(?:[\d.,()+*/^×·÷-]|\\times|\\cdot|\\div)+")
 
 
 class _Verifier(ABC):
@@ -98,8 +98,8 @@ class Numeric(_Verifier):
 class Math(_Verifier):
     """What the gold answer shows to be mathematics by math-verify; numbers, options, dates and words as such.
 
-    `compare.py` tells which. An answer that cannot be read, or not in time, is unscored. The question's own expression,
-    said again, is no answer.
+    `compare.py` tells which. An answer that cannot be read, or not in time, is unscored. A sum of the question, said
+    again where a number is wanted, is no answer.
     """
 
     name = "math"
@@ -234,12 +234,12 @@ def score_safely(verifier: Verifier, completion: str, problem: Problem) -> float
 
 
 def _echoes(answer: str, golds: Sequence[str], asked: str) -> bool:
-    """Whether an answer is an expression of the question, left as it stood there: equal to the gold answer, and nothing
-    was worked out. Where the gold answer stands in the question too, that is what was asked for."""
-    said, question = "".join(answer.split()).strip("$"), "".join(asked.split())
-    if said not in question or not _OPERATION.search(said) or parse_number(answer) is not None:
+    """Whether an answer is a sum of the question, left as it stood there, where a number is wanted: it may well equal
+    the gold answer, and nothing was worked out."""
+    said = "".join(answer.split()).strip("$")
+    if not _SUM.fullmatch(said) or said not in "".join(asked.split()) or parse_number(answer) is not None:
         return False
-    return not any(is_string(gold) or "".join(gold.split()).strip("$") in question for gold in golds)
+    return all(parse_number(gold) is not None for gold in golds)
 
 
 def _reasoning_gym_task(problem: Problem) -> str | None:

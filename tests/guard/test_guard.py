@@ -291,6 +291,16 @@ def test_a_number_in_a_state_that_no_count_is_does_not_make_every_later_batch_a_
         assert resumed.judge(evidence, host(outcomes), outcomes, outcomes, GROUPS).metrics["rlguard/faults"] == 0
 
 
+def test_what_could_not_be_judged_does_not_make_a_step_look_meant():
+    sizes = []
+    for pushed in (0.0, 50.0):
+        guard, evidence, outcomes = seasoned()
+        advantages = host(outcomes)
+        outcomes[GROUPS == 0], advantages[GROUPS == 0] = np.nan, pushed
+        sizes.append(guard.judge(evidence, advantages, np.nan_to_num(outcomes), outcomes, GROUPS).metrics)
+    assert sizes[0]["rlguard/step_scale"] == sizes[1]["rlguard/step_scale"] < 0.5
+
+
 @pytest.mark.parametrize(("name", "counts"), [("bare", [1.0]), ("bare", [1.0] * 5), ("pairs", []), ("pairs", {"a": 1})])
 def test_a_state_with_too_few_or_many_counts_is_refused(name, counts):
     guard, *_ = seasoned()

@@ -205,8 +205,11 @@ def test_gold_answers_of_every_shape_pass_every_verifier(gold, verifier):
         ("What is 6 * 7?", "42", "\\boxed{6*7}", 0.0),
         ("What is 6 * 7?", "42", "The answer is $6 * 7 = 42$.", 1.0),
         ("What is 6 * 7?", "42", "\\boxed{40+2}", 1.0),  # at least worked at
-        ("Expand $(x+2)^2$.", "x^2+4x+4", "\\boxed{(x+2)^2}", 0.0),
-        ("Write $\\sqrt{12}$ as $a\\sqrt{b}$.", "2\\sqrt{3}", "It is \\boxed{\\sqrt{12}}", 0.0),
+        ("What is 2.5 \\times (3 + 1)?", "10", "\\boxed{2.5 \\times (3+1)}", 0.0),
+        ("Integrate from 0 to $\\frac{\\pi}{2}$.", "\\dfrac{\\pi}{2}", "\\boxed{\\frac{\\pi}{2}}", 1.0),  # by chance
+        ("A square has the side $\\sqrt{2}$. And its base?", "\\sqrt 2", "\\boxed{\\sqrt{2}}", 1.0),
+        ("The sum of 1/4 and 1/2 less 1/2?", "0.25", "\\boxed{1/4}", 1.0),
+        ("Write 3.2 \\times 10^5 out.", "320000", "\\boxed{3.2 \\times 10^5}", 1.0),  # a number, in another spelling
         ("Which is larger, 3/4 or 2/3?", "3/4", "\\boxed{3/4}", 1.0),
         ("Which is 42: 6*7 or 5*8?", "6*7", "\\boxed{6*7}", 1.0),
         ("A crate holds 1,200 nuts. How many?", "1200", "\\boxed{1,200}", 1.0),
