@@ -179,7 +179,7 @@ WATCHES = (
           cause="this shortcut is spreading", do="Read the flagged completions: `rlguard report RUN`."),
     Watch("lucky_share", ("rlguard/lucky_share",), True, 0.15, 0.4, limit=(0.5, 0.8), noise=0.05, share=True,
           cause="successes are luck: the problems are beyond the model, or answers can be guessed",
-          do="Filter the data (`rlguard filter`), and let the guard weigh successes."),
+          do="Filter the data (`rlguard filter`); train with the guard, if you do not yet."),
     Watch("chance_rate", ("rlguard/chance_rate",), True, 0.3, 0.6, noise=0.05,
           cause="answers can be guessed more and more often",
           do="Ask for open answers instead of options; filter prompts whose pass rate is their chance rate."),

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from rlguard.report.findings import Owned
@@ -32,8 +33,11 @@ METRICS = {
 }
 """The curves that matter most, by the monitor's name of the figure, in their order, and what they are called."""
 
-WINDOW, LEAST = 16, 4
-"""Steps at either end of a curve whose means are compared, and the fewest for an interval."""
+WINDOW, PART = 16, 6
+"""Means are compared of so many steps at either end of a curve, or of so small a part of it: with windows of half a
+short curve, a fall at its start would be in both."""
+LEAST = 8
+"""Fewest steps of a curve for an interval."""
 FLAGGED = 0.05
 """A larger share of correct completions with a finding, for sure, is worth a look."""
 KEPT = 0.9
@@ -89,7 +93,9 @@ class Ends:
     steps: int
     """Steps of each mean."""
     low: float | None
-    """95% interval of the change, from the spread within the two windows; None for fewer than `LEAST` steps."""
+    """95% interval of the change. Its noise is the larger of the mean square successive difference (von Neumann 1941),
+    which a trend does not widen, and the variance within the two windows, to which one odd step belongs. None for
+    curves of fewer than `LEAST` steps."""
     high: float | None
 
     def __str__(self) -> str:
@@ -99,9 +105,10 @@ class Ends:
     def certainty(self) -> str:
         """How sure the change is, in words."""
         if self.low is None or self.high is None:
-            return f"single steps or nearly, which may be noise: {2 * LEAST} logged steps would give an interval"
+            return f"single steps or nearly, which may be noise: {LEAST} logged steps would give an interval"
         low, high = (f"{'−' if value < 0 else '+'}{show(abs(value))}" for value in (self.low, self.high))
-        return f"means of {self.steps} steps; 95% interval of the change {low} to {high}"
+        means = "single steps" if self.steps == 1 else f"means of {self.steps} steps"
+        return f"{means}; 95% interval of the change {low} to {high}"
 
 
 def measure_ends(arm: Arm, figure: str) -> Ends | None:
@@ -114,13 +121,15 @@ def find_ends(curve: Curve) -> Ends | None:
     values = [value for _, value in curve]
     if len(values) < 2:
         return None
-    steps = min(WINDOW, len(values) // 2)
-    first, last = values[:steps], values[-steps:]
-    change, half = statistics.fmean(last) - statistics.fmean(first), None
-    if steps >= LEAST:
-        half = 2.0 * math.sqrt((statistics.variance(first) + statistics.variance(last)) / steps)
-    bounds = (None, None) if half is None else (change - half, change + half)
-    return Ends(statistics.fmean(first), statistics.fmean(last), steps, *bounds)
+    steps = max(1, min(WINDOW, len(values) // PART))
+    ends = values[:steps], values[-steps:]
+    first, last = map(statistics.fmean, ends)
+    if len(values) < LEAST:
+        return Ends(first, last, steps, None, None)
+    successive = statistics.fmean((after - before) ** 2 for before, after in pairwise(values)) / 2
+    within = statistics.fmean(map(statistics.variance, ends)) if steps > 1 else 0.0
+    half = 2.0 * math.sqrt(2 * max(successive, within) / steps)
+    return Ends(first, last, steps, last - first - half, last - first + half)
 
 
 def show_ends(curve: Curve) -> str | None:

@@ -25,6 +25,7 @@ from report_runs import (
 from rlguard.report import write_report
 from rlguard.report.embed import CHUNK, LONGEST_PART, POINTS, cut_at_spans, shelve
 from rlguard.report.findings import find_odd
+from rlguard.report.verdict import find_ends
 from rlguard.types import InputError, Rollout
 
 FEW = "(single steps or nearly, which may be noise: 8 logged steps would give an interval)."
@@ -294,7 +295,7 @@ def test_the_headline_of_a_training_says_because_of_what_and_what_to_do(tmp_path
     assert "because at step 3" in said[1][0]
     assert "reward fell to" in said[1][0]
     assert "Next: Read completions of these steps. Lower learning_rate" in said[1][0]
-    assert "the accuracy on skills held before fell, 0.90 → 0.30 (means of 16 steps; 95% interval" in said[2][0]
+    assert "the accuracy on skills held before fell, 0.90 → 0.30 (means of 10 steps; 95% interval" in said[2][0]
     assert "logged steps: 3, too few to compare: 9 would do" in said[3][0]
     assert "log reward, length" in said[4][0]
     assert '<li class="unknown"><h3><b>? Unknown</b>' in (tmp_path / "r.html").read_text()
@@ -311,8 +312,15 @@ def test_a_single_noisy_step_is_no_trend(tmp_path):
     summary, _ = report(run, tmp_path / "r.html")
     assert summary["headlines"][0].startswith("run: Healthy")
     (line,) = summary["verdict"]
-    assert line.startswith("0.50 → 0.47 run: reward (means of 16 steps; 95% interval of the change −0.")
-    assert line.endswith("to +0.03).")
+    assert line.startswith("0.50 → 0.45 run: reward (means of 10 steps; 95% interval of the change −0.")
+    assert line.endswith("to +0.05).")
+
+
+def test_a_fall_at_the_start_of_a_short_curve_shows():
+    curve = list(enumerate([0.84, 0.82, 0.65, 0.61, 0.6, 0.57, 0.57, 0.56, 0.7, 0.7, 0.68, 0.66, 0.66]))
+    ends = find_ends(curve)
+    assert (str(ends), ends.steps) == ("0.83 → 0.66", 2)
+    assert ends.high < -0.05
 
 
 def test_trainings_of_one_run_are_told_apart_the_worst_first(tmp_path):
