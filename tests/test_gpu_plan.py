@@ -90,6 +90,16 @@ def test_the_clock_is_asked_before_a_run_starts(tmp_path):
     assert plan.choose([TRAIN], {}, seconds).run == TRAIN
 
 
+def test_what_does_not_fit_says_why(tmp_path):
+    control = replace(TRAIN, arm="grpo_mean_rate")
+    assert Plan([TRAIN], CARD, tmp_path).explain([TRAIN], 20) == {TRAIN.kind: "takes 60 s, 20 are left"}
+    probe(tmp_path, TRAIN, memory_gb=36.0)
+    plan = Plan([TRAIN], CARD, tmp_path)
+    assert plan.choose([TRAIN], {}, 10_000) is None
+    assert plan.explain([TRAIN], 10_000) == {TRAIN.kind: "takes 45.0 GiB, 40.0 are there"}
+    assert plan.explain([control], 10_000) == {control.kind: f"waits for {TRAIN.name}"}
+
+
 def test_what_was_measured_on_another_card_or_software_does_not_count(tmp_path):
     probe(tmp_path, TRAIN)
     for machine in (replace(CARD, card="other"), replace(CARD, software={"torch": "3"})):

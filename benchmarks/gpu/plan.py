@@ -31,6 +31,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
@@ -95,8 +97,7 @@ def find_machine() -> Machine:
     try:
         said = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()[0]
     except (OSError, subprocess.CalledProcessError, IndexError):
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-        return Machine("cpu", total / 2**30, software)
+        return Machine("cpu", psutil.virtual_memory().available / 2**30, software)
     card, memory = said.rsplit(",", 1)
     return Machine(card.strip(), float(memory) / 1024 * USABLE, software)
 
@@ -187,6 +188,22 @@ class Plan:
                 return Job(run, memory, seconds)
         return None
 
+    def explain(self, waiting: Iterable[Run], seconds_left: float) -> dict[str, str]:
+        """Why none of a kind starts, though nothing runs: the first reason of each kind."""
+        found: dict[str, str] = {}
+        for run in waiting:
+            probe, seconds = self.rows.get(self.name_probe(run)), self.find_seconds(run)
+            needed = HEADROOM * probe["memory_gb"] if probe and not run.alone else 0.0
+            if any(self.rows.get(name) is None for name in list_needs(run)):
+                why = "waits for " + ", ".join(list_needs(run))
+            elif needed > self.machine.memory_gb:
+                why = f"takes {needed:.1f} GiB, {self.machine.memory_gb:.1f} are there"
+            else:
+                guess = seconds or GUESSES_S["alone" if run.alone else "probe"]
+                why = f"takes {guess:.0f} s, {max(seconds_left, 0):.0f} are left"
+            found.setdefault(run.kind, why)
+        return found
+
 
 def write_list(plan: Plan) -> str:
     """What would run, in order: states, minutes, and what each item answers."""
@@ -243,6 +260,8 @@ def run_slice(
                 children[name], going[name] = start_child(method, plan, job, name, size, facts, len(going)), job
                 say(f"{_clock(left)} left: starts {name} ({job.memory_gb:.1f} GiB)")
             if not going:
+                for kind, why in plan.explain(waiting, left).items():
+                    say(f"left: {kind}: {why}")
                 return failed
             if left <= 0:
                 say(f"the slice is over: {', '.join(going)} will begin again in the next")
