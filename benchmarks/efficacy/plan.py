@@ -74,15 +74,24 @@ KEPT, ALONE, LUCK, HINDSIGHT, OTHERS, HALF, SHAPED = (
     "Does choosing prompts get there with half the rollouts?",
     "And with rewards beside correctness?",
 )
+CORE = [
+    part
+    for family in FAMILIES
+    for part in (
+        Part(KEPT, MAIN, family, [("unlearnable", 0.75), LEARNABLE, ("unlearnable", 1.0)]),
+        Part(ALONE, ("mean_rate",), family, _mixes("unlearnable", shares=(0.75, 1.0))),
+        Part(LUCK, ("random_reward",), family, _mixes("unlearnable", shares=(1.0,))),
+    )
+]
+"""The question itself with its two plainest controls, in every family: needs no rate but those of `MAIN`."""
 PARTS = [
+    *CORE,
     Part(KEPT, MAIN, "sums", ALL),
     Part(KEPT, MAIN, "strings", DECIDING),
     Part(KEPT, MAIN, "logic", DECIDING),
     Part(KEPT, MAIN, "words", FEW),
     Part(ALONE, CONTROLS, "sums", _mixes("unlearnable", shares=(0.75, 1.0))),
     Part(ALONE, CONTROLS, "strings", _mixes("unlearnable", shares=(0.75,))),
-    Part(ALONE, ("mean_rate",), "words", _mixes("unlearnable", shares=(0.75,))),
-    *(Part(LUCK, ("random_reward",), family, _mixes("unlearnable", shares=(1.0,))) for family in FAMILIES),
     Part(HINDSIGHT, ("grpo",), "sums", _mixes("unlearnable", shares=(0.75, 1.0)), RATES),
     Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
     *(Part(OTHERS, RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,))) for family in SYMBOLS[:2]),
@@ -98,12 +107,16 @@ PARTS = [
 
 
 def list_tuning() -> list[Run]:
-    """The runs that choose each arm's learning rate: all problems learnable, every rate, a seed a model."""
-    return [
+    """The runs that choose each arm's learning rate: all problems learnable, every rate, a seed a model.
+
+    Those of `MAIN` stand first.
+    """
+    runs = [
         Run(arm, family, *LEARNABLE, seed, rate)
         for family, seed, rate in product(TUNED, TUNING, RATES)
         for arm in TUNED[family]
     ]
+    return sorted(runs, key=lambda run: run.arm not in MAIN)
 
 
 def choose_rates(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
@@ -129,21 +142,30 @@ def _score(row: Row) -> float:
     return row["after"]["prior"]["accuracy"] + row["after"]["learnable"]["accuracy"]
 
 
-def list_reported(rates: Mapping[tuple[str, str], float]) -> Iterator[Run]:
+def list_reported(rates: Mapping[tuple[str, str], float], parts: Sequence[Part] = PARTS) -> Iterator[Run]:
     """The reported runs, each once: parts in order of worth, whole comparisons first.
 
-    There are none before all rates are chosen.
+    There are none before the rates of all arms of the parts are chosen.
     """
-    if any((family, arm) not in rates for family, arms in TUNED.items() for arm in arms):
+    if any((part.family, arm) not in rates for part in parts for arm in part.arms if part.rates is None):
         return
     seen = set()
-    for part in PARTS:
+    for part in parts:
         for seed, mix, arm in product(SEEDS, part.mixes, part.arms):
             for rate in part.rates or [rates[part.family, arm]]:
                 run = Run(arm, part.family, *mix, seed, rate)
                 if key(run) not in seen:
                     seen.add(key(run))
                     yield run
+
+
+def list_runs(rates: Mapping[tuple[str, str], float]) -> list[Run]:
+    """All runs that can be named with these rates, in the order in which they are done.
+
+    First the rates of the main arms and what needs no others (`CORE`), then the rates of the rest and all else.
+    """
+    main = [run for run in list_tuning() if run.arm in MAIN]
+    return list(dict.fromkeys([*main, *list_reported(rates, CORE), *list_tuning(), *list_reported(rates)]))
 
 
 def count_parts() -> list[tuple[str, int, float]]:

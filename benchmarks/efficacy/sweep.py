@@ -26,7 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
-from benchmarks.efficacy.plan import FOLLOWING, SECONDS, choose_rates, list_reported, list_tuning  # noqa: E402
+from benchmarks.efficacy.plan import FOLLOWING, SECONDS, choose_rates, list_runs, list_tuning  # noqa: E402
 from benchmarks.efficacy.records import ROWS, Row, append_row, find_commit, key, read_rows  # noqa: E402
 from benchmarks.efficacy.run import CODE, run  # noqa: E402
 from benchmarks.efficacy.settings import OUT, Run  # noqa: E402
@@ -100,8 +100,8 @@ class Queue:
         self._given: set[Any] = set()
 
     def list(self) -> list[Run]:
-        """All runs of the plan; of the reported ones none before the tuning is done."""
-        return list_tuning() + ([] if self._tuning_only else list(list_reported(choose_rates(read_rows(self._rows)))))
+        """All runs of the plan; of the reported ones none before the rates that they need are chosen."""
+        return list_tuning() if self._tuning_only else list_runs(choose_rates(read_rows(self._rows)))
 
     def __iter__(self) -> Iterator[Run]:
         return self

@@ -103,6 +103,13 @@ def test_rates_are_those_at_which_both_accuracies_are_highest():
     assert rates["sums", "rlguard"] == 1.0
     missing = [row for row in rows if key(row) != key(Run("grpo", "sums", *plan.LEARNABLE, 1002, 0.5))]
     assert ("sums", "grpo") not in plan.choose_rates(missing)
+    main = plan.choose_rates([row for row in rows if row["arm"] in plan.MAIN])
+    assert not list(plan.list_reported(main))
+    core = list(plan.list_reported(main, plan.CORE))
+    assert plan.list_runs(main) == [one for one in plan.list_tuning() if one.arm in plan.MAIN] + core + [
+        one for one in plan.list_tuning() if one.arm not in plan.MAIN
+    ]
+    assert plan.list_runs({}) == plan.list_tuning()
     reported = list(plan.list_reported(rates))
     assert len({key(one) for one in reported}) == len(reported)
     assert all(one.rate == 0.1 for one in reported if one.arm == "rlguard" and one.family == "words")
@@ -123,6 +130,9 @@ def test_the_queue_tunes_first_then_reports_and_lets_followers_wait(tmp_path):
         reported.append(one)
     assert reported
     assert not {one.arm for one in reported} & set(plan.FOLLOWING)
+    core = {key(one) for one in plan.list_reported(plan.choose_rates(read_rows(rows)), plan.CORE)}
+    place = [key(one) in core for one in reported]
+    assert place == sorted(place, reverse=True)  # what matters most stands first
     guarded = next(one for one in reported if (one.arm, one.kind, one.share) == ("rlguard", "unlearnable", 0.75))
     append_row(make_row(guarded), rows)
     assert {next(queue).arm, next(queue).arm} == set(plan.FOLLOWING)
