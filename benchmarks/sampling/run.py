@@ -39,8 +39,8 @@ POINTS = 10
 """Measurements of a run, beside the one before it."""
 
 
-def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> dict[str, Any]:
-    """Trains and measures one run."""
+def run(family_name: str, arm: str, share: float, seed: int, rollouts: int, rate: float = 1.0) -> dict[str, Any]:
+    """Trains and measures one run, at `rate` times the learning rate."""
     import torch
     from scipy.stats import spearmanr
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -64,7 +64,7 @@ def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> d
     sampler = PromptSampler(len(rows), GROUP, SamplerConfig(seed=seed), guard.luck)
     mopps = Mopps(len(rows), np.random.default_rng(seed), GROUP)
     chooser = make_chooser(arm, len(rows), np.random.default_rng(seed), mopps, sampler)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate * RATE, weight_decay=0.0)
     held_out = {
         name: family.make_problems(kinds, HELD_OUT, seed, held_out=True)
         for name, kinds in {"learnable": (family.learnable,), "prior": family.prior}.items()
@@ -117,7 +117,7 @@ def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> d
             missing -= int(keep.sum()) // GROUP
             if not missing:
                 break
-        train(model, optimizer, kept, tokenizer.pad_token_id)
+        train(model, optimizer, kept, tokenizer.pad_token_id, rate * RATE)
         steps += 1
         if used >= rollouts * len(curve) / POINTS:
             curve.append({"rollouts": used, "steps": steps, **measure()})
@@ -127,8 +127,8 @@ def run(family_name: str, arm: str, share: float, seed: int, rollouts: int) -> d
         for i, name in enumerate(("mopps", "rlguard"))
     }
     return {
-        "family": family_name, "arm": arm, "share": share, "seed": seed, "rollouts": rollouts, "curve": curve,
-        "signal": mixed / groups, "spearman": rho, "choosing": choosing / (time.time() - training),
+        "family": family_name, "arm": arm, "share": share, "seed": seed, "rate": rate, "rollouts": rollouts,
+        "curve": curve, "signal": mixed / groups, "spearman": rho, "choosing": choosing / (time.time() - training),
         "seconds": round(time.time() - start, 1), "torch": torch.__version__, "commit": find_commit(),
     }  # fmt: skip
 
@@ -162,7 +162,7 @@ def generate(model: Any, tokenizer: Any, prompts: list[str]) -> tuple[Any, Any, 
     return tokens, mask, tokenizer.batch_decode(said, skip_special_tokens=True)
 
 
-def train(model: Any, optimizer: Any, kept: list[tuple[Any, Any, Any, float]], pad: int) -> None:
+def train(model: Any, optimizer: Any, kept: list[tuple[Any, Any, Any, float]], pad: int, rate: float) -> None:
     """One step: the policy gradient of all groups, over their tokens (TRL's `loss_type="dapo"` on policy)."""
     import torch
 
@@ -180,7 +180,7 @@ def train(model: Any, optimizer: Any, kept: list[tuple[Any, Any, Any, float]], p
     rows = [len(tokens) for tokens, *_ in kept]
     scale = float(np.sqrt(np.average([scale**2 for *_, scale in kept], weights=rows)))
     for group in optimizer.param_groups:
-        group["lr"] = RATE * scale
+        group["lr"] = rate * scale
     optimizer.step()
 
 
@@ -193,13 +193,13 @@ def write_table(rows: list[dict[str, Any]]) -> str:
     """A line a family, share and arm: means over seeds ± their standard deviation."""
     cells: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        cells[row["family"], row["share"], ARMS.index(row["arm"])].append(row)
+        cells[row["family"], row["share"], ARMS.index(row["arm"]), -row.get("rate", 1.0)].append(row)
     lines = [
         "| family | impossible | arm | seeds | half: learnable | whole: learnable | half: prior | whole: prior "
         "| groups with signal | Spearman MoPPS, rlguard | choosing |",
         "|---" * 11 + "|",
     ]
-    for (family, share, arm), found in sorted(cells.items()):
+    for (family, share, arm, rate), found in sorted(cells.items()):
         shown = []
         for name in ("learnable", "prior"):
             for part in (0.5, 1.0):
@@ -207,8 +207,9 @@ def write_table(rows: list[dict[str, Any]]) -> str:
                 shown.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}")
         rho = [np.mean([row["spearman"][name] for row in found]) for name in ("mopps", "rlguard")]
         signal, choosing = (np.mean([row[name] for row in found]) for name in ("signal", "choosing"))
+        name = ARMS[arm] + ("" if rate == -1 else f", lr × {-rate:g}")
         lines.append(
-            f"| {family} | {share:.0%} | {ARMS[arm]} | {len(found)} | {' | '.join(shown)} | {signal:.2f} "
+            f"| {family} | {share:.0%} | {name} | {len(found)} | {' | '.join(shown)} | {signal:.2f} "
             f"| {rho[0]:.2f}, {rho[1]:.2f} | {choosing:.1%} |"
         )
     return "\n".join(lines)
@@ -221,15 +222,16 @@ def main() -> None:
     parser.add_argument("--families", nargs="+", default=["sums"])
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
     parser.add_argument("--rollouts", type=int, default=12_800)
+    parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.rows.read_text().splitlines()] if args.rows.exists() else []
     if not args.table:
-        done = {(r["family"], r["arm"], r["share"], r["seed"], r["rollouts"]) for r in rows}
+        done = {(r["family"], r["arm"], r["share"], r["seed"], r["rollouts"], r.get("rate", 1.0)) for r in rows}
         for seed, family, share, arm in itertools.product(args.seeds, args.families, args.shares, args.arms):
-            if (family, arm, share, seed, args.rollouts) not in done:
-                row = run(family, arm, share, seed, args.rollouts)
+            if (family, arm, share, seed, args.rollouts, args.rate) not in done:
+                row = run(family, arm, share, seed, args.rollouts, args.rate)
                 with args.rows.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 last = row["curve"][-1]

@@ -86,8 +86,8 @@ def make_trainer(arm: str) -> tuple[type, dict[str, Any], dict[str, Any]]:
     return Sized, {}, {}
 
 
-def run(arm: str, kind: str, weight: float, share: float, seed: int, steps: int) -> dict[str, Any]:
-    """Trains and measures one run."""
+def run(arm: str, kind: str, weight: float, share: float, seed: int, steps: int, rate: float = 1.0) -> dict[str, Any]:
+    """Trains and measures one run, at `rate` times the learning rate."""
     import torch
     from datasets import Dataset, disable_progress_bars
     from tiny_reasoner.training import generate_texts, grpo_config
@@ -132,7 +132,7 @@ def run(arm: str, kind: str, weight: float, share: float, seed: int, steps: int)
     trainer = made(
         model=model,
         args=grpo_config(
-            str(ROOT / "out/shaped"), seed, max_steps=steps, learning_rate=5e-4, logging_steps=5,
+            str(ROOT / "out/shaped"), seed, max_steps=steps, learning_rate=rate * 5e-4, logging_steps=5,
             reward_weights=[1.0, weight], **settings,
         ),
         processing_class=tokenizer, reward_funcs=[correct, shaped], train_dataset=Dataset.from_list(rows), **options,
@@ -140,7 +140,7 @@ def run(arm: str, kind: str, weight: float, share: float, seed: int, steps: int)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     curve = [log["rewards/shaped/mean"] for log in trainer.state.log_history if "rewards/shaped/mean" in log]
-    row = {"arm": arm, "shape": kind, "weight": weight, "share": share, "seed": seed, "steps": steps}
+    row = {"arm": arm, "shape": kind, "weight": weight, "share": share, "seed": seed, "rate": rate, "steps": steps}
     return row | {
         "before": before, "after": measure(), "paid_curve": curve, "seconds": round(time.time() - start, 1),
         "torch": torch.__version__, "commit": find_commit(),
@@ -153,15 +153,16 @@ def write_table(rows: list[dict[str, Any]]) -> str:
 
     cells = defaultdict(list)
     for row in rows:
-        cells[row["shape"], row["weight"], row["share"], ARMS.index(row["arm"])].append(row)
+        cells[row["shape"], row["weight"], row["share"], ARMS.index(row["arm"]), -row.get("rate", 1.0)].append(row)
     lines = ["| shape | weight | impossible | arm | seeds | " + " | ".join(MEASURES) + " | paid at step 25 |"]
     lines.append("|---" * (len(MEASURES) + 6) + "|")
-    for (kind, weight, share, arm), found in sorted(cells.items()):
+    for (kind, weight, share, arm, rate), found in sorted(cells.items()):
         after = np.array([[row["after"][name] for name in MEASURES] for row in found])
         early = np.mean([row["paid_curve"][min(4, len(row["paid_curve"]) - 1)] for row in found])
         shown = [f"{m:.2f} ± {s:.2f}" for m, s in zip(after.mean(0), after.std(0), strict=True)]
+        name = ARMS[arm] + ("" if rate == -1 else f", lr × {-rate:g}")
         lines.append(
-            f"| {kind} | {weight:g} | {share:.0%} | {ARMS[arm]} | {len(found)} | {' | '.join(shown)} | {early:.2f} |"
+            f"| {kind} | {weight:g} | {share:.0%} | {name} | {len(found)} | {' | '.join(shown)} | {early:.2f} |"
         )
     return "\n".join(lines)
 
@@ -174,17 +175,20 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="+", default=WEIGHTS)
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=1.0, help="times the learning rate")
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--table", action="store_true")
     args = parser.parse_args()
     rows = [json.loads(line) for line in args.rows.read_text().splitlines()] if args.rows.exists() else []
     if not args.table:
-        done = {(r["arm"], r["shape"], r["weight"], r["share"], r["seed"], r["steps"]) for r in rows}
+        done = {
+            (r["arm"], r["shape"], r["weight"], r["share"], r["seed"], r["steps"], r.get("rate", 1.0)) for r in rows
+        }
         for seed, kind, weight, share, arm in itertools.product(
             args.seeds, args.shapes, args.weights, args.shares, args.arms
         ):
-            if (arm, kind, weight, share, seed, args.steps) not in done:
-                row = run(arm, kind, weight, share, seed, args.steps)
+            if (arm, kind, weight, share, seed, args.steps, args.rate) not in done:
+                row = run(arm, kind, weight, share, seed, args.steps, args.rate)
                 with args.rows.open("a") as file:
                     file.write(json.dumps(row) + "\n")
                 print(arm, kind, weight, share, seed, row["after"], row["seconds"], flush=True)
