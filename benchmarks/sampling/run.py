@@ -206,11 +206,12 @@ def write_table(rows: list[dict[str, Any]]) -> str:
                 values = [read_at(row["curve"], part * row["rollouts"], name) for row in found]
                 shown.append(f"{np.mean(values):.3f} ± {np.std(values):.3f}")
         rho = [np.mean([row["spearman"][name] for row in found]) for name in ("mopps", "rlguard")]
+        told = f"{rho[0]:.3f}, {rho[1]:.3f}" if ARMS[arm] == "uniform" else "–"  # elsewhere the sample is the chooser's
         signal, choosing = (np.mean([row[name] for row in found]) for name in ("signal", "choosing"))
         name = ARMS[arm] + ("" if rate == -1 else f", lr × {-rate:g}")
         lines.append(
             f"| {family} | {share:.0%} | {name} | {len(found)} | {' | '.join(shown)} | {signal:.2f} "
-            f"| {rho[0]:.2f}, {rho[1]:.2f} | {choosing:.1%} |"
+            f"| {told} | {choosing:.1%} |"
         )
     return "\n".join(lines)
 

@@ -149,6 +149,9 @@ class PromptSampler:
     def posterior(self, places_P: Any) -> SkillPosterior:
         """What is known of some prompts now: by their counts, which fade while they are not visited, else by what was
         known before training."""
+        return self.luck.posterior(*self._known(places_P).T, random=self._random)
+
+    def _known(self, places_P: Any) -> np.ndarray:
         places = np.asarray(places_P, int)
         rows = self.luck.find(self._ids.get(place, "") for place in places.tolist())
         known = np.zeros((len(places), 4))  # successes, trials, chance rate, floor
@@ -156,12 +159,17 @@ class PromptSampler:
         seen, (*counts, visit) = rows >= 0, self.luck.table[rows[rows >= 0]].T
         known[seen] = np.stack(counts, axis=1)
         known[seen, :2] *= 0.5 ** ((self.luck.batches - visit) / self.config.half_life)[:, None]
-        return self.luck.posterior(*known.T, random=self._random)
+        return known
 
     def predict(self, places_P: Any) -> np.ndarray:
-        """(P,) expected pass rate of some prompts, luck included."""
-        known = self.posterior(places_P)
-        return known.mean_P + (1 - known.mean_P) * known.chance_P
+        """(P,) expected pass rate of some prompts, luck included.
+
+        The model gives all prompts with one sort of answer the same luck, which may not be their own. That shows in their
+        counts: (k + G·p̂)/(n + G), where what the model expects, p̂, counts as one group.
+        """
+        counts, known = self._known(places_P), self.posterior(places_P)
+        expected_P = known.mean_P + (1 - known.mean_P) * known.chance_P
+        return (counts[:, 0] + self.group_size * expected_P) / (counts[:, 1] + self.group_size)
 
     def value(self, places_P: Any) -> np.ndarray:
         """(P,) V of the skill drawn for some prompts; its mean over prompts is what groups of them are expected to hold

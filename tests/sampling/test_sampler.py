@@ -110,6 +110,16 @@ def test_a_prompt_of_pure_luck_is_left_out_by_the_judgement_that_discounts_it():
     assert genuine[0] < genuine[G]
 
 
+def test_a_prompts_own_counts_correct_what_the_model_expects():
+    sampler = make(30, half_life=np.inf)
+    visit(sampler, range(20), [1] * 10 + [8] * 10, np.full(20, 0.6))  # by chance the first ten should pass more often
+    known = sampler.posterior(range(30))
+    by_model = known.mean_P + (1 - known.mean_P) * known.chance_P
+    predicted = sampler.predict(range(30))
+    assert predicted[:20] == pytest.approx((np.repeat([1, 8], 10) + G * by_model[:20]) / (2 * G))
+    assert predicted[20:] == pytest.approx(by_model[20:])  # of those never seen nothing else is known
+
+
 def test_what_is_known_fades_while_a_prompt_is_not_visited():
     sampler = make(40, half_life=4.0)
     visit(sampler, range(10), [4] * 10)
