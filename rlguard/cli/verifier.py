@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import asdict
-from itertools import islice
+from itertools import compress, islice
 from typing import Annotated, Any
 
 import typer
@@ -43,19 +43,17 @@ def verifier(
     if as_json:
         print_json([asdict(one) for one in found])
     else:
-        table = Table("planted", "should", "errors", "share", "95% interval", "unscored", "for example",
-                      title=f"{verifier} on {len(problems)} rows")  # fmt: skip
+        columns = ["planted", "should", "errors", "95% interval", "unscored", "for example"]
+        lines = []
         for one in found:
-            share = f"{one.wrong / one.judged:.1%}" if one.judged else "–"
             example = f"row {one.examples[0][0]}: {one.examples[0][1]!r:.60}" if one.examples else ""
-            told = (
-                f"{one.wrong} of {one.judged}",
-                share,
-                f"{one.low:.1%} to {one.high:.1%}",
-                str(one.unscored),
-                example,
-            )
-            table.add_row(one.kind, "pass" if one.right else "fail", *told, style="bold red" if one.wrong else "")
+            unscored = str(one.unscored) if one.unscored else ""
+            told = (f"{one.wrong} of {one.judged}", f"{one.low:.1%} to {one.high:.1%}", unscored, example)
+            lines.append((one.kind, "pass" if one.right else "fail", *told))
+        shown = [any(line[place] for line in lines) for place in range(len(columns))]  # no empty column
+        table = Table(*compress(columns, shown), title=f"{verifier} on {len(problems)} rows")
+        for one, line in zip(found, lines, strict=True):
+            table.add_row(*compress(line, shown), style="bold red" if one.wrong else "")
         console.print(table)
     if fail_over is not None and any(one.low > fail_over for one in found):
         raise typer.Exit(1)

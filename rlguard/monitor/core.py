@@ -90,7 +90,7 @@ def describe(watch: Watch, figure: str, rule: Rule, value: float, before: float 
     if rule == "state":
         return f"{figure} stands at {now}, {'above' if watch.rises else 'below'} {edge}"
     best = " in the steps before" if rule == "collapse" else " in its best steps" if watch.best else ""
-    return f"{figure} {'rose' if watch.rises else 'fell'} to {now} from {then}{best}, past {edge}"
+    return f"{figure} {'rose' if watch.rises else 'fell'} to {now} from {then}{best}; the limit is {edge}"
 
 
 Alarms = dict[Severity, tuple[Watch, Rule, float, int]]
