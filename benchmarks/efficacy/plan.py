@@ -146,12 +146,12 @@ def _score(row: Row) -> float:
 def list_reported(rates: Mapping[tuple[str, str], float], parts: Sequence[Part] = PARTS) -> Iterator[Run]:
     """The reported runs, each once: parts in order of worth, whole comparisons first.
 
-    There are none before the rates of all arms of the parts are chosen.
+    A part has none before the rates of all its arms are chosen.
     """
-    if any((part.family, arm) not in rates for part in parts for arm in part.arms if part.rates is None):
-        return
     seen = set()
     for part in parts:
+        if any((part.family, arm) not in rates for arm in part.arms):
+            continue
         for seed, mix, arm in product(SEEDS, part.mixes, part.arms):
             for rate in part.rates or [rates[part.family, arm]]:
                 run = Run(arm, part.family, *mix, seed, rate)
@@ -163,10 +163,14 @@ def list_reported(rates: Mapping[tuple[str, str], float], parts: Sequence[Part] 
 def list_runs(rates: Mapping[tuple[str, str], float]) -> list[Run]:
     """All runs that can be named with these rates, in the order in which they are done.
 
-    First the rates of the main arms and what needs no others (`CORE`), then the rates of the rest and all else.
+    First the rates of the main arms and what needs no others (`CORE`), of `words`, which takes longest, last; then the
+    rates of the rest, and all else.
     """
-    main = [run for run in list_tuning() if run.arm in MAIN]
-    return list(dict.fromkeys([*main, *list_reported(rates, CORE), *list_tuning(), *list_reported(rates)]))
+    runs = []
+    for families in (SYMBOLS, FAMILIES):
+        runs += [run for run in list_tuning() if run.arm in MAIN and run.family in families]
+        runs += list_reported(rates, [part for part in CORE if part.family in families])
+    return list(dict.fromkeys([*runs, *list_tuning(), *list_reported(rates)]))
 
 
 def count_parts() -> list[tuple[str, int, float]]:

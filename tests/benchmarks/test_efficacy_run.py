@@ -104,12 +104,13 @@ def test_rates_are_those_at_which_both_accuracies_are_highest():
     missing = [row for row in rows if key(row) != key(Run("grpo", "sums", *plan.LEARNABLE, 1002, 0.5))]
     assert ("sums", "grpo") not in plan.choose_rates(missing)
     main = plan.choose_rates([row for row in rows if row["arm"] in plan.MAIN])
-    assert not list(plan.list_reported(main))
-    core = list(plan.list_reported(main, plan.CORE))
-    assert plan.list_runs(main) == [one for one in plan.list_tuning() if one.arm in plan.MAIN] + core + [
-        one for one in plan.list_tuning() if one.arm not in plan.MAIN
-    ]
-    assert plan.list_runs({}) == plan.list_tuning()
+    assert not {one.arm for one in plan.list_reported(main)} & set(plan.RIVALS)
+    runs = plan.list_runs(main)
+    core, rivals = runs.index(next(plan.list_reported(main))), runs.index(Run("dr_grpo", "sums", *plan.LEARNABLE, 1001))
+    assert all(one.seed in known.TUNING and one.arm in plan.MAIN and one.family != "words" for one in runs[:core])
+    assert {key(one) for one in plan.list_reported(main, plan.CORE)} <= {key(one) for one in runs[:rivals]}
+    assert {key(one) for one in plan.list_tuning()} == {key(one) for one in plan.list_runs({})}
+    assert len(set(map(key, runs))) == len(runs)
     reported = list(plan.list_reported(rates))
     assert len({key(one) for one in reported}) == len(reported)
     assert all(one.rate == 0.1 for one in reported if one.arm == "rlguard" and one.family == "words")
@@ -122,7 +123,7 @@ def test_the_queue_tunes_first_then_reports_and_lets_followers_wait(tmp_path):
     tuning = []
     while (one := next(queue, None)) is not None:
         tuning.append(one)
-    assert tuning == plan.list_tuning()  # no rate is known yet
+    assert sorted(map(key, tuning)) == sorted(map(key, plan.list_tuning()))  # no rate is known yet
     for row in make_tuning({}):
         append_row(row, rows)
     reported = []
