@@ -126,8 +126,10 @@ QUOTED = [  # a page, what it says, and where in benchmarks/ which figure stands
     ("docs/limits.md", "kept 21% of the prior", ARCHIVE, "| sums, 100% unlearnable | grpo | 5 | 0.206"),
     ("docs/filtering.md", "kept 29% of the prior", ARCHIVE, "| sums, 100% unlearnable | rlguard_filter | 5 | 0.294"),
     ("docs/shaped.md", "(.97 paid at step 25, GRPO .99)", "RESULTS", "(.97 paid at step 25, GRPO .99, the gate .94)"),
-    ("docs/sampling.md", ".43 after half of the rollouts", "RESULTS", "| sums | 90% | rlguard | 3 | 0.425"),
-    ("docs/sampling.md", "even sampling's .49 after all", "RESULTS", "| uniform | 3 | 0.495 ± 0.045 | 0.493"),
+    ("docs/sampling.md", ".39 of what can be learnt after half", "RESULTS", "| sums | 90% | rlguard | 5 | 0.392"),
+    ("docs/sampling.md", ".28 with even sampling after all", "RESULTS", "| uniform | 5 | 0.363 ± 0.048 | 0.278"),
+    ("docs/sampling.md", "(`logic`, 50%: .88 and .93)", "RESULTS", "| logic | 50% | rlguard | 3 | 0.878"),
+    ("docs/sampling.md", "the sampler at .54", "RESULTS", "| 5 | 0.526 ± 0.019 | 0.538"),
 ]
 
 
