@@ -47,7 +47,7 @@ def draw_razor(axes: Any, rows: Rows) -> None:
         own = [row for row in rows.all if row["arm"] == arm and row["seed"] in SEEDS]
         if own:
             axes.plot([row["kl_prior"] for row in own], list(map(kept, own)), ".", color=COLOURS[arm], alpha=0.4)
-    axes.set_xlabel("KL(base ‖ model) on prior prompts, nats")
+    axes.set_xlabel("forward KL on prior prompts, nats")
     axes.set_ylabel("prior skills kept")
     axes.yaxis.set_major_formatter(PERCENT)
 
@@ -55,8 +55,9 @@ def draw_razor(axes: Any, rows: Rows) -> None:
 def draw_figure(rows: Rows, path: Path) -> None:
     """Above what is kept, below what is gained, a column a family; then kept against KL."""
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10})
-    figure, grid = plt.subplots(2, len(FAMILIES) + 1, figsize=(12, 5), layout="constrained")
-    for place, family in enumerate(FAMILIES):
+    families = [family for family in FAMILIES if rows.mixes(family)]
+    figure, grid = plt.subplots(2, len(families) + 1, figsize=(3 * len(families) + 3, 5), layout="constrained")
+    for place, family in enumerate(families):
         draw_shares(grid[0][place], rows, family, kept)
         draw_shares(grid[1][place], rows, family, gained)
         grid[0][place].set_title(family)
