@@ -164,8 +164,8 @@ class PromptSampler:
     def predict(self, places_P: Any) -> np.ndarray:
         """(P,) expected pass rate of some prompts, luck included.
 
-        The model gives all prompts with one sort of answer the same luck, which may not be their own. That shows in their
-        counts: (k + G·p̂)/(n + G), where what the model expects, p̂, counts as one group.
+        The model gives all prompts with one sort of answer the same luck, which may not be their own. That shows in
+        their counts: (k + G·p̂)/(n + G), where what the model expects, p̂, counts as one group.
         """
         counts, known = self._known(places_P), self.posterior(places_P)
         expected_P = known.mean_P + (1 - known.mean_P) * known.chance_P
