@@ -90,7 +90,7 @@ def describe(watch: Watch, figure: str, rule: Rule, value: float, before: float 
     if rule == "state":
         return f"{figure} stands at {now}, {'above' if watch.rises else 'below'} {edge}"
     best = " in the steps before" if rule == "collapse" else " in its best steps" if watch.best else ""
-    return f"{figure} {'rose' if watch.rises else 'fell'} to {now} from {then}{best}; the limit is {edge}"
+    return f"{figure} {'rose' if watch.rises else 'fell'} to {now} from {then}{best}, beyond the limit of {edge}"
 
 
 Alarms = dict[Severity, tuple[Watch, Rule, float, int]]
@@ -157,7 +157,7 @@ class Monitor:
     >>> lengths = [100 + step % 3 for step in range(40)] + [20] * 20
     >>> events = [event for step, length in enumerate(lengths) for event in monitor.see(step, {"length": length})]
     >>> [str(event) for event in events]
-    ['step 42: critical: length fell to 40 from 101, past 50.5, since step 40']
+    ['step 42: critical: length fell to 40 from 101, beyond the limit of 50.5, since step 40']
     """
 
     def __init__(self, config: MonitorConfig | None = None) -> None:
