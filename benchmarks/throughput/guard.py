@@ -147,12 +147,13 @@ def time_batch(rollouts: int = 4096, characters: int = 2000, repeats: int = 24) 
 def measure_memory(prompts: int = 250_000) -> dict[str, Any]:
     """Growth of this process while a guard comes to remember as many prompts as it may, and the size of its state."""
     from rlguard.guard import Guard
+    from rlguard.luck.evidence import Evidence
 
-    guard = Guard()
+    guard, batch = Guard(), 5000
     before = read_memory_mb()
-    for start in range(0, 2 * prompts, 1000):  # twice as many as it may
-        names = [f"{number:016x}" for number in range(start, start + 1000)]
-        guard.luck.judge(names, [1] * 1000, [8] * 1000, [0.1] * 1000)
+    for start in range(0, 2 * prompts, batch):  # twice as many as it may
+        evidence = [Evidence(f"{number:016x}", chance_rate=0.1) for number in range(start, start + batch)]
+        guard.luck.observe(evidence, np.arange(batch) % 2.0, np.arange(batch))
     grown = read_memory_mb() - before
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
