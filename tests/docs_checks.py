@@ -112,7 +112,7 @@ ARCHIVE = "archive/efficacy-2026-11-26"
 QUOTED = [  # a page, what it says, and where in benchmarks/ which figure stands behind it
     ("README.md", "takes 14 to 17 ms of CPU time", "RESULTS", "14 to 17 of CPU time to judge 4,096 completions"),
     ("README.md", "a second for 6 MB (4 kB each", "RESULTS", "| 4 kB | rlguard, all detectors | 5.8 |"),
-    ("README.md", "an earlier guard took 1.4 to 1.6% of a step", "RESULTS", "1.64, 1.50, 1.39% of a step"),
+    ("README.md", "takes 1.5 to 1.7% of a step of one second", "RESULTS", "1.73, 1.51 and 1.63% of a step of 1.0 s"),
     ("docs/limits.md", "95% of bare answers", "RESULTS", 'bare "The answer is N.": found | 3737 | 65.8% | **95.3%**'),
     ("docs/limits.md", "92% of answers after", "RESULTS", "then the answer: found | 2739 | 65.0% | **91.6%**"),
     ("docs/limits.md", "0.5% of human solutions", "RESULTS", "human solutions: any finding | 3737 | 1.90% | **0.45%**"),
