@@ -110,7 +110,7 @@ GIVEN: dict[str, Given] = {
 
 ARCHIVE = "archive/efficacy-2026-11-26"
 QUOTED = [  # a page, what it says, and where in benchmarks/ which figure stands behind it
-    ("README.md", "takes 14 to 17 ms of CPU time", "RESULTS", "14 to 17 of CPU time to judge 4,096 completions"),
+    ("README.md", "takes 11 ms of CPU time", "RESULTS", "11 of CPU time to judge 4,096 completions"),
     ("README.md", "a second for 6 MB (4 kB each", "RESULTS", "| 4 kB | rlguard, all detectors | 5.8 |"),
     ("README.md", "takes 1.5 to 1.7% of a step of one second", "RESULTS", "1.73, 1.51 and 1.63% of a step of 1.0 s"),
     ("docs/limits.md", "95% of bare answers", "RESULTS", 'bare "The answer is N.": found | 3737 | 65.8% | **95.3%**'),

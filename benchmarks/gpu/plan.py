@@ -108,9 +108,11 @@ class Job:
 
     run: Run
     memory_gb: float
-    seconds: float | None
-    """None where nothing was measured."""
+    seconds: float
+    """Measured, or a guess where nothing was."""
     probe: bool = False
+    whole: bool = False
+    """It runs alone."""
 
 
 class Plan:
@@ -170,38 +172,41 @@ class Plan:
 
         What runs alone, a measurement of a kind included, waits until nothing runs, and nothing starts before it.
         """
-        free = self.machine.memory_gb - sum(job.memory_gb for job in going.values())
-        states = {run.name: self.find_state(run) for run in self.queue}
         for run in waiting:
-            if any(states.get(name) != "done" for name in list_needs(run)):
-                continue
-            probe = self.rows.get(self.name_probe(run))
-            seconds = self.find_seconds(run)
-            if run.alone or probe is None:
-                guess = seconds if run.alone else None
-                job = Job(run, self.machine.memory_gb, guess, probe=not run.alone)
-                if (guess or GUESSES_S["alone" if run.alone else "probe"]) > seconds_left:
-                    continue
-                return None if going else job
-            memory = HEADROOM * probe["memory_gb"]
-            if memory <= free and seconds is not None and seconds <= seconds_left:
-                return Job(run, memory, seconds)
+            job = self._make_job(run)
+            if self._explain(job, going, seconds_left) is None:
+                return None if going and job.whole else job
+        return None
+
+    def _make_job(self, run: Run) -> Job:
+        """What a run takes: the whole machine where it runs alone or its kind was not measured yet."""
+        probe, seconds = self.rows.get(self.name_probe(run)), self.find_seconds(run)
+        if run.alone:
+            return Job(run, self.machine.memory_gb, seconds or GUESSES_S["alone"], whole=True)
+        if probe is None or seconds is None:
+            return Job(run, self.machine.memory_gb, GUESSES_S["probe"], probe=True, whole=True)
+        return Job(run, HEADROOM * probe["memory_gb"], seconds)
+
+    def _explain(self, job: Job, going: Mapping[str, Job], seconds_left: float) -> str | None:
+        """Why a job cannot start; None where it can, or could if nothing else ran and it needs the whole machine."""
+        states = {run.name: self.find_state(run) for run in self.queue}
+        missing = [name for name in list_needs(job.run) if states.get(name) != "done"]
+        free = self.machine.memory_gb - sum(other.memory_gb for other in going.values())
+        if missing:
+            return f"waits for {', '.join(missing)}"
+        if not job.whole and job.memory_gb > free:
+            return f"takes {job.memory_gb:.1f} GiB, {free:.1f} are there"
+        if job.seconds > seconds_left:
+            return f"takes {job.seconds:.0f} s, {max(seconds_left, 0):.0f} are left"
         return None
 
     def explain(self, waiting: Iterable[Run], seconds_left: float) -> dict[str, str]:
         """Why none of a kind starts, though nothing runs: the first reason of each kind."""
         found: dict[str, str] = {}
         for run in waiting:
-            probe, seconds = self.rows.get(self.name_probe(run)), self.find_seconds(run)
-            needed = HEADROOM * probe["memory_gb"] if probe and not run.alone else 0.0
-            if any(self.rows.get(name) is None for name in list_needs(run)):
-                why = "waits for " + ", ".join(list_needs(run))
-            elif needed > self.machine.memory_gb:
-                why = f"takes {needed:.1f} GiB, {self.machine.memory_gb:.1f} are there"
-            else:
-                guess = seconds or GUESSES_S["alone" if run.alone else "probe"]
-                why = f"takes {guess:.0f} s, {max(seconds_left, 0):.0f} are left"
-            found.setdefault(run.kind, why)
+            why = self._explain(self._make_job(run), {}, seconds_left)
+            if why is not None:
+                found.setdefault(run.kind, why)
         return found
 
 
