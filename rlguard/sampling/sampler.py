@@ -152,6 +152,7 @@ class PromptSampler:
         return self.luck.posterior(*self._known(places_P).T, random=self._random)
 
     def _known(self, places_P: Any) -> np.ndarray:
+        """(P, 4) faded successes and trials, chance rates and the floors under them."""
         places = np.asarray(places_P, int)
         rows = self.luck.find(self._ids.get(place, "") for place in places.tolist())
         known = np.zeros((len(places), 4))  # successes, trials, chance rate, floor
@@ -167,7 +168,8 @@ class PromptSampler:
         The model gives all prompts with one sort of answer the same luck, which may not be their own. That shows in
         their counts: (k + G·p̂)/(n + G), where what the model expects, p̂, counts as one group.
         """
-        counts, known = self._known(places_P), self.posterior(places_P)
+        counts = self._known(places_P)
+        known = self.luck.posterior(*counts.T, random=self._random)
         expected_P = known.mean_P + (1 - known.mean_P) * known.chance_P
         return (counts[:, 0] + self.group_size * expected_P) / (counts[:, 1] + self.group_size)
 
