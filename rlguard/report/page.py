@@ -237,11 +237,16 @@ def hash_source(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def _mark_code(text: str) -> str:
+    """Text as HTML, with what stands in backticks as code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
+
+
 def _render_headline(one: Headline) -> str:
     """How a training or the rest of a run stands, in a colour and in words, and what to do next."""
     state = f"<b>{SIGNS[one.state]} {one.state}</b>{f' <small>{escape(one.of)}</small>' if one.of else ''}"
     because, do = (
-        re.sub("`([^`]*)`", r"<code>\1</code>", escape(words[0].upper() + words[1:]))
+        _mark_code(words[0].upper() + words[1:])
         for words in (one.because + "." * (not one.because.endswith(("?", "."))), one.do)
     )
     return f'<li class="{one.state.lower()}"><h3>{state}</h3><p>{because}</p><p><b>Next:</b> {do}</p></li>'
@@ -264,7 +269,7 @@ def _unfold(summary: str, content: str) -> str:
 
 
 def _render_notes(notes: list[str]) -> str:
-    return "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return "".join(f"<li>{_mark_code(note)}</li>" for note in notes)
 
 
 def _render_audit(run: str, audit: Row) -> str:

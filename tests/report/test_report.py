@@ -177,6 +177,7 @@ def test_the_page_is_bounded_and_says_so(tmp_path):
         "Shown: 4 of 10 prompts, those with findings first. The verdict is about all of them.",
         "Curves with more than 1,000 points are thinned evenly; first and last points are kept.",
     ]
+    assert "as <code>rlguard watch</code> makes them" in (tmp_path / "r.html").read_text()
     curve = data["training"]["metrics"][0]["curves"][0]
     assert (len(curve), curve[0][0], curve[-1][0]) == (POINTS, 0, 4999)
 
