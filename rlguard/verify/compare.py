@@ -24,8 +24,8 @@ TOLERANCE = Fraction(1, 10**6)
 """Relative, for decimals that were rounded; whole numbers are compared exactly."""
 _NAMES = {"infinity": r"\infty", "empty set": r"\emptyset", "∅": r"\emptyset", "all real numbers": r"\mathbb{R}"}
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
-_OPTIONS = re.compile(r"\(?[A-J]\)?(?:[\s,;&]*(?:and\s+)?\(?[A-J]\)?)+")
-_LETTERS = re.compile(r"[A-J](?:\s+[A-J])+")
+_OPTIONS = re.compile(r"\(?[A-J]\)?(?:[\s,;&]*(?:and\s+)?\(?[A-J]\)?)+|[A-Z](?:[\s,;&]+(?:and\s+)?[A-Z])+")
+_LETTERS = re.compile(r"[A-Z](?:\s+[A-Z])+")
 _LABEL = re.compile(r"(?:(?:option|choice|answer)\s+)?\(?([A-Z])(?:\)|\s*[.:)]|\s*[-–—](?=\s))\s*(.*)", re.DOTALL)
 _REFUTED = re.compile(
     r"(?:is|are|was|can|do|does)(?:n't|not|\s+(?:\w+ly\s+)?(?:not|wrong|incorrect|false|impossible))\b", re.IGNORECASE
@@ -46,12 +46,12 @@ _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 _STRING = re.compile(
     r"[A-Za-z]{2,}(?:[\s,;:'’\"&/.!?-]+[A-Za-z]+)*[.!?]?"  # words
-    r"|[A-Za-z]+(?:[\s'’-]+[A-Za-z]{2,})+"
+    r"|[A-Za-z]+(?:[\s'’-]+[A-Za-z]{2,})+|O-O|[A-Z](?:-[A-Z]){2,}|[A-Z](?:, [A-Z])+"  # castling, paths
     r"|(?:[A-Za-z]+[-_#]?|\d+[A-Z]+)\d[A-Za-z\d_#+-]*"  # codes and moves: Nf3, b2, A-12
     r"|\d+(?:-\d+)+|\d+(?:/\d+){2,}|\d+(?::\d+)+(?:\s*[AaPp]\.?[Mm]\.?)?"  # scores, dates, times, ratios
     r"|\+?\d[\d ]*(?:-\d+)+|\d+(?:\.\d+){2,}|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
 )
-_SEQUENCE = re.compile(r"[-\w.]+(?:\s+[-\w.]+)+")
+_SEQUENCE = re.compile(r"[-\w.'’]+(?:\s+[-\w.'’]+)+")
 _BASED = re.compile(r"(\d[\dA-F]*)_\{?(?:\\TEXT\{)?(\d{1,2})\}?\}?")
 _BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGNORECASE)
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
@@ -65,6 +65,7 @@ _NAMED = re.compile(
 _POINTS = str.maketrans("", "", ".,")
 _COMMA = re.compile(r"\D{0,3}\d+,(?!\d{3}(?!\d))\d+(?![\d,.])")
 _HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非])\s*(-?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
+_SIGNS = re.compile(r"(?!\{\s*\}\Z)[^\w\\∞∅]+")  # brackets, operators, a grid of dots: none of it is dress
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
 
 
@@ -85,6 +86,8 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
         return 1.0
     if len(gold) > ANSWER_LIMIT or len(given) > ANSWER_LIMIT:
         return 0.0 if read_quantity(gold) and re.fullmatch(r"[-+\d.,\s]+", given) else math.nan
+    if _SIGNS.fullmatch(gold):
+        return float("".join(gold.split()) in ("".join(text.split()) for text in (given, _plain(given))))
     gold, given = _plain(gold), _plain(given)
     if gold == given:
         return 1.0
@@ -126,10 +129,12 @@ def _plain(text: str) -> str:
 def _compare_options(gold: str, given: str) -> float | None:
     """A letter against a letter with or without its text; a letter with its text against either."""
     if _OPTIONS.fullmatch(gold) and _OPTIONS.fullmatch(given):
-        right, said = re.findall("[A-J]", gold), re.findall("[A-J]", given)
-        if right == sorted(set(right)):  # "A B" may be a choice or a sequence
-            unsure = _LETTERS.fullmatch(gold) and said != right == sorted(said)
-            return math.nan if unsure else float(right == sorted(said))
+        right, said = re.findall("[A-Z]", gold), re.findall("[A-Z]", given)
+        chosen = right == sorted(set(right))
+        if chosen or re.search(r"\W", gold):  # "A B" and "C, A, B" may be a choice or a sequence
+            unsure = (_LETTERS.fullmatch(gold) or not chosen) and said != right
+            same = sorted(right) == sorted(said)
+            return math.nan if unsure and same else float(same)
     letter, label, said_label = _OPTION.fullmatch(gold), _LABEL.fullmatch(gold), _LABEL.fullmatch(given)
     said_letter = _OPTION.fullmatch(given) or _NAMED_OPTION.fullmatch(given)
     if said_label and _REFUTED.match(said_label[2]):
@@ -289,6 +294,7 @@ def _compare_strings(gold: str, given: str) -> float:
 
 
 def _word(text: str) -> str:
-    text = re.sub(r"_\s*\{?\s*(\w+)\s*\}?\s*", r"\1", unicodedata.normalize("NFKC", text))  # H_2O, H₂O
-    text = re.sub(r"(?:[\s,;→]|->)+(?:and\s+)?", " ", text.casefold()).strip(".!?'\"()[]{} ")
+    text = unicodedata.normalize("NFKC", text.casefold().replace(" - ", "-"))
+    text = re.sub(r"_\s*\{?\s*(\w+)\s*\}?\s*", r"\1", text)  # H_2O, H₂O
+    text = re.sub(r"(?:[\s,;→]|->|\\(?:to|rightarrow)\b)+(?:and\s+)?", " ", text).strip(".!?'\"()[]{} ")
     return re.sub(r"^(?:the|an?)\s+(?=\w)|(?<=\bsolution)s\b", "", text)

@@ -54,6 +54,7 @@ RIGHT = [
     ("2350", "The answer is two thousand three hundred and fifty."), ("31", r"\boxed{30 + 1 = 31}"), ("31", r"\boxed{\angle ABC = 31}"),
     ("3000000", "So that makes 3 million."), ("7/2", "so it needs 3 1/2"), ("12", "so we need 3 * 4"),
     # words, ratios, times, sets
+    (")]}", "<answer>) ] }</answer>"), ("{}", r"\boxed{\emptyset}"), ("+", r"\boxed{\text{+}}"), ("E-B-G", "<answer>E - B - G</answer>"), ("E -> B", r"\boxed{E \to B}"), ("W, T, Z", "<answer>W T Z</answer>"), ("D' F D", "<answer>D' F D</answer>"),
     ("CO2", r"\boxed{\text{C}\text{O}_2}"), ("CO2", "The answer is CO₂."), ("salt, sugar", "The answer is salt and sugar."), ("5–2", "<answer>5-2</answer>"), ("4:6", r"\boxed{2:3}"), ("2:3", "The answer is 2 to 3."),
     ("2:3", r"\boxed{\frac{2}{3}}"), ("2019-08-07", "The answer is 7th of August 2019."), ("2 hours 5 minutes", "The answer is 2 hours and 5 minutes."), (r"\emptyset", "The answer is the empty set."), ("∅", r"\boxed{\emptyset}"),
     ("infinity", r"\boxed{\infty}"), ("no solution", r"\boxed{\text{no solutions}}"), ("[1, 4)", r"\boxed{1 \le x < 4}"), (r"[3, \infty)", r"\boxed{x \ge 3}"), ("x^2+1", r"\boxed{x²+1}"),
@@ -108,6 +109,8 @@ WRONG = [
     ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
     # options
     ("D", r"\boxed{C. not D}"), ("D", r"\boxed{A, B, C, D}"), ("D", "Answer: C or D"), ("D", r"\boxed{ABCD}"), ("D", "The answer is due to luck."),
+    # brackets, signs, and letters in a row
+    (")]}", "<answer>)}]</answer>"), ("(()(", "<answer>((</answer>"), ("?", "<answer>!</answer>"), ("**", "<answer>*</answer>"), ("E-B-G", "<answer>B-E-G</answer>"), ("O-O", "<answer>0</answer>"), ("E -> B", "<answer>B → E</answer>"), ("D' F D", "<answer>F D D'</answer>"),
     # words, dates, times, codes, sequences
     ("silent", r"\boxed{enlist}"), ("pat", "<answer>tap</answer>"), ("is", r"\boxed{si}"), ("Rd1", "<answer>dR1</answer>"), ("c3", "<answer>3c</answer>"),
     ("2019-08-07", "<answer>2019-07-08</answer>"), ("2019-08-07", r"\boxed{2004}"), ("July 9, 1999", "<answer>July 8, 1999</answer>"),
@@ -154,6 +157,8 @@ def test_nearly_right_is_wrong(gold, completion):
         ("150", r"\boxed{2 \text{ h } 30 \text{ min}}"),
         ("63,000", "Answer: 63.000"),
         ("B D", "<answer>D B</answer>"),  # a choice of two, or a sequence
+        ("D, B, C", "<answer>B, C, D</answer>"),
+        ("X Y Z", "<answer>Z Y X</answer>"),
         ("(-3, 3)", r"\boxed{x^2 < 9}"),  # the problem, said again
         ("5 March 2019", "<answer>05/03/2019</answer>"),
     ],
