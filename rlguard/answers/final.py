@@ -46,6 +46,7 @@ _CLOSING = re.compile(r"(?:^|[;\n])[ \t]*answer[ \t]+([^\s;]+)\Z", re.IGNORECASE
 _DENIED = re.compile(  # in the words before "answer is", or between them
     r"\b(?:not(?! (?:hard|difficult|surprising|sure)\b)|cannot|never|no one|nobody|"
     r"wrong|incorrect|false|unlikely|(?<!no )doubt|whether)\b|n't\b"
+    r"|\b(?:no|não|non|не|nicht|niet|inte|nie)\s*\Z"
     r"|\b(?:if|suppose|unless|assum\w+)\s+(?:that\s+)?(?:the|my|our)?\s*\Z",
     re.IGNORECASE,
 )
@@ -105,9 +106,13 @@ _CHOICE = re.compile(  # an option that a sentence without the word "answer" bef
 )
 _CHOICE_TAIL = 600  # characters
 _CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "选")
-_LAST_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER_SHAPE}(?![\d])")
-_HEDGE = re.compile(  # a number that is denied, or a bound, or one of two
-    r"(?:\S{1,20}\s+or|\b(?:not|than|most|least|between|cannot|never)(?:\s+be)?|n't(?:\s+be)?|[<>≤≥≠]|!=|\\(?:leq?|geq?|neq?)\b)[\s($]*\Z"
+_LAST_NUMBER = re.compile(rf"(?<![A-Za-z\d_.]){_NUMBER_SHAPE}(?![\d])")
+_HEDGE = re.compile(  # a number that is denied, or a bound, or one of two, or negative
+    r"(?:\S{1,20}\s+or|\d\S{0,9}\s+(?:and|und|oder|et|ou|y|o)|\b(?:not|than|most|least|between|cannot|never|below|above"
+    r"|under|over|up\s+to|minus|negative|twice|half\s+of|als|mindestens|höchstens|(?:plus|más|moins|menos)(?:\s+de)?)(?:\s+be)?"
+    r"|\b(?:no|não|non|не|nicht|keine?|niet|inte|nie|pas)(?:\s+[^\W\d]{1,6}){0,2}|n't(?:\s+be)?|[<>≤≥≠]|!="
+    r"|\\(?:leq?|geq?|neq?)\b|[不没非]\w?|至少|最多|超过|[大小多少]于|负)[\s($]*\Z",
+    re.IGNORECASE,
 )
 _DOUBTING = (" not ", "n't", "cannot", "no answer", "impossible", "lack", "insufficient")  # the pattern itself is slow
 _GIVEN_UP = re.compile(
@@ -115,8 +120,8 @@ _GIVEN_UP = re.compile(
     r"(?:not enough|lacks?|insufficient) (?:information|data)|(?:do not|don't) know\b"
 )
 _VERDICT = re.compile(r"[^.!?\n]*\b(?:statement|claim|conjecture|proposition)\b[^.!?\n]*\b(?:true|false)\W*\Z", re.I)
-_RUN = re.compile(r"[^\s|;]*")
-_RUN_BACK = re.compile(r"[^\s|;=]*\Z")
+_RUN = re.compile(r"[^\s|;，。；]*")
+_RUN_BACK = re.compile(r"[^\s|;=，。；]*\Z")
 _LABEL = re.compile(
     r"\b(?:steps?|pages?|eqs?|equations?|figures?|sections?|chapters?|lines?|problems?|questions?|examples?|theorems?|lemmas?"
     r"|cases?|tables?|parts?|exercises?)\s*[.(#]*\Z",
@@ -125,7 +130,11 @@ _LABEL = re.compile(
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
 _PRODUCT = re.compile(r"\d[\d.,]*(?:\s*(?:[*×·+]|\\cdot|\\times)\s*\d[\d.,]*)+\Z")
 _MIXED = re.compile(r"(?<![\d.,/])\d+\s\d+/\d+\Z")
-_FACTOR = re.compile(r"\s+(?:thousand|million|billion|trillion|dozen)\b")
+_MORE = re.compile(  # what makes another number, or a time of day, of the one before it
+    r"\s*[ap]\.?m\b|\s+(?:hundred|thousand|million|billion|trillion|dozen|lakh|crore|tausend|million\w+|milliarden?|mil|millones"
+    r"|squared|cubed|pi|at\s+(?:most|least)|or\s+(?:more|less|fewer|higher|lower))\b",
+    re.IGNORECASE,
+)
 _FORMULA = re.compile(r"\$\$?([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
 
@@ -500,9 +509,8 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
             equals = text.rfind("=", formula.start(group), start) + 1
             return _undress(text, max(equals, formula.start(group)), formula.end(group))
     before = _PRODUCT.search(text, low, end) or _MIXED.search(text, low, end)
-    factor = _FACTOR.match(text, end, high)
-    if before or factor:
-        return before.start() if before else start, factor.end() if factor else end
+    if before:
+        return before.start(), factor.end() if (factor := _MORE.match(text, end, high)) else end
     left = start - len(_RUN_BACK.search(text[low:start])[0])  # type: ignore[index]
     right = end + len(_RUN.match(text[end:high])[0].rstrip("!?,.:*"))  # type: ignore[index]
     if _ORDINAL.match(text, end, right):
@@ -510,6 +518,7 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
     if "(" not in text[left:right]:
         right = end + len(text[end:right].rstrip(")]}!?,.:*"))
     opening = "" if ")" in text[left:right] else "([{"
+    right = more.end() if (more := _MORE.match(text, right, high)) else right
     return left + len(text[left:start]) - len(text[left:start].lstrip(opening + "*_\"'`$\\")), right
 
 

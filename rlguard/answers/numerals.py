@@ -23,12 +23,14 @@ _UNIT_WORDS = {  # a unit's other names, without the plural s
 } | _CURRENCY_WORDS  # fmt: skip
 _LONE_UNITS = frozenset("mgshLlVAWJNKCF°Ω")  # units of one letter; any other letter is a variable
 _FACTORS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
-_FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8}
+_FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8, "lakh": 10**5, "crore": 10**7, "tausend": 1000, "mil": 1000}
+_FACTORS |= {"millionen": 10**6, "millones": 10**6, "milliarden": 10**9, "milliards": 10**9}
 _NO_UNITS = (  # words that make another number, or no number, of the one before them
     "and or not nor but plus minus times over squared cubed factorial pi half halves third thirds quarter quarters"
     " tenths fifth fifths sixth sixths eighth eighths ninth ninths tenth hundredths sqrt root log ln sin cos tan mod"
     " modulo base divided to power infinity more less than if unless pair pairs score scores dozens hundreds thousands"
-    " millions billions sets below above under st nd rd th"
+    " millions billions tens gross hundredth thousandth thousandths millionth millionths milliers dutzend sets below"
+    " above under at most least oder ou mehr st nd rd th"
     " is are was were wrong incorrect false impossible maybe perhaps"
 )
 _NO_UNIT_SET = frozenset(_NO_UNITS.split())
@@ -66,7 +68,7 @@ _NUMBER = re.compile(
     rf"|(?P<digits>{_DIGITS})(?P<again>\\(?:overline|bar|dot)\{{\d+\}}|(?<!\d)\(\d+\)|(?<=\.\d)\(\d+\))?"
     rf"(?:{_TEN}|\s*/\s*(?P<by>\d+))?)(?![\d.,]*\d)"
 )
-_MINUS = re.compile(r"\A(?:minus|negative)\s+(?=\w)", re.IGNORECASE)
+_MINUS = re.compile(r"\A(?:(?:minus|negative)\s+|负\s*)(?=\w)", re.IGNORECASE)
 _POWER_OF_TEN = re.compile(r"([-+]?)10\s*(?:\^|\*\*)\s*[{(]?\s*([-+]?\d{1,4})\s*[})]?(?=[\sA-Za-z]|\Z)")
 _FRACTION = re.compile(
     r"(?<=\d)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}|\\frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"
@@ -78,7 +80,7 @@ _TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|rm|operat
 _SPACES = re.compile(r"\\[,;: ]|\\quad|~")
 _WORD_PART = r"(?:[A-Za-zµμΩ]+|°[CF]?|%|\^\\?circ|\^\{\\circ\})(?:\^?-?\d|\^\{-?\d\})?"
 _UNIT = re.compile(
-    rf"\(?{_WORD_PART}(?:(?:\s*/\s*|\s+|\s*·\s*|-){_WORD_PART}){{0,4}}\)?|[\u4e00-\u9fff]{{1,4}}|[{CURRENCIES}]"
+    rf"\(?{_WORD_PART}(?:(?:\s*/\s*|\s+|\s*·\s*|-){_WORD_PART}){{0,4}}\)?|(?:(?![以余多])[\u4e00-\u9fff]){{1,4}}|[{CURRENCIES}]"
 )
 
 

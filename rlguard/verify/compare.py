@@ -64,7 +64,8 @@ _NAMED = re.compile(
 )
 _POINTS = str.maketrans("", "", ".,")
 _COMMA = re.compile(r"\D{0,3}\d+,(?!\d{3}(?!\d))\d+(?![\d,.])")
-_HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非])\s*(-?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
+_HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非负])\s*([-负]?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
+_NOT_HAN = re.compile("[不没非少多超除]|[大小高低]于")
 _SIGNS = re.compile(r"(?!\{\s*\}\Z)[^\w\\∞∅]+")  # brackets, operators, a grid of dots: none of it is dress
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
 
@@ -239,7 +240,7 @@ def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
 
 def _right_side(text: str) -> str:
     """What an equation or a sentence says of its subject: "x = 5", "Total: 5" and "she has 5" are 5."""
-    match = _NAMED.fullmatch(text) or (None if re.search("[不没非少多超]", text) else _HAN.fullmatch(text))
+    match = _NAMED.fullmatch(text) or (None if _NOT_HAN.search(text) else _HAN.fullmatch(text))
     said = match[match.lastindex or 0] if match else text
     return text if "=" in said else said
 

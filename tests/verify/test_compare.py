@@ -69,6 +69,8 @@ RIGHT = [
     # quantities
     ("63", r"\boxed{63~pages}"), ("6.25", r"\boxed{6,25 €}"), ("-8", "The answer is minus 8."), ("-8", "The answer is negative eight."), ("0.35", "Answer: 35 cents"), ("35", "Answer: 35¢"), ("63", "<answer>$63$ pages</answer>"),
     ("12 m/s", r"\boxed{12 \frac{\text{m}}{\text{s}}}"), ("12", r"\boxed{12\ \Omega}"), ("4.50", "The answer is $4.50 per seat."),
+    # in other languages, and without a marker
+    ("52", "所以小红现在一共有52本书。"), ("-9", "答案是负9。"), ("-9", "早上的温度是负9度。"), ("52000", "La respuesta es 52 mil."), ("52000000", "Das sind 52 Millionen Euro."), ("-52", "That leaves her with minus 52 coins."), ("7:25 PM", "The film is over at 7:25 p.m."), ("5200", "They need 52 hundred."), ("52", "Nein, es sind 52."), ("52", "No matter how we count, the answer is 52."),
     # inequalities and intervals
     (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x < 2 \text{ or } x > 9}"), (r"(-\infty,2]\cup(9,\infty)", "The answer is t > 9 or t <= 2."), ("(2, 9)", r"\boxed{x > 2 \text{ and } x < 9}"), ("(2, 9)", r"\boxed{x<9, x>2}"),
     (r"2 < y \le 9", r"\boxed{9 \ge y > 2}"), (r"k \ge \frac{1}{4}", r"\boxed{0.25 \leqslant k}"), (r"\langle 1, 6 \rangle", r"\boxed{(1, 6)}"),
@@ -104,6 +106,9 @@ WRONG = [
     ("07/04/2019", "<answer>04/07/2019</answer>"), ("cold -> hot", "<answer>hot -> cold</answer>"), ("5Q2", "<answer>2Q5</answer>"), ('{"k": 1}', '<answer>{"k": 2}</answer>'), ("Rome", "Remo"), ("No", "No clue"),
     ("True", "The claim is false."), (False, "We have done 3 cases. The statement is true."), ("True", "There are 7 of them"), ("1/6", r"\boxed{0.16667}"), ("1/6", r"\boxed{0.1667}"),
     ("70", r"The answer is $\approx 70$ crates, exactly 71."), ("72", "The answer is 70 crates, exactly 71."),
+    ("52", "La respuesta no es 52."), ("52", "A resposta correta não é 52."), ("52", "La risposta non è 52."), ("52", "Ответ не 52."), ("C", "La respuesta no es C."), ("Lima", "La risposta non è Lima."), ("52", "No son 52 libros."), ("52", "Es sind nicht 52 Bücher."), ("52", "Ce n'est pas 52."), ("52", "所以不是52本。"), ("52", "所以至少 52 本"),
+    ("52", "The answer is 52 at most."), ("52", "There are 52 at least."), ("52", "There are 52 or more"), ("52", "They had under 52 of them."), ("52", "The sum is negative 52"), ("52", "The roots are 50 and 52."), ("52", "Die Antwort ist 52 Millionen."), ("52", "La respuesta es 52 mil."), ("52", r"\boxed{52 \text{ thousandths}}"), ("52", "答案是52以上。"), ("52", "答案是大于52。"), ("52", "答案是负52。"),
+    ("4", "长 4 宽 4，所以面积是16平方米。"), ("7:25 PM", "The film is over at 7:25 AM."), ("52", "She has 52 squared."),
     # numbers nearby
     ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
     ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
