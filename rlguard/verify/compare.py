@@ -22,7 +22,8 @@ ANSWER_LIMIT = 2000
 """Characters; a longer answer is not read and unscored, so that none costs more than a moment."""
 TOLERANCE = Fraction(1, 10**6)
 """Relative, for decimals that were rounded; whole numbers are compared exactly."""
-_NAMES = {"infinity": r"\infty", "empty set": r"\emptyset", "∅": r"\emptyset", "all real numbers": r"\mathbb{R}"}
+_NAMES = {"infinity": r"\infty", "negative infinity": r"-\infty", "empty set": r"\emptyset", "∅": r"\emptyset"}
+_NAMES |= {"all real numbers": r"\mathbb{R}"}
 _OPTION = re.compile(r"\(?\s*([A-Za-z])\s*\)?")
 _OPTIONS = re.compile(r"\(?[A-J]\)?(?:[\s,;&]*(?:and\s+)?\(?[A-J]\)?)+|[A-Z](?:[\s,;&]+(?:and\s+)?[A-Z])+")
 _LETTERS = re.compile(r"[A-Z](?:\s+[A-Z])+")

@@ -27,6 +27,13 @@ _ROWS = re.compile(
 )
 _UNEQUAL = re.compile(r"[<>≤≥]|\\[lg](?:eq?|t|eqslant)(?![A-Za-z])")
 _JOINED = re.compile(r",|\band\b|\\land(?![A-Za-z])|\\cup(?![A-Za-z])|\\lor(?![A-Za-z])|∪|\bor\b")
+_BUILT = re.compile(  # {x | x > 3}
+    r"\\?\{\s*[A-Za-z]\s*(?:\\in\s*(?:\\mathbb\s*\{?R\}?|ℝ)\s*)?(?:\\mid|\\vert|\||:)\s*(.+?)\s*\\?\}\Z"
+)
+_PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])")
+_UNIT = re.compile(  # after an expression, where math-verify does not know it
+    r"(?<=[\w})])(?:\s|\\[,;: ])+(?:(?:[cdkm]?m|in|ft|yd|units?)\s*\^\s*\{?[23]\}?|rad(?:ian)?s?)\Z"
+)
 _HUGE = re.compile(r"\d{4,}\s*!")
 _NUMERIC = re.compile(r"(?:[\d\s+*/^(){}.,=-]|\\(?:frac|cdot|times|sqrt|div|left|right)(?![A-Za-z]))+")
 
@@ -43,6 +50,7 @@ def compare_mathematics(gold: str, given: str, limit: int | None = 5) -> float:
     (1.0, 0.0)
     """
     gold, given = clean_expression(gold), clean_expression(given)
+    given = given if _UNIT.search(gold) else _UNIT.sub("", given)
     if _modulo(gold) == _modulo(given):
         return 1.0
     if "\\equiv" in gold or "≡" in gold:
@@ -91,7 +99,11 @@ def clean_expression(text: str) -> str:
     if rows and "=" in rows[1]:
         text = ", ".join(row.replace("&", "").strip() for row in rows[1].split("\\\\") if row.strip(" &\n"))
     text = " ".join(text.replace("$", "").replace("\\varnothing", "\\emptyset").replace("∅", "\\emptyset").split())
-    text = text.replace("√", "\\sqrt").replace("π", "\\pi ").replace("\\langle", "(").replace("\\rangle", ")")
+    text = text.replace("√", "\\sqrt").replace("π", "\\pi ").replace("∞", "\\infty ").replace("±", "\\pm ")
+    text = _BUILT.sub(r"\1", text)
+    if len(_PLUS_MINUS.findall(text)) == 1 and "," not in text:
+        text = ", ".join(_PLUS_MINUS.sub(sign, text) for sign in "+-")
+    text = text.replace("\\langle", "(").replace("\\rangle", ")")
     text = _POWER.sub(lambda match: f"^{{{match[1].strip('()')}}}", text)
     text = _FUNCTIONS.sub(lambda match: "\\" + {"infinity": "infty"}.get(match[1], match[1]), text)
     return _ROOT.sub(r"\\sqrt{\1}", text)

@@ -74,6 +74,10 @@ RIGHT = [
     # inequalities and intervals
     (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x < 2 \text{ or } x > 9}"), (r"(-\infty,2]\cup(9,\infty)", "The answer is t > 9 or t <= 2."), ("(2, 9)", r"\boxed{x > 2 \text{ and } x < 9}"), ("(2, 9)", r"\boxed{x<9, x>2}"),
     (r"2 < y \le 9", r"\boxed{9 \ge y > 2}"), (r"k \ge \frac{1}{4}", r"\boxed{0.25 \leqslant k}"), (r"\langle 1, 6 \rangle", r"\boxed{(1, 6)}"),
+    # plus or minus, sets built of conditions, infinity, units after an expression
+    (r"\frac{3 \pm \sqrt{19}}{5}", r"\boxed{x = \frac{3 + \sqrt{19}}{5} \text{ or } x = \frac{3 - \sqrt{19}}{5}}"), (r"\frac{3 \pm \sqrt{19}}{5}", r"\boxed{x = \frac{3}{5} \pm \frac{\sqrt{19}}{5}}"), (r"1+\sqrt6, 1-\sqrt6", "The answer is 1 ± √6."), (r"\pm 8", r"\boxed{8, -8}"),
+    (r"(-\infty, 7)", r"\boxed{\{x \mid x < 7\}}"), (r"\{t \in \mathbb{R} : t \ge 7\}", r"\boxed{[7, \infty)}"), ("(-∞, 7]", r"\boxed{x \le 7}"), (r"-\infty", "The answer is -∞."), (r"-\infty", "The answer is negative infinity."),
+    (r"5\sqrt{2}", r"\boxed{5\sqrt{2} \text{ cm}^2}"), (r"8\pi", r"The volume is **8π m³**."), (r"\frac{\pi}{8}", r"\boxed{\frac{\pi}{8} \text{ radians}}"),
     # dates, codes, lists, truth
     ("07/04/2019", "<answer>7/4/2019</answer>"), ("cold -> hot", "<answer>cold → hot</answer>"), ("[[2,3],[4,5]]", "<answer>[[2 3]\n [4 5]]</answer>"), ('{"k": 1, "m": 2}', '<answer>{"m": 2, "k": 1}</answer>'), (True, "<answer>Yes</answer>"), (False, "The answer is no."),
     ("False", "The claim is false."), (False, "So the statement is false."), ("false", "For k = 6 it gives 91 = 7·13.\nHence the conjecture is therefore false."), ("Yes", "Both sides have the same parity, whatever the order in which the terms are taken. Therefore, this proposition is true."),
@@ -116,6 +120,8 @@ WRONG = [
     ("D", r"\boxed{C. not D}"), ("D", r"\boxed{A, B, C, D}"), ("D", "Answer: C or D"), ("D", r"\boxed{ABCD}"), ("D", "The answer is due to luck."),
     # brackets, signs, and letters in a row
     (")]}", "<answer>)}]</answer>"), ("(()(", "<answer>((</answer>"), ("?", "<answer>!</answer>"), ("**", "<answer>*</answer>"), ("E-B-G", "<answer>B-E-G</answer>"), ("O-O", "<answer>0</answer>"), ("E -> B", "<answer>B → E</answer>"), ("D' F D", "<answer>F D D'</answer>"),
+    # plus or minus, sets built of conditions, units after an expression
+    (r"\frac{3 \pm \sqrt{19}}{5}", r"\boxed{\frac{3 + \sqrt{19}}{5}}"), (r"\frac{3 \pm \sqrt{19}}{5}", r"\boxed{\frac{-3 \pm \sqrt{19}}{5}}"), (r"1+\sqrt6, 1-\sqrt6", r"\boxed{1 + \sqrt6}"), (r"8", r"\boxed{\pm 8}"), (r"(-\infty, 7)", r"\boxed{\{x \mid x \le 7\}}"), (r"5\sqrt{2}", r"\boxed{5 \text{ cm}^2}"), (r"5\sqrt{2}", r"\boxed{2\sqrt{5} \text{ cm}^2}"), (r"8\pi", r"\boxed{8\pi^2}"),
     # words, dates, times, codes, sequences
     ("silent", r"\boxed{enlist}"), ("pat", "<answer>tap</answer>"), ("is", r"\boxed{si}"), ("Rd1", "<answer>dR1</answer>"), ("c3", "<answer>3c</answer>"),
     ("2019-08-07", "<answer>2019-07-08</answer>"), ("2019-08-07", r"\boxed{2004}"), ("July 9, 1999", "<answer>July 8, 1999</answer>"),
