@@ -76,7 +76,7 @@ _FRACTION = re.compile(
 _UNITS_OVER = re.compile(r"\\frac\s*\{\s*([A-Za-z]+)\s*\}\s*\{\s*([A-Za-z]+)\s*\}")
 _IN_DOLLARS = re.compile(r"\A(?:\$(?:\s*(?:\\approx|≈|=))?([^$]+)\$|\\\((.+?)\\\))(?=\s|\Z)")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
-_TEXT = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|rm|operatorname)\s*\{([^{}]*)\}")
+_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|tt)?|math(?:rm|bf|tt)|mbox|rm|operatorname)\s*\{([^{}]*)\}")
 _SPACES = re.compile(r"\\[,;: ]|\\quad|~")
 _WORD_PART = r"(?:[A-Za-zµμΩ]+|°[CF]?|%|\^\\?circ|\^\{\\circ\})(?:\^?-?\d|\^\{-?\d\})?"
 _UNIT = re.compile(

@@ -53,7 +53,7 @@ _STRING = re.compile(
     r"|\+?\d[\d ]*(?:-\d+)+|\d+(?:\.\d+){2,}|0\d+|0[xXbBoO][\da-fA-F]+|[\da-fA-F]+:[\da-fA-F:]+"
 )
 _SEQUENCE = re.compile(r"[-\w.'’]+(?:\s+[-\w.'’]+)+")
-_BASED = re.compile(r"(\d[\dA-F]*)_\{?(?:\\TEXT\{)?(\d{1,2})\}?\}?")
+_BASED = re.compile(r"\(?(\d[\dA-F]*)\)?(?:_|\(?(?:IN)?BASE)\{?(?:\\TEXT\{)?(\d{1,2})\}?\}?\)?")
 _BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGNORECASE)
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
 _NAMED = re.compile(
@@ -115,7 +115,7 @@ def is_string(gold: str) -> bool:
     >>> [is_string(gold) for gold in ("listen", "Nf3", "2021-03-05", "4-2", "1 2 3", "2x", "x^2", "n+1", r"\\pi")]
     [True, True, True, True, True, False, False, False, False]
     """
-    gold = re.sub(r"\s*(?:->|→)\s*", ", ", gold)
+    gold = re.sub(r"_\{(\d+)\}", r"_\1", re.sub(r"\s*(?:->|→)\s*", ", ", gold))
     if "\\" in gold or re.search(r"[=^<>{}\[\]|√π∞∪∩≤≥≡∈±ℝ]", gold):
         return False
     plain = gold.isascii() and re.search(r"[\dA-Za-z]", gold)
@@ -169,12 +169,18 @@ def _compare_truths(gold: str, given: str) -> float | None:
 
 def _compare_bases(gold: str, given: str) -> float | None:
     """`1011_2`: digits and base, or no base; a bare number of the same value may be meant in either way."""
-    right, said = (_BASED.fullmatch(text.replace(" ", "").upper()) for text in (gold, given))
+    right, said = (_BASED.fullmatch(_spell_base(text)) for text in (gold, given))
     if right is None or said:
         return None if right is None else float(said is not None and right.groups() == said.groups())
     with suppress(ValueError):
         return 1.0 if given.upper() == right[1] else math.nan if given == str(int(right[1], int(right[2]))) else 0.0
     return None
+
+
+def _spell_base(text: str) -> str:
+    """`1011₂` as `1011_2`."""
+    text = re.sub("[₀-₉]+", lambda match: "_" + unicodedata.normalize("NFKC", match[0]), text)
+    return text.replace(" ", "").upper()
 
 
 def _compare_dates(gold: str, given: str) -> float | None:
@@ -297,6 +303,6 @@ def _compare_strings(gold: str, given: str) -> float:
 
 def _word(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.casefold().replace(" - ", "-"))
-    text = re.sub(r"_\s*\{?\s*(\w+)\s*\}?\s*", r"\1", text)  # H_2O, H₂O
+    text = re.sub(r"_\s*\{?\s*([^\W_]+)\s*\}?\s*", r"\1", text)  # H_2O, H₂O
     text = re.sub(r"(?:[\s,;→]|->|\\(?:to|rightarrow)\b)+(?:and\s+)?", " ", text).strip(".!?'\"()[]{} ")
     return re.sub(r"^(?:the|an?)\s+(?=\w)|(?<=\bsolution)s\b", "", text)

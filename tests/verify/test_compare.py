@@ -55,7 +55,9 @@ RIGHT = [
     ("3000000", "So that makes 3 million."), ("7/2", "so it needs 3 1/2"), ("12", "so we need 3 * 4"),
     # words, ratios, times, sets
     (")]}", "<answer>) ] }</answer>"), ("{}", r"\boxed{\emptyset}"), ("+", r"\boxed{\text{+}}"), ("E-B-G", "<answer>E - B - G</answer>"), ("E -> B", r"\boxed{E \to B}"), ("W, T, Z", "<answer>W T Z</answer>"), ("D' F D", "<answer>D' F D</answer>"),
-    ("CO2", r"\boxed{\text{C}\text{O}_2}"), ("CO2", "The answer is CO₂."), ("salt, sugar", "The answer is salt and sugar."), ("5–2", "<answer>5-2</answer>"), ("4:6", r"\boxed{2:3}"), ("2:3", "The answer is 2 to 3."),
+    ("CO2", r"\boxed{\text{C}\text{O}_2}"), ("Na_2SO_3", "The answer is Na2SO3."), ("Na_2SO_3", r"\boxed{\ce{Na2SO3}}"), ("C_4H_{10}", "The answer is C₄H₁₀."), ("C_4H_{10}", r"\boxed{\text{C}_4\text{H}_{10}}"), ("go_to#2", r"\boxed{\texttt{go\_to\#2}}"), ("dog", r"\boxed{\mathtt{dog}}"), ("Rxd7#", r"\boxed{\text{Rxd7\#}}"),
+    ("2041_5", r"\boxed{(2041)_5}"), ("2041_5", "The answer is 2041₅."), ("2041_5", "The answer is 2041 in base 5."), ("2041_5", r"\boxed{2041 \text{ (base 5)}}"),
+     ("CO2", "The answer is CO₂."), ("salt, sugar", "The answer is salt and sugar."), ("5–2", "<answer>5-2</answer>"), ("4:6", r"\boxed{2:3}"), ("2:3", "The answer is 2 to 3."),
     ("2:3", r"\boxed{\frac{2}{3}}"), ("2019-08-07", "The answer is 7th of August 2019."), ("2 hours 5 minutes", "The answer is 2 hours and 5 minutes."), (r"\emptyset", "The answer is the empty set."), ("∅", r"\boxed{\emptyset}"),
     ("infinity", r"\boxed{\infty}"), ("no solution", r"\boxed{\text{no solutions}}"), ("[1, 4)", r"\boxed{1 \le x < 4}"), (r"[3, \infty)", r"\boxed{x \ge 3}"), ("x^2+1", r"\boxed{x²+1}"),
     (r"x \equiv 2 \pmod 9", r"\boxed{x \equiv 2 \ (\text{mod } 9)}"), (r"x \equiv 2 \pmod 9", r"\boxed{2 \pmod 9}"), ("x ≡ 2 (mod 9)", r"\boxed{x \equiv 11 \pmod 9}"), ([[1, 0], [2, 5]], "<answer>[[1,0],[2,5]]</answer>"),
@@ -129,7 +131,7 @@ WRONG = [
     ("3:15 PM", "<answer>3:15 am</answer>"), ("上海", "答案是北京。"), ("No", "The answer is yes."),
     # mathematics
     (r"\frac{1}{500!}", r"\boxed{\frac{1}{501!}}"), (r"2 - \frac{1}{\mathrm{e}}", r"\boxed{2 + \frac{1}{\mathrm{e}}}"), ("5", r"\boxed{5\sqrt(3)}"),
-    ("110_2", r"\boxed{110_5}"), ("(4,7)", r"\boxed{(7,4)}"), ("[[5,6],[7,8]]", "<answer>[[5, 7], [6, 8]]</answer>"),
+    ("110_2", r"\boxed{110_5}"), ("110_2", "The answer is 110 (base 5)."), ("110_2", "The answer is 110₅."), ("Na_2SO_3", "The answer is Na3SO2."), ("C_4H_{10}", "The answer is C10H4."), ("(4,7)", r"\boxed{(7,4)}"), ("[[5,6],[7,8]]", "<answer>[[5, 7], [6, 8]]</answer>"),
     (r"x \equiv 2 \pmod 9", r"\boxed{x\equiv 3\pmod{9}}"), ("x^2-1", r"\boxed{x^2+1}"), (["3", "4"], r"\boxed{5}"),
 ]  # fmt: skip
 
