@@ -64,9 +64,10 @@ _FILLER = re.compile(
     r"(?:(?:\$?(?:\\approx|[≈~]|about|roughly|around|approximately)(?:[^,;.\n]|\.\d){1,60},\s*(?:exactly|precisely)|"
     r"approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
     r"obviously|definitely|certainly|surely|probably|of course|also|actually|now|still|precisely|as follows|equal to|"
-    r"given by|found to be|(?:the |an? )?(?:number|value|integer|fraction|word|letter|option|choice|答案|选项)"
+    r"given by|found to be|(?:the |an? )?(?:number|value|integer|fraction|word|letter|option|choice)"
+    r"|(?:la |a |l'|die )?(?:opción|letra|opção|opzione|option|вариант)"
     r"|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?|[;,] ?it(?:'s| is)))\b[\s:,]+"
-    r"|不是[^。\n]{1,30}?而是|[≈:：=,\s]|\\approx\b)+(?=\S)",
+    r"|不是[^。\n]{1,30}?而是|答案|选项|[≈:：=,\s]|\\approx\b)+(?=\S)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
@@ -99,10 +100,11 @@ _BETWEEN_BOXES = re.compile(
 _DRESS = re.compile(r"(?:[\s*_`\"':]|(?<=[-=\n])>)*")
 _DISPLAY = re.compile(r"\\\[(.*?)\\\]|\$\$(.*?)\$\$", re.DOTALL)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
+_STATES = re.compile(r"\b(?:is|was|are|were|be)\s+(?:(?:an?|the|therefore|thus|then)\s+)*\Z")
 _CHOICE = re.compile(  # an option that a sentence without the word "answer" before it calls right
     r"(?:^|[\s(*])(?:or[\s(*]+(?P<or>))?([A-J])[)*]*\s+is\s+(?:therefore\s+|thus\s+)?(?:the\s+)?(?:correct|right|best|answer)\b"
     r"|(?<!not )(?<!n't )\b(?:choose|select|pick)\s+(?:option\s+|choice\s+)?[(*]*([A-J])\b(?!'|\s+(?:or|and)\b)"
-    r"|选(?:项|择)?(?:是|为)?[\s:：(（*]*([A-J])(?![A-Za-z])"
+    r"|(?<![不没别])选(?:项|择)?(?:是|为)?[\s:：(（*]*([A-J])(?![A-Za-z])"
 )
 _CHOICE_TAIL = 600  # characters
 _CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "选")
@@ -124,12 +126,14 @@ _RUN = re.compile(r"[^\s|;，。；]*")
 _RUN_BACK = re.compile(r"[^\s|;=，。；]*\Z")
 _LABEL = re.compile(
     r"\b(?:steps?|pages?|eqs?|equations?|figures?|sections?|chapters?|lines?|problems?|questions?|examples?|theorems?|lemmas?"
-    r"|cases?|tables?|parts?|exercises?)\s*[.(#]*\Z",
+    r"|cases?|tables?|parts?|exercises?)\s*[.(#]*\Z|\b(?:[cdkm]?m|in|ft|yd|units?)\s*\^\s*\{?\Z",  # the 2 of cm^2
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b")
-_PRODUCT = re.compile(r"\d[\d.,]*(?:\s*(?:[*×·+]|\\cdot|\\times)\s*\d[\d.,]*)+\Z")
-_MIXED = re.compile(r"(?<![\d.,/])\d+\s\d+/\d+\Z")
+_PRODUCT = re.compile(r"\d[\d.,]*(?:\s*(?:[*×·+/÷]|\\cdot|\\times)\s*\d[\d.,]*)+\Z")
+_MIXED = re.compile(r"(?<![\d.,/])(?:\d+\s\d+/\d+|\d{1,3}(?:[ '’\u00a0\u202f]\d{3})+)\Z")
+_ROW = re.compile(r"[(\[{]\s*(?:-?[\d./]+\s*,\s*)+\Z")
+_ROW_END = re.compile(r"\s*[)\]}]")
 _MORE = re.compile(  # what makes another number, or a time of day, of the one before it
     r"\s*[ap]\.?m\b|\s+(?:hundred|thousand|million|billion|trillion|dozen|lakh|crore|tausend|million\w+|milliarden?|mil|millones"
     r"|squared|cubed|pi|at\s+(?:most|least)|or\s+(?:more|less|fewer|higher|lower))\b",
@@ -432,13 +436,15 @@ def is_value(text: str) -> bool:
 
 
 def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The one bold phrase of the last line, where it states a value or is all of the line."""
+    """The one bold phrase of the last line, where it states a value, ends "… it is …", or is all of the line."""
     line = max(text.rfind("\n", start, end) + 1, start, end - 1000)
     bold = list(_BOLD.finditer(text, line, end))
     if len(bold) != 1 or bold[0][1].strip()[-1:] == ":":
         return None
     span = _undress(text, *bold[0].span(1))
-    whole = bold[0][0] == text[line:end].strip(" .")
+    before = text[line : bold[0].start()]
+    stated = _STATES.search(before) and not _DENIED.search(before) and not text[bold[0].end() : end].strip(" .!")
+    whole = stated or bold[0][0] == text[line:end].strip(" .")
     return _answer(text, *span, marked=True) if span and (whole or is_value(text[slice(*span)])) else None
 
 
@@ -508,7 +514,10 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
             group = formula.lastindex or 0
             equals = text.rfind("=", formula.start(group), start) + 1
             return _undress(text, max(equals, formula.start(group)), formula.end(group))
-    before = _PRODUCT.search(text, low, end) or _MIXED.search(text, low, end)
+    row, close = _ROW.search(text, low, start), _ROW_END.match(text, end, high)
+    if row and close:
+        return row.start(), close.end()
+    before = _MIXED.search(text, low, end) or _PRODUCT.search(text, low, end)
     if before:
         return before.start(), factor.end() if (factor := _MORE.match(text, end, high)) else end
     left = start - len(_RUN_BACK.search(text[low:start])[0])  # type: ignore[index]

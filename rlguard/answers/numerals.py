@@ -199,6 +199,7 @@ def _read_unit(text: str) -> str | None:
     """A unit by its short name, "" for none; None when the text is something else."""
     if not text:
         return ""
+    text = re.sub(r"(?<=[A-Za-z])\.(?=\s|\Z)", "", text)  # sq. ft.
     if not _UNIT.fullmatch(text):
         return None
     text = text.strip("()").replace("{", "").replace("}", "").replace("^\\circ", "°").replace("^circ", "°")

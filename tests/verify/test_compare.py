@@ -71,6 +71,8 @@ RIGHT = [
     # quantities
     ("63", r"\boxed{63~pages}"), ("6.25", r"\boxed{6,25 €}"), ("-8", "The answer is minus 8."), ("-8", "The answer is negative eight."), ("0.35", "Answer: 35 cents"), ("35", "Answer: 35¢"), ("63", "<answer>$63$ pages</answer>"),
     ("12 m/s", r"\boxed{12 \frac{\text{m}}{\text{s}}}"), ("12", r"\boxed{12\ \Omega}"), ("4.50", "The answer is $4.50 per seat."),
+    # a bold phrase that ends the text, options in other languages, what a last number is a part of
+    ("Oslo", "We look at the map.\n\nThe capital of Norway is therefore **Oslo**."), ("otter", "The word is an **otter**."), ("C", "La respuesta correcta es la opción C."), ("C", "La bonne réponse est l'option C."), ("C", "答案是选项C。"), ("(3, 41)", "The lines meet at (3, 41)."), ("52 341", "That makes 52 341."), ("41", "The area is 41 m^2."), ("41", r"\boxed{41 \text{ sq. ft.}}"),
     # in other languages, and without a marker
     ("52", "所以小红现在一共有52本书。"), ("-9", "答案是负9。"), ("-9", "早上的温度是负9度。"), ("52000", "La respuesta es 52 mil."), ("52000000", "Das sind 52 Millionen Euro."), ("-52", "That leaves her with minus 52 coins."), ("7:25 PM", "The film is over at 7:25 p.m."), ("5200", "They need 52 hundred."), ("52", "Nein, es sind 52."), ("52", "No matter how we count, the answer is 52."),
     # inequalities and intervals
@@ -114,6 +116,7 @@ WRONG = [
     ("70", r"The answer is $\approx 70$ crates, exactly 71."), ("72", "The answer is 70 crates, exactly 71."),
     ("52", "La respuesta no es 52."), ("52", "A resposta correta não é 52."), ("52", "La risposta non è 52."), ("52", "Ответ не 52."), ("C", "La respuesta no es C."), ("Lima", "La risposta non è Lima."), ("52", "No son 52 libros."), ("52", "Es sind nicht 52 Bücher."), ("52", "Ce n'est pas 52."), ("52", "所以不是52本。"), ("52", "所以至少 52 本"),
     ("52", "The answer is 52 at most."), ("52", "There are 52 at least."), ("52", "There are 52 or more"), ("52", "They had under 52 of them."), ("52", "The sum is negative 52"), ("52", "The roots are 50 and 52."), ("52", "Die Antwort ist 52 Millionen."), ("52", "La respuesta es 52 mil."), ("52", r"\boxed{52 \text{ thousandths}}"), ("52", "答案是52以上。"), ("52", "答案是大于52。"), ("52", "答案是负52。"),
+    ("Oslo", "The capital is not **Oslo**."), ("Oslo", "It is wrong that the capital is **Oslo**."), ("Oslo", "The largest city is **Oslo**, but the capital is Rome."), ("Oslo", "The capital is **Oslo** or Rome."), ("C", "所以不选C"), ("41", "The lines meet at (3, 41)."), ("341", "That makes 52 341."), ("41", "So that is 3 / 41."),
     ("4", "长 4 宽 4，所以面积是16平方米。"), ("7:25 PM", "The film is over at 7:25 AM."), ("52", "She has 52 squared."),
     # numbers nearby
     ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
