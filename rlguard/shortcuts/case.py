@@ -26,10 +26,10 @@ EARLY = 80
 
 NUMBERS = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*+")
 _TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```", "[TOOL", "<output>", "<search>",
-          " to=functions.", "Action Input:")  # fmt: skip
+          " to=functions.", " to=python", "Action Input:")  # fmt: skip
 _TOOL = re.compile(
     r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b|\[TOOL_CALLS\]|<search>"
-    r"| to=functions\.|\bAction Input:)"
+    r"| to=functions\.| to=python\b|\bAction Input:)"
     r"(?:(?!</(?:tool_call|function_calls|search)>|```|\[TOOL_RESULTS\]|<\|call\|>|\bObservation:)[\s\S]){0,200}?\d"
     r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b|</(?:python|code)>\s<output>"
 )
