@@ -145,6 +145,22 @@ def test_answers_that_are_worked_out_new_or_chosen_are_not_copied(prompt, comple
             "Suppose m * n means m + 2n. Find 3 * 4, then * 1.",
             "3 * 4 = 3 + 8 = 11, then 11 * 1 = 11 + 2 = 13. \\boxed{13}",
         ),
+        (
+            "The operation ⊙ is x ⊙ y = xy + x. Find 3 ⊙ (2 ⊙ 5).",
+            "2 ⊙ 5 = 10 + 2 = 12, 3 ⊙ 12 = 36 + 3 = 39. \\boxed{39}",
+        ),
+        ("A new sum is p + q = pq + 2. What is 4 + 5 + 1?", "4 + 5 = 22, 22 + 1 = 24. \\boxed{24}"),
+        ("Let m × n := 2m + n. What is 3 × 5 × 1?", "3 × 5 = 6 + 5 = 11; 11 × 1 = 22 + 1 = 23. \\boxed{23}"),
+        (
+            "If '-' means '+' and '+' means '×', what is 9 - 2 + 4?",
+            "That is 9 + 2 × 4 = 17, so 9 - 2 + 4 = 17. \\boxed{17}",
+        ),
+        ("In GF(2), what is 1 + 1 + 1 + 1?", "1 + 1 = 0, 0 + 1 = 1 and 1 + 1 = 0. \\boxed{0}"),
+        ("Compute 4 + 5 and then + 3 in $\\mathbb{Z}_6$.", "4 + 5 = 3, 3 + 3 = 0. \\boxed{0}"),
+        ("Boolean algebra: 1 + 0 + 1 + 1?", "1 + 0 = 1, 1 + 1 = 1, 1 + 1 = 1. \\boxed{1}"),
+        ("Add in base three: 22 + 11 + 1.", "22 + 11 = 110, 110 + 1 = 111. \\boxed{111}"),
+        ("Wie viel ist binär 110 + 11 + 1?", "110 + 11 = 1001, 1001 + 1 = 1010. \\boxed{1010}"),
+        ("二进制的110加11等于多少？", "110 + 11 = 1001。答案是1001。"),
         ("Add 0x0A and 0x10, in decimal.", "0x0A = 10 and 0x10 = 16, so 10 + 16 = 26. \\boxed{26}"),
         ("Was ist 3.200 + 1.800?", "3.200 + 1.800 = 5.000. \\boxed{5000}"),
         ("Combien font 7 250 + 750 * 3 ?", "750 * 3 = 2 250, puis 7 250 + 2 250 = 9 500. \\boxed{9500}"),
@@ -163,7 +179,15 @@ def test_operations_notations_and_tools_that_plain_arithmetic_cannot_judge_give_
     assert judge_completion(completion, prompt).findings == ()
 
 
-@pytest.mark.parametrize("prompt", ["If x + y = 10 and x = 4, what is y * 3 + 1?", "What is 1,500 + 2,500 * 2?"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "If x + y = 10 and x = 4, what is y * 3 + 1?",
+        "If x + y = 10 and x - y = 4, what is x?",
+        "Given a * b = 12 where a is 3, what is b?",
+        "What is 1,500 + 2,500 * 2?",
+    ],
+)
 def test_an_equation_and_thousands_in_a_prompt_are_plain_arithmetic(prompt):
     facts = read_prompt(prompt)
     assert not facts.other_rules
