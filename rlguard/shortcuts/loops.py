@@ -57,7 +57,7 @@ _GRID_CELLS = 1000
 
 def find_loop(case: Case) -> Finding | None:
     """The longest loop of characters, words, lines, sentences or equations; else one in which only a counter moves;
-    else a text that says little new. What repeats in the gold answer may repeat.
+    else a text that says little new. What repeats in the prompt or the gold answer, or as much as they do, may repeat.
 
     >>> from rlguard.shortcuts.case import read_case
     >>> find_loop(read_case("".join(f"Try {i}: once again. " for i in range(1, 10)))).reason
@@ -70,10 +70,16 @@ def find_loop(case: Case) -> Finding | None:
     judged = (_judge_run(text, run, stated) for run in case.repeats.runs)
     best = max((run for run in judged if run), key=lambda run: run[2], default=None)
     found = _describe(text, best, stated) if best else _find_counted(text, case.repeats) or _find_little_new(case)
-    if found and case.gold:
-        repeated = _NO_WORD.sub("", text[found.start : found.end])
-        return None if repeated and repeated in _NO_WORD.sub("", case.gold) else found
+    if found and (repeated := _NO_WORD.sub("", text[found.start : found.end])):
+        given = (_NO_WORD.sub("", part) for part in (case.gold, case.prompt) if part)
+        if any(repeated in part or len(repeated) <= _longest_run(part) for part in given):
+            return None
     return found
+
+
+def _longest_run(text: str) -> int:
+    """Characters: of a string that is turned into another one, both repeat."""
+    return max((length for _, _, length in read_case(text).repeats.runs), default=0) if len(text) >= _LEAST_TEXT else 0
 
 
 def _judge_run(text: str, run: Run, stated: list[str]) -> Run | None:

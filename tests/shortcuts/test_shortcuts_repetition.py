@@ -88,6 +88,19 @@ def test_what_repeats_in_the_gold_answer_may_repeat():
     assert find_repetition(read_case("so it is 7." + "\n" * 200, gold="7"))
 
 
+def test_what_the_prompt_repeats_may_be_quoted_and_turned_into_another_string():
+    def found(completion, prompt, gold=None):
+        return find_repetition(read_case(completion, prompt, gold))
+
+    ones = "1" * 68
+    assert found(f"In {ones} each sign is a 1.", "Which signs are in it?")
+    assert not found(f"In {ones} each sign is a 1.", f"Which signs are in {ones}?")
+    assert not found(f"Flipped it is {'0' * 68}.", f"Flip the bits of {ones}.")
+    assert not found(f"It reads {'fig ' * 14}first, then turns.", "Turn the words.", "gif " * 14)
+    assert found(f"Flipped it is {'0' * 90}.", f"Flip the bits of {ones}.")
+    assert found("Name the signs of it. " * 5, "Name the signs of it. ")
+
+
 @pytest.mark.parametrize("period", [70, 300, 900, 2500])
 def test_a_cycle_of_any_length_is_found_with_small_changes_too(period):
     rng = random.Random(period)
