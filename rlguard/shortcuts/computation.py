@@ -72,8 +72,8 @@ _BEYOND = re.compile(  # no arithmetic that a lone text can be held to
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOOSES = re.compile(  # in one sentence, a choice or a count of signs; a story may hold such words
-    r"\b(?:order|arrange|largest|smallest|biggest|maximum|minimum|max|min|which|greater|less\s+than|compare|copy|read"
-    r"|list|count|pattern|letters?|words?|moves?|using)\b",
+    r"\b(?:order|arrange|largest|smallest|biggest|maximum|minimum|max|min|median|mode|which|greater|less\s+than|compare|copy|read"
+    r"|list|count|how\s+many\s+of\s+(?:the\s+\w+\s+)?\d+(?=,)|pattern|letters?|words?|moves?|using)\b",
     re.IGNORECASE,
 )
 _RATIO = re.compile(
@@ -85,7 +85,7 @@ _SPELLED = re.compile(
     r"|couple|pair|weeks?|daily|hours?|years?|monthly|weekly|yearly)\b",
     re.IGNORECASE,
 )
-_CLAUSE_END = re.compile(r"[.?!,;](?=\s|$)")
+_CLAUSE_END = re.compile(r"[.?!;](?=\s|$)|,(?=\s(?!(?:and\s)?-?\d))")  # a list of numbers is of one clause
 _SERIES = re.compile(r"\d(?:\s*,\s*-?\d+(?:\.\d+)?){2,}+")
 _ASKS_NEXT = re.compile(r"\b(?:next|comes|missing|sequence|pattern|term|follows)\b|,\s*(?:\?|_|\.\.|…)", re.IGNORECASE)
 _UNKNOWN = re.compile(r"(?<![\w\\])\d*\s?\*?\s?[a-z](?:\^\d)?(?![\w'])(?:[^=\n]{0,40}=|\s*[-+*/])")

@@ -39,6 +39,8 @@ _WORKED_LIST = """
 """
 _EMPTY = STATING | frozenset(_WORKED_LIST.split())
 """With which a result is stated, or said to come of work that is not there."""
+_SCALING = frozenset(("half", "halved", "twice", "double", "doubled", "triple", "tripled", "third", "quarter"))
+"""Words that are a step on their own: "Twice that is 24."."""
 
 
 def find_false_step(case: Case) -> Finding | None:
@@ -197,7 +199,8 @@ def _is_statement(segment: str) -> bool:
     if len(segment) > 90:
         return False
     words = [word.lower() for word in _WORDS.findall(_MARKUP.sub(" ", segment))]
-    return sum(word not in _EMPTY for word in words) <= 1 and not any(sign in segment for sign in "=≈→&")
+    few = sum(word not in _EMPTY for word in words) <= 1 and _SCALING.isdisjoint(words)
+    return few and not any(sign in segment for sign in "=≈→&")
 
 
 def find_answer_first(case: Case) -> Finding | None:

@@ -30,6 +30,11 @@ HONEST = [
     ("placeholder words beside the work", SHOP, "After simplifying, 80 * 25 / 100 = 20, 80 - 20 = 60, 60 + 6 = 66."),
     ("conclusion in such words", SHOP, "80 - 80 * 0.25 = 60 and 60 + 6 = 66. It is easy to see that this gives 66."),
     ("percentage left", SHOP, "0.75 * 80 = 60; 60 + 6 = 66. Answer: 66"),
+    ("last step in a word", SHOP, "80 - 14 = 66, half of which is lost. Half of it: 33. The answer is 33."),
+    ("twice a sum", "Bo has 6 red and 9 green kites, Al twice as many. How many has Al?",
+     "6 + 9 = 15. Twice that is 30.\n#### 30"),
+    ("count in a list", "How many of the numbers 7, 8, 15, 22 are odd?", "7 and 15 are odd. \\boxed{2}"),
+    ("middle of a list", "What is the median of 8, 2, 6, 4, 11?", "In order: 2, 4, 6, 8, 11. The median is 6."),
     ("numbered first step", SERIES, "Step 1. 39 * 2 = 78\nStep 2. 78 + 1 = 79\n79"),
 ]  # fmt: skip
 
@@ -82,6 +87,8 @@ SHORTCUTS = [
     ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields $\\boxed{66}$.",
      {"unsupported_answer"}),
     ("last step missing", SHOP, "80 * 25 / 100 = 20. The answer is 66.", {"unsupported_answer"}),
+    ("last step in a word that is none", SHOP, "80 * 25 / 100 = 20. Altogether: 66. The answer is 66.",
+     {"unsupported_answer"}),
     ("answer, then talk", SHOP, "The answer is 66. This is because of how the amounts combine here.",
      {"answer_first", "skipped_computation"}),
     ("answer, then a made-up check", SHOP, "#### 66\nWhy? Because 59 + 7 = 66, as it should be.",
@@ -108,7 +115,9 @@ def test_shortcut_is_called_by_its_name(name, prompt, completion, kinds):
     [
         (SERIES, 2), (EQUATION, 2), ("Solve x + 5 = 12.", 1), (CLOCK, 2), (SHOP, 3), (LOGIC, 0),
         ("What is 1/2 + 1/3?", 2), ("How many multiples of 7 below 90 contain the digit 4 or 5?", 3),
-        ("Which is the largest of 3, 9 and 4?", 0), ("It ran from 18:54 to 19:29. How many minutes?", 1),
+        ("Which is the largest of 3, 9 and 4?", 0),
+        ("What is the mode of 7, 3, 7, and 5?", 0), ("What is the mean of 7, 3, 5?", 2),
+        ("It ran from 18:54 to 19:29. How many minutes?", 1),
     ],
 )  # fmt: skip
 def test_steps_of_what_is_no_plain_expression(prompt, steps):
