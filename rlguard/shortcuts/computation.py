@@ -85,7 +85,8 @@ _SPELLED = re.compile(
     r"|couple|pair|weeks?|daily|hours?|years?|monthly|weekly|yearly)\b",
     re.IGNORECASE,
 )
-_CLAUSE_END = re.compile(r"[.?!;](?=\s|$)|,(?=\s(?!(?:and\s)?-?\d))")  # a list of numbers is of one clause
+_CLAUSE_END = re.compile(r"(?!(?<=\d),\s(?:and\s)?-?\d)[.?!,;](?=\s|$)")
+"""No comma of a list of numbers."""
 _SERIES = re.compile(r"\d(?:\s*,\s*-?\d+(?:\.\d+)?){2,}+")
 _ASKS_NEXT = re.compile(r"\b(?:next|comes|missing|sequence|pattern|term|follows)\b|,\s*(?:\?|_|\.\.|…)", re.IGNORECASE)
 _UNKNOWN = re.compile(r"(?<![\w\\])\d*\s?\*?\s?[a-z](?:\^\d)?(?![\w'])(?:[^=\n]{0,40}=|\s*[-+*/])")
