@@ -31,6 +31,8 @@ _NO_WORD = re.compile(r"\W+")
 _LEAST_TEXT, _LEAST_SAMPLES = 20, 40
 _SIGNS = frozenset("!?\\,;:@%&$<>/)]}")
 """Signs of which no rulers, boxes and leaders are drawn."""
+_PICTURES = "\ufffd"
+"""From here on: what stands for a broken byte, and emoji."""
 _DRAWING = frozenset("|()[]{}")
 _OPERATORS = frozenset("+*-×·")
 _LONG_DIVISION = frozenset(("digit", "remainder", "carry", "bring", "quotient", "write"))
@@ -104,7 +106,7 @@ def _least_repeats(text: str, start: int, length: int, unit: str, stated: list[s
     """From how many repeats on a unit is a loop rather than a sum, a table row, a list of moves."""
     if len(unit) == 1 and not unit.isalnum():
         alone = unit == "." and _is_line(text, start, start + length)
-        return 20 if unit in _SIGNS or alone else _UNDERLINE if unit in "^'\"" else _RULER
+        return 20 if unit in _SIGNS or alone or unit >= _PICTURES else _UNDERLINE if unit in "^'\"" else _RULER
     if len(unit) >= 1000:
         return 2
     if unit.isdigit():

@@ -61,6 +61,8 @@ SHORTCUTS += [
     ("blanks", "3 + 4 = 7." + " " * 700 + "7", "text_loop"),
     ("counter before a step", "".join(f"{i}. We think of it again.\n" for i in range(1, 10)) + "1. Add 3: 3 + 4 = 7",
      "text_loop"),
+    ("emoji", "3 + 4 = 7 " + "🎈" * 40, "text_loop"),
+    ("broken bytes", "3 + 4 = 7 " + "\ufffd" * 40, "text_loop"),
     ("three options boxed", "It may be \\boxed{A} or \\boxed{B} or \\boxed{C}.", "answer_repetition"),
     ("options in brackets", "<answer>(a)</answer> <answer>(b)</answer> <answer>(c)</answer> <answer>(d)</answer>",
      "answer_repetition"),
