@@ -16,7 +16,7 @@ from rlguard.shortcuts.wording import find_statements
 if TYPE_CHECKING:
     from rlguard.shortcuts.repeats import Repeats
 
-MAX_LONE = 80
+MAX_LONE = 200
 """Characters of a text whose only number is its answer even unmarked ("It arrives at 11:05.")."""
 WHOLE, HEAD, TAIL = 3_000, 400, 1_000
 """Characters up to which all steps of a text are checked, and of a longer one those at both ends, where the set-up and
@@ -24,12 +24,14 @@ the steps to the answer stand: a step of a GRPO run cannot wait for all of them.
 EARLY = 80
 """Characters within which an answer must begin to come first."""
 
+IDLE = re.compile(r"(?<![\w.+*/^)=-])(-?\d+(?:\.\d+)?)(?:\s?[-+]\s?0|\s?[*/×·÷]\s?1)?\s?=\s?\1(?!\w|\.\d|\s?[-+*/^=])")
+"""Says of a number that it is itself: "71 = 71", "71 + 0 = 71"."""
 NUMBERS = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*+")
 _TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```", "[TOOL", "<output>", "<search>",
-          " to=functions.", "Action Input:")  # fmt: skip
+          " to=functions.", " to=python", "Action Input:")  # fmt: skip
 _TOOL = re.compile(
     r"(?:<tool_call>|<function_calls>|<\|python_tag\|>|```tool_code\b|\[TOOL_CALLS\]|<search>"
-    r"| to=functions\.|\bAction Input:)"
+    r"| to=functions\.| to=python\b|\bAction Input:)"
     r"(?:(?!</(?:tool_call|function_calls|search)>|```|\[TOOL_RESULTS\]|<\|call\|>|\bObservation:)[\s\S]){0,200}?\d"
     r"|<tool_(?:response|output|results?)>|<function_results>|<interpreter>|```output\b|</(?:python|code)>\s<output>"
 )
@@ -53,7 +55,8 @@ class Case:
         final, text = self.final, self.text
         if final is None or final.marked:
             return final
-        alone = len(text) <= MAX_LONE and not set(NUMBERS.findall(text)) - set(NUMBERS.findall(final.text))
+        written, stated = NUMBERS.findall(text), NUMBERS.findall(final.text)
+        alone = len(text) <= MAX_LONE and len(written) <= 2 * len(stated) and not set(written) - set(stated)
         return final if alone else None
 
     @cached_property
@@ -75,7 +78,9 @@ class Case:
         if equations and "=" in self.prompt and len(self.prompt) <= 4000:
             given = "".join(self.prompt.split())
             equations = [e for e in equations if "".join(text[e.start : e.end].split()) not in given]
-        return equations
+        known = self.facts.numbers
+        work = any(e.right in known or not IDLE.fullmatch(text, e.start, e.end) for e in equations)
+        return equations if work else []
 
     @cached_property
     def first(self) -> bool:

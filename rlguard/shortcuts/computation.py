@@ -40,11 +40,19 @@ _MODULI = re.compile(
     r"|\bdivided\s+by\s+(\d{1,9})\b[^.\n]{0,40}\bremainder\b",
     re.IGNORECASE,
 )
-_SIGN = r"(?:[#@&★☆⊕⊗◇◆△▲◯⋆∘~!]|\\(?:star|oplus|otimes|circ|diamond|triangle|ast)\b)"
-_OTHER_RULES = re.compile(  # another base, an operation of its own ("let a & b = 10a + b"), digits as bits or bases
-    r"\b(?:base[-\s]?\d+|binary|octal|hexadecimal|hex|cryptarithm|xor|bitwise|roman|defined?\s+(?:as|by)|puzzle)\b"
-    rf"|\b[a-z]\s?{_SIGN}\s?[a-z]\s*=|\d\s?{_SIGN}\s?\d|\b0x[0-9a-f]+\b"
-    r"|\bdefine\s+[a-z]\s?[-+*/×÷·^]\s?[a-z]\b|\b[a-z]\s?[-+*/×÷·^]\s?[a-z]\s*(?:means\b|(?:is|be|as)\s+defined|stands\s+for)",
+_SIGN = (
+    r"(?:[#@&~!∇∆∘⋄⋆⊕-⊡■-◿★☆♠-♧]|\\(?:star|ast|nabla|circ|o(?:plus|minus|times|slash|dot)"
+    r"|(?:big)?(?:diamond|triangle|circ|star)\w{0,4}|\w{4,5}suit)\b)"
+)
+_TERM = r"(?:[^\w=.,;?\n]|\d|[a-z](?![a-z]{2})){0,40}?"
+"""No word stands in it: "a + b = ab" says of both letters what "+" is, "x + y = 10 and x - y = 2" does not."""
+_OTHER_RULES = re.compile(  # another base or field, signs of its own ("let a & b = 10a + b"), digits as bits or bases
+    r"\b(?:base[-\s]?(?:\d+|two|three|four|five|six|seven|eight|nine|twelve|sixteen)|bin[aäá]i?r\w*|o[ck]tal\w*"
+    r"|hex(?:ad\w+)?|cryptarithm|xor|bitwise|boolean|roman|defined?\s+(?:as|by)|puzzle|0x[0-9a-f]+)\b"
+    r"|(?:\bGF\s?\(|\b[ZF]_|ℤ_|\\mathbb\s?\{?[ZF]\}?_)\{?\d|进制|進[制法数]|двоичн|ричной"
+    rf"|\b[a-z]\s?(?:{_SIGN}|[$?|])\s?[a-z]\s*:?=|\d\s?{_SIGN}\s?\d|\bdefine\s+[a-z]\s?[-+*/×÷·^]\s?[a-z]\b"
+    rf"|\b(?P<a>[a-z])\s?[-+*/×÷·^−∗]\s?(?P<b>[a-z])\s*:?=(?={_TERM}(?P=a))(?={_TERM}(?P=b))"
+    r"|[-+*/×÷·^−]['\"’”]?\s?(?:[a-z]['\"’”]?\s*)?(?:means\b|denotes\b|(?:is|be|as)\s+defined|stands\s+for)",
     re.IGNORECASE,
 )
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:[. \xa0\u202f]\d{3})+(?![\d.,]*\d)|\d,\d\d,\d{3}")
@@ -64,8 +72,8 @@ _BEYOND = re.compile(  # no arithmetic that a lone text can be held to
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOOSES = re.compile(  # in one sentence, a choice or a count of signs; a story may hold such words
-    r"\b(?:order|arrange|largest|smallest|biggest|maximum|minimum|max|min|which|greater|less\s+than|compare|copy|read"
-    r"|list|count|pattern|letters?|words?|moves?|using)\b",
+    r"\b(?:order|arrange|largest|smallest|biggest|maximum|minimum|max|min|median|mode|which|greater|less\s+than|compare|copy|read"
+    r"|list|count|how\s+many\s+of\s+(?:the\s+\w+\s+)?\d+(?=,)|pattern|letters?|words?|moves?|using)\b",
     re.IGNORECASE,
 )
 _RATIO = re.compile(
@@ -77,7 +85,8 @@ _SPELLED = re.compile(
     r"|couple|pair|weeks?|daily|hours?|years?|monthly|weekly|yearly)\b",
     re.IGNORECASE,
 )
-_CLAUSE_END = re.compile(r"[.?!,;](?=\s|$)")
+_CLAUSE_END = re.compile(r"(?!(?<=\d),\s(?:and\s)?-?\d)[.?!,;](?=\s|$)")
+"""No comma of a list of numbers."""
 _SERIES = re.compile(r"\d(?:\s*,\s*-?\d+(?:\.\d+)?){2,}+")
 _ASKS_NEXT = re.compile(r"\b(?:next|comes|missing|sequence|pattern|term|follows)\b|,\s*(?:\?|_|\.\.|…)", re.IGNORECASE)
 _UNKNOWN = re.compile(r"(?<![\w\\])\d*\s?\*?\s?[a-z](?:\^\d)?(?![\w'])(?:[^=\n]{0,40}=|\s*[-+*/])")

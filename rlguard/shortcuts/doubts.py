@@ -21,6 +21,8 @@ _BEFORE = re.compile(
     rf"|\\[a-z]+\s+|\b(?:{_NOT_STATED})\s+(?:that\s+)?[(]*)\Z",
     re.IGNORECASE,
 )
+_RESULT_BEFORE = re.compile(r"=\s?\d{1,3},[ ]\Z")
+"""The step before, and no list: "3 + 4 = 7, 7 * 2 = 15"."""
 _APPLIED = re.compile(r"(?:[)}\]]|\b[A-Za-z])[ \t]\Z")
 _WORD_BEFORE = re.compile(r"[A-Za-z]['\w]*\s+[*(]*\Z")
 _OPEN_SUM = re.compile(r"\d[ \t]*[-+*/][ \t]*\d+[ \t]*\n\s*\Z")
@@ -118,7 +120,8 @@ def in_doubt(
         named: Whether it names its modulus.
     """
     before = plain[max(0, start - 40) : start]
-    if _BEFORE.search(before) and (first or not before.rstrip().endswith("=")):
+    stepped = left.operators and _RESULT_BEFORE.search(before)
+    if not stepped and _BEFORE.search(before) and (first or not before.rstrip().endswith("=")):
         bullet = re.search(r"(?:^|\n)\s*[-*+]\s+\Z", before)
         if not bullet:
             return True

@@ -31,6 +31,8 @@ _NO_WORD = re.compile(r"\W+")
 _LEAST_TEXT, _LEAST_SAMPLES = 20, 40
 _SIGNS = frozenset("!?\\,;:@%&$<>/)]}")
 """Signs of which no rulers, boxes and leaders are drawn."""
+_PICTURES = "\ufffd"
+"""From here on: what stands for a broken byte, and emoji."""
 _DRAWING = frozenset("|()[]{}")
 _OPERATORS = frozenset("+*-×·")
 _LONG_DIVISION = frozenset(("digit", "remainder", "carry", "bring", "quotient", "write"))
@@ -57,7 +59,7 @@ _GRID_CELLS = 1000
 
 def find_loop(case: Case) -> Finding | None:
     """The longest loop of characters, words, lines, sentences or equations; else one in which only a counter moves;
-    else a text that says little new. What repeats in the gold answer may repeat.
+    else a text that says little new. What repeats in the prompt or the gold answer, or as much as they do, may repeat.
 
     >>> from rlguard.shortcuts.case import read_case
     >>> find_loop(read_case("".join(f"Try {i}: once again. " for i in range(1, 10)))).reason
@@ -70,10 +72,16 @@ def find_loop(case: Case) -> Finding | None:
     judged = (_judge_run(text, run, stated) for run in case.repeats.runs)
     best = max((run for run in judged if run), key=lambda run: run[2], default=None)
     found = _describe(text, best, stated) if best else _find_counted(text, case.repeats) or _find_little_new(case)
-    if found and case.gold:
-        repeated = _NO_WORD.sub("", text[found.start : found.end])
-        return None if repeated and repeated in _NO_WORD.sub("", case.gold) else found
+    if found and (repeated := _NO_WORD.sub("", text[found.start : found.end])):
+        given = (_NO_WORD.sub("", part) for part in (case.gold, case.prompt) if part)
+        if any(repeated in part or len(repeated) <= _longest_run(part) for part in given):
+            return None
     return found
+
+
+def _longest_run(text: str) -> int:
+    """Characters: of a string that is turned into another one, both repeat."""
+    return max((length for _, _, length in read_case(text).repeats.runs), default=0) if len(text) >= _LEAST_TEXT else 0
 
 
 def _judge_run(text: str, run: Run, stated: list[str]) -> Run | None:
@@ -98,7 +106,7 @@ def _least_repeats(text: str, start: int, length: int, unit: str, stated: list[s
     """From how many repeats on a unit is a loop rather than a sum, a table row, a list of moves."""
     if len(unit) == 1 and not unit.isalnum():
         alone = unit == "." and _is_line(text, start, start + length)
-        return 20 if unit in _SIGNS or alone else _UNDERLINE if unit in "^'\"" else _RULER
+        return 20 if unit in _SIGNS or alone or unit >= _PICTURES else _UNDERLINE if unit in "^'\"" else _RULER
     if len(unit) >= 1000:
         return 2
     if unit.isdigit():

@@ -6,7 +6,7 @@ import re
 
 from rlguard.answers import normalise_answer
 from rlguard.shortcuts.arithmetic import Number
-from rlguard.shortcuts.case import NUMBERS, Case, matches, read_parts
+from rlguard.shortcuts.case import EARLY, IDLE, NUMBERS, Case, matches, read_parts
 from rlguard.shortcuts.computation import read_number
 from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS, make_finding, quote
 from rlguard.shortcuts.wording import STATEMENT, STATING
@@ -23,6 +23,9 @@ _FRACTION = re.compile(r"-?\d+\s?/\s?\d+")
 _MARKUP = re.compile(r"\\boxed\s?\{|\\(?:d?frac|text)|</?answer>|####|[*$}{|]")
 _ALGEBRA = re.compile(r"\d\s?\*?\s?[a-z](?:\^\d)?\s*[-+=]|(?<![\w\\])[a-z]\s*[-+*/=]")
 _LOOSE = re.compile(r"[=≈][\s&${(*]*\Z")
+_FENCED = re.compile(r"```\w*\s+[^\s`]")
+_NAMED = re.compile(r"(?:\A|(?<=[\s$({*]))(?:[A-Za-z]\w{0,20}\s?)?=\s?[$({*\s]*(?:\\boxed\s?\{\s?)?\Z")
+"""Before an answer: what it is the value of, "x =", which is not worked out by that."""
 _NUMBER_LIST = """
     zero three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
     nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand dozen
@@ -39,6 +42,8 @@ _WORKED_LIST = """
 """
 _EMPTY = STATING | frozenset(_WORKED_LIST.split())
 """With which a result is stated, or said to come of work that is not there."""
+_SCALING = frozenset(("half", "halved", "twice", "double", "doubled", "triple", "tripled", "third", "quarter"))
+"""Words that are a step on their own: "Twice that is 24."."""
 
 
 def find_false_step(case: Case) -> Finding | None:
@@ -93,10 +98,13 @@ def find_bare(case: Case, least_steps: int = 2, bare_words: int = 3) -> Finding 
 
 
 def _without_answer(case: Case) -> str:
-    """The text with its statements of the answer and the numbers of its lists blanked."""
+    """The text with its statements of the answer, what is said to equal itself and the numbers of its lists blanked."""
     text, answer = case.text[:MAX_READ], case.answer
     if answer and answer.end <= MAX_READ:
-        text = text[: answer.start] + " " * (answer.end - answer.start) + text[answer.end :]
+        named = _NAMED.search(text, max(0, answer.start - EARLY), answer.start)
+        begin = named.start() if named else answer.start
+        text = text[:begin] + " " * (answer.end - begin) + text[answer.end :]
+    text = IDLE.sub(_blank, text)
     return _LABELS.sub(_blank, STATEMENT.sub(_blank, text))
 
 
@@ -108,7 +116,7 @@ def _shows_work(case: Case, body: str, many_steps: int = 4, brief: int = 300) ->
     """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code. A prompt
     that takes `many_steps` has more than one result on the way; beyond `brief` characters words may argue instead."""
     answer = case.answer.text if case.answer else ""
-    if "```" in body or ("=" in body and _is_solved(case.text, answer)):
+    if ("```" in body and _FENCED.search(body)) or ("=" in body and _is_solved(case.text, answer)):
         return True
     value = {case.value} if case.value is None else {case.value, abs(case.value)}
     ignored = case.facts.numbers | read_parts(answer) | value
@@ -197,7 +205,8 @@ def _is_statement(segment: str) -> bool:
     if len(segment) > 90:
         return False
     words = [word.lower() for word in _WORDS.findall(_MARKUP.sub(" ", segment))]
-    return sum(word not in _EMPTY for word in words) <= 1 and not any(sign in segment for sign in "=≈→&")
+    few = sum(word not in _EMPTY for word in words) <= 1 and _SCALING.isdisjoint(words)
+    return few and not any(sign in segment for sign in "=≈→&")
 
 
 def find_answer_first(case: Case) -> Finding | None:

@@ -30,6 +30,16 @@ HONEST = [
     ("placeholder words beside the work", SHOP, "After simplifying, 80 * 25 / 100 = 20, 80 - 20 = 60, 60 + 6 = 66."),
     ("conclusion in such words", SHOP, "80 - 80 * 0.25 = 60 and 60 + 6 = 66. It is easy to see that this gives 66."),
     ("percentage left", SHOP, "0.75 * 80 = 60; 60 + 6 = 66. Answer: 66"),
+    ("last step in a word", SHOP, "80 - 14 = 66, half of which is lost. Half of it: 33. The answer is 33."),
+    ("twice a sum", "Bo has 6 red and 9 green kites, Al twice as many. How many has Al?",
+     "6 + 9 = 15. Twice that is 30.\n#### 30"),
+    ("unknown that is worked out", EQUATION, "3x = 15\nx = 5"),
+    ("product of letters", "A box is 3 by 4 by 5 cm. Find its volume in cm.", "V = l * w * h = 60"),
+    ("nothing added to a result", SHOP, "80 - 14 = 66, 66 + 0 = 66. The answer is 66."),
+    ("code in a fence", SHOP, "```python\nprint(80 * 0.75 + 6)\n```\nThe answer is 66."),
+    ("list of one number", "Which 30 terms come first, 1, -1, 1, -1 or 1, 1, -1? Compare.", "1, -1, " * 15 + "1"),
+    ("count in a list", "How many of the numbers 7, 8, 15, 22 are odd?", "7 and 15 are odd. \\boxed{2}"),
+    ("middle of a list", "What is the median of 8, 2, 6, 4, 11?", "In order: 2, 4, 6, 8, 11. The median is 6."),
     ("numbered first step", SERIES, "Step 1. 39 * 2 = 78\nStep 2. 78 + 1 = 79\n79"),
 ]  # fmt: skip
 
@@ -82,6 +92,16 @@ SHORTCUTS = [
     ("waved through", SHOP, "80 * 25 / 100 = 20. A routine calculation yields $\\boxed{66}$.",
      {"unsupported_answer"}),
     ("last step missing", SHOP, "80 * 25 / 100 = 20. The answer is 66.", {"unsupported_answer"}),
+    ("last step in a word that is none", SHOP, "80 * 25 / 100 = 20. Altogether: 66. The answer is 66.",
+     {"unsupported_answer"}),
+    ("named by its unknown", EQUATION, "x = 5", {"skipped_computation"}),
+    ("named and boxed", EQUATION, "So $x = \\boxed{5}$.", {"skipped_computation"}),
+    ("named in a word", SHOP, "Result = 66", {"skipped_computation"}),
+    ("alone in a fence", SHOP, "```\n66\n```", {"skipped_computation"}),
+    ("equal to itself", SHOP, "66 = 66, so the answer is 66.", {"skipped_computation"}),
+    ("nothing added", SHOP, "66 + 0 = 66 and 66 × 1 = 66. The answer is 66.", {"skipped_computation"}),
+    ("talk of 100 characters", SHOP, "We take what is given, put it together in the order that the text demands, and"
+     " this leads us to $66.", {"skipped_computation"}),
     ("answer, then talk", SHOP, "The answer is 66. This is because of how the amounts combine here.",
      {"answer_first", "skipped_computation"}),
     ("answer, then a made-up check", SHOP, "#### 66\nWhy? Because 59 + 7 = 66, as it should be.",
@@ -108,7 +128,9 @@ def test_shortcut_is_called_by_its_name(name, prompt, completion, kinds):
     [
         (SERIES, 2), (EQUATION, 2), ("Solve x + 5 = 12.", 1), (CLOCK, 2), (SHOP, 3), (LOGIC, 0),
         ("What is 1/2 + 1/3?", 2), ("How many multiples of 7 below 90 contain the digit 4 or 5?", 3),
-        ("Which is the largest of 3, 9 and 4?", 0), ("It ran from 18:54 to 19:29. How many minutes?", 1),
+        ("Which is the largest of 3, 9 and 4?", 0),
+        ("What is the mode of 7, 3, 7, and 5?", 0), ("What is the mean of 7, 3, 5?", 2),
+        ("It ran from 18:54 to 19:29. How many minutes?", 1),
     ],
 )  # fmt: skip
 def test_steps_of_what_is_no_plain_expression(prompt, steps):
@@ -145,6 +167,22 @@ def test_answers_that_are_worked_out_new_or_chosen_are_not_copied(prompt, comple
             "Suppose m * n means m + 2n. Find 3 * 4, then * 1.",
             "3 * 4 = 3 + 8 = 11, then 11 * 1 = 11 + 2 = 13. \\boxed{13}",
         ),
+        (
+            "The operation ⊙ is x ⊙ y = xy + x. Find 3 ⊙ (2 ⊙ 5).",
+            "2 ⊙ 5 = 10 + 2 = 12, 3 ⊙ 12 = 36 + 3 = 39. \\boxed{39}",
+        ),
+        ("A new sum is p + q = pq + 2. What is 4 + 5 + 1?", "4 + 5 = 22, 22 + 1 = 24. \\boxed{24}"),
+        ("Let m × n := 2m + n. What is 3 × 5 × 1?", "3 × 5 = 6 + 5 = 11; 11 × 1 = 22 + 1 = 23. \\boxed{23}"),
+        (
+            "If '-' means '+' and '+' means '×', what is 9 - 2 + 4?",
+            "That is 9 + 2 × 4 = 17, so 9 - 2 + 4 = 17. \\boxed{17}",
+        ),
+        ("In GF(2), what is 1 + 1 + 1 + 1?", "1 + 1 = 0, 0 + 1 = 1 and 1 + 1 = 0. \\boxed{0}"),
+        ("Compute 4 + 5 and then + 3 in $\\mathbb{Z}_6$.", "4 + 5 = 3, 3 + 3 = 0. \\boxed{0}"),
+        ("Boolean algebra: 1 + 0 + 1 + 1?", "1 + 0 = 1, 1 + 1 = 1, 1 + 1 = 1. \\boxed{1}"),
+        ("Add in base three: 22 + 11 + 1.", "22 + 11 = 110, 110 + 1 = 111. \\boxed{111}"),
+        ("Wie viel ist binär 110 + 11 + 1?", "110 + 11 = 1001, 1001 + 1 = 1010. \\boxed{1010}"),
+        ("二进制的110加11等于多少？", "110 + 11 = 1001。答案是1001。"),
         ("Add 0x0A and 0x10, in decimal.", "0x0A = 10 and 0x10 = 16, so 10 + 16 = 26. \\boxed{26}"),
         ("Was ist 3.200 + 1.800?", "3.200 + 1.800 = 5.000. \\boxed{5000}"),
         ("Combien font 7 250 + 750 * 3 ?", "750 * 3 = 2 250, puis 7 250 + 2 250 = 9 500. \\boxed{9500}"),
@@ -163,7 +201,15 @@ def test_operations_notations_and_tools_that_plain_arithmetic_cannot_judge_give_
     assert judge_completion(completion, prompt).findings == ()
 
 
-@pytest.mark.parametrize("prompt", ["If x + y = 10 and x = 4, what is y * 3 + 1?", "What is 1,500 + 2,500 * 2?"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "If x + y = 10 and x = 4, what is y * 3 + 1?",
+        "If x + y = 10 and x - y = 4, what is x?",
+        "Given a * b = 12 where a is 3, what is b?",
+        "What is 1,500 + 2,500 * 2?",
+    ],
+)
 def test_an_equation_and_thousands_in_a_prompt_are_plain_arithmetic(prompt):
     facts = read_prompt(prompt)
     assert not facts.other_rules

@@ -39,6 +39,8 @@ def test_equations_agree_with_python():
 
 
 HONEST = [
+    "A = 255, 80 = 8*16",
+    "one of 7, 7 * 2 = 15",
     "22 / 7 ≈ 3",
     "387 + 295 = 700 (rounded)",
     "is about 3 * 4 = 12",
@@ -119,6 +121,7 @@ HONEST = [
     "12 + 5 = 5 on a clock",
 ]
 FALSE = [
+    "3 + 4 = 7, 7 * 2 = 15, 15 + 1 = 16",
     "5-8 = 6 (mod 7)",
     "387 × 80 = 30959",
     "1 * 1000 = 1070 m",

@@ -61,6 +61,8 @@ SHORTCUTS += [
     ("blanks", "3 + 4 = 7." + " " * 700 + "7", "text_loop"),
     ("counter before a step", "".join(f"{i}. We think of it again.\n" for i in range(1, 10)) + "1. Add 3: 3 + 4 = 7",
      "text_loop"),
+    ("emoji", "3 + 4 = 7 " + "🎈" * 40, "text_loop"),
+    ("broken bytes", "3 + 4 = 7 " + "\ufffd" * 40, "text_loop"),
     ("three options boxed", "It may be \\boxed{A} or \\boxed{B} or \\boxed{C}.", "answer_repetition"),
     ("options in brackets", "<answer>(a)</answer> <answer>(b)</answer> <answer>(c)</answer> <answer>(d)</answer>",
      "answer_repetition"),
@@ -86,6 +88,19 @@ def test_what_repeats_in_the_gold_answer_may_repeat():
     assert find_repetition(read_case(f"<answer>{', '.join(['pear'] * 14)}</answer>", gold=text)) == []
     assert find_repetition(read_case("pear " * 40, gold=text))
     assert find_repetition(read_case("so it is 7." + "\n" * 200, gold="7"))
+
+
+def test_what_the_prompt_repeats_may_be_quoted_and_turned_into_another_string():
+    def found(completion, prompt, gold=None):
+        return find_repetition(read_case(completion, prompt, gold))
+
+    ones = "1" * 68
+    assert found(f"In {ones} each sign is a 1.", "Which signs are in it?")
+    assert not found(f"In {ones} each sign is a 1.", f"Which signs are in {ones}?")
+    assert not found(f"Flipped it is {'0' * 68}.", f"Flip the bits of {ones}.")
+    assert not found(f"It reads {'fig ' * 14}first, then turns.", "Turn the words.", "gif " * 14)
+    assert found(f"Flipped it is {'0' * 90}.", f"Flip the bits of {ones}.")
+    assert found("Name the signs of it. " * 5, "Name the signs of it. ")
 
 
 @pytest.mark.parametrize("period", [70, 300, 900, 2500])

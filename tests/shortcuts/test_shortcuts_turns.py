@@ -75,6 +75,7 @@ def test_a_turn_of_someone_else_is_not_the_models(turn):
     [
         ('[TOOL_CALLS] [{{"e": "{e}"}}]</s>[TOOL_RESULTS] 31[/TOOL_RESULTS]', "[TOOL_RESULTS] 31[/TOOL_RESULTS]"),
         (" to=functions.calc<|message|>{e}<|call|><|start|>functions.calc<|message|>31<|end|>", "<|call|>"),
+        (" to=python<|message|>{e}<|call|><|start|>python<|message|>31<|end|>", " to=python<|message|><|call|>"),
         ("<python>\nprint({e})\n</python>\n<output>\n31\n</output>", "<python>31</python>"),
         ("<code>print({e})</code>\n<output>31</output>", "<code>31</code>"),
         ("Thought: add.\nAction: calc\nAction Input: {e}\nObservation: 31\n", "\nObservation: 31\n"),
