@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rlguard.tables.columns import check_distinct
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError
 
@@ -31,6 +32,8 @@ def iter_data(data: Data, torn: list[int] | None = None) -> Iterator[dict[str, A
         yield from iter_rows(data, torn)
         return
     kind = _library(data)
+    if kind in ("pandas", "pyarrow"):
+        check_distinct(list(getattr(data, "column_names", getattr(data, "columns", ()))), f"the {kind} table")
     if kind == "pandas" and hasattr(data, "columns"):
         data = data.astype(object).where(data.notna(), None).to_dict("records")
     elif kind == "polars":

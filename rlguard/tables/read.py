@@ -141,7 +141,7 @@ def _read_array(path: Path) -> list[Any]:
 def _iter_csv(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(2**31 - 1)  # test cases and solutions are longer than csv's 128 KiB
     with open_bytes(path) as data, io.TextIOWrapper(data, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t" if find_format(path) == ".tsv" else ",")
+        reader = csv.DictReader(file, delimiter="\t" if find_format(path) == ".tsv" else ",", strict=True)
         try:
             check_distinct(reader.fieldnames or (), path)
             for row in reader:
@@ -160,6 +160,7 @@ def _iter_parquet(path: Path) -> Iterator[dict[str, Any]]:
         return
     try:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            check_distinct(file.schema_arrow.names, path)
             for batch in file.iter_batches(BATCH):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:

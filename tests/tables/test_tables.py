@@ -43,6 +43,10 @@ def test_a_json_array_is_read_too(tmp_path):
         ("a.jsonl", "\n\n", "the data set is empty"),
         ("a.json", "[1, 2]", r"a\.json: row 0: expected a JSON object, got int"),
         ("a.csv", "a,b\n1,2\n3\n", r"a\.csv:3: expected 2 cells"),
+        ("a.csv", 'a,b\n1,"2"\n3,"cut off', r"a\.csv:3: not a line of CSV .*unexpected end of data"),
+        ("a.tsv", 'a\tb\n1\t"an inch: 1"\n2\t"3"" and\n4\t5\n', r"a\.tsv:3: not a line of CSV"),  # no row of three
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 3}', r"a\.jsonl, line 2: .* \(found 'a' twice\)"),
+        ("a.json", '[{"a": {"b": 2, "b": 3}}]', r"a\.json: .* \(found 'b' twice\)"),
         ("a.parquet", "nonsense", "not a Parquet file"),
         ("a.txt", "hello", r"expected a file ending in \.jsonl"),
     ],
@@ -51,6 +55,15 @@ def test_bad_files_name_the_line(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message):
         read_rows(tmp_path / name)
+
+
+def test_tables_with_two_columns_of_one_name_are_refused(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = pa.table([[1], [2]], names=["a", "a"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    for data in (tmp_path / "a.parquet", table, pandas.DataFrame([[1, 2]], columns=["a", "a"])):
+        with pytest.raises(InputError, match="expected columns of distinct names, found 'a' twice"):
+            list(iter_data(data))
 
 
 def test_chats_that_a_csv_holds_are_chats_again(tmp_path):
