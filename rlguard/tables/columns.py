@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rlguard.types import InputError
@@ -37,7 +39,7 @@ COLUMNS = {
 def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:
     """The value of a column, or of one nested in it: `extra_info.model_difficulty.Qwen2.5-7B`, `prompt.0.content`.
 
-    Names may hold dots themselves: the longest that fits is taken. A struct that is stored as JSON text is read.
+    Names may hold dots themselves: the longest that fits is taken. A struct that is text is read (`read_text`).
 
     >>> pick({"info": {"rate.7b": 0.5}}, "info.rate.7b"), pick({"info": '{"gold": 4}'}, "info.gold")
     (0.5, 4)
@@ -56,13 +58,22 @@ def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:
 def _open(value: Any) -> Mapping[str, Any]:
     """What stands inside of a value, by name or number; nothing in a plain one."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
+        value = read_text(value)
     if isinstance(value, list):
         return {str(number): inner for number, inner in enumerate(value)}
     return value if isinstance(value, Mapping) else {}
+
+
+def read_text(text: str) -> Any:
+    """What text of JSON says, or text of Python, as pandas writes lists and dicts into a CSV; None where it is neither.
+
+    >>> read_text('{"gold": null}'), read_text("{'gold': None}"), read_text("{4")
+    ({'gold': None}, {'gold': None}, None)
+    """
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            return read(text)
+    return None
 
 
 def take_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
