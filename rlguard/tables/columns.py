@@ -17,21 +17,23 @@ ABSENT = object()
 COLUMNS = {
     "completion": ("completion", "completions", "output", "response", "responses", "generation", "generations",
                    "output_response", "decoded_response", "decoded_responses", "raw_generation", "generated_text",
-                   "outputs", "samples", "generated_responses"),
+                   "outputs", "samples", "generated_responses", "generated_solution", "model_output", "model_response"),
     "prompt": ("prompt", "prompts", "input", "question", "query", "problem", "input_prompt", "decoded_query",
                "decoded_queries", "instruction"),
-    "answer": ("answer", "gold", "gts", "ground_truth", "solution", "label", "target", "gtruth_answer", "gold_answer",
-               "ground_truths", "reward_model.ground_truth", "env_extras.reward_spec.ground_truth",
-               "env_extras.reward_model.ground_truth"),
+    "answer": ("gold", "gold_answer", "golden_answers", "gts", "gt", "ground_truth", "ground_truths", "gtruth_answer",
+               "expected_answer", "reference_answer", "correct_answer",  # beside these `answer` is the model's own
+               "answer", "solution", "label", "target", "reward_model.ground_truth",
+               "env_extras.reward_spec.ground_truth", "env_extras.reward_model.ground_truth"),
     "prompt_id": ("rlguard_id", "prompt_id"),
     "index": ("index",),
     "step": ("step", "global_step", "gen_step", "training_step"),
-    "outcome": ("outcome", "correct", "is_correct", "acc", "correctness_math_verify", "exact_match"),
+    "outcome": ("outcome", "correct", "is_correct", "acc", "correctness_math_verify", "exact_match",
+                "symbolic_correct", "passed", "solved"),
     "reward": ("reward", "rewards", "score", "scores"),
     "advantage": ("advantage", "advantages"),
     "weight": ("rlguard_weight",),
     "tokens": ("tokens",),
-    "finish_reason": ("finish_reason", "finish_reasons", "stop_reason"),
+    "finish_reason": ("finish_reason", "finish_reasons", "stop_reason", "is_truncated", "truncated", "status"),
 }  # fmt: skip
 """Names of each part of a rollout in tables; the first one that a table has is read. For dots see `pick`."""
 
