@@ -6,12 +6,14 @@ A *problem* is a prompt with its gold answer. Sampling it gives *rollouts*; a ve
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal, Protocol
 
 Messages = list[dict[str, Any]]
@@ -20,6 +22,26 @@ Severity = Literal["warn", "error"]
 
 class InputError(ValueError):
     """Input that cannot be used. The message names the row, what was expected and what came."""
+
+
+_KINDS = {"bool": bool, "int": Integral, "float": Real, "str": str, "None": type(None)}
+_WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text", "None": "None"}
+
+
+def check_types(settings: Any) -> None:
+    """Makes sure that the plain fields of a dataclass hold what they say: YAML and JSON may bring numbers as text.
+
+    Raises:
+        InputError: For the first that does not, or is NaN; names it.
+    """
+    for each in dataclasses.fields(settings):
+        value, kinds = getattr(settings, each.name), str(each.type).split(" | ")
+        if not set(kinds) <= set(_KINDS):  # of a type that its class checks
+            continue
+        fits = "bool" in kinds if isinstance(value, bool) else isinstance(value, tuple(_KINDS[kind] for kind in kinds))
+        if not fits or value != value:
+            expected = ", or ".join(_WORDS[kind] for kind in kinds)
+            raise InputError(f"{type(settings).__name__}.{each.name}: expected {expected}, got {value!r:.60}")
 
 
 def prompt_text(prompt: str | Messages) -> str:

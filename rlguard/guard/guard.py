@@ -99,8 +99,10 @@ class Guard:
             resume: Read `state_file` first, if it exists; or another file.
 
         Raises:
-            ValueError: For `mask_silent` in a trainer that cannot mask.
+            ValueError: For `mask_silent` in a trainer that cannot mask, or another config than a `GuardConfig`.
         """
+        if not isinstance(config, GuardConfig | None):
+            raise ValueError(f"config: expected a GuardConfig, got {config!r:.60}: GuardConfig.from_options makes one")
         self.config = config or GuardConfig()
         if self.config.mask_silent and cannot_mask:
             raise ValueError(f"GuardConfig.mask_silent: {cannot_mask}")

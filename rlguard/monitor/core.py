@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
 from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, size_of, to_number
-from rlguard.types import InputError
+from rlguard.types import InputError, check_types
 
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
@@ -114,6 +114,7 @@ class MonitorConfig:
     """Steps without another event of the same figure, unless it is more severe."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 < self.false_alarm < 1:
             raise InputError(f"MonitorConfig.false_alarm: expected a number in (0, 1), got {self.false_alarm!r}")
         for name, least in (("steps", 1), ("figures", 1), ("reference", LEAST), ("cooldown", 0)):
