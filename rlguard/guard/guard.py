@@ -272,6 +272,8 @@ class Guard:
                 speaker = as_array(speaker_B)
                 rows, place = np.unique(speaker, return_inverse=True)
                 chosen = rows >= 0
+                if rows.max(initial=-1) >= len(speaker):
+                    raise ValueError(f"speaker_B: expected rows below {len(speaker)}, got {rows.max()}")
                 judged = self._judge(*(take_rows(values, rows[chosen]) for values in columns))
                 judged = _spread_rows(judged, advantages_B, np.where(speaker >= 0, place - (~chosen).sum(), -1))
         except (Exception, SystemExit) as error:
@@ -469,6 +471,8 @@ def _check_rows(rows: int, **columns: Any) -> None:
     for name, values in columns.items():
         if values is None:
             continue
+        if isinstance(values, str | Mapping):
+            raise ValueError(f"{name}: expected one entry for each of the advantages, got {values!r:.60}")
         numbers = name in ("advantages_B", "rewards_B", "outcomes_B", "total_rewards_B")
         shape = tuple(getattr(values, "shape", np.shape(values) if numbers else (len(values),)))
         if shape != (rows,):
