@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from numbers import Real
 from statistics import median, stdev
 from typing import Any, Literal
 
@@ -182,7 +183,13 @@ class Monitor:
         return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known.items() if base}
 
     def read(self, logs: Mapping[str, Any]) -> dict[str, float]:
-        """The figures that are watched, by their names here, in what a trainer logged; others become `unread`."""
+        """The figures that are watched, by their names here, in what a trainer logged; others become `unread`.
+
+        Raises:
+            InputError: If it is no mapping of names.
+        """
+        if not (isinstance(logs, Mapping) and all(isinstance(name, str) for name in logs)):
+            raise InputError(f"figures: expected names with numbers, got {logs!r:.60}")
         logs = {name.removeprefix("train/"): value for name, value in logs.items()} | dict(logs)
         found: dict[str, float] = {}
         numbers = {name: value for name in logs if math.isfinite(value := to_number(logs[name]))}
@@ -255,7 +262,12 @@ class Monitor:
 
         Returns:
             Events of this step, the most severe first.
+
+        Raises:
+            InputError: If the step is no number, or the figures are no mapping of names.
         """
+        if not (isinstance(step, Real) and math.isfinite(step)):
+            raise InputError(f"step: expected a number, got {step!r:.60}")
         events = []
         if step < self.step:
             told = f"the log starts over at step {step} after step {self.step}: the monitor goes on with what it knows"
