@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rlguard.rollouts.store import PROBLEMS
 from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
 from rlguard.tables.frames import Data, iter_data
 from rlguard.tables.read import is_chat, iter_rows, parse_chat
-from rlguard.types import InputError, Rollout, completion_text, make_prompt_id
+from rlguard.types import InputError, Rollout, completion_text, is_own, make_prompt_id
 
 Row = Mapping[str, Any]
 
@@ -106,7 +107,7 @@ def _unfold_chat(row: Row) -> Iterator[Row]:
     chat = parse_chat(next((row[name] for name in CHATS if row.get(name) is not None), []))
     if chat and "from" in chat[0]:  # ShareGPT
         chat = [{"role": SPEAKERS.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in chat]
-    said = [number for number, message in enumerate(chat) if message.get("role") == "assistant"]
+    said = [number for number, message in enumerate(chat) if is_own(message)]
     if not said:
         raise ValueError("without an assistant")
     asked = [number for number, message in enumerate(chat[: said[-1]], 1) if message.get("role") == "user"]
@@ -324,7 +325,8 @@ def _find_columns(layout: Layout, rows: Sequence[Row]) -> dict[str, str]:
     """Part of a rollout -> the column that holds it."""
     have = set(names_in(rows))
     names = {**COLUMNS, **layout.columns}
-    found = {part: next((name for name in known if _has(have, rows, name)), None) for part, known in names.items()}
+    there = {part: [name for name in known if _has(have, rows, name)] for part, known in names.items()}
+    found = {part: next(filter(partial(_is_filled, rows), known), (*known, None)[0]) for part, known in there.items()}
     if names["reward"] == ():  # a column for each reward function
         known = {n for part, ns in COLUMNS.items() if part != "reward" for n in ns} | set(names["weight"])
         others = (
@@ -344,6 +346,11 @@ def _has(have: Container[str], rows: Sequence[Row], name: str) -> bool:
     if name in have or "." not in name:
         return name in have
     return name.partition(".")[0] in have and any(pick(row, name, ABSENT) is not ABSENT for row in rows)
+
+
+def _is_filled(rows: Sequence[Row], name: str) -> bool:
+    """Whether a column holds anything: where tables of several kinds are put together, some of its names do not."""
+    return any(pick(row, name) not in (None, "") for row in rows)
 
 
 def _is_numeric(values: Iterable[Any]) -> bool:

@@ -444,6 +444,32 @@ def test_only_the_assistant_speaks_for_the_model(tmp_path):
     assert rollout.completion == "6 - 2 = 4"
 
 
+@pytest.mark.parametrize("role", ["assistant", "Assistant", "model", "gpt", None])
+def test_the_model_has_many_names(tmp_path, role):
+    turns = [{"role": role, "content": "6 - 2 = 4"}, {"role": "environment", "content": "Right."}]
+    assert read([{"prompt": ASKED, "completion": turns}], tmp_path / "a.jsonl")[0].completion == "6 - 2 = 4"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"reasoning_content": "6 - 2 = 4", "content": "4"},
+        {"reasoning": "6 - 2 = 4", "content": "4"},
+        {"content": [{"type": "thinking", "thinking": "6 - 2 = 4"}, {"type": "text", "text": "4"}]},
+    ],
+)
+def test_what_the_model_thinks_is_among_its_words(tmp_path, message):
+    (rollout,) = read([{"prompt": ASKED, "completion": [{"role": "assistant"} | message]}], tmp_path / "a.jsonl")
+    assert rollout.completion == "<think>\n6 - 2 = 4\n</think>\n\n4"
+
+
+def test_of_two_columns_of_a_part_the_filled_one_is_read(tmp_path):
+    row = {"prompt": "6 - 2?", "completion": None, "response": "6 - 2 = 4", "ground_truth": "", "answer": "4"}
+    for more in ({"outcome": None, "correct": True}, {"reward": None, "score": 1.0}):
+        (rollout,) = read([row | more], tmp_path / "a.jsonl")
+        assert (rollout.completion, rollout.gold, rollout.outcome) == ("6 - 2 = 4", "4", 1)
+
+
 ROW = {"prompt": "6 - 2?", "completion": "4"}
 
 
