@@ -6,12 +6,14 @@ A *problem* is a prompt with its gold answer. Sampling it gives *rollouts*; a ve
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal, Protocol
 
 Messages = list[dict[str, Any]]
@@ -20,6 +22,30 @@ Severity = Literal["warn", "error"]
 
 class InputError(ValueError):
     """Input that cannot be used. The message names the row, what was expected and what came."""
+
+
+_KINDS = {"bool": bool, "int": Integral, "float": Real, "str": str, "None": type(None)}
+_WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text", "None": "None"}
+
+
+def check_types(settings: Any) -> None:
+    """Makes sure that the plain fields of a dataclass hold what they say: YAML and JSON may bring numbers as text.
+
+    Raises:
+        InputError: For the first that does not, or is NaN; names it.
+    """
+    for each in dataclasses.fields(settings):
+        value, kinds = getattr(settings, each.name), str(each.type).split(" | ")
+        if not set(kinds) <= set(_KINDS):  # of a type that its class checks
+            continue
+        fits = "bool" in kinds if isinstance(value, bool) else isinstance(value, tuple(_KINDS[kind] for kind in kinds))
+        if not fits or value != value:
+            expected = ", or ".join(_WORDS[kind] for kind in kinds)
+            raise InputError(f"{type(settings).__name__}.{each.name}: expected {expected}, got {value!r:.60}")
+
+
+_OWN = {"assistant", "model", "gpt", "ai", "bot"}
+"""Roles of the model, in small letters."""
 
 
 def prompt_text(prompt: str | Messages) -> str:
@@ -49,8 +75,27 @@ def _list_calls(message: Mapping[str, Any]) -> list[Any]:
     return calls + [block for block in blocks if isinstance(block, Mapping) and block.get("type") == "tool_use"]
 
 
+def is_own(message: Mapping[str, Any]) -> bool:
+    """Whether a chat message is the model's own; one without a role is.
+
+    >>> is_own({"role": "Assistant"}), is_own({"role": "tool"})
+    (True, False)
+    """
+    return str(message.get("role") or "assistant").lower() in _OWN
+
+
+def _find_reasoning(message: Mapping[str, Any]) -> str:
+    """What stands beside the content as the thoughts before it, in the words of servers or in Anthropic's blocks."""
+    content = message.get("content")
+    blocks = content if isinstance(content, list | tuple) else ()
+    thoughts = [message.get("reasoning_content") or message.get("reasoning")]
+    thoughts += [block.get("thinking") for block in blocks if isinstance(block, Mapping)]
+    return "\n".join(thought for thought in thoughts if isinstance(thought, str) and thought)
+
+
 def completion_text(completion: str | Messages) -> str:
-    """The model's own words: a string as it is, of chat messages what the assistant says and which tools it calls.
+    """The model's own words: a string as it is, of chat messages what the assistant thinks, says and which tools it
+    calls.
 
     What tools, environments and users answer is left out.
 
@@ -64,8 +109,9 @@ def completion_text(completion: str | Messages) -> str:
         return completion
     parts = []
     for message in completion:
-        if message.get("role", "assistant") == "assistant":
-            said = _content_text(message.get("content"))
+        if is_own(message):
+            said, thought = _content_text(message.get("content")), _find_reasoning(message)
+            said = f"<think>\n{thought}\n</think>\n\n{said.lstrip()}" if thought else said
             made = [
                 json.dumps(
                     call.get("function", call) if isinstance(call, dict) else call, default=str, ensure_ascii=False

@@ -149,8 +149,10 @@ def run_audit(
         on_progress: Called with the model's name after each change.
 
     Raises:
-        InputError: For a suite, a model or a folder that cannot be used.
+        InputError: For a suite, a model, a folder or a confidence that cannot be used.
     """
+    if not 0 < confidence < 1:  # said before the work
+        raise InputError(f"confidence: expected a number in (0, 1), got {confidence!r}")
     out, settings, verifier = Path(out), settings or AuditSettings(), verifier or SuiteVerifier()
     items = ask_in_variants(read_suite(suite, questions, seed), varied, chat) if isinstance(suite, str) else list(suite)
     if (plain := sum(item.variant == PLAIN and item.answerable for item in items)) < 2:

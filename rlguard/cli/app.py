@@ -127,17 +127,18 @@ def read_columns(given: Sequence[str] | None, parts: Sequence[str] = tuple(COLUM
         parts: Those that the command reads.
 
     Raises:
-        InputError: If one is not of this form, or no such part is read.
+        InputError: If one is not of this form, no such part is read, or one is named twice.
 
     >>> read_columns(["answer=reward_model.ground_truth"])
     {'answer': 'reward_model.ground_truth'}
     """
-    columns = {}
+    columns: dict[str, str] = {}
     for text in given or ():
         part, equals, name = text.partition("=")
         if part not in parts or not equals or not name:
             raise InputError(f"--column: expected PART=NAME with a part of {', '.join(parts)}, got {text!r}")
-        columns[part] = name
+        if columns.setdefault(part, name) != name:
+            raise InputError(f"--column: {part} is named twice, as {columns[part]!r} and as {name!r}")
     return columns
 
 

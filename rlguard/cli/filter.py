@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 import typer
 from rich.table import Table
 
-from rlguard.cli.app import AS_JSON, COLUMN, DATA, app, console, print_json, read_problem_columns, say
+from rlguard.cli.app import AS_JSON, COLUMN, DATA, app, console, print_json, read_columns, read_problem_columns, say
 from rlguard.difficulty.published import Scale
 from rlguard.types import InputError
 
@@ -49,10 +49,15 @@ def filter_command(
 
     if (rates is not None) + (rate_column is not None or known is not None) != 1:
         raise InputError("expected --rates, or --rate-column, or --known: where do the pass rates come from?")
+    if (scale or trials or rate_model) and (known or not rate_column):
+        raise InputError("--scale, --trials, --rate-model: say what --rate-column holds; without it they say nothing")
     found: Any = rates
     prompt_column, answer_column = read_problem_columns(column)
     if known:
-        found = read_known(known, data, rate_column)
+        named = read_columns(column, ("prompt", "answer"))
+        found = read_known(
+            known, data, rate_column, prompt_column=named.get("prompt"), answer_column=named.get("answer")
+        )
         prompt_column, answer_column = found.prompt_column, found.answer_column
     elif rate_column:
         if scale is None:

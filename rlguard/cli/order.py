@@ -54,7 +54,7 @@ def order(
     shuffle_dataset=False) and held_out.jsonl.
     """
     from rlguard.order.plan import plan_order
-    from rlguard.order.schedule import group_rows, write_schedule
+    from rlguard.order.schedule import group_rows, order_rows, write_schedule
     from rlguard.order.transfer import read_transfer, write_json, write_transfer
     from rlguard.tables.files import keep_apart
     from rlguard.tables.read import read_rows
@@ -64,6 +64,7 @@ def order(
     if (model is None) == (transfer is None):
         raise InputError("expected --model, to train copies of it, or --transfer, a matrix that is there")
     domains = group_rows(read_rows(data), domain_column)
+    order_rows(domains, list(domains), epochs)  # what is wrong with them is said before the work
     if transfer is not None:
         found, kept_out = read_transfer(transfer), None
         if sorted(found.domains) != sorted(domains):

@@ -40,7 +40,7 @@ def watch(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two reads of the files.")] = 2.0,
     webhook: Annotated[str | None, typer.Option(help="Post each alarm to this address, in Slack's format.")] = None,
     serve: Annotated[
-        int | None, typer.Option(help="Also serve the report on this port of 127.0.0.1; 0 picks one.")
+        int | None, typer.Option(min=0, max=65535, help="Also serve the report on this port of 127.0.0.1; 0 picks one.")
     ] = None,
     column: Annotated[
         list[str] | None,

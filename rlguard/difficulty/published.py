@@ -19,6 +19,8 @@ from rlguard.types import BOUNDS, InputError, PassRate, name_band
 logger = logging.getLogger(__name__)
 
 Scale = Literal["pass_rate", "percent_easy", "percent_hard", "fraction", "failures", "successes"]
+_MISSING = ("", "none", "null", "nan", "n/a", "na")
+"""In small letters, what stands for a rate that is not known."""
 _ROUNDING = 1e-9
 """How far a mean of floats may lie beside the whole number that it is."""
 _EXPECTED = {
@@ -117,6 +119,8 @@ def read_known(
     data: Data | None = None,
     column: str | None = None,
     bounds: tuple[float, float, float] = BOUNDS,
+    prompt_column: str | None = None,
+    answer_column: str | None = None,
 ) -> PublishedRates:
     """The pass rates of a data set in `KNOWN`.
 
@@ -125,6 +129,8 @@ def read_known(
         data: A local copy or part of it; None loads it from the hub.
         column: Which column, where there are several models; None takes the first that the data has.
         bounds: As in `name_band`.
+        prompt_column: Where the copy has its prompts, if not where the data set has them.
+        answer_column: Likewise the gold answers.
 
     Raises:
         InputError: If the name or column is not known, or publishes a rank; as `read_published`.
@@ -147,7 +153,7 @@ def read_known(
     chosen = next((p for p in presets if pick(first, p.column, ABSENT) is not ABSENT), presets[0])
     return read_published(
         source, chosen.column, scale=chosen.scale, model=chosen.model, trials=chosen.trials, bounds=bounds,
-        prompt_column=chosen.prompt_column, answer_column=chosen.answer_column,
+        prompt_column=prompt_column or chosen.prompt_column, answer_column=answer_column or chosen.answer_column,
     )  # fmt: skip
 
 
@@ -204,7 +210,7 @@ def read_published(
         value = pick(problem.row, column, ABSENT)
         found = found or value is not ABSENT
         names |= dict.fromkeys(problem.row)
-        if value is ABSENT or value is None or value == "" or value != value:
+        if value is ABSENT or value != value or str(value).strip().lower() in _MISSING:
             rates.missing += 1
         elif problem.id not in rates:
             where = f"{place}row {problem.number}: column {column!r}"

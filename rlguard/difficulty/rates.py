@@ -63,13 +63,18 @@ def read_rates(source: str | Path) -> RateTable:
     Columns that are newer than the file take their defaults.
 
     Raises:
-        InputError: If there are none, or a column in `REQUIRED` is missing or empty; names it.
+        InputError: If there are none, a column in `REQUIRED` is missing or empty, or successes are more than trials.
     """
     path = Path(source)
     path = path / RATES if path.is_dir() else path
     if not path.exists():
         raise InputError(f"{path}: no pass rates here; make them with `rlguard estimate`")
-    return RateTable(_read_table(path), str(path))
+    rates = RateTable(_read_table(path), str(path))
+    successes, trials = (rates._columns[name].to_numpy() for name in ("successes", "trials"))
+    if (wrong := (successes < 0) | (successes > trials)).any():
+        row = int(wrong.argmax())
+        raise InputError(f"{path}: row {row}: expected at most {trials[row]} successes, got {successes[row]}")
+    return rates
 
 
 class RateTable(Mapping[str, PassRate], Shown):

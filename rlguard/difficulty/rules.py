@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.answers import normalise_answer, read_gold
-from rlguard.types import BOUNDS, InputError, PassRate, Problem, is_same_model, name_band
+from rlguard.types import BOUNDS, InputError, PassRate, Problem, check_types, is_same_model, name_band
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,9 @@ class Rules:
     """Share of the trials, six at least, that agree on one other answer: then the gold answer is suspected."""
 
     def __post_init__(self) -> None:
+        check_types(self)
+        if isinstance(self.keep, str) or len(self.keep) != 2:
+            raise InputError(f"keep: expected the lowest and the highest pass rate, got {self.keep!r}")
         low, high = self.keep
         if not 0 <= low <= high <= 1:
             raise InputError(f"keep: expected 0 <= low <= high <= 1, got {low}..{high}")

@@ -30,7 +30,7 @@ import numpy as np
 
 from rlguard.rollouts.store import read_design
 from rlguard.stats import fit_mixture, skill_posterior
-from rlguard.types import BANDS, BOUNDS, InputError, name_band
+from rlguard.types import BANDS, BOUNDS, InputError, check_types, name_band
 
 LOOKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of rollouts at which the rule decides; deciding after each one would gain little and keep engines waiting."""
@@ -60,6 +60,7 @@ class Plan:
     """Masses over `RATES` in which the error rate is to hold; None is `REFERENCE`."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 1 <= self.min_n <= self.max_n <= LOOKS[-1]:
             raise InputError(
                 f"rollouts per prompt: expected 1 <= min <= max <= {LOOKS[-1]}, got {self.min_n} to {self.max_n}"

@@ -99,8 +99,10 @@ class Guard:
             resume: Read `state_file` first, if it exists; or another file.
 
         Raises:
-            ValueError: For `mask_silent` in a trainer that cannot mask.
+            ValueError: For `mask_silent` in a trainer that cannot mask, or another config than a `GuardConfig`.
         """
+        if not isinstance(config, GuardConfig | None):
+            raise ValueError(f"config: expected a GuardConfig, got {config!r:.60}: GuardConfig.from_options makes one")
         self.config = config or GuardConfig()
         if self.config.mask_silent and cannot_mask:
             raise ValueError(f"GuardConfig.mask_silent: {cannot_mask}")
@@ -270,6 +272,8 @@ class Guard:
                 speaker = as_array(speaker_B)
                 rows, place = np.unique(speaker, return_inverse=True)
                 chosen = rows >= 0
+                if rows.max(initial=-1) >= len(speaker):
+                    raise ValueError(f"speaker_B: expected rows below {len(speaker)}, got {rows.max()}")
                 judged = self._judge(*(take_rows(values, rows[chosen]) for values in columns))
                 judged = _spread_rows(judged, advantages_B, np.where(speaker >= 0, place - (~chosen).sum(), -1))
         except (Exception, SystemExit) as error:
@@ -467,6 +471,8 @@ def _check_rows(rows: int, **columns: Any) -> None:
     for name, values in columns.items():
         if values is None:
             continue
+        if isinstance(values, str | Mapping):
+            raise ValueError(f"{name}: expected one entry for each of the advantages, got {values!r:.60}")
         numbers = name in ("advantages_B", "rewards_B", "outcomes_B", "total_rewards_B")
         shape = tuple(getattr(values, "shape", np.shape(values) if numbers else (len(values),)))
         if shape != (rows,):

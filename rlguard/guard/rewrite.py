@@ -63,7 +63,13 @@ def rewrite_advantages(
 
 def number_groups(group_ids_B: Any) -> tuple[np.ndarray, np.ndarray]:
     """Numbers the groups of a batch 0..P-1: (B,) the number of each row's group, and (P,) the first row of each."""
-    _, first_P, groups_B = np.unique(as_array(group_ids_B), return_index=True, return_inverse=True)
+    try:
+        ids = as_array(group_ids_B)
+        if ids.ndim != 1 or (ids.dtype.kind == "f" and np.isnan(ids).any()):
+            raise ValueError(f"its shape is {ids.shape}" if ids.ndim != 1 else "it holds NaN")
+        _, first_P, groups_B = np.unique(ids, return_index=True, return_inverse=True)
+    except (TypeError, ValueError) as error:  # None among numbers, say, has no order
+        raise ValueError(f"group_ids_B: expected a number or name of each row's group ({error})") from error
     return groups_B, first_P
 
 
@@ -79,11 +85,15 @@ def rewrite_groups(
     """`rewrite_advantages` where the groups are numbered already (`number_groups`); also what weights of 1 would give,
     as numpy."""
     host, groups = as_float(advantages_B), groups_B
+    if host.ndim != 1:
+        raise ValueError(f"advantages_B has shape {host.shape}, expected (B,) (one per rollout)")
     if len(groups) != len(host):
         raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
     columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
     rewards, outcomes, weights = columns["rewards"], columns["outcomes"], columns["weights"]
-    total = rewards if total_rewards_B is None else as_float(total_rewards_B)
+    total = rewards
+    if total_rewards_B is not None:
+        total = _check_columns(len(host), total_rewards=total_rewards_B)["total_rewards"]
     scored = ~np.isnan(outcomes) & np.isfinite(rewards) & np.isfinite(total) & np.isfinite(host)
     success = scored & (outcomes > 0)
     bad = success & ~((weights >= 0) & (weights <= 1))
@@ -97,8 +107,10 @@ def rewrite_groups(
     discount = _discount(rewards, success, scored, weights, groups)
     if scale_B is None:
         scale = _host_scale(host, total, scored, groups)
+    elif (divisors := as_float(scale_B)).ndim:
+        scale = _check_columns(len(host), scale=divisors)["scale"]
     else:
-        scale = np.broadcast_to(as_float(scale_B), host.shape)
+        scale = np.full(len(host), divisors)
     shift = np.where(scored, discount - _group_mean(discount, scored, groups), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = np.where(scale > 0, shift / scale, 0.0)
@@ -166,8 +178,12 @@ def _outcome_only(
 
 
 def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:
-    arrays = {name: as_float(values) for name, values in columns.items()}
-    for name, array in arrays.items():
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = array = as_float(values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}_B: expected numbers, got {values!r:.60} ({error})") from error
         if array.shape != (rows,):
             raise ValueError(f"{name}_B has shape {array.shape}, expected ({rows},) (one per advantage)")
     return arrays
@@ -204,6 +220,7 @@ def put_rows(host: Any, values: Any, place_B: np.ndarray) -> Any:
 def _like(host: Any, values: np.ndarray, changed: np.ndarray) -> Any:
     """`values` where changed and the host's own numbers elsewhere, as the host's type, dtype and device."""
     if hasattr(host, "new_tensor"):
+        host = host if host.is_floating_point() else host.float()
         return host.where(~host.new_tensor(changed).bool(), host.new_tensor(values))
     array = np.asarray(host)
     dtype = array.dtype if array.dtype.kind == "f" else float

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from rlguard.luck.settings import LuckSettings
+from rlguard.types import check_types
 
 MODES = ("rewrite", "observe")
 MIN_WEIGHT_UNSCALED = 0.5
@@ -55,6 +56,9 @@ class GuardConfig:
     advantages; `raise` ends the run, for a first try."""
 
     def __post_init__(self) -> None:
+        check_types(self)
+        if not isinstance(self.luck, LuckSettings):
+            raise ValueError(f"GuardConfig.luck: expected LuckSettings, got {self.luck!r:.60}")
         if self.mode == "drop":
             raise ValueError(
                 "GuardConfig.mode: 'drop' was removed; use 'rewrite', which gives a group without a genuine success "
@@ -81,15 +85,19 @@ class GuardConfig:
         Raises:
             ValueError: For a name that is none of the settings, or a value out of range.
         """
-        known = [setting.name for setting in fields(cls)]
-        if "chance_floor" in (options or {}):
+        known, options = [setting.name for setting in fields(cls)], options or {}
+        if not isinstance(options, Mapping):
+            raise ValueError(f"rlguard settings: expected names with values, got {options!r:.60}")
+        if "chance_floor" in options:
             raise ValueError("rlguard settings: 'chance_floor' was removed; the floor is estimated from the pass rates")
-        for name in options or {}:
+        for name in options:
             if name not in known:
                 raise ValueError(f"rlguard settings: expected {', '.join(known)}, got {name!r}")
-        chosen = dict(options or {})
+        chosen = dict(options)
         if isinstance(luck := chosen.get("luck"), Mapping):
-            if unknown := set(luck) - {setting.name for setting in fields(LuckSettings)}:
-                raise ValueError(f"rlguard settings: luck has no {', '.join(sorted(unknown))}")
+            constants = [setting.name for setting in fields(LuckSettings)]
+            if unknown := set(luck) - set(constants):
+                told = ", ".join(sorted(unknown))
+                raise ValueError(f"rlguard settings: luck has no {told}, expected {', '.join(constants)}")
             chosen["luck"] = LuckSettings(**luck)
         return cls(**chosen)

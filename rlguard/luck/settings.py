@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from rlguard.types import check_types
+
 
 @dataclass(frozen=True)
 class LuckSettings:
@@ -29,6 +31,7 @@ class LuckSettings:
     cut leaves less of both."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, top in {"healthy": 1.0, "unseen": 1.0, "chance": 1.0, "keep": 1.0}.items():
             if not 0 < getattr(self, name) < top:
                 raise ValueError(f"LuckSettings.{name}: expected a number in (0, 1), got {getattr(self, name)!r}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from numbers import Real
 from statistics import median, stdev
 from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
 from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, size_of, to_number
-from rlguard.types import InputError
+from rlguard.types import InputError, check_types
 
 Severity = Literal["critical", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "note")
@@ -114,6 +115,7 @@ class MonitorConfig:
     """Steps without another event of the same figure, unless it is more severe."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 0 < self.false_alarm < 1:
             raise InputError(f"MonitorConfig.false_alarm: expected a number in (0, 1), got {self.false_alarm!r}")
         for name, least in (("steps", 1), ("figures", 1), ("reference", LEAST), ("cooldown", 0)):
@@ -181,7 +183,13 @@ class Monitor:
         return {figure: self._watch(figure).from_scale(base.mean) for figure, base in known.items() if base}
 
     def read(self, logs: Mapping[str, Any]) -> dict[str, float]:
-        """The figures that are watched, by their names here, in what a trainer logged; others become `unread`."""
+        """The figures that are watched, by their names here, in what a trainer logged; others become `unread`.
+
+        Raises:
+            InputError: If it is no mapping of names.
+        """
+        if not (isinstance(logs, Mapping) and all(isinstance(name, str) for name in logs)):
+            raise InputError(f"figures: expected names with numbers, got {logs!r:.60}")
         logs = {name.removeprefix("train/"): value for name, value in logs.items()} | dict(logs)
         found: dict[str, float] = {}
         numbers = {name: value for name in logs if math.isfinite(value := to_number(logs[name]))}
@@ -254,7 +262,12 @@ class Monitor:
 
         Returns:
             Events of this step, the most severe first.
+
+        Raises:
+            InputError: If the step is no number, or the figures are no mapping of names.
         """
+        if not (isinstance(step, Real) and math.isfinite(step)):
+            raise InputError(f"step: expected a number, got {step!r:.60}")
         events = []
         if step < self.step:
             told = f"the log starts over at step {step} after step {self.step}: the monitor goes on with what it knows"

@@ -31,7 +31,7 @@ from rlguard.engines.origin import fingerprint_model
 from rlguard.order.transfer import Transfer, write_json
 from rlguard.tables.files import read_object, replacing
 from rlguard.tables.read import read_problems
-from rlguard.types import InputError, Problem, Sampling, Verifier, make_prompt_id, prompt_text
+from rlguard.types import InputError, Problem, Sampling, Verifier, check_types, make_prompt_id, prompt_text
 from rlguard.verify.verifiers import pick_verifier, score_safely
 from rlguard.version import how_to_install
 
@@ -73,6 +73,7 @@ class ProbeSettings:
     """Further options of TRL's `GRPOConfig`, over those set here."""
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, least in (("steps", 1), ("trainings", 1), ("prompts", 1), ("group_size", 2), ("n", 1)):
             if getattr(self, name) < least:
                 raise InputError(f"{name}: expected at least {least}, got {getattr(self, name)!r}")

@@ -33,7 +33,10 @@ def group_rows(rows: Iterable[Mapping[str, Any]], domain_column: str = "domain")
     for number, row in enumerate(rows):
         domain = pick(row, domain_column)
         if domain is None or not str(domain).strip():
-            raise InputError(f"row {number}: expected the name of a domain in {domain_column!r}, got {domain!r}")
+            has = ", ".join(map(repr, row))
+            raise InputError(
+                f"row {number}: expected the name of a domain in {domain_column!r}, got {domain!r}; it has {has}"
+            )
         found.setdefault(str(domain), []).append(dict(row))
     return found
 

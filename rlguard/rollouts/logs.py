@@ -7,11 +7,13 @@ tables that are known, and a new one is a line there.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from rlguard.rollouts.store import PROBLEMS
 from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
 from rlguard.tables.frames import Data, iter_data
 from rlguard.tables.read import is_chat, iter_rows, parse_chat
-from rlguard.types import InputError, Rollout, completion_text, make_prompt_id
+from rlguard.types import InputError, Rollout, completion_text, is_own, make_prompt_id
 
 Row = Mapping[str, Any]
 
@@ -55,6 +57,9 @@ ENVIRONMENT = re.compile(r"\s*<?environment\b", re.IGNORECASE)
 
 SPEAKERS = {"human": "user", "gpt": "assistant"}
 """Roles as ShareGPT calls them."""
+
+CUT = {"length", "max_tokens", "max_length", "truncated", "true", "1"}
+"""How it is said that a completion was cut off, in small letters."""
 
 TEXT = "text"
 """What the completion is called in lists of samples, besides the names in `COLUMNS`."""
@@ -102,7 +107,7 @@ def _unfold_chat(row: Row) -> Iterator[Row]:
     chat = parse_chat(next((row[name] for name in CHATS if row.get(name) is not None), []))
     if chat and "from" in chat[0]:  # ShareGPT
         chat = [{"role": SPEAKERS.get(turn["from"], turn["from"]), "content": turn["value"]} for turn in chat]
-    said = [number for number, message in enumerate(chat) if message.get("role") == "assistant"]
+    said = [number for number, message in enumerate(chat) if is_own(message)]
     if not said:
         raise ValueError("without an assistant")
     asked = [number for number, message in enumerate(chat[: said[-1]], 1) if message.get("role") == "user"]
@@ -113,9 +118,11 @@ def _unfold_chat(row: Row) -> Iterator[Row]:
 def _unfold_nested(row: Row) -> Iterator[Row]:
     """A prompt a row, and its samples in a list of objects."""
     name = _find_samples(row)
+    own = set(COLUMNS["answer"]) if any(row.get(gold) is not None for gold in COLUMNS["answer"]) else set()
     for sample in row[name] if name else ():
         completion = next(sample[key] for key in (*COLUMNS["completion"], TEXT) if key in sample)
-        yield {**row, **sample, "completion": completion}
+        said = {key: value for key, value in sample.items() if key not in own}  # the row's is the gold answer
+        yield {**row, **said, "completion": completion}
 
 
 def _find_samples(row: Row) -> str | None:
@@ -250,6 +257,7 @@ def _read_table(
     if columns:
         check_columns({name: value for row in reversed(rows) for name, value in row.items()}, columns, where)
         rows = [take_columns(row, columns) for row in rows]
+    rows = _fold_names(rows)
     layout = PLAIN if "completion" in columns else _find_layout(rows, where)
     first = str(rows[0].get("filter"))  # lm-eval writes each completion once for each of its filters
     again = {n for n, each in enumerate(rows) if layout is LM_EVAL and str(each.get("filter")) != first}
@@ -262,6 +270,7 @@ def _read_table(
         except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{where}: row {number}: expected {layout.name}, got {each!r:.100} ({error!r})") from error
     found = _find_columns(layout, [row for _, row in flat]) | {part: COLUMNS[part][0] for part in columns}
+    notes += [note for note in _note_near(found, names_in(row for _, row in flat)) if note not in notes]
     rollouts, shared = [], set[str]()
     for number, row in flat:
         for one in _split_samples(row, found, shared, f"{where}: row {number}"):
@@ -278,6 +287,23 @@ def _read_table(
     if not rollouts:
         raise InputError(f"{where}: expected completions, found none in {len(rows)} rows")
     return layout.name, rollouts, columns.get("reward") or found.get("reward")
+
+
+def _fold_names(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with known names in small letters: `Prompt` is `prompt`, and so is ` prompt` of a CSV with blanks."""
+    have = dict.fromkeys(names_in(rows))
+    known = {name for names in COLUMNS.values() for name in names} | {n for layout in LAYOUTS for n in layout.marks}
+    folded = {name.strip().lower(): name for name in reversed(have)}  # of two the first
+    other = {name: low for low, name in folded.items() if low in known and low not in have}
+    return [{other.get(name, name): value for name, value in row.items()} for row in rows] if other else rows
+
+
+def _note_near(found: Mapping[str, str], have: Sequence[str]) -> Iterator[str]:
+    """Which column is called nearly as one of a part that was not found."""
+    for part in (part for part in ("prompt", "answer", "outcome", "reward") if part not in found):
+        unread = (name for name in have if name not in found.values())
+        if near := next((name for name in unread if difflib.get_close_matches(name, COLUMNS[part], 1, 0.8)), None):
+            yield f"{near!r} was not read: if it holds the {part}, say --column {part}={near}."
 
 
 def _find_layout(rows: Sequence[Row], where: str) -> Layout:
@@ -299,9 +325,10 @@ def _find_columns(layout: Layout, rows: Sequence[Row]) -> dict[str, str]:
     """Part of a rollout -> the column that holds it."""
     have = set(names_in(rows))
     names = {**COLUMNS, **layout.columns}
-    found = {part: next((name for name in known if _has(have, rows, name)), None) for part, known in names.items()}
+    there = {part: [name for name in known if _has(have, rows, name)] for part, known in names.items()}
+    found = {part: next(filter(partial(_is_filled, rows), known), (*known, None)[0]) for part, known in there.items()}
     if names["reward"] == ():  # a column for each reward function
-        known = {name for part in names.values() for name in part} | {n for ns in COLUMNS.values() for n in ns}
+        known = {n for part, ns in COLUMNS.items() if part != "reward" for n in ns} | set(names["weight"])
         others = (
             name for name in names_in(rows) if name not in known | NOT_REWARDS and not name.startswith("rlguard_")
         )
@@ -319,6 +346,11 @@ def _has(have: Container[str], rows: Sequence[Row], name: str) -> bool:
     if name in have or "." not in name:
         return name in have
     return name.partition(".")[0] in have and any(pick(row, name, ABSENT) is not ABSENT for row in rows)
+
+
+def _is_filled(rows: Sequence[Row], name: str) -> bool:
+    """Whether a column holds anything: where tables of several kinds are put together, some of its names do not."""
+    return any(pick(row, name) not in (None, "") for row in rows)
 
 
 def _is_numeric(values: Iterable[Any]) -> bool:
@@ -361,7 +393,8 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, dra
         raise InputError(f"{where}: expected a completion as text or chat, got token ids: decode them first")
     if not isinstance(completion, str) and not is_chat(completion):
         raise InputError(f"{where}: expected a completion as text or chat, got {completion!r:.60}")
-    prompt = to_prompt(record.get("prompt"), where)
+    prompt, index, ended = to_prompt(record.get("prompt"), where), record.get("index"), record.get("finish_reason")
+    named = isinstance(index, str) and not index.strip().isdecimal()  # a name of the row, or none
     try:
         prompt_id = record.get("prompt_id") or (make_prompt_id(prompt, gold) if prompt else "")
     except TypeError as error:
@@ -371,12 +404,13 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, dra
         "gold": gold[0] if isinstance(gold, list) and len(gold) == 1 else gold,
         "answer": record.get("final"),
         "prompt_id": prompt_id,
-        "index": drawn[str(prompt_id)] if record.get("index") in (None, "") else record["index"],
+        "index": drawn[str(prompt_id)] if index is None or named else index,
         "completion": completion_text(completion),
         "source": name,
-        "tokens": len(record["tokens"]) if _is_tokens(record.get("tokens")) else record.get("tokens"),  # slime: the ids
+        "tokens": len(record["tokens"]) if isinstance(record.get("tokens"), list) else record.get("tokens"),  # slime
+        "finish_reason": "length" if str(ended).lower() in CUT else ended,
     }
-    rollout = from_record(record | known, where)
+    rollout = from_record(record | known, where, columns)
     drawn[rollout.prompt_id] += 1
     return rollout
 

@@ -20,12 +20,13 @@ def as_record(rollout: Rollout) -> dict[str, Any]:
     return record | {"outcome": None if math.isnan(rollout.outcome) else rollout.outcome}
 
 
-def from_record(record: Mapping[str, Any], where: str) -> Rollout:
+def from_record(record: Mapping[str, Any], where: str, columns: Mapping[str, str] | None = None) -> Rollout:
     """A rollout from a row with the fields of `Rollout`, of which only `REQUIRED` must be there.
 
     Args:
         record: The row; other fields are passed over.
         where: The file and the row, for errors.
+        columns: Field -> the column that holds it, for errors.
 
     Raises:
         InputError: If a field is missing or of another type; names the row, what was expected and what came.
@@ -41,28 +42,34 @@ def from_record(record: Mapping[str, Any], where: str) -> Rollout:
         raise InputError(f"{where}: expected a completion as text, got {completion!r:.60}")
     if not isinstance(prompt_id, str | int):
         raise InputError(f"{where}: expected a prompt's id as text or a number, got {prompt_id!r:.60}")
-    outcome = to_number(record, "outcome", where)
+    outcome = to_number(record, "outcome", where, columns)
     if outcome not in (0.0, 1.0) and not math.isnan(outcome):
-        raise InputError(f"{where}: expected an outcome of 1, 0 or none, got {outcome}")
+        raise InputError(
+            f"{where}: expected an outcome of 1, 0 or none, got {outcome} in {_call('outcome', columns)!r}"
+        )
     return Rollout(
         prompt_id=str(prompt_id),
-        index=to_count(record, "index", where) or 0,
+        index=to_count(record, "index", where, columns) or 0,
         completion=completion,
         outcome=outcome,
         answer=None if answer is None else str(answer),
-        tokens=to_count(record, "tokens", where) or 0,
+        tokens=to_count(record, "tokens", where, columns) or 0,
         finish_reason=str(record.get("finish_reason") or "stop"),
         prompt=to_prompt(record.get("prompt"), where),
         gold=record.get("gold"),
-        step=to_count(record, "step", where),
+        step=to_count(record, "step", where, columns),
         source=str(record.get("source") or ""),
-        reward=to_number(record, "reward", where),
-        advantage=to_number(record, "advantage", where),
-        weight=to_number(record, "weight", where),
+        reward=to_number(record, "reward", where, columns),
+        advantage=to_number(record, "advantage", where, columns),
+        weight=to_number(record, "weight", where, columns),
     )
 
 
-def to_number(record: Mapping[str, Any], name: str, where: str) -> float:
+def _call(name: str, columns: Mapping[str, str] | None) -> str:
+    return (columns or {}).get(name, name)
+
+
+def to_number(record: Mapping[str, Any], name: str, where: str, columns: Mapping[str, str] | None = None) -> float:
     """A field as a number, of text as CSV has it too; NaN where it is missing or empty."""
     value: Any = record.get(name)
     if type(value) is float and value == value:  # nearly all are
@@ -74,21 +81,22 @@ def to_number(record: Mapping[str, Any], name: str, where: str) -> float:
             value = {"true": "1", "false": "0"}.get(value.lower(), value)
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        hint = f"; name one in it, as --column {name}=COLUMN.score" if isinstance(value, Mapping) else ""
-        raise InputError(f"{where}: expected a number in {name!r}, got {value!r:.60}{hint}") from error
+        column = _call(name, columns)
+        hint = f"; name one in it, as --column {name}={column}.score" if isinstance(value, Mapping) else ""
+        raise InputError(f"{where}: expected a number in {column!r}, got {value!r:.60}{hint}") from error
     return number if number == number else math.nan  # the NaN that records compare equal by
 
 
-def to_count(record: Mapping[str, Any], name: str, where: str) -> int | None:
+def to_count(record: Mapping[str, Any], name: str, where: str, columns: Mapping[str, str] | None = None) -> int | None:
     """A field as a whole number; None where it is missing or empty."""
     value = record.get(name)
     if value is None or type(value) is int:
         return value
-    number = to_number(record, name, where)
+    number = to_number(record, name, where, columns)
     if math.isnan(number):
         return None
     if not number.is_integer():
-        raise InputError(f"{where}: expected a whole number in {name!r}, got {value!r:.60}")
+        raise InputError(f"{where}: expected a whole number in {_call(name, columns)!r}, got {value!r:.60}")
     return int(number)
 
 

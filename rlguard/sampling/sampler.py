@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlguard.luck.model import LuckModel, SkillPosterior
-from rlguard.types import InputError
+from rlguard.types import InputError, check_types
 
 CANDIDATES = 16_384
 """So many of the prompts seen, chosen at random, compete at most: more change nothing that counts."""
@@ -31,6 +31,7 @@ class SamplerConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, least in {"half_life": 0.0, "fresh": 1.0}.items():
             if not (getattr(self, name) > 0 and getattr(self, name) >= least):
                 raise InputError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rlguard.types import InputError
@@ -15,21 +17,23 @@ ABSENT = object()
 COLUMNS = {
     "completion": ("completion", "completions", "output", "response", "responses", "generation", "generations",
                    "output_response", "decoded_response", "decoded_responses", "raw_generation", "generated_text",
-                   "outputs", "samples", "generated_responses"),
+                   "outputs", "samples", "generated_responses", "generated_solution", "model_output", "model_response"),
     "prompt": ("prompt", "prompts", "input", "question", "query", "problem", "input_prompt", "decoded_query",
                "decoded_queries", "instruction"),
-    "answer": ("answer", "gold", "gts", "ground_truth", "solution", "label", "target", "gtruth_answer", "gold_answer",
-               "ground_truths", "reward_model.ground_truth", "env_extras.reward_spec.ground_truth",
-               "env_extras.reward_model.ground_truth"),
+    "answer": ("gold", "gold_answer", "golden_answers", "gts", "gt", "ground_truth", "ground_truths", "gtruth_answer",
+               "expected_answer", "reference_answer", "correct_answer",  # beside these `answer` is the model's own
+               "answer", "solution", "label", "target", "reward_model.ground_truth",
+               "env_extras.reward_spec.ground_truth", "env_extras.reward_model.ground_truth"),
     "prompt_id": ("rlguard_id", "prompt_id"),
     "index": ("index",),
     "step": ("step", "global_step", "gen_step", "training_step"),
-    "outcome": ("outcome", "correct", "is_correct", "acc", "correctness_math_verify", "exact_match"),
+    "outcome": ("outcome", "correct", "is_correct", "acc", "correctness_math_verify", "exact_match",
+                "symbolic_correct", "passed", "solved"),
     "reward": ("reward", "rewards", "score", "scores"),
     "advantage": ("advantage", "advantages"),
     "weight": ("rlguard_weight",),
     "tokens": ("tokens",),
-    "finish_reason": ("finish_reason", "finish_reasons", "stop_reason"),
+    "finish_reason": ("finish_reason", "finish_reasons", "stop_reason", "is_truncated", "truncated", "status"),
 }  # fmt: skip
 """Names of each part of a rollout in tables; the first one that a table has is read. For dots see `pick`."""
 
@@ -37,7 +41,7 @@ COLUMNS = {
 def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:
     """The value of a column, or of one nested in it: `extra_info.model_difficulty.Qwen2.5-7B`, `prompt.0.content`.
 
-    Names may hold dots themselves: the longest that fits is taken. A struct that is stored as JSON text is read.
+    Names may hold dots themselves: the longest that fits is taken. A struct that is text is read (`read_text`).
 
     >>> pick({"info": {"rate.7b": 0.5}}, "info.rate.7b"), pick({"info": '{"gold": 4}'}, "info.gold")
     (0.5, 4)
@@ -56,13 +60,22 @@ def pick(row: Mapping[str, Any], column: str, default: Any = None) -> Any:
 def _open(value: Any) -> Mapping[str, Any]:
     """What stands inside of a value, by name or number; nothing in a plain one."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
+        value = read_text(value)
     if isinstance(value, list):
         return {str(number): inner for number, inner in enumerate(value)}
     return value if isinstance(value, Mapping) else {}
+
+
+def read_text(text: str) -> Any:
+    """What text of JSON says, or text of Python, as pandas writes lists and dicts into a CSV; None where it is neither.
+
+    >>> read_text('{"gold": null}'), read_text("{'gold': None}"), read_text("{4")
+    ({'gold': None}, {'gold': None}, None)
+    """
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            return read(text)
+    return None
 
 
 def take_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:

@@ -23,6 +23,18 @@ PACKED = {".gz": "gzip", ".zst": "zstd"}
 """Endings of packed text, and how it is packed."""
 
 
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; one that names a value twice is refused, as only one of the two could be read."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise InputError(f"found {next(name for name in value if names.count(name) > 1)!r} twice")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_make_object)
+
+
 @contextmanager
 def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
     """Opens a file for reading, unpacked where its ending says that it is packed.
@@ -75,9 +87,9 @@ def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator
             if not text.strip():
                 continue
             try:
-                value = json.loads(text.decode())  # of bytes json would guess the encoding, which takes longer
+                value = _DECODER.decode(text.decode())
             except (ValueError, RecursionError) as error:
-                if torn is not None and not line.endswith(b"\n"):
+                if torn is not None and not line.endswith(b"\n") and not isinstance(error, InputError):
                     torn.append(number)
                     return
                 shown = text[:60].decode("utf-8", "replace").rstrip()
@@ -101,7 +113,7 @@ def read_json(path: str | Path, kind: type, expected: str) -> Any:
     """Reads a file that is one JSON value of a kind; `expected` says in the error what it should be."""
     try:
         with open_bytes(path) as file:
-            value = json.loads(file.read().decode("utf-8-sig"))
+            value = _DECODER.decode(file.read().decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: expected {expected} ({error})") from error
     if not isinstance(value, kind):

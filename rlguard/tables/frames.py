@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from rlguard.tables.columns import check_distinct
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError
 
@@ -31,6 +32,8 @@ def iter_data(data: Data, torn: list[int] | None = None) -> Iterator[dict[str, A
         yield from iter_rows(data, torn)
         return
     kind = _library(data)
+    if kind in ("pandas", "pyarrow"):
+        check_distinct(list(getattr(data, "column_names", getattr(data, "columns", ()))), f"the {kind} table")
     if kind == "pandas" and hasattr(data, "columns"):
         data = data.astype(object).where(data.notna(), None).to_dict("records")
     elif kind == "polars":
@@ -44,9 +47,19 @@ def iter_data(data: Data, torn: list[int] | None = None) -> Iterator[dict[str, A
     for number, row in enumerate(data):
         if not isinstance(row, Mapping):
             raise InputError(f"row {number}: expected a row as a dict, got {row!r:.60}")
-        yield {str(name): value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()}
+        yield {str(name): _to_lists(value) for name, value in row.items()}
     if number < 0:
         raise InputError("the data set is empty")
+
+
+def _to_lists(value: Any, inner: bool = False) -> Any:
+    """Lists for tuples and arrays, numbers for scalars; inner arrays of numbers stay as they are: they are pictures."""
+    inner_list = str(getattr(value, "dtype", "")) == "object" or getattr(value, "shape", None) == ()
+    if hasattr(value, "tolist") and (not inner or inner_list):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [each if isinstance(each, str | int | float) else _to_lists(each, True) for each in value]
+    return {name: _to_lists(each, True) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def rows_like(data: Data, rows: list[dict[str, Any]]) -> Any:

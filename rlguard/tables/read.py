@@ -7,11 +7,12 @@ import csv
 import io
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlguard.tables.columns import check_columns, check_distinct, pick
+from rlguard.tables.columns import check_columns, check_distinct, pick, read_text
 from rlguard.tables.files import PACKED, iter_json_lines, open_bytes, read_json
 from rlguard.tables.hub import check_hub_name
 from rlguard.types import InputError, Messages, Problem, make_prompt_id, prompt_text
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 """What is read and written; .tsv, and text that is packed, is only read."""
 BATCH = 512
+_CHAT = re.compile(r"\s*\[\s*\{\s*['\"]")
+"""How a list of messages begins as text."""
 
 
 def read_rows(source: str | Path) -> list[dict[str, Any]]:
@@ -141,7 +144,7 @@ def _read_array(path: Path) -> list[Any]:
 def _iter_csv(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(2**31 - 1)  # test cases and solutions are longer than csv's 128 KiB
     with open_bytes(path) as data, io.TextIOWrapper(data, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t" if find_format(path) == ".tsv" else ",")
+        reader = csv.DictReader(file, delimiter="\t" if find_format(path) == ".tsv" else ",", strict=True)
         try:
             check_distinct(reader.fieldnames or (), path)
             for row in reader:
@@ -160,6 +163,7 @@ def _iter_parquet(path: Path) -> Iterator[dict[str, Any]]:
         return
     try:
         with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            check_distinct(file.schema_arrow.names, path)
             for batch in file.iter_batches(BATCH):
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
@@ -179,6 +183,8 @@ def _open_dataset(source: str | Path) -> Any:
     try:
         if isinstance(source, Path):
             data = datasets.load_from_disk(str(source))
+            if isinstance(data, datasets.DatasetDict) and "train" not in data:
+                raise ValueError(f"it has no split 'train' but {', '.join(data)}: name that one's folder")
             return data["train"] if isinstance(data, datasets.DatasetDict) else data
         return datasets.load_dataset(source, split="train")
     except Exception as error:  # datasets raises many kinds here, none of them ours
@@ -255,17 +261,14 @@ def is_chat(value: Any) -> bool:
 
 
 def parse_chat(value: Any) -> Any:
-    """Chat messages where one stands alone, or a CSV holds them as JSON text; anything else as it is.
+    """Chat messages where one stands alone, or a CSV holds them as text (`read_text`); anything else as it is.
 
     >>> parse_chat('[{"role": "user", "content": "2+2?"}]'), parse_chat("[4]")
     ([{'role': 'user', 'content': '2+2?'}], '[4]')
     """
     chat = value
-    if isinstance(value, str) and value.startswith('[{"') and '"role"' in value:
-        try:
-            chat = json.loads(value)
-        except (ValueError, RecursionError):
-            return value
+    if isinstance(value, str) and _CHAT.match(value) and "role" in value:
+        chat = read_text(value)
     chat = [chat] if isinstance(chat, Mapping) else chat
     return chat if is_chat(chat) else value
 

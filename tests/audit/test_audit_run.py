@@ -160,6 +160,12 @@ def test_a_model_without_weights_here_has_no_scores_and_says_so(tmp_path):
     assert "base" in found.skipped["base: scores"]
 
 
+def test_a_confidence_that_is_none_is_refused_before_the_work(tmp_path):
+    with pytest.raises(InputError, match=r"confidence: expected a number in \(0, 1\), got 95"):
+        run_audit("before", ["after"], tmp_path / "out", confidence=95)
+    assert not (tmp_path / "out").exists()
+
+
 def test_checkpoints_stand_for_their_folder_by_step(tmp_path):
     for step in (100, 20):
         (tmp_path / "run" / f"checkpoint-{step}").mkdir(parents=True)

@@ -58,6 +58,12 @@ def test_each_reason(number, reason, detail):
     assert detail in rows[number].get("rlguard_drop_detail", "")
 
 
+@pytest.mark.parametrize(("name", "value"), [("keep", "0.1..0.9"), ("keep", (0.1,)), ("max_truncated", "0.5")])
+def test_rules_of_another_type_are_named(name, value):
+    with pytest.raises(InputError, match=f"{name}: expected"):
+        Rules(**{name: value})
+
+
 def test_no_row_is_lost_and_columns_stay():
     found = filter_dataset(ROWS, RATES)
     assert sorted(row["id"] for row in found.kept + found.dropped) == list(range(8))

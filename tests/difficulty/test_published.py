@@ -115,8 +115,15 @@ def test_rounded_rates_still_count():
 
 
 def test_null_is_no_rate_and_no_error():
-    found = read([None, "", math.nan, 0.5], "pass_rate")
-    assert (len(found), found.missing) == (1, 3)
+    found = read([None, "", math.nan, 0.5, "n/a", "None"], "pass_rate")
+    assert (len(found), found.missing) == (1, 5)
+
+
+def test_a_copy_of_a_known_data_set_may_have_other_names():
+    rows = [{"q": "p", "gold": "1", "llama8b_solve_rate": 0.5}]
+    found = read_known("SynthLabsAI/Big-Math-RL-Verified", rows, prompt_column="q", answer_column="gold")
+    assert [rate.successes for rate in found.values()] == [32]
+    assert (found.prompt_column, found.answer_column) == ("q", "gold")
 
 
 def test_of_duplicates_the_first_with_a_rate_counts():

@@ -62,6 +62,10 @@ def test_newer_fields_take_their_defaults(tmp_path):
             {"prompt_id": "a", "successes": 1, "trials": None, "low": 0, "high": 1, "band": "x"},
             "row 0: .*'trials', got none",
         ),
+        (
+            {"prompt_id": "a", "successes": 20, "trials": 16, "low": 0, "high": 1, "band": "x"},
+            "row 0: expected at most 16 successes, got 20",
+        ),
         ({"prompt_id": "a", "successes": "one", "trials": 2, "low": 0, "high": 1, "band": "x"}, "int64 in 'successes'"),
     ],
 )

@@ -168,6 +168,40 @@ def test_settings_from_a_trainers_own_configuration():
         GuardConfig.from_options({"decay": 1.5})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("detectors", "false", "true or false"),  # text counts as true
+        ("mask_silent", 1, "true or false"),
+        ("decay", "0.8", "a number"),
+        ("success_threshold", math.nan, "a number"),  # which no reward is above
+        ("success_reward", "1", "a number, or None"),
+        ("max_prompts", 1e5, "a whole number"),
+        ("workers", True, "a whole number, or None"),
+        ("answer_column", None, "text"),
+        ("outcome_reward", 1.5, "text, or a whole number"),
+        ("luck", {"healthy": 0.4}, "LuckSettings"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_by_name(name, value, expected):
+    with pytest.raises(ValueError, match=rf"GuardConfig\.{name}: expected {expected}, got"):
+        GuardConfig(**{name: value})
+
+
+def test_numbers_of_any_library_are_settings():
+    assert GuardConfig(decay=np.float32(0.5), max_prompts=np.int64(7), min_weight=1, success_reward=math.inf)
+    assert GuardConfig.from_options({"luck": {"keep": 0.9}}).luck.keep == 0.9
+    for options, said in (
+        ({"luck": {"keep": "0.9"}}, r"LuckSettings\.keep: expected a number, got '0\.9'"),
+        ({"luck": {"kep": 0.9}}, r"luck has no kep, expected healthy, .*keep"),
+        ("mode=observe", "expected names with values, got 'mode=observe'"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            GuardConfig.from_options(options)
+    with pytest.raises(ValueError, match=r"expected a GuardConfig, got .*: GuardConfig\.from_options makes one"):
+        Guard({"mode": "observe"})
+
+
 def test_what_was_removed_is_refused_by_name():
     with pytest.raises(ValueError, match=r"mode: 'drop' was removed; use 'rewrite', .* or 'observe'"):
         GuardConfig(mode="drop")
@@ -379,6 +413,10 @@ def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplo
         ({"rewards_B": np.zeros((4, 7))}, r"rewards_B has shape \(4, 7\), expected \(4,\)"),
         ({"advantages_B": np.zeros((4, 7))}, r"advantages_B has shape \(4, 7\), expected \(4,\)"),
         ({"rows_B": [{}]}, r"rows_B has shape \(1,\)"),
+        ({"rows_B": {"answer": ["4"] * 4}}, "rows_B: expected one entry for each of the advantages, got {'answer'"),
+        ({"prompts_B": "6-2?"}, "prompts_B: expected one entry for each of the advantages, got '6-2"),
+        ({"speaker_B": [0, 1, 2, 4]}, "speaker_B: expected rows below 4, got 4"),
+        ({"scale_B": [1.0]}, r"scale_B has shape \(1,\)"),
         ({"group_ids_B": [0]}, r"group_ids_B has shape \(1,\)"),
         ({"outcomes_B": np.zeros((4, 1))}, r"outcomes_B has shape \(4, 1\)"),
         ({"advantages_B": [[1.5], [-0.5], [-0.5], [-0.5]]}, r"advantages_B has shape \(4, 1\), expected \(4,\)"),

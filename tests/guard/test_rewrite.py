@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -181,6 +182,12 @@ def test_torch_gives_what_numpy_gives_in_the_dtype_it_came_in():
         assert torch.equal(same, tensor)
 
 
+def test_whole_numbers_of_torch_are_not_cut_off():
+    torch = pytest.importorskip("torch")
+    out = rewrite_advantages(torch.tensor([3, -1, -1, -1]), [1, 0, 0, 0], [1, 0, 0, 0], [0] * 4, [0.7, 1, 1, 1])
+    assert out.tolist() == pytest.approx([2.1, -0.7, -0.7, -0.7])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -189,6 +196,16 @@ def test_torch_gives_what_numpy_gives_in_the_dtype_it_came_in():
         ({"group_ids_B": [0]}, "group_ids_B has 1 rows"),
         ({"weights_B": [1.5, 1, 1, 1]}, "row 0 is 1.5"),
         ({"weights_B": [NAN, 1, 1, 1]}, "row 0 is nan"),
+        ({"scale_B": [1.0, 1.0]}, "scale_B has shape (2,)"),
+        ({"total_rewards_B": [1.0, 0.0]}, "total_rewards_B has shape (2,)"),
+        ({"total_rewards_B": 1.0}, "total_rewards_B has shape ()"),
+        ({"advantages_B": [[1.5], [-0.5], [-0.5], [-0.5]]}, "advantages_B has shape (4, 1)"),
+        ({"advantages_B": 1.0}, "advantages_B has shape ()"),
+        ({"group_ids_B": [[0], [0], [0], [0]]}, "group_ids_B: expected .*its shape is (4, 1)"),
+        ({"group_ids_B": [0, NAN, 0, 0]}, "group_ids_B: expected .*it holds NaN"),
+        ({"group_ids_B": [0, None, 0, 0]}, "group_ids_B: expected a number or name"),
+        ({"rewards_B": ["a", "0", "0", "0"]}, "rewards_B: expected numbers, got ['a'"),
+        ({"outcomes_B": [[1], [0, 0], [0], [0]]}, "outcomes_B: expected numbers"),
     ],
 )
 def test_bad_input_names_the_argument(change, message):
@@ -199,7 +216,7 @@ def test_bad_input_names_the_argument(change, message):
         "group_ids_B": [0] * 4,
         "weights_B": [1] * 4,
     }
-    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match=re.sub(r"([()\[])", r"\\\1", message)):
         rewrite_advantages(**(arguments | change))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,10 @@ def test_a_kind_of_finding_that_was_never_seen_was_0_before():
 def test_a_step_may_come_twice_and_bad_settings_are_named():
     monitor, _ = run([0.1])
     assert monitor.see(0, {"share": 0.1}) == []  # the same step once more
-    for name, bad in (("false_alarm", 0.0), ("steps", 0), ("reference", 3), ("cooldown", -1)):
+    for step, figures in (("3", {}), (math.nan, {}), (3, [("share", 0.1)]), (3, {1: 0.1})):
+        with pytest.raises(InputError, match=r"(step|figures): expected"):
+            monitor.see(step, figures)
+    for name, bad in (("false_alarm", 0.0), ("steps", 0), ("reference", 3), ("cooldown", -1), ("false_alarm", "0.1")):
         with pytest.raises(InputError, match=f"MonitorConfig.{name}: expected"):
             MonitorConfig(**{name: bad})
     with pytest.raises(InputError, match="'length': critical: expected a change in"):

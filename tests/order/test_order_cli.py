@@ -101,6 +101,8 @@ def test_with_a_model_the_domains_are_probed_and_held_out_rows_stay_out(data, mo
         (["--model", "m", "--trainer", "[1]"], "--trainer: expected a JSON object"),
         (["--model", "m", "--held-out", "12"], "domain 'sums': expected more than 12 distinct prompts"),
         (["--model", "m", "--domain-column", "kind"], "row 0: expected the name of a domain in 'kind', got None"),
+        (["--model", "m", "--domain-column", "domian"], "got None; it has 'prompt'"),
+        (["--model", "m", "--epochs", "0"], "epochs: expected at least 1, got 0"),  # before hours of training
         (["--model", "m", "--steps", "0"], "steps: expected at least 1, got 0"),
     ],
 )

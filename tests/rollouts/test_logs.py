@@ -68,6 +68,13 @@ ROWS = {
     "slime with tokens": {"prompt": "6 - 2?", "response": "6 - 2 = 4", "label": "4", "reward": 1.0, "tokens": [5, 6]},
     "samples as objects": {"prompt": "6 - 2?", "answer": "4", "completions": [{"text": "6 - 2 = 4", "correct": True}]},
     "one message": {"question": {"role": "user", "content": "6 - 2?"}, "completion": SAID["content"], "outcome": True},
+    "NeMo-Skills": {"problem": "6 - 2?", "generation": "6 - 2 = 4", "expected_answer": "4", "predicted_answer": "5",
+                    "symbolic_correct": True},
+    "OpenMathReasoning": {"problem": "6 - 2?", "generated_solution": "6 - 2 = 4", "expected_answer": "4", "reward": 1},
+    "HumanEval": {"task_id": "0", "prompt": "6 - 2?", "completion": "6 - 2 = 4", "answer": "4", "passed": True},
+    "capitals": {"Question": "6 - 2?", " Completion": "6 - 2 = 4", "Gold": "4", "Reward": "1"},
+    "the model's answer beside": {"question": "6 - 2?", "ground_truth": "4", "answer": "5", "response": "6 - 2 = 4",
+                                  "correct": True},
     "rlguard": {"prompt_id": "p", "index": 0, "prompt": "6 - 2?", "completion": "6 - 2 = 4", "answer": "4",
                 "outcome": 1.0, "finish_reason": "stop", "tokens": 9},
 }  # fmt: skip
@@ -329,6 +336,54 @@ def test_of_several_rewards_correctness_counts(tmp_path):
     assert read([row | {"a": 0.0, "b": 1.0}], tmp_path / "a.jsonl")[0].reward == 0.0
 
 
+def test_a_reward_function_may_be_called_as_any_reward(tmp_path):
+    row = {"step": 1, "prompt": "q", "completion": "x", "advantage": 0.5, "answer": 4}
+    for name in ("reward", "score", "Reward"):
+        assert read([row | {"format": 1.0, name: 0.0}], tmp_path / "a.jsonl")[0].outcome == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "cut"),
+    [
+        ("finish_reason", "length", True),
+        ("stop_reason", "max_tokens", True),
+        ("finish_reason", "MAX_TOKENS", True),
+        ("is_truncated", True, True),
+        ("truncated", "1", True),
+        ("status", "truncated", True),
+        ("status", "completed", False),
+        ("is_truncated", False, False),
+        ("finish_reason", "eos", False),
+        ("finish_reason", None, False),
+    ],
+)
+def test_what_was_cut_off_is_known_by_other_words(tmp_path, name, word, cut):
+    (rollout,) = read([ROW | {name: word}], tmp_path / "a.jsonl")
+    assert rollout.truncated == cut
+
+
+def test_what_a_sample_answers_is_not_the_gold_answer_of_its_row(tmp_path):
+    samples = [{"text": "so 5", "answer": "5", "correct": False}, {"text": "so 4", "answer": "4", "correct": True}]
+    found = read([{"question": "6 - 2?", "ground_truth": "4", "samples": samples}], tmp_path / "a.jsonl")
+    assert [(r.gold, r.outcome) for r in found] == [("4", 0), ("4", 1)]
+    assert len({r.prompt_id for r in found}) == 1
+
+
+def test_names_and_words_beside_the_parts_stop_nothing(tmp_path):
+    row = ROW | {"index": "train-17", "tokens": ["6", "-", "2"], "reward": 1}
+    found = read([row, row], tmp_path / "a.jsonl")
+    assert [(r.index, r.tokens, r.outcome) for r in found] == [(0, 3, 1), (1, 3, 1)]
+
+
+def test_a_column_that_is_nearly_a_known_one_is_said(tmp_path):
+    notes: list[str] = []
+    read([{"promt": "6 - 2?", "completion": "4", "rewad": 1.0, "tags": "a"}], tmp_path / "a.jsonl", notes)
+    assert notes == [
+        "'promt' was not read: if it holds the prompt, say --column prompt=promt.",
+        "'rewad' was not read: if it holds the reward, say --column reward=rewad.",
+    ]
+
+
 def test_rows_without_a_completion_are_said(tmp_path):
     notes: list[str] = []
     assert (
@@ -389,6 +444,32 @@ def test_only_the_assistant_speaks_for_the_model(tmp_path):
     assert rollout.completion == "6 - 2 = 4"
 
 
+@pytest.mark.parametrize("role", ["assistant", "Assistant", "model", "gpt", None])
+def test_the_model_has_many_names(tmp_path, role):
+    turns = [{"role": role, "content": "6 - 2 = 4"}, {"role": "environment", "content": "Right."}]
+    assert read([{"prompt": ASKED, "completion": turns}], tmp_path / "a.jsonl")[0].completion == "6 - 2 = 4"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"reasoning_content": "6 - 2 = 4", "content": "4"},
+        {"reasoning": "6 - 2 = 4", "content": "4"},
+        {"content": [{"type": "thinking", "thinking": "6 - 2 = 4"}, {"type": "text", "text": "4"}]},
+    ],
+)
+def test_what_the_model_thinks_is_among_its_words(tmp_path, message):
+    (rollout,) = read([{"prompt": ASKED, "completion": [{"role": "assistant"} | message]}], tmp_path / "a.jsonl")
+    assert rollout.completion == "<think>\n6 - 2 = 4\n</think>\n\n4"
+
+
+def test_of_two_columns_of_a_part_the_filled_one_is_read(tmp_path):
+    row = {"prompt": "6 - 2?", "completion": None, "response": "6 - 2 = 4", "ground_truth": "", "answer": "4"}
+    for more in ({"outcome": None, "correct": True}, {"reward": None, "score": 1.0}):
+        (rollout,) = read([row | more], tmp_path / "a.jsonl")
+        assert (rollout.completion, rollout.gold, rollout.outcome) == ("6 - 2 = 4", "4", 1)
+
+
 ROW = {"prompt": "6 - 2?", "completion": "4"}
 
 
@@ -401,6 +482,8 @@ ROW = {"prompt": "6 - 2?", "completion": "4"}
         (ROW | {"completion": ["4", 4]}, "expected a completion as text or chat, got 4"),
         (ROW | {"outcome": "right"}, "expected a number in 'outcome', got 'right'"),
         (ROW | {"outcome": 0.5}, "expected an outcome of 1, 0 or none, got 0.5"),
+        (ROW | {"acc": 0.5}, "expected an outcome of 1, 0 or none, got 0.5 in 'acc'"),
+        (ROW | {"correct": "B"}, "expected a number in 'correct', got 'B'"),
         (ROW | {"reward": {"a": 1}}, "expected a number in 'reward', got {'a': 1}; name one in it, as"),
         (ROW | {"step": 1.5}, "expected a whole number in 'step', got 1.5"),
         (ROW | {"prompt": 7}, "expected a prompt as text or chat messages, got 7"),

@@ -174,7 +174,8 @@ def test_what_the_guard_has_forgotten_is_as_new():
 
 
 @pytest.mark.parametrize(("name", "value"), [("half_life", 0), ("half_life", -1), ("half_life", float("nan")),
-                                             ("fresh", 0.5), ("fresh", float("nan"))])  # fmt: skip
+                                             ("fresh", 0.5), ("fresh", float("nan")),
+                                             ("half_life", "50"), ("replace", True), ("seed", "a")])  # fmt: skip
 def test_bad_settings_are_named(name, value):
     with pytest.raises(InputError, match=f"SamplerConfig.{name}"):
         SamplerConfig(**{name: value})

@@ -43,6 +43,10 @@ def test_a_json_array_is_read_too(tmp_path):
         ("a.jsonl", "\n\n", "the data set is empty"),
         ("a.json", "[1, 2]", r"a\.json: row 0: expected a JSON object, got int"),
         ("a.csv", "a,b\n1,2\n3\n", r"a\.csv:3: expected 2 cells"),
+        ("a.csv", 'a,b\n1,"2"\n3,"cut off', r"a\.csv:3: not a line of CSV .*unexpected end of data"),
+        ("a.tsv", 'a\tb\n1\t"an inch: 1"\n2\t"3"" and\n4\t5\n', r"a\.tsv:3: not a line of CSV"),  # no row of three
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 3}', r"a\.jsonl, line 2: .* \(found 'a' twice\)"),
+        ("a.json", '[{"a": {"b": 2, "b": 3}}]', r"a\.json: .* \(found 'b' twice\)"),
         ("a.parquet", "nonsense", "not a Parquet file"),
         ("a.txt", "hello", r"expected a file ending in \.jsonl"),
     ],
@@ -53,12 +57,56 @@ def test_bad_files_name_the_line(tmp_path, name, content, message):
         read_rows(tmp_path / name)
 
 
+def test_tables_with_two_columns_of_one_name_are_refused(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = pa.table([[1], [2]], names=["a", "a"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    for data in (tmp_path / "a.parquet", table, pandas.DataFrame([[1, 2]], columns=["a", "a"])):
+        with pytest.raises(InputError, match="expected columns of distinct names, found 'a' twice"):
+            list(iter_data(data))
+
+
 def test_chats_that_a_csv_holds_are_chats_again(tmp_path):
     rows = [{"prompt": [{"role": "user", "content": "2+2?"}], "answer": "4"}, {"prompt": '["2+2?"]', "answer": "4"}]
     write_rows(rows, tmp_path / "a.csv")
     (chat, text) = read_problems(read_rows(tmp_path / "a.csv"))
     assert (chat.prompt, chat.id) == (rows[0]["prompt"], read_problems(rows)[0].id)
     assert text.prompt == '["2+2?"]'
+
+
+def test_lists_that_a_csv_of_pandas_holds_are_lists_again(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rows = [{"prompt": [{"role": "user", "content": "2+2 isn't?"}], "info": {"gold": "4", "style": None}}]
+    pandas.DataFrame(rows).to_csv(tmp_path / "a.csv")
+    (problem,) = read_problems(read_rows(tmp_path / "a.csv"), answer_column="info.gold")
+    assert (problem.prompt, problem.answer) == (rows[0]["prompt"], "4")
+    indented = [{"prompt": json.dumps(rows[0]["prompt"], indent=2), "answer": "4"}]
+    assert read_problems(indented)[0].prompt == rows[0]["prompt"]
+    for text in ("[{'role': broken", '[{"role": 1}] is no chat', '[{"a": 1}]'):
+        assert read_problems([{"prompt": text, "answer": "4"}])[0].prompt == text
+
+
+def test_lists_within_lists_of_a_frame_are_lists(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rows = [{"chats": [[{"role": "user", "content": "q"}]], "gold": {"all": ["4", "four"]}, "rates": [0.5, 1.0]}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert list(iter_data(pandas.read_parquet(tmp_path / "a.parquet"))) == rows
+    assert list(iter_data([{"chats": ({"role": "user"},), "rates": (1, 0)}])) == [
+        {"chats": [{"role": "user"}], "rates": [1, 0]}
+    ]
+    (row,) = iter_data([{"rates": (pandas.Series([0.5], dtype="float32")[0], 1)}])
+    assert [type(rate) for rate in row["rates"]] == [float, int]
+    picture = pandas.Series([1, 2]).to_numpy()
+    (row,) = iter_data([{"prompt": [{"role": "user", "content": [{"type": "image", "image": picture}]}]}])
+    assert row["prompt"][0]["content"][0]["image"] is picture  # whose content makes the prompt's id
+
+
+def test_a_saved_data_set_without_train_names_what_it_has(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    datasets.DatasetDict({"test": datasets.Dataset.from_list(ROWS)}).save_to_disk(str(tmp_path / "data"))
+    with pytest.raises(InputError, match="no split 'train' but test: name that one's folder"):
+        read_rows(tmp_path / "data")
+    assert len(read_rows(tmp_path / "data" / "test")) == 2
 
 
 def test_missing_file():
