@@ -113,6 +113,8 @@ QUOTED = [  # a page, what it says, and where in benchmarks/ which figure stands
     ("README.md", "takes 11 ms of CPU time", "RESULTS", "11 of CPU time to judge 4,096 completions"),
     ("README.md", "a second for 6 MB (4 kB each", "RESULTS", "| 4 kB | rlguard, all detectors | 5.8 |"),
     ("README.md", "takes 1.5 to 1.7% of a step of one second", "RESULTS", "1.73, 1.51 and 1.63% of a step of 1.0 s"),
+    ("README.md", "24 points for 28", "RESULTS", "0.281 [0.255, 0.307] | 0.238 [0.210, 0.265]"),
+    ("README.md", "and 3 for 9;", "RESULTS", "0.088 [0.068, 0.107] | 0.027 [-0.001, 0.056]"),
     ("docs/limits.md", "95% of bare answers", "RESULTS", 'bare "The answer is N.": found | 3737 | 65.8% | **95.3%**'),
     ("docs/limits.md", "92% of answers after", "RESULTS", "then the answer: found | 2739 | 65.0% | **91.6%**"),
     ("docs/limits.md", "0.5% of human solutions", "RESULTS", "human solutions: any finding | 3737 | 1.90% | **0.45%**"),
