@@ -10,7 +10,7 @@ from rlguard.shortcuts.wording import STATEMENT
 _REACH = 40  # characters that a cut goes back for a word boundary
 _BOUNDARY = re.compile(r"\s|;")
 _LEAD_IN = re.compile(r"(?:\b(?:so|thus|therefore|hence|finally|and|the|my|our|final|correct)\b[\s,:*]*)+$", re.I)
-_WORDED = r"\banswer\b[^\n.:=?!\d]{0,30}?(?:\bis\b|\bbe\b|[:=])[\s*_$\"'`({]{0,4}"
+_WORDED = r"\banswer\b(?:[^\n.:=?!\d]{0,30}?(?:\bis\b|\bbe\b|[:=]))?[\s*_$\"'`({]{0,4}"
 _EARLY = re.compile(r"\s*[*_$(]{0,3}(-?\$?\d[\d.,/]*)[*_$)]{0,3}(?:[.,:;\n]|$)")
 
 
@@ -58,6 +58,8 @@ def find_cue(completion: str) -> tuple[str, str] | None:
 
     >>> find_cue("7+8=5;5+5=0;answer 0"), find_cue("2+2=4. So the answer is **4**.")
     (('answer ', '0'), ('So the answer is **', '4'))
+    >>> find_cue("s:abde;l:bdea;answer bdea")
+    ('answer ', 'bdea')
     """
     answer, end = find_answer(completion), find_reasoning_end(completion)
     if answer is None or end is None or not answer.marked or not answer.text:

@@ -119,6 +119,8 @@ def test_reasoning_ends_before_the_answer_is_stated(completion, reasoning):
         ("5. Because 2+3=5.", None),  # nothing stands before it
         ("no number", None),
         ("", None),
+        ("turned: tac;answer tac", ("answer ", "tac")),  # a word, without "is"
+        ("Ada is taller than Bo, Bo than Cy.\nAnswer Ada", ("Answer ", "Ada")),
     ],
 )
 def test_a_cue_is_what_stands_between_the_reasoning_and_the_first_statement_of_the_answer(completion, found):
