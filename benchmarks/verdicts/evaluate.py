@@ -1,8 +1,8 @@
 """Verdicts of rlguard's `auto`, math-verify and TRL's `accuracy_reward`: `python benchmarks/verdicts/evaluate.py`.
 
-Judges adversarial.jsonl, unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has it, GSM8K;
-writes the table into RESULTS.md. `--work` prints instead the failures of the half to work on. Each verifier runs in a
-VerifierPool, so that none hangs.
+Judges blind.jsonl, adversarial.jsonl, unseen.jsonl, pairs.jsonl and, where RLGUARD_DATA (by default ../shared/data) has
+it, GSM8K; writes the table into RESULTS.md. `--work` prints instead the failures of the half to work on. Each verifier
+runs in a VerifierPool, so that none hangs.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def judge(verifier: Any, pairs: Sequence[dict[str, Any]]) -> list[float]:
     outcomes = [math.nan] * len(pairs)
     with VerifierPool(verifier, workers=2, timeout_s=LIMIT_S) as pool:
         for number, pair in enumerate(pairs):
-            pool.submit(number, [pair["completion"]], Problem(str(number), "?", pair["gold"]))
+            pool.submit(number, [pair["completion"]], Problem(str(number), pair.get("prompt", "?"), pair["gold"]))
         while pool.pending:
             for number, [(outcome, _)] in pool.collect(block=True):
                 outcomes[number] = outcome
@@ -158,7 +158,7 @@ def main() -> None:
             }
         )
         return
-    written = {name: read_rows(HERE / f"{name}.jsonl") for name in ("adversarial", "unseen")}
+    written = {name: read_rows(HERE / f"{name}.jsonl") for name in ("blind", "adversarial", "unseen")}
     sets = {f"{t}, {name}": [p for p in rows if p["third"] == t] for name, rows in written.items() for t in THIRDS} | {
         f"{third}, {half}": [p for p in pairs if p["half"] == half and p["template"].startswith(third)]
         for half in ("report", "work") for third in THIRDS
