@@ -58,8 +58,11 @@ ENVIRONMENT = re.compile(r"\s*<?environment\b", re.IGNORECASE)
 SPEAKERS = {"human": "user", "gpt": "assistant"}
 """Roles as ShareGPT calls them."""
 
-CUT = {"length", "max_tokens", "max_length", "truncated", "true", "1"}
+CUT = {"length", "max_tokens", "max_length", "truncated"}
 """How it is said that a completion was cut off, in small letters."""
+
+FLAGS = {"true": "length", "1": "length", "false": "stop", "0": "stop"}
+"""What a column that asks whether it was cut off says of how it ended. A `status` of 1 says nothing of that."""
 
 TEXT = "text"
 """What the completion is called in lists of samples, besides the names in `COLUMNS`."""
@@ -394,6 +397,8 @@ def _to_rollout(row: Row, columns: Mapping[str, str], where: str, name: str, dra
     if not isinstance(completion, str) and not is_chat(completion):
         raise InputError(f"{where}: expected a completion as text or chat, got {completion!r:.60}")
     prompt, index, ended = to_prompt(record.get("prompt"), where), record.get("index"), record.get("finish_reason")
+    if "truncated" in columns.get("finish_reason", ""):
+        ended = FLAGS.get(str(ended).lower(), ended)
     named = isinstance(index, str) and not index.strip().isdecimal()  # a name of the row, or none
     try:
         prompt_id = record.get("prompt_id") or (make_prompt_id(prompt, gold) if prompt else "")

@@ -353,6 +353,9 @@ def test_a_reward_function_may_be_called_as_any_reward(tmp_path):
         ("status", "truncated", True),
         ("status", "completed", False),
         ("is_truncated", False, False),
+        ("is_truncated", "0", False),
+        ("status", 1, False),  # that all is well, say
+        ("status", True, False),
         ("finish_reason", "eos", False),
         ("finish_reason", None, False),
     ],
