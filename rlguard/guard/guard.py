@@ -21,6 +21,7 @@ from rlguard.guard.rewrite import (
     as_float,
     number_groups,
     put_rows,
+    read_outcomes,
     rewrite_groups,
     take_rows,
 )
@@ -297,7 +298,7 @@ class Guard:
     ) -> Judged:
         if not len(evidence_B):
             return _leave_to_host(advantages_B, {})
-        outcomes = as_float(outcomes_B)
+        outcomes = read_outcomes(outcomes_B)
         self._watch_outcomes(outcomes, rewards_B)
         groups, first_P = number_groups(group_ids_B)
         success, paid = outcomes > 0, rewards_B if total_rewards_B is None else total_rewards_B

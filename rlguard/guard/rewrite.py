@@ -90,7 +90,7 @@ def rewrite_groups(
     if len(groups) != len(host):
         raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
     columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
-    rewards, outcomes, weights = columns["rewards"], columns["outcomes"], columns["weights"]
+    rewards, outcomes, weights = columns["rewards"], read_outcomes(columns["outcomes"]), columns["weights"]
     total = rewards
     if total_rewards_B is not None:
         total = _check_columns(len(host), total_rewards=total_rewards_B)["total_rewards"]
@@ -187,6 +187,18 @@ def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:
         if array.shape != (rows,):
             raise ValueError(f"{name}_B has shape {array.shape}, expected ({rows},) (one per advantage)")
     return arrays
+
+
+def read_outcomes(outcomes_B: Any) -> np.ndarray:
+    """Outcomes as float64; ValueError for what is not 1, 0 or NaN, as a score of 0.5 is."""
+    outcomes = as_float(outcomes_B)
+    odd = ~(np.isnan(outcomes) | (outcomes == 0) | (outcomes == 1))
+    if odd.any():
+        row = int(np.flatnonzero(odd)[0])
+        raise ValueError(
+            f"outcomes_B: row {row} is {outcomes.flat[row]:g}, expected 1, 0 or NaN; Guard.read_outcomes reads scores"
+        )
+    return outcomes
 
 
 def as_array(values: Any) -> np.ndarray:

@@ -95,6 +95,9 @@ def write_report(
         raise InputError(f"--out: {out} is no page and would be replaced: choose another name")
     others = [against] if isinstance(against, Path | str) else list(against or ())
     runs = [_read(path, columns) for path in (run, *others)]
+    if columns and all(one.rollouts is None for one in runs):
+        asked = ", ".join(f"{part}={name}" for part, name in columns.items())
+        raise InputError(f"--column {asked}: expected rollouts to read it from, found none in {run}")
     owned = [pair_findings(one, scan) for one in runs]
     prompts = [describe_prompts(one, own) for one, own in zip(runs, owned, strict=True)]
     for one, own, rows in zip(runs, owned, prompts, strict=True):

@@ -187,6 +187,7 @@ def read_any_rollouts(
     if isinstance(source, str | Path):
         path = Path(source)
         if is_store(path):
+            notes += [f"{path.name}: a rollout store names its own columns; --column was not needed."] * bool(columns)
             return "rlguard store", _read_store(path, notes, name)
         listed = list_tables(path)
         held = [table for table in listed if next(iter_rows(table, [], allow_empty=True), None) is not None]

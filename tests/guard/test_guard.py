@@ -418,6 +418,7 @@ def test_a_fault_of_the_guard_gives_the_hosts_advantages_back(monkeypatch, caplo
         ({"speaker_B": [0, 1, 2, 4]}, "speaker_B: expected rows below 4, got 4"),
         ({"scale_B": [1.0]}, r"scale_B has shape \(1,\)"),
         ({"group_ids_B": [0]}, r"group_ids_B has shape \(1,\)"),
+        ({"outcomes_B": [0.5, 0, 0, 0]}, "outcomes_B: row 0 is 0.5, expected 1, 0 or NaN"),
         ({"outcomes_B": np.zeros((4, 1))}, r"outcomes_B has shape \(4, 1\)"),
         ({"advantages_B": [[1.5], [-0.5], [-0.5], [-0.5]]}, r"advantages_B has shape \(4, 1\), expected \(4,\)"),
     ],

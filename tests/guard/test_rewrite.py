@@ -206,6 +206,8 @@ def test_whole_numbers_of_torch_are_not_cut_off():
         ({"group_ids_B": [0, None, 0, 0]}, "group_ids_B: expected a number or name"),
         ({"rewards_B": ["a", "0", "0", "0"]}, "rewards_B: expected numbers, got ['a'"),
         ({"outcomes_B": [[1], [0, 0], [0], [0]]}, "outcomes_B: expected numbers"),
+        ({"outcomes_B": [1, 0, 0.5, 0]}, "outcomes_B: row 2 is 0.5, expected 1, 0 or NaN"),
+        ({"outcomes_B": [1, 0, 0, -1]}, "outcomes_B: row 3 is -1, expected 1, 0 or NaN"),
     ],
 )
 def test_bad_input_names_the_argument(change, message):

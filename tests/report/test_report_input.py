@@ -266,3 +266,18 @@ def test_a_rate_without_successes_is_no_rate(tmp_path):
 def test_rollouts_in_a_json_array_are_reported(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"prompt": "2+2?", "completion": "4"}]))
     assert "rollouts" in report(tmp_path / "a.json", tmp_path / "r.html")[0]["included"]
+
+
+def test_a_column_that_nothing_is_read_from_is_refused(tmp_path):
+    write_lines(tmp_path / "a.jsonl", [make_rate("p", 1, "learnable")])
+    with pytest.raises(InputError, match="--column answer=gold: expected rollouts to read it from, found none"):
+        write_report(tmp_path / "a.jsonl", tmp_path / "r.html", columns={"answer": "gold"})
+
+
+def test_columns_of_one_run_are_not_asked_of_the_other(tmp_path):
+    write_lines(tmp_path / "a.jsonl", [{"said": "4", "prompt": "2+2?"}])
+    write_rates(tmp_path / "b" / "rates.parquet", [make_rate("p", 1, "learnable")])
+    summary = write_report(
+        tmp_path / "a.jsonl", tmp_path / "r.html", against=tmp_path / "b", columns={"completion": "said"}
+    )
+    assert "rollouts" in summary["included"]

@@ -547,6 +547,14 @@ def test_a_store_is_read_with_its_prompts_each_rollout_once(tmp_path):
     assert notes == ["rollouts.jsonl: 2 rollouts stand there twice; the first of each was read."]
 
 
+def test_columns_named_for_a_store_are_said_to_be_of_no_use(tmp_path):
+    with RolloutStore(tmp_path, {"model": "m"}) as store:
+        store.append([Rollout("p", 0, "first", 1.0, "4")])
+    notes: list[str] = []
+    list(read_any_rollouts(tmp_path, notes, columns={"completion": "said"})[1])
+    assert notes == [f"{tmp_path.name}: a rollout store names its own columns; --column was not needed."]
+
+
 def test_a_store_of_an_earlier_version_is_read(tmp_path):
     """Its records have the seven fields of before, and nothing of what was asked."""
     row = {"prompt_id": "p", "index": 0, "completion": "4", "outcome": None, "answer": None, "tokens": 3,
