@@ -31,6 +31,8 @@ CONTROLS = ("constant_rate", *FOLLOWING)
 RATE_OF = {"rlguard_sampler": "rlguard", "random_reward": "grpo"} | dict.fromkeys(CONTROLS, "rlguard")
 """Arms that are not tuned: whose rate they take."""
 SYMBOLS = FAMILIES[:3]
+FIRST = SEEDS[:4]
+"""Of `words`: the seeds that are not left to the end."""
 TUNED = {"sums": (*MAIN, *RIVALS), "strings": (*MAIN, *RIVALS), "logic": MAIN, "words": (*MAIN, "max_rl")}
 BUDGET = 1_500, 16 * 3600 * 2
 """Most runs, and most seconds of cores."""
@@ -163,14 +165,17 @@ def list_reported(rates: Mapping[tuple[str, str], float], parts: Sequence[Part] 
 def list_runs(rates: Mapping[tuple[str, str], float]) -> list[Run]:
     """All runs that can be named with these rates, in the order in which they are done.
 
-    First the rates of the main arms and what needs no others (`CORE`), of `words`, which takes longest, last; then the
-    rates of the rest, and all else.
+    First the rates of the main arms and what needs no others (`CORE`), of `words` for `FIRST` alone; then the rates of
+    the rest, and all else. What is left of `words`, a run of which takes five of the others, comes last.
     """
-    runs = []
-    for families in (SYMBOLS, FAMILIES):
-        runs += [run for run in list_tuning() if run.arm in MAIN and run.family in families]
-        runs += list_reported(rates, [part for part in CORE if part.family in families])
-    return list(dict.fromkeys([*runs, *list_tuning(), *list_reported(rates)]))
+    tuning, core = [run for run in list_tuning() if run.arm in MAIN], list(list_reported(rates, CORE))
+    runs = [run for run in [*tuning, *core] if run.family in SYMBOLS]
+    runs += [run for run in [*tuning, *core] if run.seed in (*TUNING, *FIRST)]
+    return list(dict.fromkeys([*runs, *sorted([*list_tuning(), *list_reported(rates)], key=_is_slow)]))
+
+
+def _is_slow(run: Run) -> bool:
+    return run.family not in SYMBOLS
 
 
 def count_parts() -> list[tuple[str, int, float]]:
