@@ -95,6 +95,7 @@ PARTS = [
     Part(KEPT, MAIN, "words", FEW),
     Part(ALONE, CONTROLS, "sums", _mixes("unlearnable", shares=(0.75, 1.0))),
     Part(ALONE, CONTROLS, "strings", _mixes("unlearnable", shares=(0.75,))),
+    Part(ALONE, ("mean_rate",), "sums", _mixes("mislabelled", shares=(0.9, 1.0))),
     Part(HINDSIGHT, ("grpo",), "sums", _mixes("unlearnable", shares=(0.75, 1.0)), RATES),
     Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
     *(Part(OTHERS, RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,))) for family in SYMBOLS[:2]),

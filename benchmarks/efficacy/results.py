@@ -35,7 +35,7 @@ from benchmarks.efficacy.compare import (  # noqa: E402
 )
 from benchmarks.efficacy.plan import CONTROLS, LEARNABLE, MAIN, RIVALS, TUNED, list_tuning  # noqa: E402
 from benchmarks.efficacy.records import Row, key, read_rows  # noqa: E402
-from benchmarks.efficacy.settings import FAMILIES, OUT, RATES, SEEDS, TUNING, Run  # noqa: E402
+from benchmarks.efficacy.settings import DESIGNS, FAMILIES, OUT, RATES, SEEDS, TUNING, Run  # noqa: E402
 from benchmarks.efficacy.stats import fit_square, stratified, template_interval, write_cell  # noqa: E402
 from rlguard.tables.files import replace_file  # noqa: E402
 
@@ -66,12 +66,12 @@ def write_goals(rows: Rows) -> str:
 
 
 def write_pooled(rows: Rows) -> str:
-    """Each mix over all families: rlguard less GRPO, with the models as clusters."""
+    """Each mix that several families have, over all of them: rlguard less GRPO, with the models as clusters."""
     heads = ["mix", "models", "kept, rlguard less GRPO", "gained", "rare but valid, pass@1"]
     lines = []
     for mix in rows.mixes():
         found = [pool(rows, mix, *MAIN, measure) for measure in (kept, gained, RARE[1])]
-        if found[0].n:
+        if found[0].n > len(DESIGNS):
             lines.append([name_mix("all", mix), str(found[0].n), *(write_cell(f, sign=True) for f in found)])
     return table(heads, lines)
 
