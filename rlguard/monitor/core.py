@@ -215,6 +215,11 @@ class Monitor:
                 self.unread[name] = None
         return found
 
+    def knows(self, name: str) -> bool:
+        """Whether a trainer's name is that of a watched figure, or looks like one."""
+        bare = name.removeprefix("train/")
+        return guess_figure(bare) is not None or any(watch.find({bare: 0.0}) for watch in self.config.watches)
+
     def _pair(self, found: dict[str, float], proxy: float, truth: float) -> None:
         """Adds the reward that is not earned: proxy minus truth, where both are shares or the truth has not risen.
 
