@@ -271,8 +271,9 @@ class Monitor:
         Raises:
             InputError: If the step is no number, or the figures are no mapping of names.
         """
-        if not (isinstance(step, Real) and math.isfinite(step)):
-            raise InputError(f"step: expected a number, got {step!r:.60}")
+        if not (isinstance(step, Real) and math.isfinite(step) and step == int(step)):
+            raise InputError(f"step: expected a whole number, got {step!r:.60}")
+        step = int(step)
         events = []
         if step < self.step:
             told = f"the log starts over at step {step} after step {self.step}: the monitor goes on with what it knows"

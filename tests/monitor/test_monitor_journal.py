@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -421,3 +422,15 @@ def test_a_log_caught_in_writing_is_read_again_and_one_that_stays_broken_ends_th
     with pytest.raises(InputError, match="expected JSON"):
         RUNNER.invoke(app, ["watch", str(log)], catch_exceptions=False)
     assert next(writes, None) is None
+
+
+def test_a_step_of_another_type_is_written_as_it_can_be_read(tmp_path):
+    journal = Journal(tmp_path / "run")
+    for step in (np.int64(1), 2.0):
+        journal.see(step, {"reward": np.float32(0.5)})
+    assert read_figures(tmp_path / "run" / FIGURES) == [(1, {"reward": 0.5}), (2, {"reward": 0.5})]
+    with pytest.raises(InputError, match=r"step: expected a whole number, got 2\.5"):
+        journal.see(2.5, {"reward": 0.5})
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="expected a path that can be written"):
+        Journal(tmp_path / "file").see(1, {"reward": 0.5})
