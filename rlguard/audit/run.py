@@ -318,18 +318,24 @@ def _compare(
     )
 
 
+MODEL = ("config.json", "adapter_config.json", "params.json")
+"""What a folder of a model holds, one of them."""
+
+
 def expand_checkpoints(models: Sequence[str]) -> list[str]:
     """Each model; in place of a folder that is none but holds checkpoints, those, by step.
 
     Raises:
-        InputError: If nothing is left.
+        InputError: If nothing is left, or a folder holds neither.
     """
     found: list[str] = []
     for model in models:
         folder = Path(model)
-        is_model = any((folder / name).exists() for name in ("config.json", "adapter_config.json"))
+        is_model = any((folder / name).exists() for name in MODEL)
         steps = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
         ordered = sorted(steps, key=lambda path: int(path.name.rpartition("-")[2]))
+        if folder.is_dir() and not is_model and not ordered:
+            raise InputError(f"{model}: expected a model ({' or '.join(MODEL)}) or checkpoints, found neither")
         found += [model] if is_model or not ordered else map(str, ordered)
     if not found:
         raise InputError("expected at least one model to compare with the first")

@@ -60,15 +60,19 @@ def audit(
     Accuracy by domain, calibration, coverage, reasoning and formats, on the same questions before and after.
     Exit code 1 when something is lost beyond --tolerance, for sure.
     """
-    from rlguard.audit.run import PAGE, AuditSettings, run_audit
+    from rlguard.audit.run import PAGE, AuditSettings, expand_checkpoints, run_audit
     from rlguard.cli.console import SamplingBar
 
-    engine.options(base_url, workers)  # what is wrong with them is said before the work
+    engine.options(base_url, workers)  # what is wrong is said before the work
+    prompts = _read_trained(trained, cli.read_columns(column, ("prompt",)).get("prompt", "prompt"), suite)
+    models = expand_checkpoints([before, *after])
+    chat = _has_template(before, engine) if chat is None else chat
+    for model in models if engine is not cli.EngineName.server else ():
+        check_hub_name(model, "model")
     with SamplingBar(engine.value, True) as bar:
         found = run_audit(
             before, after, out, suite, questions=questions, varied=varied,
-            chat=_has_template(before, engine) if chat is None else chat, seed=seed,
-            trained=_read_trained(trained, cli.read_columns(column, ("prompt",)).get("prompt", "prompt")),
+            chat=chat, seed=seed, trained=prompts,
             settings=AuditSettings(n, scored, truncated, Sampling(max_tokens, temperature, top_p, seed)),
             tolerance=tolerance, confidence=confidence,
             load=lambda model: engine.load(model, base_url, workers), on_progress=lambda _, now: bar.take(now),
@@ -124,10 +128,17 @@ def _has_template(model: str, engine: cli.EngineName) -> bool:
         raise InputError(f"the tokenizer of {model!r} cannot be loaded: {error}") from error
 
 
-def _read_trained(trained: str, column: str) -> list[str]:
+def _read_trained(trained: str, column: str, suite: str) -> list[str]:
     """Names of domains as they are, prompts from a file."""
     if not Path(trained).is_file():
-        return [name.strip() for name in trained.split(",") if name.strip()]
+        from rlguard.audit.suite import read_suite
+
+        names = [name.strip() for name in trained.split(",") if name.strip()]
+        domains = dict.fromkeys(item.domain for item in (read_suite(suite, 1, 0) if names else ()))
+        if unknown := [name for name in names if name not in domains]:
+            known = f"domains of the suite ({', '.join(domains)})"
+            raise InputError(f"--trained: expected a file of prompts, or {known}, got {unknown[0]!r}")
+        return names
     from rlguard.tables.columns import pick
     from rlguard.tables.read import iter_rows
 

@@ -26,6 +26,10 @@ RECENT = 50
 """Steps for which a figure with an alarm is coloured."""
 
 
+PATIENCE = 5
+"""Reads in a row that may fail of a log that could be read before: it may be just being written."""
+
+
 class NothingThere(InputError):
     """The folder holds no run yet."""
 
@@ -68,7 +72,7 @@ def watch(
             tell(event)
         if as_json:
             print(json.dumps({"step": found.step, "figures": found.figures, "unread": found.unread,
-                              "events": [event.to_row() for event in events]}))  # fmt: skip
+                              "notes": found.notes, "events": [event.to_row() for event in events]}))  # fmt: skip
         else:
             console.print(found.shown)
     else:
@@ -91,6 +95,8 @@ class Look:
     """The figures that are watched."""
     unread: list[str]
     """The trainer's names that nothing watches."""
+    notes: list[str]
+    """What could not be read."""
     shown: RenderableType
 
 
@@ -109,24 +115,33 @@ def look(run: Path, columns: Mapping[str, str]) -> Look:
     from rlguard.monitor.view import list_events, make_table
 
     monitor = Monitor()
+    torn: list[int] = []
+    lost: dict[str, list[int]] = {}
     folder = run.parent if run.name == FIGURES else run
     if (folder / FIGURES).exists() and not columns:
-        rows = read_figures(folder / FIGURES)
+        rows = logged = read_figures(folder / FIGURES)
         replay(rows[: 2 * monitor.config.reference + 1], monitor)  # later references are among the events
         events = read_events(folder / EVENTS) if (folder / EVENTS).exists() else []
     elif log := find_log(run):
-        logged = read_log(log, columns=columns)
+        logged = read_log(log, torn, columns, lost)
         events = replay(logged, monitor)
         rows = [(step, figures) for step, logs in logged if (figures := monitor.read(logs))]
     else:
-        raise NothingThere(f"{run}: expected {EXPECTED}")
+        raise NothingThere(
+            f"{run}: {'found no log' if run.exists() else 'no such file or folder'}; expected {EXPECTED}"
+        )
     last = rows[-1][0] if rows else 0
     references = monitor.references | {e.figure: e.reference for e in events if e.reference is not None}
     recent = {e.figure: e.severity for e in events if e.severity != "note" and e.step > last - RECENT}
     known, unread = sorted({name for _, row in rows for name in row}), list(monitor.unread)
-    words = list_events(events, len(known), unread, early=not monitor.references)
+    notes = [f"{name} is no number at {len(steps)} of the steps, the last of them {steps[-1]}"
+             for name, steps in lost.items() if name in columns or monitor.knows(name)]  # fmt: skip
+    notes += [f"line {line} is half-written and was left out" for line in torn]
+    if not logged:
+        notes.append("no step with a number in it was found")
+    words = list_events(events, len(known), unread, early=not monitor.references, notes=notes)
     shown = Group(make_table(rows, references, recent, f"{run}, step {last}"), words) if rows else words
-    return Look(last, events, known, unread, shown)
+    return Look(last, events, known, unread, notes, shown)
 
 
 def _follow(
@@ -144,7 +159,7 @@ def _follow(
 
     events: list[Event] = []
     lines, said = as_json or not console.is_terminal, -math.inf
-    first, step = True, -1
+    first, step, failed = True, -1, 0
     shown: RenderableType = ""
     with suppress(KeyboardInterrupt), nullcontext() if lines else Live(console=console, auto_refresh=False) as live:
         while True:
@@ -155,9 +170,13 @@ def _follow(
                 events, shown, step = found.events, found.shown, found.step
                 for event in () if first else fresh:  # those from before the watching are no news
                     tell(event)
-                first = False
+                first, failed = False, 0
             except NothingThere as nothing:
                 shown = f"waiting: {nothing}"
+            except InputError:
+                failed += 1
+                if first or failed > PATIENCE:
+                    raise
             except OSError as error:
                 errors.print(f"{run}: {error}", markup=False)
             if live:

@@ -215,6 +215,11 @@ class Monitor:
                 self.unread[name] = None
         return found
 
+    def knows(self, name: str) -> bool:
+        """Whether a trainer's name is that of a watched figure, or looks like one."""
+        bare = name.removeprefix("train/")
+        return guess_figure(bare) is not None or any(watch.find({bare: 0.0}) for watch in self.config.watches)
+
     def _pair(self, found: dict[str, float], proxy: float, truth: float) -> None:
         """Adds the reward that is not earned: proxy minus truth, where both are shares or the truth has not risen.
 
@@ -266,8 +271,9 @@ class Monitor:
         Raises:
             InputError: If the step is no number, or the figures are no mapping of names.
         """
-        if not (isinstance(step, Real) and math.isfinite(step)):
-            raise InputError(f"step: expected a number, got {step!r:.60}")
+        if not (isinstance(step, Real) and math.isfinite(step) and step == int(step)):
+            raise InputError(f"step: expected a whole number, got {step!r:.60}")
+        step = int(step)
         events = []
         if step < self.step:
             told = f"the log starts over at step {step} after step {self.step}: the monitor goes on with what it knows"

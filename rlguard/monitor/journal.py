@@ -13,7 +13,7 @@ from typing import Any
 
 from rlguard.monitor.core import Event, Monitor
 from rlguard.monitor.logs import Rows
-from rlguard.tables.files import cut_tail, iter_json_lines, replace_file
+from rlguard.tables.files import cut_tail, iter_json_lines, replace_file, writing
 from rlguard.types import InputError
 
 FIGURES, EVENTS = "figures.jsonl", "events.jsonl"
@@ -54,13 +54,14 @@ class Journal:
         """As `Monitor.see`, and writes down the figures that are watched and what was said of them."""
         found = self.monitor.read(figures)
         events = self.monitor.see(step, found)
-        self.write(step, found, events)
+        self.write(int(step), found, events)
         return events
 
     def write(self, step: int, figures: Mapping[str, float], events: Sequence[Event]) -> None:
         """Adds a step to the files."""
         if not self._begun:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            with writing(self.folder / FIGURES):
+                self.folder.mkdir(parents=True, exist_ok=True)
             for path in (self.folder / FIGURES, self.folder / EVENTS):
                 if path.exists():
                     path.replace(path.with_name(path.name + ".old"))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import codecs
+import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rlguard.monitor.watches import to_number
 from rlguard.tables.columns import check_columns
-from rlguard.tables.files import read_object
+from rlguard.tables.files import PACKED, iter_json_lines, open_bytes, read_json
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError
 
@@ -22,13 +25,25 @@ STATE = "trainer_state.json"
 STEPS = (
     "step", "global_step", "train/global_step", "training/global_step", "progress/step", "progress/batch", "_step",
     "iteration", "iter", "update", "global_step/max_steps", "rollout/step", "train/step", "training_step", "trainstep",
+    "trainer/global_step", "current_steps", "rollout_id",
 )  # fmt: skip
 """Names of the step, in small letters; the first in a row counts, and a row without any is one step after the last."""
-PRINTED = re.compile(r"\{[^{}]*'[^{}]*\}")
-"""A dictionary in a line, as TRL and ms-swift print one."""
-PAIR = re.compile(r"([A-Za-z_][\w./@-]*)\s*[:=]\s*(?:np\.float\d+\()?(-?\d[\d.]*(?:e[+-]?\d+)?)(?![\w:/.])")
+PRINTED = re.compile(r"\{[^{}'\"]*['\"][^{}]*\}")
+"""A dictionary in a line, as TRL and ms-swift print one, or a JSON object."""
+PAIR = re.compile(r"([A-Za-z_][\w./@-]*)\s*[:=]\s*(-?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf))(?![\w:/.])")
 """A name and a number in a line, as verl prints them: `step:12 - actor/entropy:0.4 - critic/score/mean:0.1`."""
+REWRITTEN = (
+    (re.compile(r"\b(?:np\.\w+|tensor|array)\((-?(?:[\d.]+(?:e[+-]?\d+)?|nan|inf))[^()]*\)"), r"\1"),  # np.float64(0.5)
+    (re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)"), lambda number: number[0].replace(",", "")),  # 12,000
+    (re.compile(r"\b(max|min|std|median|eval|val|test|prompt|grad)\.? (?=[a-z])", re.IGNORECASE), r"\1_"),  # Grad. Norm
+)
+"""What a line is rewritten to before names and numbers are looked for."""
 BARE_STEP = re.compile(r"\b(?:step|iter(?:ation)?|update)\s+(\d+)\b", re.IGNORECASE)
+LISTED = re.compile(r"\s*• ")
+"""How a figure of the step named above begins, as NeMo-RL prints one a line."""
+NO_NUMBER = re.compile(r"([:\[,]\s*)['\"]?[-+]?(?:nan|inf|NaN|Infinity)['\"]?(?=\s*[,}\]])")
+RUNS = ("run", "run_id", "run_name", "run.hash", "run.name")
+"""Names of a run, in small letters."""
 WANDB = re.compile(r"^.* - (?=\S+$)")
 """What an export of Weights & Biases puts before a name: the run's."""
 LOGS = ("metrics.jsonl", "metrics.csv", "progress.csv", "*metrics*.jsonl", "*log*.jsonl", "log_history.json",
@@ -62,26 +77,41 @@ def has_numbers(path: Path) -> bool:
     try:
         return bool(read_log(path))
     except InputError:
-        return path.name == STATE  # says what is wrong with it
+        return path.name in (STATE, *LOGS[:3])  # reading it says what is wrong with it
 
 
-def read_log(path: str | Path, torn: list[int] | None = None, columns: Mapping[str, str] | None = None) -> Rows:
+def read_log(
+    path: str | Path,
+    torn: list[int] | None = None,
+    columns: Mapping[str, str] | None = None,
+    lost: dict[str, list[int]] | None = None,
+) -> Rows:
     """The numbers that a trainer logged, a row for each step; what one step has in several rows is put together.
 
     A step that is smaller than the one before stays where it is: a log that starts over.
 
     Args:
         path: The log.
-        torn: As in `iter_json_lines`.
+        torn: As in `iter_json_lines`; of CSV and printed pairs too, whose last number may lack digits.
         columns: Figure, or `step` -> what this log calls it.
+        lost: Here go the names that have a value which is no number, such as NaN or text, each with the steps.
 
     Raises:
-        InputError: If the file cannot be read as a log; names it, and the line. If it has no such column.
+        InputError: If the file cannot be read as a log; names it, and the line. If it has no such column, holds several
+            runs side by side, or is the newest step first.
     """
     rows: Rows = []
     names: dict[str, Any] = {}
+    runs: dict[str, list[str]] = {}
     for row in _iter_raw(Path(path), [] if torn is None else torn):
-        flat = {WANDB.sub("", name): value for name, value in _flatten(row) if not name.endswith(("__MIN", "__MAX"))}
+        flat = {}
+        for name, value in _flatten(row):
+            if run := WANDB.match(name):
+                _take_run(run[0][:-3], runs.setdefault("", []), str(path))
+            elif name.lower() in RUNS and isinstance(value, str):
+                _take_run(value, runs.setdefault(name, []), str(path))
+            if not name.endswith(("__MIN", "__MAX")):
+                flat[WANDB.sub("", name)] = value
         names |= flat
         flat |= {figure: flat.pop(name) for figure, name in (columns or {}).items() if name in flat}
         steps = {name.lower(): value for name, value in flat.items() if name.lower() in STEPS}
@@ -89,45 +119,76 @@ def read_log(path: str | Path, torn: list[int] | None = None, columns: Mapping[s
         numbers = {name: to_number(value) for name, value in flat.items() if not isinstance(value, bool)}
         figures = {name: v for name, v in numbers.items() if math.isfinite(v) and name.lower() not in STEPS}
         step = int(known) if math.isfinite(known) else rows[-1][0] + 1 if rows else 0
+        for name, value in flat.items():
+            if lost is not None and name not in figures and value is not None and value != "":
+                lost.setdefault(name, []).append(step)
         if rows and rows[-1][0] == step:
             rows[-1][1].update(figures)
         elif figures:
             rows.append((step, figures))
     if names:  # else nothing is logged yet
         check_columns(names, columns or {}, str(path))
+    if len(rows) > 2 and all(later < earlier for (earlier, _), (later, _) in pairwise(rows)):
+        raise InputError(f"{path}: the newest step comes first ({rows[0][0]}, {rows[1][0]}, …): sort the rows by step")
     return rows
 
 
+def _take_run(run: str, runs: list[str], where: str) -> None:
+    """Notes the run that a value belongs to; one that comes back after another stands beside it, not after it."""
+    if run in runs[:-1]:
+        raise InputError(
+            f"{where}: expected one run, found {runs[-1]!r} beside {run!r}: take the rows or columns of one"
+        )
+    if run not in runs:
+        runs.append(run)
+
+
 def _iter_raw(path: Path, torn: list[int]) -> Iterator[Mapping[str, Any]]:
-    if path.suffix == ".json":
-        try:
-            history = read_object(path)["log_history"]
-        except (InputError, KeyError) as error:
-            raise InputError(f"{path}: expected a trainer's state with its log_history ({error!r})") from error
+    bare = path.with_suffix("") if path.suffix in PACKED else path
+    if bare.suffix == ".json":
+        value = read_json(path, object, "JSON")
+        history = value.get("log_history") if isinstance(value, dict) else value
         if not isinstance(history, list) or not all(isinstance(row, dict) for row in history):
-            raise InputError(f"{path}: expected log_history to be a list of objects, got {history!r:.60}")
-        yield from (row for row in history if "step" in row)
-    elif path.suffix in (".log", ".txt", ".out", ""):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            yield from _read_printed(part for line in file for part in line.split("\r"))
+            found = f"an object with {', '.join(value)[:60]}" if isinstance(value, dict) else f"{value!r:.60}"
+            raise InputError(
+                f"{path}: expected a trainer's state with its log_history, or a list of steps, got {found}"
+            )
+        yield from (row for row in history if "step" in row or history is value)
+    elif bare.suffix in (".log", ".txt", ".out", ""):
+        with open_bytes(path) as data:
+            wide = data.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # type: ignore[attr-defined]
+            yield from _read_printed(io.TextIOWrapper(data, "utf-16" if wide else "utf-8-sig", "replace"), torn)
+    elif bare.suffix == ".jsonl":
+        yield from (row for _, row in iter_json_lines(path, torn))
     else:
         yield from iter_rows(path, torn, allow_empty=True)
 
 
-def _read_printed(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
+def _read_printed(lines: Iterable[str], torn: list[int]) -> Iterator[dict[str, Any]]:
+    above = None
+    for number, line in enumerate(lines, 1):
+        for pattern, by in REWRITTEN:
+            line = pattern.sub(by, line)
         printed = PRINTED.findall(line)
         pairs: dict[str, Any] = {} if printed else dict(PAIR.findall(line))
         if bare := BARE_STEP.search(line):
             pairs.setdefault("step", bare[1])
+        elif pairs and above and LISTED.match(line):
+            pairs.setdefault("step", above)
         if len(pairs) > 1 and any(name.lower() in STEPS for name in pairs):
-            yield pairs
+            if line.endswith("\n"):
+                yield pairs
+            else:
+                torn.append(number)
+        elif bare:
+            above = bare[1]
         for text in printed:
             try:
-                row = ast.literal_eval(re.sub(r"\b(nan|inf)\b", "None", text))
+                row = ast.literal_eval(re.sub(r"\b(null|true|false)\b", "None", NO_NUMBER.sub(r"\1'nan'", text)))
             except (ValueError, SyntaxError):
                 continue
-            if isinstance(row, dict) and any(math.isfinite(to_number(value)) for value in row.values()):
+            known = "'" in text or any(str(name).lower() in STEPS for name in row)  # other JSON may be anything
+            if known and isinstance(row, dict) and any(math.isfinite(to_number(value)) for value in row.values()):
                 yield row
 
 

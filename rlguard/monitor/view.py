@@ -74,7 +74,12 @@ def make_table(
 
 
 def list_events(
-    events: Sequence[Event], watched: int, unread: Sequence[str] = (), early: bool = False, most: int = 10
+    events: Sequence[Event],
+    watched: int,
+    unread: Sequence[str] = (),
+    early: bool = False,
+    most: int = 10,
+    notes: Sequence[str] = (),
 ) -> Text:
     """The last alarms, the newest last; how many came before; what was not watched.
 
@@ -84,6 +89,7 @@ def list_events(
         unread: The trainer's names that nothing watches.
         early: Whether there are too few steps to compare anything.
         most: Alarms that are shown.
+        notes: What else could not be read.
     """
     alarms: list[Any] = [event for event in events if event.severity != "note"]
     lines = [write_event(event) for event in alarms[-most:]]
@@ -98,4 +104,5 @@ def list_events(
     if unread:
         more = f" and {len(unread) - SHOWN} more" if len(unread) > SHOWN else ""
         lines.append(Text(f"not watched: {', '.join(unread[:SHOWN])}{more}", style="dim"))
+    lines += [Text(note, style=STYLES["warning"]) for note in notes]
     return Text("\n").join(lines)

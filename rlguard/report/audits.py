@@ -6,10 +6,9 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from rlguard.report.load import Row, finite
+from rlguard.report.load import VERDICTS, Row, finite
 from rlguard.report.verdict import Line, detail, plural, write_number
 
-VERDICTS = ("lost", "gained", "changed", "too few", "kept")
 """Verdicts of an audit's figures, in the order in which they are told and listed."""
 
 GROUPS = ("retention", "calibration", "coverage", "reasoning", "format", "diversity")

@@ -14,6 +14,7 @@ from typing import Any
 from rlguard.monitor.core import Event, Monitor
 from rlguard.monitor.journal import EVENTS, read_events, replay
 from rlguard.monitor.logs import STATE, find_state, has_numbers, read_log
+from rlguard.monitor.watches import to_number
 from rlguard.rollouts.logs import list_tables, read_any_rollouts
 from rlguard.rollouts.segments import ROLLOUTS, is_store
 from rlguard.rollouts.store import META
@@ -42,11 +43,12 @@ RATES, FINDINGS, AUDIT = "rates.parquet", "findings.jsonl", "audit.json"
 AUDIT_SHAPE = {
     "domains": {}, "settings": {}, "skipped": {}, "models": [{}],
     "comparisons": [
-        {"name": "", "rows": [{"name": ""}], "cliff": {"points": [{}]}, "crossing": {"k": 0.0, "probability": 0.0},
-         "lost": [{}], "newly_solved": [{}]}
+        {"name": "", "rows": [{"name": "", "verdict": ""}], "cliff": {"points": [{}]},
+         "crossing": {"k": 0.0, "probability": 0.0}, "lost": [{}], "newly_solved": [{}]}
     ],
 }  # fmt: skip
 """What is read of an audit, by example."""
+VERDICTS = ("lost", "gained", "changed", "too few", "kept")
 TAKEN = "a folder or file of pass rates, a filtered set, rollouts, a training, findings or an audit"
 
 
@@ -176,6 +178,11 @@ def read_audit(path: Path) -> Row:
     """
     audit = read_object(path)
     check_shape(audit, AUDIT_SHAPE, str(path))
+    for number, comparison in enumerate(audit.get("comparisons") or []):
+        for place, row in enumerate(comparison.get("rows") or []):
+            if row["verdict"] not in VERDICTS:
+                where = f"{path}: comparisons {number}: rows {place}: verdict"
+                raise InputError(f"{where}: expected one of {', '.join(VERDICTS)}, got {row['verdict']!r}")
     return audit
 
 
@@ -278,6 +285,8 @@ def _read_file(run: Run) -> None:
         run.rates = check_columns(rows, path, REQUIRED["rates"])
     elif "rlguard_id" in columns and "completion" not in columns:
         run.kept = check_columns(rows, path, REQUIRED["kept"])
+    elif rows and all(math.isfinite(to_number(value or 0)) for row in rows[:100] for value in row.values()):
+        run.arms[run.name] = _make_arm([path], path.parent, run.name, run.notes)  # without a text it is a log
     else:
         run.add_rollouts(path, run.name, f"{run.name}: ")
         return

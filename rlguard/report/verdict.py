@@ -171,7 +171,7 @@ def split_models(run: Run, owned: Sequence[Owned]) -> dict[str, list[Owned]]:
 def judge(run: Run, counts: dict[str, Tally], odd: dict[str, str], losses: list[Line]) -> list[Headline]:
     """How each training of a run stands, and the rest: completions by model, odd prompts, what its audit says."""
     found = [_judge_arm(name, arm) for name, arm in run.arms.items()]
-    rest = [*_judge_rest(counts, odd, losses)]
+    rest = [*_judge_rest(run, counts, odd, losses)]
     if len(found) == 1 and len(counts) < 2:
         found = [min([*found, *rest], key=lambda one: STATES.index(one.state))]
     else:
@@ -208,8 +208,10 @@ def _judge_arm(name: str, arm: Arm) -> Headline:
     return Headline(name, "Healthy", because, "go on; read ten rollouts of the last steps all the same.")
 
 
-def _judge_rest(counts: dict[str, Tally], odd: dict[str, str], losses: list[Line]) -> Iterator[Headline]:
+def _judge_rest(run: Run, counts: dict[str, Tally], odd: dict[str, str], losses: list[Line]) -> Iterator[Headline]:
     """By the audit, the verifier and the findings."""
+    comparisons = (run.audit or {}).get("comparisons") or []
+    clear = [row["verdict"] != "too few" for comparison in comparisons for row in comparison.get("rows") or []]
     lost = [line for line in losses if not line[0].startswith("0 ")]
     if lost:
         because = f"{lost[0][0]} {lost[0][1].partition('. The others')[0].rstrip('.')}"
@@ -232,7 +234,10 @@ def _judge_rest(counts: dict[str, Tally], odd: dict[str, str], losses: list[Line
         elif count.total and not shared:
             because = f"{count.flagged_correct} of {count.correct} correct completions show a shortcut, which is few"
             yield Headline(name, "Healthy", because, "go on.")
-    if losses and not lost:
+    if losses and not lost and not any(clear):
+        told = "no audited figure had enough questions to tell"
+        yield Headline("audit", "Unknown", told, "audit again with more --questions.")
+    elif losses and not lost:
         yield Headline("audit", "Healthy", "no audited figure was lost", "go on.")
 
 

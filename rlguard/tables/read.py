@@ -55,7 +55,7 @@ def iter_rows(source: str | Path, torn: list[int] | None = None, allow_empty: bo
         if not path.exists():
             raise InputError(f"{path}: no such file")
         streams = {".csv": _iter_csv, ".tsv": _iter_csv, ".parquet": _iter_parquet}
-        rows = streams[form](path) if form in streams else _iter_jsonl(path, torn)
+        rows = streams.get(form, _iter_jsonl)(path, torn)
     elif path.exists():
         raise InputError(
             f"{path}: expected a file ending in {', '.join((*FORMATS, '.tsv'))}, packed or not "
@@ -141,21 +141,31 @@ def _read_array(path: Path) -> list[Any]:
     return rows if all(isinstance(row, dict) for row in rows) else [value]  # n completions of one prompt
 
 
-def _iter_csv(path: Path) -> Iterator[dict[str, Any]]:
+def _iter_csv(path: Path, torn: list[int] | None) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(2**31 - 1)  # test cases and solutions are longer than csv's 128 KiB
+    last = "\n"
+
+    def draw(file: Iterable[str]) -> Iterator[str]:
+        nonlocal last
+        for last in file:  # noqa: UP028  (its value is kept)
+            yield last
+
     with open_bytes(path) as data, io.TextIOWrapper(data, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter="\t" if find_format(path) == ".tsv" else ",", strict=True)
+        reader = csv.DictReader(draw(file), delimiter="\t" if find_format(path) == ".tsv" else ",", strict=True)
         try:
             check_distinct(reader.fieldnames or (), path)
             for row in reader:
                 if None in row or None in row.values():
+                    if torn is not None and not last.endswith("\n"):
+                        torn.append(reader.line_num)
+                        return
                     raise InputError(f"{path}:{reader.line_num}: expected {len(reader.fieldnames or [])} cells")
                 yield row
         except (csv.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path}:{reader.line_num + 1}: not a line of CSV in UTF-8: {error}") from error
 
 
-def _iter_parquet(path: Path) -> Iterator[dict[str, Any]]:
+def _iter_parquet(path: Path, torn: list[int] | None) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -190,6 +190,7 @@ def test_the_command_line_says_what_is_lost_and_fails(tmp_path, monkeypatch):
     suite = tmp_path / "mine.jsonl"
     suite.write_text("".join(json.dumps(item.row) + "\n" for item in ITEMS))
     monkeypatch.setattr("rlguard.engines.load_engine", lambda engine, model, **options: Answering(model))
+    monkeypatch.setattr("rlguard.cli.audit.check_hub_name", lambda name, kind: None)
     flags = ["--suite", str(suite), "--out", str(tmp_path / "out"), "--n", "4", "--no-chat", "--varied", "0"]
     flags += ["--scored", "0", "--truncated", "0", "--trained", "counting"]
     result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["audit", "base", "tuned", *flags])
@@ -209,5 +210,5 @@ def test_training_prompts_may_come_from_a_file(tmp_path):
     path = tmp_path / "train.jsonl"
     path.write_text('{"prompt": "counting: what is 2 + 2?"}\n{"q": "?"}\n')
     with pytest.raises(InputError, match="row 1 has no column 'prompt'"):
-        rlguard.cli.audit._read_trained(str(path), "prompt")
-    assert rlguard.cli.audit._read_trained("counting, shopping", "prompt") == ["counting", "shopping"]
+        rlguard.cli.audit._read_trained(str(path), "prompt", "builtin")
+    assert rlguard.cli.audit._read_trained("facts, naming", "prompt", "builtin") == ["facts", "naming"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
 import json
 import os
@@ -13,11 +14,12 @@ import time
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import rlguard.cli.watch  # noqa: F401  (adds the command)
 from rlguard.cli.main import app
+from rlguard.cli.watch import PATIENCE
 from rlguard.monitor import Monitor
 from rlguard.monitor.alerts import Webhook
 from rlguard.monitor.journal import EVENTS, FIGURES, Journal, read_events, read_figures, replay
@@ -327,3 +329,108 @@ def test_the_report_of_a_run_that_goes_on_is_served(tmp_path):
     finally:
         server.shutdown()
         server.server_close()
+
+
+ODD = {  # what loggers print beside plain numbers, each with the figures of its last step
+    "json.log": ('INFO {"step": 1, "reward": 0.5}\nINFO {"answer": 7}\nINFO {"step": 2, "reward": 0.25, "kl": null}\n',
+                 2, {"reward": 0.25}),
+    "numpy.log": ("{'step': 3, 'reward': np.float64(0.5), 'kl': tensor(0.1, device='cuda:0')}\n",
+                  3, {"reward": 0.5, "kl": 0.1}),
+    "thousands.log": ("step: 1,001 | tokens: 2,000,000 | reward: 0.5\nstep: 1,002 | reward: 0.25\n",
+                      1002, {"reward": 0.25}),
+    "qualified.log": ("train step=4 reward=0.5 Max Length: 900\neval step=4 reward=0.1\n"
+                      "Step 5 | Entropy: 0.4 | Grad. Norm: 0.2\n", 5, {"entropy": 0.4, "grad_norm": 0.2}),
+    "listed.log": ("===== Step 7/90 =====\n  • Loss: 0.1\n  • Avg Reward: 0.5\n  • Mean Generation Length: 80.5\n",
+                   7, {"reward": 0.5, "length": 80.5}),
+    "lightning.csv": ("trainer/global_step,reward\n30,0.5\n", 30, {"reward": 0.5}),
+    "trainer_log.jsonl": ('{"current_steps": 5, "total_steps": 90, "reward": 0.5}\n', 5, {"reward": 0.5}),
+    "history.jsonl": ('{"_step": 1, "reward": 0.5, "completions": {"_type": "table-file"}}\n', 1, {"reward": 0.5}),
+    "steps.json": ('[{"step": 1, "reward": 0.5}, {"step": 2, "reward": 0.25}]', 2, {"reward": 0.25}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_loggers_print_beside_plain_numbers(tmp_path, name):
+    text, step, figures = ODD[name]
+    (tmp_path / name).write_text(text)
+    last, logged = read_log(tmp_path / name)[-1]
+    assert (last, Monitor().read(logged)) == (step, figures)
+
+
+def test_a_printed_log_may_be_packed_or_of_powershell(tmp_path):
+    text = "step:1 - critic/score/mean:0.5\nstep:2 - critic/score/mean:0.25\n"
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "b.log").write_bytes(text.encode("utf-16"))
+    for path in tmp_path.iterdir():
+        assert read_log(path) == [(1, {"critic/score/mean": 0.5}), (2, {"critic/score/mean": 0.25})]
+
+
+@pytest.mark.parametrize(("name", "text", "message"), [
+    ("ui.csv", "Step,a - reward,b - reward\n1,0.5,0.1\n2,0.5,0.1\n", "expected one run, found 'b' beside 'a'"),
+    ("long.csv", "run,step,reward\na,1,0.5\nb,1,0.1\na,2,0.5\n", "expected one run, found 'b' beside 'a'"),
+    ("newest.csv", "step,reward\n3,0.5\n2,0.5\n1,0.5\n", r"the newest step comes first \(3, 2, …\)"),
+    ("summary.json", '{"reward": 0.5}', "or a list of steps, got an object with reward"),
+])  # fmt: skip
+def test_a_log_that_cannot_be_one_run_is_refused(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_log(tmp_path / name)
+
+
+def test_runs_after_each_other_go_on(tmp_path):
+    (tmp_path / "m.csv").write_text("run_id,run_name,step,reward\na,x,1,0.5\na,x,2,0.5\nb,x,1,0.5\n")
+    assert [step for step, _ in read_log(tmp_path / "m.csv")] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(("name", "text", "notes"), [
+    ("m.jsonl", '{"step": 1, "reward": 0.5, "kl": 0}\n{"step": 2, "reward": NaN, "kl": 0, "eta": "3 s"}\n',
+     ["reward is no number at 1 of the steps, the last of them 2"]),
+    ("m.csv", "step,reward,kl\n1,45%,0\n2,,0\n3,high,0\n",
+     ["reward is no number at 2 of the steps, the last of them 3"]),
+    ("m.log", "step:1 - critic/score/mean:nan - actor/kl_loss:0.1\n",
+     ["critic/score/mean is no number at 1 of the steps, the last of them 1"]),
+    ("t.log", "{'reward': nan, 'kl': -inf, 'entropy': '0.5'}\n",
+     ["reward is no number at 1 of the steps, the last of them 0",
+      "kl is no number at 1 of the steps, the last of them 0"]),
+    ("torn.csv", "step,reward\n1,0.5\n2", ["line 3 is half-written and was left out"]),
+    ("torn.log", "step:1 - kl:0.5\nstep:2 - kl:0.", ["line 2 is half-written and was left out"]),
+    ("none.log", "Loading model\n", ["no step with a number in it was found"]),
+])  # fmt: skip
+def test_what_a_log_holds_and_cannot_be_read_is_told(tmp_path, name, text, notes):
+    (tmp_path / name).write_text(text)
+    code, told = watch(tmp_path / name)
+    assert code == 0
+    assert all(note in told for note in notes)
+    assert json.loads(RUNNER.invoke(app, ["watch", str(tmp_path / name), "--once", "--json"]).output)["notes"] == notes
+
+
+def test_a_broken_log_is_not_passed_over_for_another(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1\n{"step": 2, "reward": 0.5}\n')
+    (tmp_path / "old.log").write_text("step:1 - critic/score/mean:0.5\n")
+    with pytest.raises(InputError, match=r"metrics.jsonl, line 1: expected one JSON object"):
+        RUNNER.invoke(app, ["watch", str(tmp_path), "--once"], catch_exceptions=False)
+    with pytest.raises(InputError, match="gone: no such file or folder"):
+        RUNNER.invoke(app, ["watch", str(tmp_path / "gone"), "--once"], catch_exceptions=False)
+
+
+def test_a_log_caught_in_writing_is_read_again_and_one_that_stays_broken_ends_the_watching(tmp_path, monkeypatch):
+    log = tmp_path / "trainer_state.json"
+    whole = json.dumps({"log_history": [{"step": step, "reward": 0.5} for step in range(30)]})
+    writes = iter([whole[:-9], whole, *[whole[:-9]] * (PATIENCE + 1)])
+    log.write_text(whole)
+    monkeypatch.setattr(time, "sleep", lambda _: log.write_text(next(writes)))
+    with pytest.raises(InputError, match="expected JSON"):
+        RUNNER.invoke(app, ["watch", str(log)], catch_exceptions=False)
+    assert next(writes, None) is None
+
+
+def test_a_step_of_another_type_is_written_as_it_can_be_read(tmp_path):
+    journal = Journal(tmp_path / "run")
+    for step in (np.int64(1), 2.0):
+        journal.see(step, {"reward": np.float32(0.5)})
+    assert read_figures(tmp_path / "run" / FIGURES) == [(1, {"reward": 0.5}), (2, {"reward": 0.5})]
+    with pytest.raises(InputError, match=r"step: expected a whole number, got 2\.5"):
+        journal.see(2.5, {"reward": 0.5})
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="expected a path that can be written"):
+        Journal(tmp_path / "file").see(1, {"reward": 0.5})

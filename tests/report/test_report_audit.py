@@ -238,6 +238,10 @@ def test_text_of_models_and_suites_stays_text(tmp_path):
         (lambda audit: audit | {"comparisons": [[]]}, "comparisons 0: expected an object"),
         (lambda audit: audit["comparisons"][0].pop("name") and audit, "comparisons 0: name: expected text, got None"),
         (lambda audit: audit["comparisons"][0]["crossing"].update(probability="high") or audit, "expected a number"),
+        (
+            lambda audit: audit["comparisons"][0]["rows"][2].update(verdict="fine") or audit,
+            "rows 2: verdict: expected one",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["audit.json", "other.json"])
@@ -245,6 +249,16 @@ def test_a_damaged_audit_is_refused_by_the_part_that_is_damaged(tmp_path, spoil,
     (tmp_path / name).write_text(json.dumps(spoil(make_record())))
     with pytest.raises(InputError, match=said):
         write_report(tmp_path if name == "audit.json" else tmp_path / name, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("rows", [[], [{"verdict": "too few"}]])
+def test_an_audit_that_could_tell_nothing_is_not_healthy(tmp_path, rows):
+    record = make_record()
+    known = record["comparisons"][0]["rows"]
+    record["comparisons"][0]["rows"] = [row | rows[0] for row in known] if rows else []
+    (tmp_path / "audit.json").write_text(json.dumps(record))
+    (said,) = write_report(tmp_path, tmp_path / "report.html")["headlines"]
+    assert said.startswith("audit: Unknown, because no audited figure had enough questions to tell")
 
 
 def test_a_figure_of_coverage_without_a_k_is_listed_and_not_drawn(tmp_path):

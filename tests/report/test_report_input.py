@@ -281,3 +281,10 @@ def test_columns_of_one_run_are_not_asked_of_the_other(tmp_path):
         tmp_path / "a.jsonl", tmp_path / "r.html", against=tmp_path / "b", columns={"completion": "said"}
     )
     assert "rollouts" in summary["included"]
+
+
+def test_a_table_of_nothing_but_numbers_is_a_log(tmp_path):
+    (tmp_path / "exported.csv").write_text("Step,reward,kl\n" + "".join(f"{step},0.5,\n" for step in range(20)))
+    write_report(tmp_path / "exported.csv", tmp_path / "report.html")
+    (arm,) = read_run(tmp_path / "exported.csv").arms.values()
+    assert len(arm.curves["reward"]) == 20
