@@ -87,11 +87,13 @@ def start(argv: Sequence[str] | Callable[[], Any], log: Path, limit: Callable[[]
 
 def run_line(argv: Sequence[str]) -> int:
     """`rlguard ARGV` in this process, with the stub for an engine; its exit status."""
+    import rlguard.cli.audit
     import rlguard.engines
     from rlguard.cli.main import main
     from rlguard.rollouts.store import RolloutStore
 
     rlguard.engines.load_engine = lambda name, model, **options: Stub(model)  # type: ignore[assignment]
+    rlguard.cli.audit.check_hub_name = lambda name, kind: None  # no hub knows a stub
     RolloutStore.__init__.__defaults__ = (SEGMENT_BYTES,)  # type: ignore[misc]
     sys.argv = ["rlguard", *map(str, argv)]
     try:
