@@ -19,9 +19,9 @@ from rlguard.guard.reading import EvidenceReader, find_column, leave_unread
 from rlguard.guard.rewrite import (
     as_array,
     as_float,
+    check_outcomes,
     number_groups,
     put_rows,
-    read_outcomes,
     rewrite_groups,
     take_rows,
 )
@@ -298,7 +298,7 @@ class Guard:
     ) -> Judged:
         if not len(evidence_B):
             return _leave_to_host(advantages_B, {})
-        outcomes = read_outcomes(outcomes_B)
+        outcomes = check_outcomes(outcomes_B)
         self._watch_outcomes(outcomes, rewards_B)
         groups, first_P = number_groups(group_ids_B)
         success, paid = outcomes > 0, rewards_B if total_rewards_B is None else total_rewards_B

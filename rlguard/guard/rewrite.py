@@ -90,7 +90,7 @@ def rewrite_groups(
     if len(groups) != len(host):
         raise ValueError(f"group_ids_B has {len(groups)} rows, expected {len(host)} (one per advantage)")
     columns = _check_columns(len(host), rewards=rewards_B, outcomes=outcomes_B, weights=weights_B)
-    rewards, outcomes, weights = columns["rewards"], read_outcomes(columns["outcomes"]), columns["weights"]
+    rewards, outcomes, weights = columns["rewards"], check_outcomes(columns["outcomes"]), columns["weights"]
     total = rewards
     if total_rewards_B is not None:
         total = _check_columns(len(host), total_rewards=total_rewards_B)["total_rewards"]
@@ -189,7 +189,7 @@ def _check_columns(rows: int, **columns: Any) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_outcomes(outcomes_B: Any) -> np.ndarray:
+def check_outcomes(outcomes_B: Any) -> np.ndarray:
     """Outcomes as float64; ValueError for what is not 1, 0 or NaN, as a score of 0.5 is."""
     outcomes = as_float(outcomes_B)
     odd = ~(np.isnan(outcomes) | (outcomes == 0) | (outcomes == 1))

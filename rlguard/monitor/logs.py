@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import codecs
 import io
 import math
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlguard.monitor.watches import to_number
-from rlguard.tables.columns import check_columns
+from rlguard.tables.columns import check_columns, read_text
 from rlguard.tables.files import PACKED, iter_json_lines, open_bytes, read_json
 from rlguard.tables.read import iter_rows
 from rlguard.types import InputError
@@ -183,12 +182,11 @@ def _read_printed(lines: Iterable[str], torn: list[int]) -> Iterator[dict[str, A
         elif bare:
             above = bare[1]
         for text in printed:
-            try:
-                row = ast.literal_eval(re.sub(r"\b(null|true|false)\b", "None", NO_NUMBER.sub(r"\1'nan'", text)))
-            except (ValueError, SyntaxError):
+            row = read_text(NO_NUMBER.sub(r'\1"nan"', text))
+            if not isinstance(row, dict):
                 continue
             known = "'" in text or any(str(name).lower() in STEPS for name in row)  # other JSON may be anything
-            if known and isinstance(row, dict) and any(math.isfinite(to_number(value)) for value in row.values()):
+            if known and any(math.isfinite(to_number(value)) for value in row.values()):
                 yield row
 
 

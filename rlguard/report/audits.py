@@ -9,8 +9,6 @@ from collections.abc import Iterable, Sequence
 from rlguard.report.load import VERDICTS, Row, finite
 from rlguard.report.verdict import Line, detail, plural, write_number
 
-"""Verdicts of an audit's figures, in the order in which they are told and listed."""
-
 GROUPS = ("retention", "calibration", "coverage", "reasoning", "format", "diversity")
 """Groups of figures in the order in which they are listed; any other comes after."""
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from rlguard.monitor.core import Event, Monitor
 from rlguard.monitor.journal import EVENTS, read_events, replay
-from rlguard.monitor.logs import STATE, find_state, has_numbers, read_log
+from rlguard.monitor.logs import STATE, STEPS, find_state, has_numbers, read_log
 from rlguard.monitor.watches import to_number
 from rlguard.rollouts.logs import list_tables, read_any_rollouts
 from rlguard.rollouts.segments import ROLLOUTS, is_store
 from rlguard.rollouts.store import META
+from rlguard.tables.columns import COLUMNS
 from rlguard.tables.files import read_object
 from rlguard.tables.read import FORMATS, find_format, iter_rows
 from rlguard.types import InputError, Rollout, prompt_text
@@ -49,6 +50,7 @@ AUDIT_SHAPE = {
 }  # fmt: skip
 """What is read of an audit, by example."""
 VERDICTS = ("lost", "gained", "changed", "too few", "kept")
+"""Verdicts of an audit's figures, in the order in which they are told and listed."""
 TAKEN = "a folder or file of pass rates, a filtered set, rollouts, a training, findings or an audit"
 
 
@@ -285,12 +287,20 @@ def _read_file(run: Run) -> None:
         run.rates = check_columns(rows, path, REQUIRED["rates"])
     elif "rlguard_id" in columns and "completion" not in columns:
         run.kept = check_columns(rows, path, REQUIRED["kept"])
-    elif rows and all(math.isfinite(to_number(value or 0)) for row in rows[:100] for value in row.values()):
-        run.arms[run.name] = _make_arm([path], path.parent, run.name, run.notes)  # without a text it is a log
+    elif _is_log(rows[:100], columns):
+        run.arms[run.name] = _make_arm([path], path.parent, run.name, run.notes)
     else:
         run.add_rollouts(path, run.name, f"{run.name}: ")
         return
     run.notes += notes
+
+
+def _is_log(rows: Iterable[Row], names: set[str]) -> bool:
+    """Whether a table counts steps and holds nothing but numbers; answers such as `4` are completions all the same."""
+    low = {name.strip().lower() for name in names}
+    if low.isdisjoint(STEPS) or not low.isdisjoint(COLUMNS["completion"]):
+        return False
+    return all(value in (None, "") or math.isfinite(to_number(value)) for row in rows for value in row.values())
 
 
 def find_trainings(path: Path) -> Iterator[tuple[str, Path]]:

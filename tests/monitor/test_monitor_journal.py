@@ -332,6 +332,7 @@ def test_the_report_of_a_run_that_goes_on_is_served(tmp_path):
 
 
 ODD = {  # what loggers print beside plain numbers, each with the figures of its last step
+    "sets.log": ("{['a']: 1} {'a', 'b'}\n{'step': 1, 'reward': 0.5}\n", 1, {"reward": 0.5}),
     "json.log": ('INFO {"step": 1, "reward": 0.5}\nINFO {"answer": 7}\nINFO {"step": 2, "reward": 0.25, "kl": null}\n',
                  2, {"reward": 0.25}),
     "numpy.log": ("{'step': 3, 'reward': np.float64(0.5), 'kl': tensor(0.1, device='cuda:0')}\n",

@@ -283,7 +283,14 @@ def test_columns_of_one_run_are_not_asked_of_the_other(tmp_path):
     assert "rollouts" in summary["included"]
 
 
-def test_a_table_of_nothing_but_numbers_is_a_log(tmp_path):
+@pytest.mark.parametrize("text", ["step,prompt,completion\n1,2,4\n", "prompt,completion,reward\n2,4,1\n"])
+def test_completions_that_are_numbers_are_no_log(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    run = read_run(tmp_path / "a.csv")
+    assert (run.rollouts[0].completion, run.arms) == ("4", {})
+
+
+def test_a_table_of_steps_and_numbers_is_a_log(tmp_path):
     (tmp_path / "exported.csv").write_text("Step,reward,kl\n" + "".join(f"{step},0.5,\n" for step in range(20)))
     write_report(tmp_path / "exported.csv", tmp_path / "report.html")
     (arm,) = read_run(tmp_path / "exported.csv").arms.values()
