@@ -5,16 +5,19 @@
 Two designs a family, of 0.1M to 0.2M parameters (words: 1M), each with its own seed of weights and data: a Llama
 (RMSNorm, gated MLP, tied embeddings) and a GPT-NeoX (LayerNorm, attention and MLP side by side, embeddings apart). Both
 have rotary positions, so that TRL's padding on the left moves nothing. Minutes on one core; the same seed gives the
-same model.
+same model, on processors with the same instructions. models.sha256 names those that rows.jsonl is of; three of them
+were built on another processor, and come out of the archive.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import random
 import shutil
 import sys
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,11 @@ from benchmarks.efficacy.families.words import list_texts
 from benchmarks.efficacy.settings import DESIGNS
 
 MODELS = Path(__file__).parents[2] / "out" / "efficacy" / "models"
+ARCHIVE = Path(__file__).parents[1] / "archive" / "rows.tar.xz"
+ARCHIVED = {"sums-llama", "strings-llama", "logic-llama"}
+"""Built for the benchmark of 2026-11-26, on a processor on which the same code gives other last digits."""
+DIGESTS = Path(__file__).with_name("models.sha256")
+"""For `sha256sum --check`, in the folder `MODELS`."""
 STEPS = {"sums": 5000, "strings": 4000, "logic": 4000, "words": 9000}
 BATCH = 32
 SIZES = {"llama": (64, 2), "neox": (64, 4)}
@@ -80,13 +88,14 @@ def make_model(design: str, tokenizer: PreTrainedTokenizerFast, hidden_size: int
 
 
 def build_model(family: str, out: Path, design: str = "llama", steps: int | None = None) -> Path:
-    """The folder of a family's model; trained first, in a temporary folder beside it, where `out` is not there yet.
+    """The folder of a family's model, which is unpacked or trained where `out` is not there yet.
 
     Args:
         family: Name in `FAMILIES`.
         out: Folder for the model and its tokenizer.
         design: One of `DESIGNS`; its place there is the seed of the weights and the data.
-        steps: Optimiser steps; by default `STEPS` of the family.
+        steps: Train for so many optimiser steps. By default an archived model is unpacked, any other trained for
+            `STEPS` of the family.
 
     Raises:
         KeyError: There is no such family.
@@ -98,6 +107,32 @@ def build_model(family: str, out: Path, design: str = "llama", steps: int | None
     if (out / "model.safetensors").exists():
         return out
     partial = out.with_name(f".{out.name}-{os.getpid()}")
+    try:
+        if steps is None and f"{family}-{design}" in ARCHIVED:
+            unpack(family, partial)
+        else:
+            train(family, task, design, seed, steps or STEPS[family], partial)
+        try:
+            partial.rename(out)
+        except OSError:  # someone else was first
+            if not (out / "model.safetensors").exists():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return out
+
+
+def unpack(family: str, out: Path) -> None:
+    """Writes a family's archived model to a folder."""
+    out.mkdir(parents=True)
+    with tarfile.open(ARCHIVE) as archive:
+        for member in archive:
+            if member.isfile() and Path(member.name).parent == Path("efficacy/models", family):
+                (out / Path(member.name).name).write_bytes(archive.extractfile(member).read())  # type: ignore[union-attr]
+
+
+def train(family: str, task: Family, design: str, seed: int, steps: int, out: Path) -> None:
+    """Trains a model from scratch on one thread, and writes it to a folder."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # also makes the result repeatable: sums are taken in one order
     try:
@@ -108,19 +143,32 @@ def build_model(family: str, out: Path, design: str = "llama", steps: int | None
             rng = random.Random(f"sft {family} {seed}")
             if family == "words":
                 batches = sort_batches(tokenizer, task, rng)
-                build.train(model, lambda: next(batches), steps or STEPS[family], peak=2e-3)
+                build.train(model, lambda: next(batches), steps, peak=2e-3)
             else:
-                build.train(model, lambda: make_batch(tokenizer, task, rng, BATCH), steps or STEPS[family], peak=3e-3)
-        build.save(model, tokenizer, partial)
-        try:
-            partial.rename(out)
-        except OSError:  # someone else was first
-            if not (out / "model.safetensors").exists():
-                raise
+                build.train(model, lambda: make_batch(tokenizer, task, rng, BATCH), steps, peak=3e-3)
+        build.save(model, tokenizer, out)
     finally:
         torch.set_num_threads(threads)
-        shutil.rmtree(partial, ignore_errors=True)
-    return out
+
+
+def find_digest(folder: Path) -> str:
+    """SHA-256 of a model's weights."""
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def check_digest(folder: Path) -> None:
+    """Checks that a model is the one that the rows are of.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    wanted = dict(line.split()[::-1] for line in DIGESTS.read_text().splitlines())
+    found, expected = find_digest(folder), wanted.get(f"{folder.name}/model.safetensors", "none")
+    if found != expected:
+        raise ValueError(
+            f"{folder}: SHA-256 {found[:12]}, expected {expected[:12]} of {DIGESTS.name}. Rows of two models are not "
+            f"compared: start rows and digests of your own, or build it on a processor like that of the rows"
+        )
 
 
 def sort_batches(tokenizer: PreTrainedTokenizerFast, task: Family, rng: random.Random) -> Iterator[dict[str, Any]]:

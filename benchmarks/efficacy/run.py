@@ -74,7 +74,7 @@ def run(settings: Run, out: Path, scales: Sequence[float] = (), keep_model: bool
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
     from benchmarks.efficacy.arms import ARMS
-    from benchmarks.efficacy.build import build_model
+    from benchmarks.efficacy.build import build_model, find_digest
     from benchmarks.efficacy.families import FAMILIES
     from benchmarks.efficacy.measures import Recorder, measure_ends, measure_kl
     from benchmarks.efficacy.rewards import make_rewards
@@ -88,8 +88,8 @@ def run(settings: Run, out: Path, scales: Sequence[float] = (), keep_model: bool
     tokenizer = AutoTokenizer.from_pretrained(folder)
     base, model = (AutoModelForCausalLM.from_pretrained(folder) for _ in range(2))
     measure = partial(measure_ends, model, tokenizer, family, settings)
-    sizes = f"{settings.evaluate_on}-{settings.sampled}-{settings.samples}"
-    before = remember(out / "before" / f"{settings.family}-{settings.seed}-{sizes}.json", measure)
+    sizes, digest = f"{settings.evaluate_on}-{settings.sampled}-{settings.samples}", find_digest(folder)[:12]
+    before = remember(out / "before" / f"{settings.family}-{digest}-{settings.seed}-{sizes}.json", measure)
     problems = make_problems(settings)
     make, factor = (arm.make(settings.seed), 1.0) if arm.follows is None else arm.follows(scales, settings.seed)
     recorder = Recorder(settings, tokenizer, family)

@@ -6,7 +6,7 @@
 
 A run whose row is in rows.jsonl is not done again. One that failed leaves its log in out/efficacy/logs and is tried
 again by the next call. out/efficacy/progress.html says how far it is. Reported seeds are refused while code that a row
-depends on is not committed.
+depends on is not committed. A model that is missing is built first; one that is not that of the rows is refused.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 from benchmarks.efficacy.plan import FOLLOWING, SECONDS, choose_rates, list_runs, list_tuning  # noqa: E402
-from benchmarks.efficacy.records import ROWS, Row, append_row, find_commit, key, read_rows  # noqa: E402
+from benchmarks.efficacy.records import ROWS, Row, append_row, find_commit, key, lock, read_rows  # noqa: E402
 from benchmarks.efficacy.run import CODE, run  # noqa: E402
 from benchmarks.efficacy.settings import OUT, Run  # noqa: E402
 from rlguard.tables.files import replace_file  # noqa: E402
@@ -86,7 +86,16 @@ def find_scales(run: Run, rows: Iterable[Row]) -> list[float] | None:
 
 
 def do_and_keep(todo: Run, out: Path, rows: Path = ROWS) -> None:
-    """Does a run and appends its row."""
+    """Does a run and appends its row.
+
+    Raises:
+        ValueError: The model is not the one that the rows are of.
+    """
+    from benchmarks.efficacy.build import build_model, check_digest
+
+    folder = out / "models" / f"{todo.family}-{todo.design}"
+    with lock(folder):
+        check_digest(build_model(todo.family, folder, todo.design))
     scales = find_scales(todo, read_rows(rows)) if todo.arm in FOLLOWING else []
     keep = todo.arm in ("grpo", "rlguard") and (todo.kind, todo.share) in KEPT
     append_row(run(todo, out, scales or [], keep_model=keep), rows)

@@ -181,6 +181,17 @@ def test_models_of_two_designs_are_built_once_and_repeat(tmp_path):
         build_model("logic", tmp_path / "other", "no such")
 
 
+def test_a_model_of_another_machine_comes_from_the_archive_and_another_one_is_refused(tmp_path):
+    from benchmarks.efficacy.build import ARCHIVED, DIGESTS, build_model, check_digest
+
+    listed = {line.split()[1].split("/")[0] for line in DIGESTS.read_text().splitlines()}
+    assert listed >= ARCHIVED
+    check_digest(build_model("logic", tmp_path / "logic-llama"))
+    (tmp_path / "logic-llama").rename(tmp_path / "sums-llama")
+    with pytest.raises(ValueError, match=r"sums-llama: SHA-256 .*Rows of two models are not compared"):
+        check_digest(tmp_path / "sums-llama")
+
+
 def test_the_words_of_stories_are_tokens_and_come_back(tmp_path):
     pytest.importorskip("transformers")
     from benchmarks.efficacy.build import DESIGNS, WORD_SIZES, build_tokenizer, make_model

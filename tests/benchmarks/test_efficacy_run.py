@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 pytestmark = pytest.mark.usefixtures("quick_gc")
 pytest.importorskip("trl")
@@ -59,6 +61,23 @@ def test_all_arms_of_a_seed_begin_with_one_measurement(tmp_path):
     assert rows[0]["before"] == rows[1]["before"]
     assert len(list((tmp_path / "before").glob("*.json"))) == 1
     assert rows[0]["design"] == "neox"  # models take turns
+
+
+def test_what_was_measured_of_another_model_is_measured_again(tmp_path, monkeypatch):
+    todo, other = Run("grpo", "sums", "guessable", 1.0, 1002, **SMALL), tmp_path / "other"
+    run(todo, tmp_path)
+    shutil.copytree(build.build_model(), other)
+    weights = load_file(other / "model.safetensors")
+    save_file({name: 1.01 * each for name, each in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    monkeypatch.setattr(build, "build_model", lambda *_: other)
+    run(todo, tmp_path)
+    assert len(list((tmp_path / "before").glob("*.json"))) == 2
+
+
+def test_the_queue_keeps_no_row_of_another_model(tmp_path):
+    with pytest.raises(ValueError, match="expected none of models"):
+        sweep.do_and_keep(Run("grpo", "sums", "guessable", 1.0, 1002, **SMALL), tmp_path, tmp_path / "rows.jsonl")
+    assert not (tmp_path / "rows.jsonl").exists()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
