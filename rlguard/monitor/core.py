@@ -10,7 +10,20 @@ from statistics import median, stdev
 from typing import Any, Literal
 
 from rlguard.monitor.change import CLIP, LEAST, Reference, summarise
-from rlguard.monitor.watches import BOOKKEEPING, PROXY, TRUTH, WATCHES, Watch, guess_figure, size_of, to_number
+from rlguard.monitor.watches import (
+    BOOKKEEPING,
+    BREAKS,
+    LOSS,
+    PROXY,
+    TRUTH,
+    UNLIKELY,
+    WATCHES,
+    Watch,
+    guess_figure,
+    is_nan,
+    size_of,
+    to_number,
+)
 from rlguard.types import InputError, check_types
 
 Severity = Literal["critical", "warning", "note"]
@@ -210,6 +223,7 @@ class Monitor:
                 found.setdefault(self.read_as[name], numbers[name])
         proxy, truth = (next((numbers[name] for name in names), math.nan) for names in (proxies, truths))
         self._pair(found, proxy, truth)
+        self._find_nan(found, logs)
         for name in (name.removeprefix("train/") for name in numbers):
             if name not in taken and name not in self.read_as and not BOOKKEEPING.search(name):
                 self.unread[name] = None
@@ -218,7 +232,26 @@ class Monitor:
     def knows(self, name: str) -> bool:
         """Whether a trainer's name is that of a watched figure, or looks like one."""
         bare = name.removeprefix("train/")
-        return guess_figure(bare) is not None or any(watch.find({bare: 0.0}) for watch in self.config.watches)
+        return self._figure_of(bare) is not None or bool(LOSS.search(bare))
+
+    def _figure_of(self, name: str) -> str | None:
+        """The figure that a trainer's name stands for, were it the only one."""
+        found = (figure for watch in self.config.watches for figure in watch.find({name: 0.0}))
+        return next(found, guess_figure(name))
+
+    def _find_nan(self, found: dict[str, float], logs: Mapping[str, Any]) -> None:
+        """Adds `nan/loss` and the like: 1 where such a figure is NaN, 0 where it is a number again."""
+        if not any(watch.figure == "nan/*" for watch in self.config.watches):
+            return
+        for name in (name for name, value in logs.items() if is_nan(value)):
+            bare = name.removeprefix("train/")
+            figure = self._figure_of(bare) or ("loss" if LOSS.search(bare) and not UNLIKELY.search(bare) else None)
+            if figure == "loss" or (figure in BREAKS and figure not in found):
+                found[f"nan/{figure}"] = 1.0
+        here = {*found, *("loss" for name in logs if LOSS.search(name))}
+        for figure in self.tracks:
+            if figure.startswith("nan/") and figure.removeprefix("nan/") in here:
+                found.setdefault(figure, 0.0)
 
     def _pair(self, found: dict[str, float], proxy: float, truth: float) -> None:
         """Adds the reward that is not earned: proxy minus truth, where both are shares or the truth has not risen.
@@ -263,7 +296,8 @@ class Monitor:
         Args:
             step: Its number. A smaller one than the last is a log that starts over: that is noted, and the monitor goes
                 on with what it knows.
-            figures: Numbers by name: those here (`WATCHES`) or the trainer's own. What is no finite number is left out.
+            figures: Numbers by name: those here (`WATCHES`) or the trainer's own. What is no finite number is left out,
+                but a loss, reward, kl, entropy or grad_norm that is NaN at two of three steps is a critical alarm.
 
         Returns:
             Events of this step, the most severe first.

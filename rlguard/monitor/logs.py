@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rlguard.monitor.watches import to_number
+from rlguard.monitor.watches import is_nan, to_number
 from rlguard.tables.columns import check_columns, read_text
 from rlguard.tables.files import PACKED, iter_json_lines, open_bytes, read_json
 from rlguard.tables.read import iter_rows
@@ -85,7 +85,7 @@ def read_log(
     columns: Mapping[str, str] | None = None,
     lost: dict[str, list[int]] | None = None,
 ) -> Rows:
-    """The numbers that a trainer logged, a row for each step; what one step has in several rows is put together.
+    """The numbers and NaN that a trainer logged, a row for each step; several rows of one step are put together.
 
     A step that is smaller than the one before stays where it is: a log that starts over.
 
@@ -119,10 +119,13 @@ def read_log(
         figures = {name: v for name, v in numbers.items() if math.isfinite(v) and name.lower() not in STEPS}
         step = int(known) if math.isfinite(known) else rows[-1][0] + 1 if rows else 0
         for name, value in flat.items():
-            if lost is not None and name not in figures and value is not None and value != "":
-                lost.setdefault(name, []).append(step)
+            if name not in figures and value is not None and value != "":
+                if lost is not None:
+                    lost.setdefault(name, []).append(step)
+                if is_nan(value):
+                    figures[name] = math.nan
         if rows and rows[-1][0] == step:
-            rows[-1][1].update(figures)
+            rows[-1][1].update({name: v for name, v in figures.items() if not math.isnan(v) or name not in rows[-1][1]})
         elif figures:
             rows.append((step, figures))
     if names:  # else nothing is logged yet

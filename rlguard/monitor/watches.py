@@ -198,6 +198,9 @@ WATCHES = (
     Watch("canary", ("canary/accuracy", "audit/all/accuracy"), False, 0.05, 0.15, noise=0.005,
           cause="training costs the model what it could do before",
           do=f"Compare with `rlguard audit`. {RATE}, and {BACK}."),
+    Watch("nan/*", (), True, limit=(None, 0.5), window=3,
+          cause="the weights, the loss or a reward are no numbers any more: nothing is learnt from here on",
+          do=f"Stop the run and {BACK}. {RATE}; set max_grad_norm; train in bfloat16, not float16; check the rewards."),
 )  # fmt: skip
 """What is watched by default, with the names of TRL (old and new), ms-swift, verl, tinker, OpenRLHF, prime-rl, NeMo-RL,
 slime and loops of one's own.
@@ -205,8 +208,13 @@ slime and loops of one's own.
 `findings` is the share of completions with a shortcut; `lucky_share`, of the successes, and `chance_rate` are the
 guard's; `unsolved_groups`, `solved_groups` and `flat_groups` are shares of groups without a right rollout, without a
 wrong one, and of zero variance; `canary` is the accuracy on a few questions that are not trained on. `unearned` is
-`PROXY` minus `TRUTH`, see `Monitor.see`.
+`PROXY` minus `TRUTH`, see `Monitor.see`; `nan/loss` is 1 where the loss is NaN, and 0 in
+later steps.
 """
+
+BREAKS = ("reward", "kl", "grad_norm", "entropy")
+"""Figures that are NaN in no healthy run, beside the loss. A part of the reward may be: it judges some prompts only."""
+LOSS = re.compile(r"(^|[/_])loss$")
 
 _OF = r"([/_]?(rewards?|scores?|acc(uracy)?|success|solved|pass(ed)?|tests?|mean|rate|share))*$"
 PROXY = re.compile(rf"(^|[/_])(proxy|visible|rm_score|reward_model_score){_OF}")
@@ -231,6 +239,18 @@ def guess_figure(name: str) -> str | None:
     if UNLIKELY.search(low):
         return None
     return next((figure for figure, looks in LIKELY.items() if re.search(looks, low)), None)
+
+
+def is_nan(value: Any) -> bool:
+    """Whether it is NaN, also as text; text of another kind is not.
+
+    >>> is_nan("nan"), is_nan("45%"), is_nan(None)
+    (True, False, False)
+    """
+    try:
+        return math.isnan(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def to_number(value: Any) -> float:

@@ -351,7 +351,7 @@ def _make_arm(logs: Iterable[Path], folder: Path, name: str, notes: list[str]) -
     curves: dict[str, Curve] = {}
     for step, figures in sorted(rows.items()):
         for metric, value in figures.items():
-            if metric != "epoch":
+            if metric != "epoch" and not math.isnan(value):
                 curves.setdefault(metric, []).append((step, value))
     if told := _find_events(folder):
         torn = []

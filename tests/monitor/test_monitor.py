@@ -303,6 +303,34 @@ def test_a_reward_that_rises_with_the_truth_is_earned():
     assert [event for event in events if event.severity != "note"] == []
 
 
+@pytest.mark.parametrize(("name", "told"), [
+    ("loss", "nan/loss"), ("train/actor/pg_loss", "nan/loss"), ("actor/kl_loss", "nan/kl"),
+    ("eval/loss", ""), ("ppo_kl", "nan/kl"),
+    ("actor/grad_norm", "nan/grad_norm"), ("critic/score/mean", "nan/reward"), ("rewards/format/mean", ""),
+    ("val/reward", ""), ("clip_ratio/region_mean", ""),
+])  # fmt: skip
+@pytest.mark.parametrize("value", [math.nan, "nan", np.float32("nan")])
+def test_a_figure_that_is_nan_is_said_at_the_third_step(name, told, value):
+    monitor = Monitor()
+    events = [event for step in range(20) for event in monitor.see(step, {name: 0.1 if step < 9 else value, "x": 1})]
+    assert alarms(events) == ([(11, "critical", told)] if told else [])
+    monitor = Monitor()  # one step of a number format that runs over is no state
+    once = [event for step in range(20) for event in monitor.see(step, {name: value if step % 9 == 5 else 0.1})]
+    assert alarms(once) == []
+
+
+def test_text_and_what_is_missing_are_not_nan():
+    monitor = Monitor()
+    events = [event for step in range(9) for event in monitor.see(step, {"loss": "n/a", "reward": None, "kl": "45%"})]
+    assert (events, monitor.tracks) == ([], {})
+
+
+def test_a_figure_that_one_name_gives_is_not_nan_by_another():
+    monitor = Monitor()
+    logs = {"objective/kl": 0.1, "kl": math.nan, "reward": 0.5}
+    assert not [event for step in range(9) for event in monitor.see(step, logs)]
+
+
 def test_a_log_whose_steps_start_over_goes_on():
     monitor, _ = run(noise(80))
     events = [
@@ -394,7 +422,9 @@ def test_the_first_watch_that_covers_a_figure_judges_it():
 def test_the_page_names_every_figure():
     page = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text()
     figures = {
-        watch.figure.replace("rewards/*", "rewards/<part>").replace("findings/*", "findings/<kind>")
+        watch.figure.replace("rewards/*", "rewards/<part>")
+        .replace("findings/*", "findings/<kind>")
+        .replace("nan/*", "nan/loss")
         for watch in WATCHES
     }
     assert [figure for figure in sorted(figures) if f"`{figure}`" not in page] == []

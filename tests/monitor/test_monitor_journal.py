@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.server
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -118,7 +120,13 @@ def test_the_newest_checkpoint_of_a_plain_trainer(tmp_path):
     state = find_state(tmp_path)
     assert state.parent.name == "checkpoint-100"
     rows = read_log(state)
-    assert rows[-1] == (100, {"loss": 0.1, "completions/mean_length": 20.0, "eval_loss": 0.2})
+    figures = {
+        "loss": 0.1,
+        "completions/mean_length": 20.0,
+        "eval_loss": 0.2,
+        "entropy": pytest.approx(math.nan, nan_ok=True),
+    }
+    assert rows[-1] == (100, figures)
     assert [event.severity for event in replay(rows)] == ["note", "critical"]
     assert find_state(tmp_path / "checkpoint-9").parent.name == "checkpoint-9"
     (tmp_path / "trainer_state.json").write_text("{}")
@@ -164,7 +172,8 @@ def test_watch_waits_for_a_run_follows_it_and_leaves_on_ctrl_c(tmp_path, options
                 time.sleep(0.1)
             while process.poll() is None and time.monotonic() < deadline:
                 process.send_signal(signal.SIGINT)
-                time.sleep(0.5)
+                with suppress(subprocess.TimeoutExpired):  # a second one while it leaves would end it otherwise
+                    process.wait(5)
         finally:
             process.kill()
     assert process.wait() == 1
@@ -190,7 +199,7 @@ def watch(path, *options):
 
 PRINTED = (
     "\r  1%| | 1/90 [00:02<03:00]{'loss': 0.1, 'completions/mean_length': 100.0, 'reward': 0.5, 'epoch': 0.1}\n",
-    "{'loss': '0.1', 'completions/mean_length': '100.0', 'reward': '0.5', 'grad_norm': nan}\n",
+    "{'loss': '0.1', 'completions/mean_length': '100.0', 'reward': '0.5', 'clip_ratio/low_mean': nan}\n",
 )
 LOGS = {
     "metrics.jsonl": [json.dumps({"step": i, "data": {"response_length/mean": 100, "critic/score/mean": 0.5}}) + "\n"
@@ -376,6 +385,19 @@ def test_a_log_that_cannot_be_one_run_is_refused(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=message):
         read_log(tmp_path / name)
+
+
+def test_a_run_whose_loss_is_nan_alarms_from_its_log_and_from_its_journal(tmp_path):
+    logged = [{"loss": 0.1, "reward": 0.5} for _ in range(6)] + [{"loss": math.nan, "reward": 0.5} for _ in range(3)]
+    (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps({'step': i} | row)}\n" for i, row in enumerate(logged)))
+    journal = Journal(tmp_path / "run")
+    for events in (
+        replay(read_log(tmp_path / "m.jsonl")),
+        [event for step, row in enumerate(logged) for event in journal.see(step, row)],
+        read_events(tmp_path / "run" / "events.jsonl"),
+    ):
+        assert [str(event) for event in events] == ["step 8: critical: nan/loss stands at 1, above 0.5, since step 6"]
+    assert read_figures(tmp_path / "run" / "figures.jsonl")[-1] == (8, {"reward": 0.5, "nan/loss": 1.0})
 
 
 def test_runs_after_each_other_go_on(tmp_path):
