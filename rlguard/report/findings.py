@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlguard.answers import normalise_answer, read_golds
-from rlguard.report.load import Row, Run, finite, show_prompt
+from rlguard.report.load import FINDINGS, Row, Run, finite, show_prompt
 from rlguard.shortcuts.scan import search
 from rlguard.types import Rollout
 
@@ -37,6 +37,10 @@ def pair_findings(run: Run, scan: bool | None) -> list[Owned]:
     rollouts = run.rollouts or []
     owned = attach_findings(rollouts, run.findings or [])
     flagged = {rollout.source for rollout, found in owned if found}
+    strange = sum(len(found) for _, found in owned[len(rollouts) :])
+    if rollouts and strange:
+        told = "is on a completion" if strange == 1 else "are on completions"
+        run.notes.append(f"{FINDINGS}: {strange} of {len(run.findings or [])} {told} that no rollout here has.")
     places: dict[str, list[int]] = {}
     for place, rollout in enumerate(rollouts):
         if rollout.source not in flagged and run.findings != []:  # an empty file is the word of a search

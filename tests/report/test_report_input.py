@@ -122,6 +122,19 @@ def test_a_training_belongs_to_the_prompts_of_the_rates(tmp_path):
     assert data["prompts"]["of"][0]["trials"][0] == 4  # and the rate stays that of the store
 
 
+def test_findings_and_rates_of_other_rollouts_are_said_to_be(tmp_path):
+    run = make_run(tmp_path / "run")
+    clean, _ = report(run, tmp_path / "r.html")
+    assert not [note for note in clean["notes"] if "rollout" in note]
+    write_lines(run / "findings.jsonl", [make_finding(completion="2 + 2 = 4"), make_finding("else", 3)])
+    write_rates(run / "rates/rates.parquet", [make_rate("q1", 2, "learnable")])
+    summary, _ = report(run, tmp_path / "r.html")
+    assert [note for note in summary["notes"] if "rollout" in note] == [
+        "rates/rates.parquet: none of its prompts has a rollout in rates.",
+        "findings.jsonl: 1 of 2 is on a completion that no rollout here has.",
+    ]
+
+
 def test_two_runs_are_compared(tmp_path):
     write_rates(tmp_path / "a/rates.parquet", [make_rate("x", 30, "mastered", 32), make_rate("y", 16, "learnable", 32)])
     write_rates(tmp_path / "b/rates.parquet", [make_rate("x", 2, "learnable", 32), make_rate("y", 16, "learnable", 32)])
