@@ -407,6 +407,8 @@ def read_table(path: Path, where: str, notes: list[str], required: Sequence[str]
     torn: list[int] = []
     rows = list(iter_rows(path, torn, allow_empty=True))
     notes += _note_torn(where, torn)
+    if path.suffix == ".parquet" and path.is_file() and not path.stat().st_size:
+        notes.append(f"{where}: 0 bytes, so nothing was read.")
     return check_columns(rows, path, required)
 
 

@@ -135,6 +135,13 @@ def test_findings_and_rates_of_other_rollouts_are_said_to_be(tmp_path):
     ]
 
 
+def test_an_empty_file_of_a_format_that_is_never_empty_is_said(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / "rates/rates.parquet").write_bytes(b"")
+    summary, _ = report(run, tmp_path / "r.html")
+    assert "rates/rates.parquet: 0 bytes, so nothing was read." in summary["notes"]
+
+
 def test_two_runs_are_compared(tmp_path):
     write_rates(tmp_path / "a/rates.parquet", [make_rate("x", 30, "mastered", 32), make_rate("y", 16, "learnable", 32)])
     write_rates(tmp_path / "b/rates.parquet", [make_rate("x", 2, "learnable", 32), make_rate("y", 16, "learnable", 32)])
