@@ -78,7 +78,7 @@ def write_pooled(rows: Rows) -> str:
 
 def write_main(rows: Rows) -> str:
     """GRPO and rlguard, each at its own best rate, one line a family and mix."""
-    names = ("kept", "gained", "rare pass@1")
+    names = ("kept", "gained", "rare pass@1", "rare pass@64")
     heads = ["mix", "seeds", *(f"{name}, {arm}" for name in names for arm in ("GRPO", "rlguard"))]
     heads.append("kept, rlguard less GRPO")
     lines = []
@@ -86,7 +86,7 @@ def write_main(rows: Rows) -> str:
         for mix in rows.mixes(family):
             guarded, plain = (rows.get(family, mix, arm) for arm in MAIN)
             if guarded and plain:
-                cells = [write_cell(summarise(runs, of)) for of in (kept, gained, RARE[1]) for runs in (plain, guarded)]
+                cells = [write_cell(summarise(runs, of)) for of in (kept, gained, *RARE.values()) for runs in (plain, guarded)]
                 less = write_cell(subtract(guarded, plain, kept), sign=True)
                 lines.append([name_mix(family, mix), str(len(guarded)), *cells, less])
     return table(heads, lines)
