@@ -47,6 +47,7 @@ def draw_razor(axes: Any, rows: Rows) -> None:
         own = [row for row in rows.all if row["arm"] == arm and row["seed"] in SEEDS]
         if own:
             axes.plot([row["kl_prior"] for row in own], list(map(kept, own)), ".", color=COLOURS[arm], alpha=0.4)
+    axes.set_xscale("symlog", linthresh=0.01)  # some runs move nothing, and one moved 14 nats
     axes.set_xlabel("forward KL on prior prompts, nats")
     axes.set_ylabel("prior skills kept")
     axes.yaxis.set_major_formatter(PERCENT)
