@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from benchmarks.efficacy.compare import Rows, gained, kept, summarise
+from benchmarks.efficacy.compare import RARE, Rows, gained, kept, summarise
 from benchmarks.efficacy.plan import LEARNABLE, MAIN
 from benchmarks.efficacy.records import Row
 from benchmarks.efficacy.settings import FAMILIES, SEEDS
@@ -24,11 +24,11 @@ NAMES = {"grpo": "GRPO", "rlguard": "rlguard"}
 PERCENT = PercentFormatter(1.0, decimals=0)
 
 
-def draw_shares(axes: Any, rows: Rows, family: str, measure: Callable[[Row], float]) -> None:
-    """A measure over the share of unlearnable problems; bars are 95% intervals."""
+def draw_shares(axes: Any, rows: Rows, family: str, measure: Callable[[Row], float], kind: str = "unlearnable") -> None:
+    """A measure over the share of problems of a kind; bars are 95% intervals."""
     for arm in MAIN:
         points = []
-        for mix in [LEARNABLE, *(mix for mix in rows.mixes(family) if mix[0] == "unlearnable" and mix[1])]:
+        for mix in [LEARNABLE, *(mix for mix in rows.mixes(family) if mix[0] == kind and mix[1])]:
             runs = rows.get(family, mix, arm)
             if runs:
                 found = summarise(runs, measure)
@@ -38,7 +38,7 @@ def draw_shares(axes: Any, rows: Rows, family: str, measure: Callable[[Row], flo
             bars = np.nan_to_num(np.stack([mean - low, high - mean]))
             axes.errorbar(x, mean, bars, color=COLOURS[arm], marker="o", ms=4, capsize=2, label=NAMES[arm])
     axes.yaxis.set_major_formatter(PERCENT)
-    axes.set_xlabel("% unlearnable problems")
+    axes.set_xlabel(f"% {kind.replace('_', ' but ')} problems")
 
 
 def draw_razor(axes: Any, rows: Rows) -> None:
@@ -54,16 +54,20 @@ def draw_razor(axes: Any, rows: Rows) -> None:
 
 
 def draw_figure(rows: Rows, path: Path) -> None:
-    """Above what is kept, below what is gained, a column a family; then kept against KL."""
+    """Above what is kept, below what is gained, a column a family; then wrong labels and rare problems of `sums`, and KL."""
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10})
     families = [family for family in FAMILIES if rows.mixes(family)]
-    figure, grid = plt.subplots(2, len(families) + 1, figsize=(3 * len(families) + 3, 5), layout="constrained")
+    figure, grid = plt.subplots(2, len(families) + 2, figsize=(3 * len(families) + 6, 5), layout="constrained")
     for place, family in enumerate(families):
         draw_shares(grid[0][place], rows, family, kept)
         draw_shares(grid[1][place], rows, family, gained)
         grid[0][place].set_title(family)
     grid[0][0].set_ylabel("prior skills kept")
     grid[1][0].set_ylabel("gained on learnable, points")
+    draw_shares(grid[0][-2], rows, "sums", kept, "mislabelled")
+    draw_shares(grid[1][-2], rows, "sums", RARE[64], "rare_valid")
+    grid[0][-2].set_title("sums")
+    grid[1][-2].set_ylabel("rare ones solved in 64 tries")
     draw_razor(grid[0][-1], rows)
     grid[1][-1].set_axis_off()
     names = {name: line for part in figure.axes for line, name in zip(*part.get_legend_handles_labels(), strict=True)}

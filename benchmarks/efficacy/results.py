@@ -86,7 +86,11 @@ def write_main(rows: Rows) -> str:
         for mix in rows.mixes(family):
             guarded, plain = (rows.get(family, mix, arm) for arm in MAIN)
             if guarded and plain:
-                cells = [write_cell(summarise(runs, of)) for of in (kept, gained, *RARE.values()) for runs in (plain, guarded)]
+                cells = [
+                    write_cell(summarise(runs, of))
+                    for of in (kept, gained, *RARE.values())
+                    for runs in (plain, guarded)
+                ]
                 less = write_cell(subtract(guarded, plain, kept), sign=True)
                 lines.append([name_mix(family, mix), str(len(guarded)), *cells, less])
     return table(heads, lines)
