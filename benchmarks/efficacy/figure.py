@@ -54,7 +54,7 @@ def draw_razor(axes: Any, rows: Rows) -> None:
 
 
 def draw_figure(rows: Rows, path: Path) -> None:
-    """Above what is kept, below what is gained, a column a family; then wrong labels and rare problems of `sums`, and KL."""
+    """Above what is kept, below what is gained, a column a family; then wrong labels, rare problems, and KL."""
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10})
     families = [family for family in FAMILIES if rows.mixes(family)]
     figure, grid = plt.subplots(2, len(families) + 2, figsize=(3 * len(families) + 6, 5), layout="constrained")
