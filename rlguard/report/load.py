@@ -221,8 +221,8 @@ def _read_rates(run: Run, store: Path) -> None:
         run.rates = run.read("rates", store / RATES)
     if is_store(store):
         name = run.show(store)
-        found = run.add_rollouts(store, name, "" if store == run.path else f"{name}/")
-        if found and run.rates and not {each.prompt_id for each in found} & {str(row["prompt_id"]) for row in run.rates}:
+        found = {each.prompt_id for each in run.add_rollouts(store, name, "" if store == run.path else f"{name}/")}
+        if found and run.rates and found.isdisjoint(str(row["prompt_id"]) for row in run.rates):
             run.notes.append(f"{run.show(store / RATES)}: none of its prompts has a rollout in {store.name}.")
     if (store / META).is_file():
         run.meta = read_object(store / META)
