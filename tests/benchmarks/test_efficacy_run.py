@@ -56,21 +56,16 @@ def sweep_shorten(row):
     return shorten(row)
 
 
-def test_all_arms_of_a_seed_begin_with_one_measurement(tmp_path):
+def test_all_arms_of_a_seed_begin_with_one_measurement_of_their_model(tmp_path, monkeypatch):
     rows = [run(Run(arm, "sums", "guessable", 1.0, 1002, **SMALL), tmp_path) for arm in ("max_rl", "dr_grpo")]
     assert rows[0]["before"] == rows[1]["before"]
     assert len(list((tmp_path / "before").glob("*.json"))) == 1
     assert rows[0]["design"] == "neox"  # models take turns
-
-
-def test_what_was_measured_of_another_model_is_measured_again(tmp_path, monkeypatch):
-    todo, other = Run("grpo", "sums", "guessable", 1.0, 1002, **SMALL), tmp_path / "other"
-    run(todo, tmp_path)
-    shutil.copytree(build.build_model(), other)
+    other = shutil.copytree(build.build_model(), tmp_path / "other")
     weights = load_file(other / "model.safetensors")
     save_file({name: 1.01 * each for name, each in weights.items()}, other / "model.safetensors", {"format": "pt"})
     monkeypatch.setattr(build, "build_model", lambda *_: other)
-    run(todo, tmp_path)
+    run(Run("grpo", "sums", "guessable", 1.0, 1002, **SMALL), tmp_path)
     assert len(list((tmp_path / "before").glob("*.json"))) == 2
 
 
