@@ -29,15 +29,17 @@ from rlguard.order.probe import ProbeSettings, hold_out, probe
 from rlguard.order.schedule import write_schedule
 
 MODEL = Path(__file__).parent / "tiny_reasoner" / "model"
+DOMAINS = [*SKILLS, "rare_valid"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the trainings and the schedule")
     parser.add_argument("--steps", type=int, default=10, help="steps of each short training")
+    parser.add_argument("--domains", nargs="+", choices=DOMAINS, default=DOMAINS, help="default: all")
     args = parser.parse_args()
 
-    domains = {kind: make_problems([kind], 128, seed=0) for kind in (*SKILLS, "rare_valid")}
+    domains = {kind: make_problems([kind], 128, seed=0) for kind in args.domains}
     training, held_out = hold_out(domains, 32)
     settings = ProbeSettings(args.steps, trainings=2, max_tokens=MAX_COMPLETION, learning_rate=2e-4)
     transfer = probe(str(MODEL), training, held_out, args.out / "probes", settings, "exact")

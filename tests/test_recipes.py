@@ -83,9 +83,9 @@ def test_a_run_is_trained_scanned_and_audited(tmp_path):
 
 
 def test_order_domains(tmp_path):
-    printed = run("order_domains.py", "--out", tmp_path, "--steps", 1)
+    printed = run("order_domains.py", "--out", tmp_path, "--steps", 1, "--domains", "add", "mix", "sub")
     order = next(line for line in printed.splitlines() if " > " in line).split(" > ")
-    assert sorted(order) == ["add", "mix", "mul", "rare_valid", "sub"]
+    assert sorted(order) == ["add", "mix", "sub"]
     families = [row["family"] for row in read_rows(tmp_path / "schedule.jsonl")]
     assert list(dict.fromkeys(families)) == order
 
@@ -110,7 +110,7 @@ def test_train_guarded_vllm(tmp_path):
         [sys.executable, "-c", VLLM, str(tmp_path)],
         capture_output=True,
         text=True,
-        env=environment | {"VLLM_CPU_KVCACHE_SPACE": "1"},
+        env=environment | {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCH_COMPILE_DISABLE": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert 0 < float(done.stdout.splitlines()[-1]) < 1

@@ -60,16 +60,20 @@ def test_the_model_has_its_skills_and_both_habits():
     assert 0.05 < sampled["share_bare"] < 0.35
 
 
-def test_the_training_recipe_runs(tmp_path):
+@pytest.mark.parametrize("unguarded", [False, True])
+def test_the_training_recipe_runs(tmp_path, monkeypatch, unguarded):
     pytest.importorskip("trl")
-    recipe = TINY.parents[1] / "train_guarded.py"
+    import train_guarded
+
     arguments = ["--steps", "2", "--evaluate-every", "1", "--evaluate-on", "16", "--problems", "32"]
-    for flags in ([], ["--unguarded"]):
-        done = subprocess.run(
-            [sys.executable, str(recipe), "--out", str(tmp_path), *arguments, *flags], capture_output=True, text=True
-        )
+    command = [train_guarded.__file__, "--out", str(tmp_path), *arguments, *["--unguarded"] * unguarded]
+    if unguarded:  # in this process: what takes longest to import is there
+        monkeypatch.setattr(sys, "argv", command)
+        train_guarded.main()
+    else:
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-2000:]
-        rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-        assert [row["step"] for row in rows] == [0, 1, 2]
-        assert "rlguard/flagged_share" in rows[-1]  # of the unguarded one too: its guard observes
-        assert json.loads((tmp_path / "config.json").read_text())["unguarded"] == bool(flags)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [0, 1, 2]
+    assert "rlguard/flagged_share" in rows[-1]  # of the unguarded one too: its guard observes
+    assert json.loads((tmp_path / "config.json").read_text())["unguarded"] == unguarded

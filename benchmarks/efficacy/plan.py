@@ -90,20 +90,20 @@ CORE = [
 PARTS = [
     *CORE,
     Part(KEPT, MAIN, "sums", ALL),
-    Part(KEPT, MAIN, "strings", DECIDING),
-    Part(KEPT, MAIN, "logic", DECIDING),
-    Part(KEPT, MAIN, "words", FEW),
-    Part(ALONE, CONTROLS, "sums", _mixes("unlearnable", shares=(0.75, 1.0))),
-    Part(ALONE, CONTROLS, "strings", _mixes("unlearnable", shares=(0.75,))),
     Part(ALONE, ("mean_rate",), "sums", _mixes("mislabelled", shares=(0.9, 1.0))),
-    Part(HINDSIGHT, ("grpo",), "sums", _mixes("unlearnable", shares=(0.75, 1.0)), RATES),
-    Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
-    *(Part(OTHERS, RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,))) for family in SYMBOLS[:2]),
-    Part(OTHERS, ("max_rl",), "words", _mixes("unlearnable", shares=(0.75,))),
     *(
         Part(HALF, ("rlguard_sampler",), family, _mixes("unlearnable", shares=(0.75, 0.5, 0.9)))
         for family in SYMBOLS[:2]
     ),
+    Part(ALONE, CONTROLS, "sums", _mixes("unlearnable", shares=(0.75, 1.0))),
+    Part(ALONE, CONTROLS, "strings", _mixes("unlearnable", shares=(0.75,))),
+    *(Part(OTHERS, RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,))) for family in SYMBOLS[:2]),
+    Part(KEPT, MAIN, "strings", DECIDING),
+    Part(HINDSIGHT, ("grpo",), "sums", _mixes("unlearnable", shares=(0.75, 1.0)), RATES),
+    Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
+    Part(KEPT, MAIN, "logic", DECIDING),
+    Part(KEPT, MAIN, "words", FEW),
+    Part(OTHERS, ("max_rl",), "words", _mixes("unlearnable", shares=(0.75,))),
     Part(HALF, ("rlguard_sampler",), "words", _mixes("unlearnable", shares=(0.75,))),
     Part(SHAPED, ("rlguard", "grpo", "dr_grpo"), "sums", _mixes(*SHAPES, shares=(0.75,))),
 ]

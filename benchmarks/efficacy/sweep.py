@@ -107,6 +107,9 @@ class Queue:
     def __init__(self, rows: Path, until: float, tuning_only: bool) -> None:
         self._rows, self._until, self._tuning_only = rows, until, tuning_only
         self._given: set[Any] = set()
+        self._size = -1
+        self._done: list[Row] = []
+        self._plan: list[Run] = []
 
     def list(self) -> list[Run]:
         """All runs of the plan; of the reported ones none before the rates that they need are chosen."""
@@ -117,10 +120,12 @@ class Queue:
 
     def __next__(self) -> Run:
         """The most telling run that can be done now."""
-        done = read_rows(self._rows)
-        known = {key(row) for row in done} | self._given
-        for todo in self.list():
-            ready = todo.arm not in FOLLOWING or find_scales(todo, done) is not None
+        size = self._rows.stat().st_size if self._rows.exists() else 0
+        if size != self._size:  # a row has come
+            self._size, self._done, self._plan = size, read_rows(self._rows), self.list()
+        known = {key(row) for row in self._done} | self._given
+        for todo in self._plan:
+            ready = todo.arm not in FOLLOWING or find_scales(todo, self._done) is not None
             if key(todo) not in known and ready and time.time() < self._until:
                 self._given.add(key(todo))
                 return todo

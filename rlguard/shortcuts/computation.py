@@ -33,8 +33,8 @@ _DATE_OR_LABEL = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _EXAMPLE = re.compile(r"\b(?:example|e\.g\.)[^\n]{0,60}$", re.IGNORECASE)
-_CODE = re.compile(r"```|^\s*+(?:def|import|class)\s", re.MULTILINE)
-_LOOP = re.compile(r"^\s*+(?:for|while)\b[^\n]*:", re.MULTILINE)
+_CODE = re.compile(r"```|^[ \t]*+(?:def|import|class)\s", re.MULTILINE)
+_LOOP = re.compile(r"^[ \t]*+(?:for|while)\b[^\n]*:", re.MULTILINE)
 _MODULI = re.compile(
     r"(?:\bmod(?:ulo|ulus)?|\\[bp]?mod|%|remainder\b[^.?\n]{0,60}?\b(?:divided\s+)?by)[\s({]*+(\d{1,9})(?!\d)"
     r"|\bdivided\s+by\s+(\d{1,9})\b[^.\n]{0,40}\bremainder\b",
@@ -68,7 +68,7 @@ _ASKS = re.compile(
 _BEYOND = re.compile(  # no arithmetic that a lone text can be held to
     r"\b(?:pro(?:ve|of)|show\s+that|integers?|real\s+numbers?|primes?|divisors?|polynomial|such\s+that|digits"
     r"|distinct|sequence|sort|reverse|options?|true|false|matrix|spiral|transpose|rotate|grid|cube|board"
-    r"|capital|spell|repeat|translate)\b|\([A-D]\)|^\s*[A-D][.)]|[≥≤]",
+    r"|capital|spell|repeat|translate)\b|\([A-D]\)|^[ \t]*+[A-D][.)]|[≥≤]",
     re.IGNORECASE | re.MULTILINE,
 )
 _CHOOSES = re.compile(  # in one sentence, a choice or a count of signs; a story may hold such words

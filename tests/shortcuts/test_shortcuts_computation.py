@@ -1,8 +1,7 @@
 """Needed work, shown work, answers first and copied answers, with honest look-alikes beside them."""
 
-import time
-
 import pytest
+from conftest import measure_seconds
 
 from rlguard.shortcuts import judge_completion
 from rlguard.shortcuts.computation import read_prompt, steps_needed
@@ -139,9 +138,11 @@ def test_steps_of_what_is_no_plain_expression(prompt, steps):
 
 @pytest.mark.parametrize("piece", ["answer ", "using ", "3x ", "1, 2, 3, ", "8:50 ", "[", "If a is than b. ", "write "])
 def test_hostile_prompts_and_completions_are_quick(piece):
-    started = time.process_time()
-    judge_completion("The answer is 7. " + piece * 50_000, piece * 50_000 + "How many?")
-    assert time.process_time() - started < 4
+    def judge(text):
+        judge_completion("The answer is 7. " + text, text + "How many?")
+
+    honest = "".join(f"Ann has {n} pens and buys 3. " for n in range(50_000))
+    assert measure_seconds(judge, piece * 50_000) < 10 * measure_seconds(judge, honest[: 50_000 * len(piece)])
 
 
 @pytest.mark.parametrize(

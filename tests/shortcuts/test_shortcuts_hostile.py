@@ -3,9 +3,9 @@
 import random
 import subprocess
 import sys
-import time
 
 import pytest
+from conftest import measure_seconds
 
 from rlguard.shortcuts import detect_shortcuts, judge_completion, likelihood_ratios
 from rlguard.types import InputError
@@ -26,24 +26,22 @@ HOSTILE = {
 }  # fmt: skip
 
 
+SENTENCE = "Then 12 + 30 = 42 and (3 * 4) / 2 = 6, so we go on with $\\frac{1}{2} + 1 = 1.5$ of it.\n"
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_megabyte_is_quick(name):
-    """2 s a megabyte is the promise; the test allows for a machine shared with others."""
-    started = time.process_time()
-    judge_completion(HOSTILE[name], MOD)
-    judge_completion("answer 1", HOSTILE[name])
-    assert time.process_time() - started < 4
+def test_hostile_megabyte_takes_no_more_than_a_few_honest_ones(name, honest_seconds):
+    assert measure_seconds(judge_both, HOSTILE[name]) < 10 * honest_seconds
 
 
-def test_time_grows_in_proportion():
-    def measure(text):
-        started = time.process_time()
-        judge_completion(text, APPLES)
-        return time.process_time() - started
+@pytest.fixture(scope="module")
+def honest_seconds():
+    return measure_seconds(judge_both, SENTENCE * 10_000)
 
-    text = "Then 12 + 30 = 42 and (3 * 4) / 2 = 6, so we go on with $\\frac{1}{2} + 1 = 1.5$ of it.\n"
-    small = min(measure(text * 100) for _ in range(5))
-    assert measure(text * 1000) < 30 * small
+
+def judge_both(text):
+    judge_completion(text, MOD)
+    judge_completion("answer 1", text)
 
 
 def test_span_in_a_very_long_text_is_shifted():

@@ -1,9 +1,9 @@
 """Answer repetition and loops: each rule on one tiny text, and honest look-alikes that must stay clean."""
 
 import random
-import time
 
 import pytest
+from conftest import measure_seconds
 
 from rlguard.shortcuts.case import read_case
 from rlguard.shortcuts.judge import find_repetition
@@ -141,6 +141,9 @@ def test_random_texts_have_valid_spans():
     "unit", ["The answer is 5. ", "5 is 5, ", "Try 7: so be it. ", "we look at it again. ", "a" * 59 + "1"]
 )
 def test_a_long_text_is_quick(unit):
-    started = time.process_time()
-    find_repetition(read_case(unit * (400_000 // len(unit))))
-    assert time.process_time() - started < 4
+    def find(text):
+        find_repetition(read_case(text))
+
+    count = 400_000 // len(unit)
+    honest = "".join(f"Then {n} + 3 = {n + 3}, as it has to be. " for n in range(10_000))
+    assert measure_seconds(find, unit * count) < 10 * measure_seconds(find, honest)
