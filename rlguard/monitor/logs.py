@@ -38,6 +38,10 @@ REWRITTEN = (
 )
 """What a line is rewritten to before names and numbers are looked for."""
 BARE_STEP = re.compile(r"\b(?:step|iter(?:ation)?|update)\s+(\d+)\b", re.IGNORECASE)
+NUMBERED = re.compile(
+    r"\b(step|iter(?:ation)?|update|rollout|perf|eval)\s+(\d+)\s*(?:\[[^\]]*\])?:\s*(?=\{)", re.IGNORECASE
+)
+"""Numbers the dictionary after it: `Global step 4: {…}` of OpenRLHF, `rollout 4: {…}` and `step 4: {…}` of slime."""
 LISTED = re.compile(r"\s*• ")
 """How a figure of the step named above begins, as NeMo-RL prints one a line."""
 NO_NUMBER = re.compile(r"([:\[,]\s*)['\"]?[-+]?(?:nan|inf|NaN|Infinity)['\"]?(?=\s*[,}\]])")
@@ -167,7 +171,7 @@ def _iter_raw(path: Path, torn: list[int]) -> Iterator[Mapping[str, Any]]:
 
 
 def _read_printed(lines: Iterable[str], torn: list[int]) -> Iterator[dict[str, Any]]:
-    above = None
+    above, reached = None, 0
     for number, line in enumerate(lines, 1):
         for pattern, by in REWRITTEN:
             line = pattern.sub(by, line)
@@ -188,6 +192,10 @@ def _read_printed(lines: Iterable[str], torn: list[int]) -> Iterator[dict[str, A
             row = read_text(NO_NUMBER.sub(r'\1"nan"', text))
             if not isinstance(row, dict):
                 continue
+            if (numbered := NUMBERED.search(line)) and not any(str(name).lower() in STEPS for name in row):
+                counted = BARE_STEP.search(numbered[0])  # a rollout has one step or several
+                reached = int(numbered[2]) if counted else max(reached, int(numbered[2]))
+                row["step"] = reached
             known = "'" in text or any(str(name).lower() in STEPS for name in row)  # other JSON may be anything
             if known and any(math.isfinite(to_number(value)) for value in row.values()):
                 yield row

@@ -352,6 +352,13 @@ ODD = {  # what loggers print beside plain numbers, each with the figures of its
                       "Step 5 | Entropy: 0.4 | Grad. Norm: 0.2\n", 5, {"entropy": 0.4, "grad_norm": 0.2}),
     "listed.log": ("===== Step 7/90 =====\n  • Loss: 0.1\n  • Avg Reward: 0.5\n  • Mean Generation Length: 80.5\n",
                    7, {"reward": 0.5, "length": 80.5}),
+    "openrlhf.log": ("(P pid=7) INFO ✨ Global step 41: {'reward': 0.5, 'kl': 0.1}\n"
+                     "Train epoch [1/1]:  50%|█  | 4/8 [00:10<00:10, 2.5s/it, act_loss=0.01, reward=0.4]\n"
+                     "✨ Global step 42 [again]: {'reward': 0.25, 'kl': 0.2}\n", 42, {"reward": 0.25, "kl": 0.2}),
+    "slime.log": ("rollout 0: {'rollout/raw_reward': 0.5}\nperf 0: {'perf/time': 3.0}\n"
+                  "step 0: {'train/entropy_loss': 0.9}\nstep 1: {'train/entropy_loss': 0.8}\n"
+                  "rollout 1: {'rollout/raw_reward': 0.25}\nstep 2: {'train/entropy_loss': 0.7}\n"
+                  "step 3: {'train/entropy_loss': 0.6}\n", 3, {"entropy": 0.6}),
     "lightning.csv": ("trainer/global_step,reward\n30,0.5\n", 30, {"reward": 0.5}),
     "trainer_log.jsonl": ('{"current_steps": 5, "total_steps": 90, "reward": 0.5}\n', 5, {"reward": 0.5}),
     "history.jsonl": ('{"_step": 1, "reward": 0.5, "completions": {"_type": "table-file"}}\n', 1, {"reward": 0.5}),
