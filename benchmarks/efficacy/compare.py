@@ -147,7 +147,7 @@ def list_checks(rows: Rows) -> Iterator[Check]:
             guarded, plain = rows.get(family, mix, "rlguard"), rows.get(family, mix, "grpo")
             place = name_mix(family, mix)
             for arm, (name, measure) in product(rows.arms(family, mix), both.items()):
-                if arm not in ("rlguard", "rlguard_sampler", "random_reward"):
+                if arm not in ("rlguard", "rlguard_sampler", "sampler_alone", "random_reward"):
                     found = subtract(guarded, rows.get(family, mix, arm), measure)
                     yield Check("a", f"{place}: {name}, less {arm}", found, -MARGIN)
             if mix == LEARNABLE:

@@ -166,16 +166,22 @@ def write_hindsight(rows: Rows) -> str:
 
 
 def write_sampler(rows: Rows) -> str:
-    """Accuracy on learnable problems, half-way and at the end, with and without the sampler."""
+    """With and without the choice of prompts: learnable problems right half-way and at the end, kept and gained."""
     lines = []
     for family in FAMILIES:
         for mix in rows.mixes(family):
-            chosen, guarded = rows.get(family, mix, "rlguard_sampler"), rows.get(family, mix, "rlguard")
-            if chosen and guarded:
-                last = end("learnable", "accuracy")
-                cells = [write_cell(summarise(runs, of)) for of in (at_half, last) for runs in (guarded, chosen)]
-                lines.append([name_mix(family, mix), str(len(chosen)), *cells, write_cell(summarise(chosen, kept))])
-    heads = ["mix", "seeds", "rlguard, half-way", "sampler, half-way", "rlguard, end", "sampler, end", "kept, sampler"]
+            arms = {arm: rows.get(family, mix, arm) for arm in (*MAIN, "rlguard_sampler", "sampler_alone")}
+            plain = arms["grpo"]
+            if not (plain and arms["rlguard_sampler"]):
+                continue
+            for arm, runs in arms.items():
+                if runs:
+                    last = end("learnable", "accuracy")
+                    cells = [write_cell(summarise(runs, of)) for of in (at_half, last, kept, gained)]
+                    less = [write_cell(subtract(runs, plain, of), sign=True) for of in (kept, gained)]
+                    less = ["", ""] if arm == "grpo" else less
+                    lines.append([name_mix(family, mix), arm, str(len(runs)), *cells, *less])
+    heads = ["mix", "arm", "seeds", "half-way", "end", "kept", "gained", "kept, less GRPO", "gained, less GRPO"]
     return table(heads, lines)
 
 
