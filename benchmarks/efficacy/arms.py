@@ -9,6 +9,7 @@
 | random_reward | each group's rewards are dealt out anew: what as many updates do without any signal |
 | rlguard | `GuardedGRPOTrainer`, all defaults |
 | rlguard_sampler | the same, and it chooses the prompts (`SamplerConfig()`) |
+| sampler_alone | prompts chosen like that, and GRPO's own advantages and steps (`mode="observe"`) |
 | constant_rate | rlguard's weights, but its learning rate stays constant (`scale_steps=False`, nothing cut) |
 | mean_rate | GRPO at the mean learning rate of rlguard's run of the same cell and seed |
 | random_weights | rlguard with its weights dealt out anew among a batch's successes, steps scaled as in that run |
@@ -144,6 +145,7 @@ ARMS: dict[str, Arm] = {
     "random_reward": Arm(ruled(lambda seed: plain(make_shuffled(seed)))),
     "rlguard": _guarded(),
     "rlguard_sampler": _guarded(sampler=SamplerConfig()),
+    "sampler_alone": _guarded(sampler=SamplerConfig(), guard=GuardConfig(mode="observe")),
     "constant_rate": _guarded(guard=GuardConfig(scale_steps=False, min_weight=0.0)),
     "mean_rate": Arm(follows=mean_rate),
     "random_weights": Arm(follows=random_weights),
