@@ -86,9 +86,11 @@ _HASH_HEADING = re.compile(
     r"|\d+[.)]\s)",
     re.IGNORECASE,
 )
-_TAKEN_BACK = re.compile(  # "18. No, wait, it is 19."
-    r"[\s$*)}.;,\\\]—-]*(?:no(?=[,.;!]|\s+(?:wait|sorry|it))|wait|actually|oops|sorry|correction|scratch that)\b"
-    r"[^.\n]{0,40}?\b(?:it is|it's|be|get|have)\s+(?=[^.\n]*\d)",
+_TAKEN_BACK = re.compile(  # "18. No, wait, it is 19.", "18. Hmm, no: 19."
+    r"[\s$*)}.;,\\\]—-]*(?:(?:(?:h+m+|actually|wait)[\s,.…]+)?(?:no|correction|sorry)\s*[,:—]\s*"
+    r"(?=[$\\(*]*-?\d[\d.,/]*[)$*]*\.?\s*(?:\n|\Z))|"
+    r"(?:no(?=[,.;!]|\s+(?:wait|sorry|it))|wait|actually|oops|sorry|correction|scratch that)\b"
+    r"[^.\n]{0,40}?\b(?:it is|it's|be|get|have)\s+(?=[^.\n]*\d))",
     re.IGNORECASE,
 )
 _BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)|[b\b]oxed(?=\s*\{))\s*")  # strings that were not raw eat backslashes

@@ -108,7 +108,7 @@ WRONG = [
     ("31", "I cannot determine it from 31 alone."), ("31", "There is no answer for 31 of them."), ("31", "I don't know, there are 31 ways?"), ("31", "31.\n####"), ("31", "答案是三十二。"), ("16", "答案不是16，而是15。"), ("2/3", "The answer is two fifths."), ("x > 3", r"\boxed{[3, \infty)}"), ("10.0.0.1", "<answer>10.0.0.2</answer>"), ("1", r"\boxed{0.999999}"),
     ("3", "So that makes 3 million."), ("2", "so it needs 3 1/2"), ("4", "so we need 3 * 4"),
     # denied, taken back, or a part
-    ("63", r"The answer is not \boxed{63}."), ("63", r"\boxed{63} is incorrect."), ("63", r"\boxed{63}? No."), ("63", r"\boxed{63}. Oops, it should be 36."), ("63", "The answer is 63. No, wait, it is 36."), ("63", "Answer: >63"), ("63", "Answer: 63; 36"),
+    ("63", r"The answer is not \boxed{63}."), ("63", r"\boxed{63} is incorrect."), ("63", r"\boxed{63}? No."), ("63", r"\boxed{63}. Oops, it should be 36."), ("63", "The answer is 63. No, wait, it is 36."), ("63", "The answer is 63. Hmm, no: 36."), ("63", r"\boxed{63}. Correction: 36"), ("63", "Answer: >63"), ("63", "Answer: 63; 36"),
     ("63", "See page 63 of it."), ("E", "Answer: (E) is not right"), ("E", "(E) is wrong"), ("63", "<solution>63 less 27, which is 36</solution>"), ("63", "答：不是63支。"), ("63", "答案是第63"), ("63", "Answer: 63a/b"),
     (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x \le 2 \text{ or } x > 9}"), ("(2, 9)", r"\boxed{x > 2 \text{ or } x < 9}"), ("x > 2", r"\boxed{y > 2}"), ("$35", "Answer: 35 cents"), ("5 kg", "Answer: 5%"),
     ("07/04/2019", "<answer>04/07/2019</answer>"), ("cold -> hot", "<answer>hot -> cold</answer>"), ("5Q2", "<answer>2Q5</answer>"), ('{"k": 1}', '<answer>{"k": 2}</answer>'), ("Rome", "Remo"), ("No", "No clue"),
