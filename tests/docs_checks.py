@@ -115,6 +115,8 @@ QUOTED = [  # a page, what it says, and where in benchmarks/ which figure stands
     ("README.md", "takes 1.5 to 1.7% of a step of one second", "RESULTS", "1.73, 1.51 and 1.63% of a step of 1.0 s"),
     ("README.md", "24 points for 28", "RESULTS", "0.281 [0.255, 0.307] | 0.238 [0.210, 0.265]"),
     ("README.md", "and 3 for 9;", "RESULTS", "0.088 [0.068, 0.107] | 0.027 [-0.001, 0.056]"),
+    ("README.md", "gains 32 points for 28", "RESULTS", "| rlguard_sampler | 8 | 0.844 [0.826, 0.861] | 0.939"),
+    ("README.md", "the same sampler 33", "RESULTS", "| 0.990 [0.976, 1.004] | 0.328"),
     ("README.md", "GRPO keeps 83% of the prior", "RESULTS", "| grpo | × 0.25 | 8 | 0.827 [0.745, 0.910]"),
     ("README.md", "mean rate 73%, rlguard 113%", "RESULTS", "| mean_rate | × 0.5 | 8 | 0.729 [0.562, 0.896]"),
     ("README.md", "77% of them in 64 tries, rlguard's 35%", "RESULTS", "| 0.766 [0.709, 0.823] | 0.349 [0.318, 0.380]"),
