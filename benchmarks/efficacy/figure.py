@@ -18,21 +18,26 @@ from benchmarks.efficacy.settings import FAMILIES, SEEDS
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-COLOURS = {"grpo": "#D55E00", "rlguard": "#0072B2"}
+COLOURS = {"grpo": "#D55E00", "rlguard": "#0072B2", "sampler_alone": "#CC79A7", "rlguard_sampler": "#009E73"}
 """Okabe and Ito, told apart by the colour-blind."""
-NAMES = {"grpo": "GRPO", "rlguard": "rlguard"}
+NAMES = {
+    "grpo": "GRPO", "rlguard": "rlguard",
+    "sampler_alone": "GRPO, prompts chosen", "rlguard_sampler": "rlguard, prompts chosen",
+}  # fmt: skip
+ASIDE = 1.5
+"""Percent of problems by which an arm stands beside the one before it, so that bars do not hide each other."""
 PERCENT = PercentFormatter(1.0, decimals=0)
 
 
 def draw_shares(axes: Any, rows: Rows, family: str, measure: Callable[[Row], float], kind: str = "unlearnable") -> None:
     """A measure over the share of problems of a kind; bars are 95% intervals."""
-    for arm in MAIN:
+    for place, arm in enumerate(NAMES):
         points = []
         for mix in [LEARNABLE, *(mix for mix in rows.mixes(family) if mix[0] == kind and mix[1])]:
             runs = rows.get(family, mix, arm)
             if runs:
                 found = summarise(runs, measure)
-                points.append((100 * mix[1], found.mean, *found.interval()))
+                points.append((100 * mix[1] + ASIDE * place, found.mean, *found.interval()))
         if points:
             x, mean, low, high = np.array(points).T
             bars = np.nan_to_num(np.stack([mean - low, high - mean]))
@@ -71,7 +76,7 @@ def draw_figure(rows: Rows, path: Path) -> None:
     draw_razor(grid[0][-1], rows)
     grid[1][-1].set_axis_off()
     names = {name: line for part in figure.axes for line, name in zip(*part.get_legend_handles_labels(), strict=True)}
-    figure.legend(names.values(), names.keys(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(names.values(), names.keys(), loc="outside lower center", ncols=4, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=200, metadata={"Software": None})
     plt.close(figure)
