@@ -160,4 +160,4 @@ def test_arms_are_one_change_apart():
     for name, arm in ARMS.items():
         changes = [arm.make(1) is not GRPOTrainer, bool(arm.settings), arm.follows is not None]
         assert sum(changes) == (name != "grpo"), name
-    assert {name for name, arm in ARMS.items() if arm.options} == {"constant_rate", "rlguard_sampler"}
+    assert {name for name, arm in ARMS.items() if arm.options} == {"constant_rate", "rlguard_sampler", "sampler_alone"}
