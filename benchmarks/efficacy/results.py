@@ -174,12 +174,14 @@ def write_sampler(rows: Rows) -> str:
             plain = arms["grpo"]
             if not (plain and arms["rlguard_sampler"]):
                 continue
+            last = end("learnable", "accuracy")
             for arm, runs in arms.items():
                 if runs:
-                    last = end("learnable", "accuracy")
                     cells = [write_cell(summarise(runs, of)) for of in (at_half, last, kept, gained)]
-                    less = [write_cell(subtract(runs, plain, of), sign=True) for of in (kept, gained)]
-                    less = ["", ""] if arm == "grpo" else less
+                    less = [
+                        "" if runs is plain else write_cell(subtract(runs, plain, of), sign=True)
+                        for of in (kept, gained)
+                    ]
                     lines.append([name_mix(family, mix), arm, str(len(runs)), *cells, *less])
     heads = ["mix", "arm", "seeds", "half-way", "end", "kept", "gained", "kept, less GRPO", "gained, less GRPO"]
     return table(heads, lines)

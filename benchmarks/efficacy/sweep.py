@@ -102,7 +102,7 @@ def do_and_keep(todo: Run, out: Path, rows: Path = ROWS) -> None:
 
 
 class Queue:
-    """What is left of the plan: asked again each time, since the rates of reported runs come of the tuning rows."""
+    """What is left of the plan, asked again when a row has come: the rates of reported runs come of the tuning rows."""
 
     def __init__(self, rows: Path, until: float, tuning_only: bool) -> None:
         self._rows, self._until, self._tuning_only = rows, until, tuning_only
