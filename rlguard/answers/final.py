@@ -86,11 +86,15 @@ _HASH_HEADING = re.compile(
     r"|\d+[.)]\s)",
     re.IGNORECASE,
 )
-_TAKEN_BACK = re.compile(  # "18. No, wait, it is 19.", "18. Hmm, no: 19."
-    r"[\s$*)}.;,\\\]—-]*(?:(?:(?:h+m+|actually|wait)[\s,.…]+)?(?:no|correction|sorry)\s*[,:—]\s*"
-    r"(?=[$\\(*]*-?\d[\d.,/]*[)$*]*\.?\s*(?:\n|\Z))|"
+_TURN = r"(?:h+m+|no|wait|actually|but|however|oops|sorry|correction|scratch that|that(?:'s| is) (?:wrong|incorrect))"
+_IT_IS = r"\b(?:it|that|this|the (?:\w+ )?(?:answer|value|result))(?:'s| is| (?:must|should) be)(?: actually| really)?"
+_TAKEN_BACK = re.compile(  # "18. No, wait, we have 19."; at the end of a line "18, but it is 19.", "A. Hmm, no: B"
+    r"[\s$*)}.;,\\\]—-]*(?:"
     r"(?:no(?=[,.;!]|\s+(?:wait|sorry|it))|wait|actually|oops|sorry|correction|scratch that)\b"
-    r"[^.\n]{0,40}?\b(?:it is|it's|be|get|have)\s+(?=[^.\n]*\d))",
+    r"[^.\n]{0,40}?\b(?:it is|it's|be|get|have)\s+(?=[^.\n]*\d)"
+    rf"|{_TURN}\b(?:[\s,.;…:—]+{_TURN}\b){{0,4}}(?:\s*[,:;—…]\s*|\s+(?=yes|no)|"
+    rf"(?![^.\n]{{0,90}}\b(?:if|when|unless|for|with|without|in(?! fact))\b)[^.\n]{{0,40}}?{_IT_IS}\s+)"
+    r"(?=[$\\(*]*(?P<other>-?\d[\d.,/]*|(?-i:[A-J])|yes|no|true|false|(?-i:[A-Z][a-z]+))[)$*]*[.!]?\s*(?:\n|\Z)))",
     re.IGNORECASE,
 )
 _BOX = re.compile(r"(?:\\(?:boxed|fbox|framebox)|[b\b]oxed(?=\s*\{))\s*")  # strings that were not raw eat backslashes
@@ -281,7 +285,9 @@ def _find_marked(text: str, start: int, end: int) -> FinalAnswer | None:
         return None
     back = _TAKEN_BACK.match(text, span[1], end)
     other = _read_value(text, back.end(), end) if back else None
-    return _answer(text, *(other if other and is_value(text[slice(*other)]) else span), marked=True)
+    if back and other and _kind(text[slice(*other)]) != (_kind(text[slice(*span)]) if back["other"] else "number"):
+        other = None
+    return _answer(text, *(other or span), marked=True)
 
 
 def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -435,6 +441,14 @@ def is_value(text: str) -> bool:
     if re.fullmatch(r"(?i:yes|no|true|false|none|impossible|undefined|infinity)|\(?[A-Za-z]\)?", text):
         return True
     return len(text.split()) <= 8 and any(c.isdigit() or c in "\\^=∞πØ" for c in text)
+
+
+def _kind(text: str) -> str:
+    """What sort of answer this is: only one of the same sort takes its place."""
+    text = text.strip(" ()$*.")
+    if any(c.isdigit() or c in "\\^=∞πØ" for c in text):
+        return "number"
+    return "option" if len(text) == 1 else "truth" if text.lower() in ("yes", "no", "true", "false") else "words"
 
 
 def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:

@@ -51,7 +51,7 @@ def undress_answer(text: str) -> str:
     >>> undress_answer(r"**$\text{Blue Whale}$.**")
     'Blue Whale'
     """
-    text = _HTML.sub("", spell_plain(text))
+    text = _HTML.sub("", spell_plain(text)).replace("{:}", ":")
     for _ in range(_PASSES):
         before = text = text.strip('*`"“” \n')
         text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text)

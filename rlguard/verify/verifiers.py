@@ -58,7 +58,7 @@ class Exact(_Verifier):
     """The final answer, spelled alike after normalising numbers, units, case and spaces."""
 
     name = "exact"
-    version = "5"
+    version = "6"
 
     def judge(self, answer: str, problem: Problem) -> float:
         gold = read_gold(problem.answer)
@@ -81,7 +81,7 @@ class Numeric(_Verifier):
 
     def __init__(self, tolerance: float = 1e-6) -> None:
         self.tolerance = tolerance
-        self.version = f"5 tolerance={tolerance}"
+        self.version = f"6 tolerance={tolerance}"
 
     def judge(self, answer: str, problem: Problem) -> float:
         gold = read_gold(problem.answer)
@@ -111,7 +111,7 @@ class Math(_Verifier):
                 math-verify keeps time by a signal, which only the main thread can use: elsewhere there is no limit.
         """
         self.timeout_s = timeout_s
-        self.version = f"7 math-verify={_package_version('math-verify')}"
+        self.version = f"8 math-verify={_package_version('math-verify')}"
 
     def prepare(self) -> None:
         """Loads math-verify, and leaves the time to the pool that runs this process."""

@@ -66,6 +66,9 @@ RIGHT = [
     ("63", "boxed{63}"), ("63", "\boxed{63}"), ("63", "Answer -> 63"), ("Rome", "Rome"), ("E", "(E)"), ("E", "choice e"), ("Friday", "We count.\n\n**Friday**"), ("63", "答：小明买了63支笔。"),
     # what is denied or taken back is not said, and what replaces it is
     ("63", r"It is \boxed{63} and not \boxed{36}."), ("63", r"\boxed{36}. Wait, no, it is 63."), ("63", "The answer is surely not 36; it is 63."), ("63", "He says the answer is 36, so wrong. The answer is 63."),
+    ("63", "The answer could be 36, but it's actually 63."), ("63", r"\boxed{36}. However, after a second look, it must be 63."), ("63", "The answer is 63, but it is 36 if we start at 0."), ("63", "The answer is 63. Wait, no"),
+    ("Monday", "The answer is Sunday. Actually, no: Monday."), ("yes", "Answer: no. Hmm, wait, yes."), ("D", "The answer is C. Oops, it's D."), ("Rome", "The answer is Rome. No doubt. Done."),
+    ("7:25 PM", r"\boxed{7{:}25 \text{ p.m.}}"), ("2{:}3", r"\boxed{2:3}"),
     ("63", "As 9 is not prime, the answer is 63."), ("63", "The answer is 63; the answer is not 36."),
     ("63", "It is not hard to see that the answer is 63."), ("63", r"\boxed{63} is not too large."), ("63", "<response>Take 7 times 9 to get 63.</response>"),
     # quantities
@@ -108,7 +111,7 @@ WRONG = [
     ("31", "I cannot determine it from 31 alone."), ("31", "There is no answer for 31 of them."), ("31", "I don't know, there are 31 ways?"), ("31", "31.\n####"), ("31", "答案是三十二。"), ("16", "答案不是16，而是15。"), ("2/3", "The answer is two fifths."), ("x > 3", r"\boxed{[3, \infty)}"), ("10.0.0.1", "<answer>10.0.0.2</answer>"), ("1", r"\boxed{0.999999}"),
     ("3", "So that makes 3 million."), ("2", "so it needs 3 1/2"), ("4", "so we need 3 * 4"),
     # denied, taken back, or a part
-    ("63", r"The answer is not \boxed{63}."), ("63", r"\boxed{63} is incorrect."), ("63", r"\boxed{63}? No."), ("63", r"\boxed{63}. Oops, it should be 36."), ("63", "The answer is 63. No, wait, it is 36."), ("63", "The answer is 63. Hmm, no: 36."), ("63", r"\boxed{63}. Correction: 36"), ("63", "Answer: >63"), ("63", "Answer: 63; 36"),
+    ("63", r"The answer is not \boxed{63}."), ("63", r"\boxed{63} is incorrect."), ("63", r"\boxed{63}? No."), ("63", r"\boxed{63}. Oops, it should be 36."), ("63", "The answer is 63. No, wait, it is 36."), ("63", "The answer is 63. Hmm, no: 36."), ("63", r"\boxed{63}. Correction: 36"), ("63", "The answer might be 63, but that's wrong; it must be 36."), ("Sunday", "The answer is Sunday. Actually, no: Monday."), ("C", "The answer is C. Hmm, no: D."), ("no", "Answer: no. Wait, yes."), ("63", "Answer: >63"), ("63", "Answer: 63; 36"),
     ("63", "See page 63 of it."), ("E", "Answer: (E) is not right"), ("E", "(E) is wrong"), ("63", "<solution>63 less 27, which is 36</solution>"), ("63", "答：不是63支。"), ("63", "答案是第63"), ("63", "Answer: 63a/b"),
     (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x \le 2 \text{ or } x > 9}"), ("(2, 9)", r"\boxed{x > 2 \text{ or } x < 9}"), ("x > 2", r"\boxed{y > 2}"), ("$35", "Answer: 35 cents"), ("5 kg", "Answer: 5%"),
     ("07/04/2019", "<answer>04/07/2019</answer>"), ("cold -> hot", "<answer>hot -> cold</answer>"), ("5Q2", "<answer>2Q5</answer>"), ('{"k": 1}', '<answer>{"k": 2}</answer>'), ("Rome", "Remo"), ("No", "No clue"),
