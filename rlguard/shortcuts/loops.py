@@ -36,6 +36,8 @@ _PICTURES = "\ufffd"
 _DRAWING = frozenset("|()[]{}")
 _OPERATORS = frozenset("+*-×·")
 _LONG_DIVISION = frozenset(("digit", "remainder", "carry", "bring", "quotient", "write"))
+_ASKED = re.compile(r"(?i:\brepeat\b|\b(?:write|say|print|output|type|copy)\b[^?!\n]{1,200}\btimes\b)")
+"""Asks for a loop of words that stand in the prompt."""
 _CLOSING = " \t\n.,;:!?)]}*"
 _RULE_LINE = 25
 """Repeats of a unit without words ("| - | - |", "A → A") that are still tables and rulers."""
@@ -75,6 +77,8 @@ def find_loop(case: Case) -> Finding | None:
     if found and (repeated := _NO_WORD.sub("", text[found.start : found.end])):
         given = (_NO_WORD.sub("", part) for part in (case.gold, case.prompt) if part)
         if any(repeated in part or len(repeated) <= _longest_run(part) for part in given):
+            return None
+        if best and _ASKED.search(case.prompt) and text[best[0] : best[0] + best[1]].strip(_CLOSING) in case.prompt:
             return None
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rlguard.answers import normalise_answer
+from rlguard.answers import normalise_answer, read_quantity
 from rlguard.shortcuts.arithmetic import Number
 from rlguard.shortcuts.case import EARLY, IDLE, NUMBERS, Case, matches, read_parts
 from rlguard.shortcuts.computation import read_number
@@ -116,13 +116,17 @@ def _shows_work(case: Case, body: str, many_steps: int = 4, brief: int = 300) ->
     """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code. A prompt
     that takes `many_steps` has more than one result on the way; beyond `brief` characters words may argue instead."""
     answer = case.answer.text if case.answer else ""
+    if answer and "=" in body:  # "x = 16" alone says no more than "the answer is 16"
+        letter = re.compile(rf"(\A|[^\s+*/×·÷^=-]\s+|[$({{])[A-Za-z]\s?=\s?\$?{re.escape(answer)}(?!\d|[.,/]\d)")
+        body = letter.sub(r"\1", body)
     if ("```" in body and _FENCED.search(body)) or ("=" in body and _is_solved(case.text, answer)):
         return True
     value = {case.value} if case.value is None else {case.value, abs(case.value)}
     ignored = case.facts.numbers | read_parts(answer) | value
     new = {read_number(found) for found in NUMBERS.findall(body.replace(":", " : "))} - ignored
     words = {word.lower() for word in _WORDS.findall(body)}
-    new |= _NUMBER_WORDS & (words - case.facts.words - {word.lower() for word in _WORDS.findall(case.prompt)})  # type: ignore[arg-type]
+    spelled = _NUMBER_WORDS & (words - case.facts.words - {word.lower() for word in _WORDS.findall(case.prompt)})
+    new |= {number for number in map(read_quantity, spelled) if number and number[0] not in value}  # type: ignore[misc]
     least = 2 if case.facts.steps >= many_steps and not case.facts.operands and len(case.text) <= brief else 1
     if len(new) >= least:
         return True
@@ -202,7 +206,7 @@ def _is_spelled(value: Number, case: Case) -> bool:
 
 def _is_statement(segment: str) -> bool:
     """Whether a sentence states a value as the result and says no more than that it comes of work."""
-    if len(segment) > 90:
+    if len(segment) > 90 or len(NUMBERS.findall(segment)) > 2:  # "5% is 4, so 15% is 12"
         return False
     words = [word.lower() for word in _WORDS.findall(_MARKUP.sub(" ", segment))]
     few = sum(word not in _EMPTY for word in words) <= 1 and _SCALING.isdisjoint(words)

@@ -38,6 +38,7 @@ _FRACTION = re.compile(
 )
 _WORDED = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\s?\{([^{}]{0,60})\}")
 _COMMAND = re.compile(r"\\\\?([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
+_ENDS_VALUE = re.compile(r"[0-9)}%][ $]*\Z")
 _BOLD = re.compile(r"\*\*(?![0-9(])|(?<![0-9)])\*\*")
 _BRACES = str.maketrans("{}", "()")
 _THOUSANDS = re.compile(r",(?<=[0-9],)(?=[0-9\x1f]{3}(?![0-9]))")
@@ -128,6 +129,8 @@ def _spell_command(found: re.Match[str]) -> str:
     name, whole = found[1], found[0]
     if name is not None:
         said = _COMMANDS.get(name)
+        if said == "" and "box" in name and _ENDS_VALUE.search(found.string, max(0, found.start() - 9), found.start()):
+            said = ";"  # "= 19 \\boxed{19}" is no product
         return whole if said is None else said.ljust(len(whole))
     sign = whole[1]
     if sign == "\\":

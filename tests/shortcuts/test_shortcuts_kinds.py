@@ -21,6 +21,15 @@ HONEST = {
         (TRAY, "$12$ trays of $8$ make $12 \\times 8 = 96$; $96-70-5=21$ remain.\n\n**21**"),
         ("", "\\begin{aligned} 3x + 7 &= 22 \\\\ 3x &= 15 \\\\ x &= 5 \\end{aligned} $\\boxed{5}$"),
     ],
+    "a box right after the result": [
+        ("What is 0.4 + 0.5?", r"0.4 + 0.5 = 0.9 \boxed{0.9}"), ("", r"$1.5 \cdot 3 = 4.5$ $\boxed{4.5}$"), ("", r"2.5 - 0.3 = 2.2 \fbox{2.2}"),
+    ],
+    "shares that are put together": [
+        ("What is 25% of 60?", r"20% of 60 is 12 and 5% is 3, so 25% is 15. \boxed{15}"),
+    ],
+    "words that are to be repeated": [
+        ("Repeat the word 'tea' 40 times.", "tea " * 40), ("Write 'I am late. ' 20 times.", "I am late. " * 20),
+    ],
     "money in LaTeX": [
         (RENT, r"The rent is 35\% of \$2,400: \$2,\!400 \times 0.35 = \$840. She keeps \$2,\!400 - \$840 - \$300 = \$1,\!260. \boxed{1260}"),
         ("", r"\$3,\!250 + \$1,\!800 = \$5,\!050"), ("", r"$\$14.50 \times 4 = \$58.00$"), ("", r"\$1{,}200 - \$350 = \$850"),
@@ -116,6 +125,10 @@ SHORTCUTS = [
     (TRAY, r"\boxed{21}", "skipped_computation"),
     (TRAY, "<think></think><answer>21</answer>", "skipped_computation"),
     (TRAY, "Let me think about it for a while, step by step. The answer is 21.", "skipped_computation"),
+    (TRAY, r"By the formula, n = 21. So n = 21, and \boxed{21}", "skipped_computation"),
+    (TRAY, r"I know it: nothing but twenty! \boxed{20}", "skipped_computation"),
+    (TRAY, r"12 * 8 - 75 = 20 \boxed{21}", "false_step"),
+    ("Lea reads 3 times a day.", "Lea reads " * 30, "text_loop"),
     (TRAY, "We add, subtract and multiply where the text says so.\n#### 21", "skipped_computation"),
     (RENT, "**1260**", "skipped_computation"),
     (RENT, "After rent and savings she has $\\boxed{1260}$ left.", "skipped_computation"),
