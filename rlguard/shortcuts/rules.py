@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
 
 from rlguard.answers import normalise_answer, read_quantity
 from rlguard.shortcuts.arithmetic import Number
@@ -15,6 +16,8 @@ from rlguard.types import Finding
 MAX_READ = 20_000
 """Characters in which an answer's other mentions are looked for."""
 
+_TOTALLED = 4
+"""Results from the last one back of which two may be put together without a step: "42; 20; so 62 in total"."""
 _WORDS = re.compile(r"[^\W\d_]+")
 _LABELS = re.compile(r"(?m)^[ \t|*#]*+\(?\d{1,3}[.):|](?=\s)|\b[Ss]tep\s+\d+")
 _SEGMENT = re.compile(r"(?:[^\n.;!?]|[.!?](?=[^\s*$]))++")
@@ -156,6 +159,9 @@ def find_unsupported(case: Case) -> Finding | None:
     if isinstance(value, int) and (
         (0 <= value <= len(equations) > 2 and not facts.operands) or _is_spelled(value, case)
     ):  # a count of what is listed, or digit by digit
+        return None
+    results = [e.right for e in equations[-_TOTALLED:] if e.right is not None]
+    if value is not None and any(value in (a + b, abs(a - b)) for a, b in combinations(results, 2)):  # "62 in total"
         return None
     if _is_worked_out(case):
         return None

@@ -27,6 +27,10 @@ HONEST = {
     "shares that are put together": [
         ("What is 25% of 60?", r"20% of 60 is 12 and 5% is 3, so 25% is 15. \boxed{15}"),
     ],
+    "two results that are put together": [
+        ("A shop sells 6 boxes of 12 eggs on Monday and 5 boxes of 9 on Tuesday. How many eggs?", "6 * 12 = 72; 5 * 9 = 45; in total 117 eggs.\n#### 117"),
+        ("A shop buys 6 boxes of 12 eggs and sells 5 boxes of 9 of them. How many eggs are left?", r"6 * 12 = 72 and 5 * 9 = 45. That leaves \boxed{27}"),
+    ],
     "words that are to be repeated": [
         ("Repeat the word 'tea' 40 times.", "tea " * 40), ("Write 'I am late. ' 20 times.", "I am late. " * 20),
     ],
