@@ -20,7 +20,7 @@ from typing import Any
 from rlguard.rollouts.record import from_record, to_prompt
 from rlguard.rollouts.segments import ROLLOUTS, is_store, list_sealed, read_rollouts
 from rlguard.rollouts.store import PROBLEMS
-from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, pick, take_columns
+from rlguard.tables.columns import ABSENT, COLUMNS, check_columns, names_in, open_lists, pick, take_columns
 from rlguard.tables.frames import Data, iter_data
 from rlguard.tables.read import is_chat, iter_rows, parse_chat
 from rlguard.types import InputError, Rollout, completion_text, is_own, make_prompt_id
@@ -64,8 +64,8 @@ CUT = {"length", "max_tokens", "max_length", "truncated"}
 FLAGS = {"true": "length", "1": "length", "false": "stop", "0": "stop"}
 """What a column that asks whether it was cut off says of how it ended. A `status` of 1 says nothing of that."""
 
-TEXT = "text"
-"""What the completion is called in lists of samples, besides the names in `COLUMNS`."""
+TEXT, MESSAGE = "text", "message"
+"""What the completion is called in lists of samples, besides the names in `COLUMNS`: OpenAI's `choices` have either."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,14 @@ def _unfold_nested(row: Row) -> Iterator[Row]:
     name = _find_samples(row)
     own = set(COLUMNS["answer"]) if any(row.get(gold) is not None for gold in COLUMNS["answer"]) else set()
     for sample in row[name] if name else ():
-        completion = next(sample[key] for key in (*COLUMNS["completion"], TEXT) if key in sample)
+        completion = next(sample[key] for key in (*COLUMNS["completion"], TEXT, MESSAGE) if key in sample)
         said = {key: value for key, value in sample.items() if key not in own}  # the row's is the gold answer
         yield {**row, **said, "completion": completion}
 
 
 def _find_samples(row: Row) -> str | None:
     """The one column that lists samples with a completion each."""
-    known = {*COLUMNS["completion"], TEXT}
+    known = {*COLUMNS["completion"], TEXT, MESSAGE}
     lists = [(name, value) for name, value in row.items() if isinstance(value, list) and value]
     found = [name for name, value in lists if all(isinstance(each, Mapping) and known & set(each) for each in value)]
     return found[0] if len(found) == 1 else None
@@ -258,6 +258,9 @@ def _read_table(
     rows = list(iter_data(source, torn))
     where = str(source) if isinstance(source, str | Path) else "rows"
     _note_torn(torn, Path(where).name, notes)
+    for plural in (name for name in (*COLUMNS["completion"], columns.get("completion", "")) if name.endswith("s")):
+        if any(isinstance(row.get(plural), str) for row in rows):
+            rows = open_lists(rows, plural, where)
     if columns:
         check_columns({name: value for row in reversed(rows) for name, value in row.items()}, columns, where)
         rows = [take_columns(row, columns) for row in rows]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import tokenize
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from io import StringIO
 from typing import Any
 
 from rlguard.types import InputError
@@ -76,6 +78,45 @@ def read_text(text: str) -> Any:
         with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             return read(text)
     return None
+
+
+def open_lists(rows: Sequence[dict[str, Any]], column: str, where: str) -> list[dict[str, Any]]:
+    """The rows with lists where a CSV holds them as text: in `column`, and in others wherever they are as long.
+
+    The rows as they are where any text of `column` is no list of texts or chats.
+
+    Raises:
+        InputError: If a list's texts stand without commas, as numpy prints them: where one ends cannot be told.
+
+    >>> open_lists([{"responses": "['a', 'b']", "rewards": "[1, 0]", "answer": "[4]"}], "responses", "x.csv")
+    [{'responses': ['a', 'b'], 'rewards': [1, 0], 'answer': '[4]'}]
+    """
+    lists = [_open_list(row.get(column)) for row in rows]
+    if any(given is None and row.get(column) for given, row in zip(lists, rows, strict=True)):
+        return list(rows)
+    opened = []
+    for number, (row, given) in enumerate(zip(rows, lists, strict=True)):
+        if given and len(given) == 1 and _has_no_commas(row[column]):
+            raise InputError(
+                f"{where}: row {number}: expected commas in the list of {column!r}, got {row[column]!r:.60}"
+            )
+        others = {name: _open_list(value, (object,)) for name, value in row.items()} if given else {}
+        alike = {name: value for name, value in others.items() if value and given and len(value) == len(given)}
+        opened.append({**row, **alike, column: given})
+    return opened
+
+
+def _open_list(value: Any, kinds: tuple[type, ...] = (str, list, dict)) -> list[Any] | None:
+    """The list that a text is, if all its elements are of these kinds."""
+    found = read_text(value) if isinstance(value, str) and value.lstrip().startswith("[") else None
+    return found if isinstance(found, list) and all(isinstance(each, kinds) for each in found) else None
+
+
+def _has_no_commas(text: str) -> bool:
+    """Whether Python would join several texts of a list to one."""
+    with suppress(tokenize.TokenError, IndentationError):
+        return sum(token.type == tokenize.STRING for token in tokenize.generate_tokens(StringIO(text).readline)) > 1
+    return False
 
 
 def take_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:

@@ -190,6 +190,27 @@ def test_n_completions_a_row_are_n_rollouts(tmp_path):
     assert {r.gold for r in rollouts} == {"4"}
 
 
+def test_lists_of_completions_that_a_csv_holds_as_text_are_lists_again(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rows = [{"problem": "2+2?", "answer": "[4]", "responses": ["It's 4", "5"], "rewards": [1.0, 0.0]}] * 2
+    pandas.DataFrame(rows).to_csv(tmp_path / "a.csv")
+    rollouts = list(read_any_rollouts(tmp_path / "a.csv")[1])
+    assert [(r.completion, r.reward, r.gold) for r in rollouts[:2]] == [("It's 4", 1, "[4]"), ("5", 0, "[4]")]
+    assert len(rollouts) == 4
+    one = [{"prompt": "Sort b, a.", "completion": "['a', 'b']"}]  # a list is what was asked for
+    assert [r.completion for r in read_any_rollouts(one)[1]] == ["['a', 'b']"]
+    mixed = [{"prompt": "q", "responses": "['a']"}, {"prompt": "q", "responses": "a"}]
+    assert [r.completion for r in read_any_rollouts(mixed)[1]] == ["['a']", "a"]
+    with pytest.raises(InputError, match="row 0: expected commas in the list of 'responses'"):
+        read_any_rollouts([{"prompt": "q", "responses": "['a' 'b']"}])
+
+
+def test_choices_hold_a_text_or_a_message():
+    choices = [{"message": {"role": "assistant", "content": "4"}, "finish_reason": "length"}, {"text": "5"}]
+    rollouts = list(read_any_rollouts([{"prompt": "2+2?", "choices": choices}])[1])
+    assert [(r.completion, r.finish_reason) for r in rollouts] == [("4", "length"), ("5", "stop")]
+
+
 def test_each_completion_needs_a_value_of_its_own(tmp_path):
     row = {"problem": "q", "generations": ["4", "5"]}
     with pytest.raises(InputError, match=r"row 1: expected 2 values in 'rewards', one a completion, got 3"):
