@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from rlguard.stats import binomial_interval
-from rlguard.tables.columns import ABSENT, pick
+from rlguard.tables.columns import ABSENT, pick, read_text
 from rlguard.tables.frames import Data, Shown, iter_data
 from rlguard.tables.read import iter_problems
 from rlguard.types import BOUNDS, InputError, PassRate, name_band
@@ -231,6 +231,8 @@ def _read_value(value: Any, scale: str, trials: int | None, where: str) -> tuple
     expected = f"{where}: expected {_EXPECTED[scale].format(trials=trials)}, got {value!r:.60}"
     if isinstance(value, str) and re.fullmatch(r"level[_ ]?\d+", value.strip(), re.IGNORECASE):
         raise InputError(f"{expected}: a rank, from which no pass rate can be read")
+    if scale == "fraction" and isinstance(value, str) and value.lstrip().startswith("["):  # as a CSV holds a list
+        value = read_text(value)
     if scale == "fraction" and isinstance(value, list) and value and all(each in (0, 1) for each in value):
         value = f"{sum(value):g}/{len(value)}"
     if scale == "fraction":

@@ -70,6 +70,13 @@ def test_a_row_without_a_gold_answer_costs_that_row(gold):
     assert dropped["rlguard_drop_detail"] == f"row 4 has no gold answer: {gold!r}"
 
 
+@pytest.mark.parametrize("value", [[True, False, True, True], "[True, False, True, True]", "[1, 0, 1, 1]", "3/4"])
+def test_a_fraction_is_a_text_or_a_list_also_as_a_csv_holds_one(value):
+    rows = [{"prompt": "1+1?", "answer": "2", "value": value}]
+    (rate,) = read_published(rows, "value", scale="fraction").values()
+    assert (rate.successes, rate.trials) == (3, 4)
+
+
 def test_a_rank_is_no_rate():
     assert list(RANKS) == ["open-r1/Big-Math-RL-Verified-Processed"]
     with pytest.raises(InputError, match="a rank, from which no pass rate can be read"):
