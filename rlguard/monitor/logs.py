@@ -44,6 +44,10 @@ NUMBERED = re.compile(
 """Numbers the dictionary after it: `Global step 4: {…}` of OpenRLHF, `rollout 4: {…}` and `step 4: {…}` of slime."""
 LISTED = re.compile(r"\s*• ")
 """How a figure of the step named above begins, as NeMo-RL prints one a line."""
+OPENED = re.compile(r"\{\s*(?:['\"][^{}]*)?\Z")
+"""How a line ends in which a dictionary begins that goes on in the next one."""
+INSIDE = frozenset(" \t'\"}")
+"""How its further lines begin."""
 NO_NUMBER = re.compile(r"([:\[,]\s*)['\"]?[-+]?(?:nan|inf|NaN|Infinity)['\"]?(?=\s*[,}\]])")
 RUNS = ("run", "run_id", "run_name", "run.hash", "run.name")
 """Names of a run, in small letters."""
@@ -101,7 +105,7 @@ def read_log(
 
     Raises:
         InputError: If the file cannot be read as a log; names it, and the line. If it has no such column, holds several
-            runs side by side, or is the newest step first.
+            runs side by side, or its steps are not in order.
     """
     rows: Rows = []
     names: dict[str, Any] = {}
@@ -134,9 +138,20 @@ def read_log(
             rows.append((step, figures))
     if names:  # else nothing is logged yet
         check_columns(names, columns or {}, str(path))
-    if len(rows) > 2 and all(later < earlier for (earlier, _), (later, _) in pairwise(rows)):
-        raise InputError(f"{path}: the newest step comes first ({rows[0][0]}, {rows[1][0]}, …): sort the rows by step")
+    _check_order([step for step, _ in rows], str(path))
     return rows
+
+
+def _check_order(steps: list[int], where: str) -> None:
+    """Refuses a log whose steps come in another order; one that starts over has some of them twice."""
+    back = [number for number, (earlier, later) in enumerate(pairwise(steps)) if later < earlier]
+    if len(steps) <= 2 or len(set(steps)) < len(steps) or len(back) <= len(steps) / 4:
+        return
+    first = f"{steps[back[0]]}, {steps[back[0] + 1]}, …"
+    order = (
+        f"the newest step comes first ({first})" if len(back) == len(steps) - 1 else f"steps are in no order ({first})"
+    )
+    raise InputError(f"{where}: {order}: sort the rows by step")
 
 
 def _take_run(run: str, runs: list[str], where: str) -> None:
@@ -170,9 +185,28 @@ def _iter_raw(path: Path, torn: list[int]) -> Iterator[Mapping[str, Any]]:
         yield from iter_rows(path, torn, allow_empty=True)
 
 
+def _join_lines(lines: Iterable[str]) -> Iterator[tuple[int, str, bool]]:
+    """Lines with their numbers; those of one dictionary, as `pprint` and JSON's indent write it, joined to one."""
+    held: list[tuple[int, str, bool]] = []
+    depth = 0
+    for number, line in enumerate(lines, 1):
+        if held and line[:1] not in INSIDE:  # was none
+            yield from held
+            held, depth = [], 0
+        if not held and not OPENED.search(line):
+            yield number, line, False
+            continue
+        held.append((number, line, False))
+        depth += line.count("{") - line.count("}")
+        if depth <= 0:
+            yield number, " ".join(part.strip() for _, part, _ in held) + "\n", True
+            held, depth = [], 0
+    yield from held
+
+
 def _read_printed(lines: Iterable[str], torn: list[int]) -> Iterator[dict[str, Any]]:
     above, reached = None, 0
-    for number, line in enumerate(lines, 1):
+    for number, line, joined in _join_lines(lines):
         for pattern, by in REWRITTEN:
             line = pattern.sub(by, line)
         printed = PRINTED.findall(line)
@@ -196,6 +230,10 @@ def _read_printed(lines: Iterable[str], torn: list[int]) -> Iterator[dict[str, A
                 counted = BARE_STEP.search(numbered[0])  # a rollout has one step or several
                 reached = int(numbered[2]) if counted else max(reached, int(numbered[2]))
                 row["step"] = reached
+            if joined and not any(str(name).lower() in STEPS for name in row):
+                if above is None:
+                    continue  # a configuration
+                row["step"] = above
             known = "'" in text or any(str(name).lower() in STEPS for name in row)  # other JSON may be anything
             if known and any(math.isfinite(to_number(value)) for value in row.values()):
                 yield row

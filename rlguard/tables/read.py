@@ -154,6 +154,8 @@ def _iter_csv(path: Path, torn: list[int] | None) -> Iterator[dict[str, Any]]:
         reader = csv.DictReader(draw(file), delimiter="\t" if find_format(path) == ".tsv" else ",", strict=True)
         try:
             check_distinct(reader.fieldnames or (), path)
+            if len(reader.fieldnames or ()) == 1 and ";" in reader.fieldnames[0]:  # type: ignore[index]
+                raise InputError(f"{path}: expected commas between cells, got semicolons: {reader.fieldnames[0]!r:.60}")  # type: ignore[index]
             for row in reader:
                 if None in row or None in row.values():
                     if torn is not None and not last.endswith("\n"):

@@ -359,6 +359,12 @@ ODD = {  # what loggers print beside plain numbers, each with the figures of its
                   "step 0: {'train/entropy_loss': 0.9}\nstep 1: {'train/entropy_loss': 0.8}\n"
                   "rollout 1: {'rollout/raw_reward': 0.25}\nstep 2: {'train/entropy_loss': 0.7}\n"
                   "step 3: {'train/entropy_loss': 0.6}\n", 3, {"entropy": 0.6}),
+    "pprint.log": ("{'lr': 0.1,\n 'clip': 0.2}\nINFO step 8\n{'kl': 0.1,\n 'reward': 0.5}\n"
+                   "INFO step 9\n{'kl': 0.2,\n 'reward': 0.25}\n",
+                   9, {"reward": 0.25, "kl": 0.2}),
+    "indented.log": ('{\n  "step": 8,\n  "reward": 0.5\n}\nsaid: {"\nstep:9 - reward:0.4\n'
+                     '{\n  "step": 10,\n  "reward": 0.25\n}\n',
+                     10, {"reward": 0.25}),
     "lightning.csv": ("trainer/global_step,reward\n30,0.5\n", 30, {"reward": 0.5}),
     "trainer_log.jsonl": ('{"current_steps": 5, "total_steps": 90, "reward": 0.5}\n', 5, {"reward": 0.5}),
     "history.jsonl": ('{"_step": 1, "reward": 0.5, "completions": {"_type": "table-file"}}\n', 1, {"reward": 0.5}),
@@ -374,6 +380,11 @@ def test_what_loggers_print_beside_plain_numbers(tmp_path, name):
     assert (last, Monitor().read(logged)) == (step, figures)
 
 
+def test_a_dictionary_that_never_closes_hides_no_line_after_it(tmp_path):
+    (tmp_path / "a.log").write_text("{'lr': 0.1,\n 'clip': 0.2,\nstep:1 - reward:0.5\n{\n step:2 - reward:0.4\n")
+    assert [step for step, _ in read_log(tmp_path / "a.log")] == [1, 2]
+
+
 def test_a_printed_log_may_be_packed_or_of_powershell(tmp_path):
     text = "step:1 - critic/score/mean:0.5\nstep:2 - critic/score/mean:0.25\n"
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(text.encode()))
@@ -386,6 +397,8 @@ def test_a_printed_log_may_be_packed_or_of_powershell(tmp_path):
     ("ui.csv", "Step,a - reward,b - reward\n1,0.5,0.1\n2,0.5,0.1\n", "expected one run, found 'b' beside 'a'"),
     ("long.csv", "run,step,reward\na,1,0.5\nb,1,0.1\na,2,0.5\n", "expected one run, found 'b' beside 'a'"),
     ("newest.csv", "step,reward\n3,0.5\n2,0.5\n1,0.5\n", r"the newest step comes first \(3, 2, …\)"),
+    ("random.csv", "step,reward\n3,0.5\n1,0.5\n4,0.5\n2,0.5\n", r"steps are in no order \(3, 1, …\)"),
+    ("excel.csv", "step;reward\n1;0,5\n", "expected commas between cells, got semicolons: 'step;reward'"),
     ("summary.json", '{"reward": 0.5}', "or a list of steps, got an object with reward"),
 ])  # fmt: skip
 def test_a_log_that_cannot_be_one_run_is_refused(tmp_path, name, text, message):
