@@ -116,7 +116,7 @@ def test_final_answers(completion, answer):
     ("completion", "answer"),
     [
         ("the digits 0 to 9", "9"),
-        ("so we need 14 cm", "14"),
+        ("so we need 14 cm", "14 cm"),
         ("that makes 14cm.", "14cm"),
         ("which leaves $25", "25"),
         (r"So we get $4\sqrt{2}$.", r"4\sqrt{2}"),

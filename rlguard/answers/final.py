@@ -64,7 +64,8 @@ _FILLER = re.compile(
     r"(?:(?:\$?(?:\\approx|[≈~]|about|roughly|around|approximately)(?:[^,;.\n]|\.\d){1,60},\s*(?:exactly|precisely)|"
     r"approximately|approx\.|about|roughly|around|exactly|therefore|thus|then|hence|simply|just|only|indeed|clearly|"
     r"obviously|definitely|certainly|surely|probably|of course|also|actually|now|still|precisely|as follows|equal to|"
-    r"given by|found to be|(?:the |an? )?(?:number|value|integer|fraction|word|letter|option|choice)"
+    r"given by|found to be|it(?:'s| is)|that there (?:is|are)(?= no )"
+    r"|(?:the |an? )?(?:number|value|integer|fraction|word|letter|option|choice)"
     r"|(?:la |a |l'|die )?(?:opción|letra|opção|opzione|option|вариант)"
     r"|not\b[^.\n]{1,60}?(?:\bbut(?: rather)?|[;,] ?it(?:'s| is)))\b[\s:,]+"
     r"|不是[^。\n]{1,30}?而是|答案|选项|[≈:：=,\s]|\\approx\b)+(?=\S)",
@@ -143,6 +144,12 @@ _ROW_END = re.compile(r"\s*[)\]}]")
 _MORE = re.compile(  # what makes another number, or a time of day, of the one before it
     r"\s*[ap]\.?m\b|\s+(?:hundred|thousand|million|billion|trillion|dozen|lakh|crore|tausend|million\w+|milliarden?|mil|millones"
     r"|squared|cubed|pi|at\s+(?:most|least)|or\s+(?:more|less|fewer|higher|lower))\b",
+    re.IGNORECASE,
+)
+_MEASURE = re.compile(  # a unit that ends the sentence: 7 minutes are not 7 hours
+    r"\s+(?:(?:square|cubic|sq\.?|cu\.?)\s+)?(?:(?:centi|milli|kilo)?met(?:er|re)s?|(?:kilo|milli)?grams?|(?:milli)?lit(?:er|re)s?"
+    r"|inch(?:es)?|feet|foot|miles?|yards?|ounces?|pounds?|seconds?|minutes?|hours?|days?|weeks?|months?|years?|dollars?|euros?"
+    r"|cents?|cm|mm|km|kg|mg|lbs?|oz|ft|mi|yd|mins?|secs?|hrs?|ml)(?:\^?[23])?(?=[.,;!?)*\s]*(?:\n|\Z)|[.,;!?)])",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"\$\$?([^$\n]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
@@ -543,7 +550,7 @@ def _widen(text: str, start: int, end: int, first: int, last: int) -> tuple[int,
     if "(" not in text[left:right]:
         right = end + len(text[end:right].rstrip(")]}!?,.:*"))
     opening = "" if ")" in text[left:right] else "([{"
-    right = more.end() if (more := _MORE.match(text, right, high)) else right
+    right = more.end() if (more := _MORE.match(text, right, high) or _MEASURE.match(text, right, high)) else right
     return left + len(text[left:start]) - len(text[left:start].lstrip(opening + "*_\"'`$\\")), right
 
 

@@ -20,7 +20,7 @@ _UNIT_WORDS = {  # a unit's other names, without the plural s
     "litre": "L", "l": "L", "milliliter": "mL", "millilitre": "mL", "ml": "mL", "second": "s", "sec": "s",
     "minute": "min", "hour": "h", "hr": "h", "degree": "°", "percent": "%", "pct": "%", "percentage": "%",
     "mph": "mi/h", "kmh": "km/h",
-} | _CURRENCY_WORDS  # fmt: skip
+} | _CURRENCY_WORDS | {"pound": "pound"}  # fmt: skip  # a pound is £ or lb
 _LONE_UNITS = frozenset("mgshLlVAWJNKCF°Ω")  # units of one letter; any other letter is a variable
 _FACTORS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _FACTORS |= {"k": 1000, "万": 10**4, "亿": 10**8, "lakh": 10**5, "crore": 10**7, "tausend": 1000, "mil": 1000}
@@ -233,6 +233,8 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
         return Fraction((_HANZI[ten] if ten else 1) * 10 * bool(tens) + (_HANZI[one] if one else 0)), ""
     sign, text = (-1, text[1:]) if text[:1] == "-" else (1, text)
     words = text.lower().rstrip(".").replace("-", " ").split()
+    if len(words) > 1 and words[0] in ("a", "an") and (words[1] in _FACTORS or words[1] in _DENOMINATORS):
+        words[0] = "one"  # a dozen, a third
     if not words or (words[0] not in _WORDS) or len(words) > 15:
         return None
     total = part = 0  # of thousands and more, of the group at hand

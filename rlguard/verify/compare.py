@@ -149,7 +149,8 @@ def _compare_options(gold: str, given: str) -> float | None:
             return float(said_label[1] == letter[1].upper() and not others)
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
     if not (label and label[2]):
-        return None
+        named = said_label and _word(said_label[2]) == _word(gold) != ""
+        return 1.0 if named and not said_letter else None  # (B) Paris
     if said_letter:
         return float(said_letter[1].upper() == label[1])
     if said_label and said_label[1] != label[1]:
@@ -217,11 +218,12 @@ def _compare_numbers(gold: str, given: str) -> float | None:
         said = said if said and said[0] == right[0] else None
     if said is None:
         return _compare_unread(right, given)
-    same = is_close(right[0], said[0])
+    exact = not re.search(r"\.\d", f"{gold} {side}")  # 1/7 and 1/8, however long: nothing was rounded
+    same = right[0] == said[0] if exact else is_close(right[0], said[0])
     if {right[1], said[1]} in ({"%", ""}, {"¢", ""}, {"¢", "$"}):
         hundredths = (number / (100 if unit in ("%", "¢") else 1) for number, unit in (right, said))
         return float((same and "" in (right[1], said[1])) or is_close(*hundredths))
-    if right[1] and said[1] and right[1] != said[1]:
+    if right[1] and said[1] and right[1] != said[1] and {right[1], said[1]} not in ({"pound", "£"}, {"pound", "lb"}):
         return 0.0 if same else math.nan  # 25 cm may be 250 mm
     swapped = gold.translate(_POINTS) == given.translate(_POINTS)
     if not same and swapped and re.search(r"\.\d{3}$", f"{gold}\n{given}", re.M):
@@ -297,8 +299,10 @@ def _compare_strings(gold: str, given: str) -> float:
         return float(ratios[0] == ratios[1])
     if re.search(r"-.*\d|\d.*-", gold):  # punctuation counts
         return float(" ".join(gold.split()) == " ".join(given.split()))
-    said = _word(given)
-    return float(_word(gold) == (said.replace(" ", "") if re.search(r"\d", gold) and " " not in gold else said))
+    said = {_word(given), _word(_right_side(given))}  # "It is Monday."
+    if re.search(r"\d", gold) and " " not in gold:
+        said = {form.replace(" ", "") for form in said}
+    return float(_word(gold) in said)
 
 
 def _word(text: str) -> str:

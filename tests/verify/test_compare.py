@@ -69,6 +69,8 @@ RIGHT = [
     ("63", "The answer could be 36, but it's actually 63."), ("63", r"\boxed{36}. However, after a second look, it must be 63."), ("63", "The answer is 63, but it is 36 if we start at 0."), ("63", "The answer is 63. Wait, no"),
     ("Monday", "The answer is Sunday. Actually, no: Monday."), ("yes", "Answer: no. Hmm, wait, yes."), ("D", "The answer is C. Oops, it's D."), ("Rome", "The answer is Rome. No doubt. Done."),
     ("7:25 PM", r"\boxed{7{:}25 \text{ p.m.}}"), ("2{:}3", r"\boxed{2:3}"),
+    # measures that end a sentence, options in front of a text, sentences that name the answer
+    ("25 minutes", "The bus takes 25 minutes."), ("25", "The bus takes 25 minutes."), ("25 years old", "He is 25 years old."), ("25 lb", r"\boxed{25 \text{ pounds}}"), ("£25", "It costs 25 pounds."), ("Oslo", "(C) Oslo"), ("Oslo", "<answer>The capital is Oslo.</answer>"), ("Monday", "It is Monday."), ("no solution", "The answer is that there is no solution."), ("63", "The answer: it's 63"), ("12", "The answer is a dozen."),
     ("63", "As 9 is not prime, the answer is 63."), ("63", "The answer is 63; the answer is not 36."),
     ("63", "It is not hard to see that the answer is 63."), ("63", r"\boxed{63} is not too large."), ("63", "<response>Take 7 times 9 to get 63.</response>"),
     # quantities
@@ -112,6 +114,7 @@ WRONG = [
     ("3", "So that makes 3 million."), ("2", "so it needs 3 1/2"), ("4", "so we need 3 * 4"),
     # denied, taken back, or a part
     ("63", r"The answer is not \boxed{63}."), ("63", r"\boxed{63} is incorrect."), ("63", r"\boxed{63}? No."), ("63", r"\boxed{63}. Oops, it should be 36."), ("63", "The answer is 63. No, wait, it is 36."), ("63", "The answer is 63. Hmm, no: 36."), ("63", r"\boxed{63}. Correction: 36"), ("63", "The answer might be 63, but that's wrong; it must be 36."), ("Sunday", "The answer is Sunday. Actually, no: Monday."), ("C", "The answer is C. Hmm, no: D."), ("no", "Answer: no. Wait, yes."), ("63", "Answer: >63"), ("63", "Answer: 63; 36"),
+    ("25 minutes", "The bus takes 25 hours."), ("25 kg", "That is 25 lb"), ("Oslo", "(C) Rome"), ("Oslo", "The capital is not Oslo."), ("Monday", "It is Sunday."), ("1/4000000", r"\boxed{1/4000001}"),
     ("63", "See page 63 of it."), ("E", "Answer: (E) is not right"), ("E", "(E) is wrong"), ("63", "<solution>63 less 27, which is 36</solution>"), ("63", "答：不是63支。"), ("63", "答案是第63"), ("63", "Answer: 63a/b"),
     (r"(-\infty,2)\cup(9,\infty)", r"\boxed{x \le 2 \text{ or } x > 9}"), ("(2, 9)", r"\boxed{x > 2 \text{ or } x < 9}"), ("x > 2", r"\boxed{y > 2}"), ("$35", "Answer: 35 cents"), ("5 kg", "Answer: 5%"),
     ("07/04/2019", "<answer>04/07/2019</answer>"), ("cold -> hot", "<answer>hot -> cold</answer>"), ("5Q2", "<answer>2Q5</answer>"), ('{"k": 1}', '<answer>{"k": 2}</answer>'), ("Rome", "Remo"), ("No", "No clue"),
