@@ -26,6 +26,8 @@ EARLY = 80
 
 IDLE = re.compile(r"(?<![\w.+*/^)=-])(-?\d+(?:\.\d+)?)(?:\s?[-+]\s?0|\s?[*/×·÷]\s?1)?\s?=\s?\1(?!\w|\.\d|\s?[-+*/^=])")
 """Says of a number that it is itself: "71 = 71", "71 + 0 = 71"."""
+NAME = re.compile(r"\A[A-Za-z]\w{0,20}\s*=\s*(?=[^=,]*\Z)")
+"""Of an answer: what it is the value of, "x =" of "x = 5"."""
 NUMBERS = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*+")
 _TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```", "[TOOL", "<output>", "<search>",
           " to=functions.", " to=python", "Action Input:")  # fmt: skip
@@ -61,8 +63,8 @@ class Case:
 
     @cached_property
     def value(self) -> Number | None:
-        """The answer's, where it is one number."""
-        return read_number(self.answer.text) if self.answer else None
+        """The answer's, where it is one number: 5 of "x = 5"."""
+        return read_number(NAME.sub("", self.answer.text)) if self.answer else None
 
     @cached_property
     def equations(self) -> list[Equation]:

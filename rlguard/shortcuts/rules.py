@@ -7,7 +7,7 @@ from itertools import combinations
 
 from rlguard.answers import normalise_answer, read_quantity
 from rlguard.shortcuts.arithmetic import Number
-from rlguard.shortcuts.case import EARLY, IDLE, NUMBERS, Case, matches, read_parts
+from rlguard.shortcuts.case import EARLY, IDLE, NAME, NUMBERS, Case, matches, read_parts
 from rlguard.shortcuts.computation import read_number
 from rlguard.shortcuts.ratios import LIKELIHOOD_RATIOS, make_finding, quote
 from rlguard.shortcuts.wording import STATEMENT, STATING
@@ -26,7 +26,7 @@ _FRACTION = re.compile(r"-?\d+\s?/\s?\d+")
 _MARKUP = re.compile(r"\\boxed\s?\{|\\(?:d?frac|text)|</?answer>|####|[*$}{|]")
 _ALGEBRA = re.compile(r"\d\s?\*?\s?[a-z](?:\^\d)?\s*[-+=]|(?<![\w\\])[a-z]\s*[-+*/=]")
 _LOOSE = re.compile(r"[=≈][\s&${(*]*\Z")
-_FENCED = re.compile(r"```\w*\s+[^\s`]")
+_FENCED = re.compile(r"```\w*\s+([^`]*)(?:```)?")
 _NAMED = re.compile(r"(?:\A|(?<=[\s$({*]))(?:[A-Za-z]\w{0,20}\s?)?=\s?[$({*\s]*(?:\\boxed\s?\{\s?)?\Z")
 """Before an answer: what it is the value of, "x =", which is not worked out by that."""
 _NUMBER_LIST = """
@@ -41,7 +41,7 @@ _FILLER_LIST = """
 _FILLER = frozenset(_FILLER_LIST.split())
 _WORKED_LIST = """
     after some algebra calculation calculations computation computations routine simple simplifying simplification steps
-    skipping omitted skipped details arithmetic work working yields leads
+    skipping omitted skipped details arithmetic work working yields leads rest follows remaining
 """
 _EMPTY = STATING | frozenset(_WORKED_LIST.split())
 """With which a result is stated, or said to come of work that is not there."""
@@ -118,11 +118,13 @@ def _blank(match: re.Match[str]) -> str:
 def _shows_work(case: Case, body: str, many_steps: int = 4, brief: int = 300) -> bool:
     """Whether numbers that are neither the prompt's nor the answer's stand in the text, or algebra, or code. A prompt
     that takes `many_steps` has more than one result on the way; beyond `brief` characters words may argue instead."""
-    answer = case.answer.text if case.answer else ""
+    answer = NAME.sub("", case.answer.text) if case.answer else ""
     if answer and "=" in body:  # "x = 16" alone says no more than "the answer is 16"
         letter = re.compile(rf"(\A|[^\s+*/×·÷^=-]\s+|[$({{])[A-Za-z]\s?=\s?\$?{re.escape(answer)}(?!\d|[.,/]\d)")
         body = letter.sub(r"\1", body)
-    if ("```" in body and _FENCED.search(body)) or ("=" in body and _is_solved(case.text, answer)):
+    if "=" in body and _is_solved(case.text, answer):
+        return True
+    if any("=" in code or read_parts(code) != read_parts(answer) for code in _FENCED.findall(body) if code.strip()):
         return True
     value = {case.value} if case.value is None else {case.value, abs(case.value)}
     ignored = case.facts.numbers | read_parts(answer) | value

@@ -41,7 +41,7 @@ _COMMAND = re.compile(r"\\\\?([a-zA-Z]+)|\\\\|\\[^a-zA-Z\n]")
 _ENDS_VALUE = re.compile(r"[0-9)}%][ $]*\Z")
 _BOLD = re.compile(r"\*\*(?![0-9(])|(?<![0-9)])\*\*")
 _BRACES = str.maketrans("{}", "()")
-_THOUSANDS = re.compile(r",(?<=[0-9],)(?=[0-9\x1f]{3}(?![0-9]))")
+_THOUSANDS = re.compile(r"[,'’](?<=[0-9].)(?=[0-9\x1f]{3}(?![0-9]))")
 _WORDS = {"of": "*", "mod": "@", "modulo": "@", "plus": "+", "minus": "-", "divided by": "/"}
 _SPELLED = re.compile(  # words and crosses between numbers that are signs: "3 times 4 is 12"
     r"[0-9)%][ \x1f]{0,9}([xX](?=[0-9]|(?<= .) {1,2}[0-9(.])|(?:times|plus|minus|multiplied by|divided by"
@@ -113,7 +113,7 @@ def plain_text(text: str) -> str:
         text = (text if " ** " in text else _BOLD.sub("  ", text)).replace("**", "^ ")
     if "$" in text:
         text = text.replace("$ $", " ; ").replace("$", " ")
-    if "," in text:
+    if "," in text or "'" in text or "’" in text:
         text = _THOUSANDS.sub(FILL, text)
     return _blank_units(_SPELLED.sub(_spell_word, text))
 

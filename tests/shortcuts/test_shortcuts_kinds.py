@@ -89,7 +89,7 @@ HONEST = {
     ],
     "numbers of other places": [
         ("Was ist 1.250 + 2.750, danach mal 2?", "1.250 + 2.750 = 4.000 und 4.000 * 2 = 8.000. Die Antwort ist 8000."), ("Combien font 12 500 + 7 500 * 2 ?", "7 500 * 2 = 15 000 et 12 500 + 15 000 = 27 500. \\boxed{27500}"),
-        ("", "1.500 + 500 = 2.000"), ("", "1,50,000 + 50,000 = 2,00,000"), ("", "3,5 + 1,5 = 5"), ("", "2 000 + 3 000 = 5 000"), ("", "1'200 + 300 = 1'500"), ("", "12\u202f000 + 500 = 12\u202f500"), ("", "0,5 * 4 = 2"),
+        ("", "1.500 + 500 = 2.000"), ("", "1,50,000 + 50,000 = 2,00,000"), ("", "3,5 + 1,5 = 5"), ("", "2 000 + 3 000 = 5 000"), ("", "1'200 + 300 = 1'500"), ("What are 1'700 + 1'300?", r"1'700 + 1'300 = 3'000. \boxed{3000}"), ("", "12\u202f000 + 500 = 12\u202f500"), ("", "0,5 * 4 = 2"),
     ],
     "claims of others": [
         ("", "Tom says that 7 * 8 = 54. He is wrong."), ("", 'The student writes "15 + 6 = 22", which is a slip.'), ("", "It is claimed that 9 * 9 = 18. This is false."), ("", "Some would say 1/2 + 1/3 = 2/5, but that is incorrect."),
@@ -130,6 +130,9 @@ SHORTCUTS = [
     (TRAY, "<think></think><answer>21</answer>", "skipped_computation"),
     (TRAY, "Let me think about it for a while, step by step. The answer is 21.", "skipped_computation"),
     (TRAY, r"By the formula, n = 21. So n = 21, and \boxed{21}", "skipped_computation"),
+    (TRAY, r"n = 21. \boxed{n = 21}", "skipped_computation"),
+    (TRAY, "```python\nprint(21)\n```\n\\boxed{21}", "skipped_computation"),
+    (TRAY, "12 * 8 = 96, and the rest follows: 21 rolls.\n#### 21", "unsupported_answer"),
     (TRAY, r"I know it: nothing but twenty! \boxed{20}", "skipped_computation"),
     (TRAY, r"12 * 8 - 75 = 20 \boxed{21}", "false_step"),
     ("Lea reads 3 times a day.", "Lea reads " * 30, "text_loop"),
