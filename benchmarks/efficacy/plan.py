@@ -34,7 +34,7 @@ RATE_OF |= dict.fromkeys(("sampler_alone", "random_reward"), "grpo")
 SYMBOLS = FAMILIES[:3]
 FIRST = SEEDS[:4]
 """Of `words`: the seeds that are not left to the end."""
-TUNED = {"sums": (*MAIN, *RIVALS), "strings": (*MAIN, *RIVALS), "logic": MAIN, "words": (*MAIN, "max_rl")}
+TUNED = {"sums": (*MAIN, *RIVALS), "strings": (*MAIN, *RIVALS), "logic": MAIN, "words": MAIN}
 BUDGET = 1_500, 16 * 3600 * 2
 """Most runs, and most seconds of cores."""
 SECONDS = {"sums": 66.6, "strings": 63.6, "logic": 67.5, "words": 233.0}
@@ -90,6 +90,9 @@ PARTS = [
     Part(KEPT, MAIN, "sums", ALL),
     Part(ALONE, ("mean_rate",), "sums", _mixes("mislabelled", shares=(0.9, 1.0))),
     Part(ALONE, CONTROLS, "sums", _mixes("mislabelled", shares=(0.9,))),
+    Part(KEPT, MAIN, "strings", _mixes("mislabelled", shares=(0.9,))),
+    Part(ALONE, CONTROLS, "strings", _mixes("mislabelled", shares=(0.9,))),
+    Part(ALONE, ("mean_rate",), "strings", _mixes("mislabelled", shares=(1.0,))),
     *(
         Part(HALF, ("rlguard_sampler",), family, _mixes("unlearnable", shares=(0.75, 0.5, 0.9)))
         for family in SYMBOLS[:2]
@@ -103,7 +106,6 @@ PARTS = [
     Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
     Part(KEPT, MAIN, "logic", DECIDING),
     Part(KEPT, MAIN, "words", FEW),
-    Part(OTHERS, ("max_rl",), "words", _mixes("unlearnable", shares=(0.75,))),
     Part(HALF, ("rlguard_sampler",), "words", _mixes("unlearnable", shares=(0.75,))),
     Part(SHAPED, ("rlguard", "grpo", "dr_grpo"), "sums", _mixes(*SHAPES, shares=(0.75,))),
 ]

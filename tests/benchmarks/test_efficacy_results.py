@@ -145,8 +145,8 @@ def test_goals_are_met_missed_or_open():
     assert verdicts(rows, "b")["sums, 100% unlearnable: kept, less GRPO"] == "met"
     assert verdicts(rows, "b")["sums, 75% rare_valid: kept, less GRPO"].startswith("open")
     better = verdicts(make_rows(rival=0.1), "a")
-    assert better["words, 75% unlearnable: gained, less max_rl"] == "missed"
-    assert better["words, 75% unlearnable: kept, less max_rl"] == "met"
+    assert better["strings, 75% unlearnable: gained, less max_rl"] == "missed"
+    assert better["strings, 75% unlearnable: kept, less max_rl"] == "met"
     assert set(verdicts(make_rows(sampler=0.4), "e").values()) == {"missed"}
     harmless = verdicts(make_rows(harm=0.05), "f")
     assert harmless["sums: kept with random reward, less with luck"].startswith("open")  # as much as any update
