@@ -124,6 +124,13 @@ QUOTED = [  # a page, what it says, and where in benchmarks/ which figure stands
     ("README.md", "the same sampler +33", "RESULTS", "| 0.990 [0.976, 1.004] | 0.328"),
     ("README.md", "keeps 83%, −21", "RESULTS", "| grpo | × 0.25 | 8 | 0.827 [0.745, 0.910]"),
     ("README.md", "keeps 113%, +6", "RESULTS", "| rlguard | × 0.5 | 8 | 1.128 [1.107, 1.148] | 0.059"),
+    ("README.md", "keeps 104%, +13", "RESULTS", "| rlguard | × 0.25 | 8 | 1.044 [1.020, 1.068] | 0.134"),
+    (
+        "README.md",
+        "mean rate +3, random weights +9",
+        "RESULTS",
+        "| random_weights | × 0.25 | 8 | 1.037 [1.025, 1.048] | 0.089",
+    ),
     ("README.md", "mean rate keeps 73%", "RESULTS", "| mean_rate | × 0.5 | 8 | 0.729 [0.562, 0.896]"),
     ("README.md", "random weights 95%", "RESULTS", "| random_weights | × 0.5 | 8 | 0.949 [0.860, 1.039]"),
     ("README.md", "| +27 | +16 |", "RESULTS", "0.270 [0.248, 0.291] | 0.164 [0.090, 0.237]"),
