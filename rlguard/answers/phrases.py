@@ -144,13 +144,17 @@ def is_value(text: str) -> bool:
         return False
     if re.fullmatch(r"(?i:yes|no|true|false|none|impossible|undefined|infinity)|\(?[A-Za-z]\)?", text):
         return True
-    return len(text.split()) <= 8 and any(c.isdigit() or c in "\\^=∞πØ" for c in text)
+    return len(text.split()) <= 8 and _is_mathematics(text)
+
+
+def _is_mathematics(text: str) -> bool:
+    return any(c.isdigit() or c in "\\^=∞πØ" for c in text)
 
 
 def _kind(text: str) -> str:
     """What sort of answer this is: only one of the same sort takes its place."""
     text = text.strip(" ()$*.")
-    if any(c.isdigit() or c in "\\^=∞πØ" for c in text):
+    if _is_mathematics(text):
         return "number"
     return "option" if len(text) == 1 else "truth" if text.lower() in ("yes", "no", "true", "false") else "words"
 

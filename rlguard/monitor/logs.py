@@ -143,15 +143,12 @@ def read_log(
 
 
 def _check_order(steps: list[int], where: str) -> None:
-    """Refuses a log whose steps come in another order; one that starts over has some of them twice."""
+    """Refuses a log whose steps come in another order; one that starts over goes back once, or repeats some."""
     back = [number for number, (earlier, later) in enumerate(pairwise(steps)) if later < earlier]
-    if len(steps) <= 2 or len(set(steps)) < len(steps) or len(back) <= len(steps) / 4:
+    if len(back) < 2 or len(set(steps)) < len(steps) or len(back) <= len(steps) / 4:
         return
-    first = f"{steps[back[0]]}, {steps[back[0] + 1]}, …"
-    order = (
-        f"the newest step comes first ({first})" if len(back) == len(steps) - 1 else f"steps are in no order ({first})"
-    )
-    raise InputError(f"{where}: {order}: sort the rows by step")
+    order = "the newest step comes first" if len(back) == len(steps) - 1 else "steps are in no order"
+    raise InputError(f"{where}: {order} ({steps[back[0]]}, {steps[back[0] + 1]}, …): sort the rows by step")
 
 
 def _take_run(run: str, runs: list[str], where: str) -> None:

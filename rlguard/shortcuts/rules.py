@@ -131,7 +131,7 @@ def _shows_work(case: Case, body: str, many_steps: int = 4, brief: int = 300) ->
     new = {read_number(found) for found in NUMBERS.findall(body.replace(":", " : "))} - ignored
     words = {word.lower() for word in _WORDS.findall(body)}
     spelled = _NUMBER_WORDS & (words - case.facts.words - {word.lower() for word in _WORDS.findall(case.prompt)})
-    new |= {number for number in map(read_quantity, spelled) if number and number[0] not in value}  # type: ignore[misc]
+    new |= {word for word in spelled if not ((said := read_quantity(word)) and said[0] in value)}  # type: ignore[misc]
     least = 2 if case.facts.steps >= many_steps and not case.facts.operands and len(case.text) <= brief else 1
     if len(new) >= least:
         return True
@@ -163,7 +163,7 @@ def find_unsupported(case: Case) -> Finding | None:
     ):  # a count of what is listed, or digit by digit
         return None
     results = [e.right for e in equations[-_TOTALLED:] if e.right is not None]
-    if value is not None and any(value in (a + b, abs(a - b)) for a, b in combinations(results, 2)):  # "62 in total"
+    if value is not None and any(value in (a + b, a - b, b - a) for a, b in combinations(results, 2)):  # "62 in total"
         return None
     if _is_worked_out(case):
         return None

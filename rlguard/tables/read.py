@@ -153,15 +153,16 @@ def _iter_csv(path: Path, torn: list[int] | None) -> Iterator[dict[str, Any]]:
     with open_bytes(path) as data, io.TextIOWrapper(data, newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(draw(file), delimiter="\t" if find_format(path) == ".tsv" else ",", strict=True)
         try:
-            check_distinct(reader.fieldnames or (), path)
-            if len(reader.fieldnames or ()) == 1 and ";" in reader.fieldnames[0]:  # type: ignore[index]
-                raise InputError(f"{path}: expected commas between cells, got semicolons: {reader.fieldnames[0]!r:.60}")  # type: ignore[index]
+            names = reader.fieldnames or []
+            check_distinct(names, path)
+            if len(names) == 1 and ";" in names[0]:
+                raise InputError(f"{path}: expected commas between cells, got semicolons: {names[0]!r:.60}")
             for row in reader:
                 if None in row or None in row.values():
                     if torn is not None and not last.endswith("\n"):
                         torn.append(reader.line_num)
                         return
-                    raise InputError(f"{path}:{reader.line_num}: expected {len(reader.fieldnames or [])} cells")
+                    raise InputError(f"{path}:{reader.line_num}: expected {len(names)} cells")
                 yield row
         except (csv.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path}:{reader.line_num + 1}: not a line of CSV in UTF-8: {error}") from error

@@ -149,8 +149,8 @@ def _compare_options(gold: str, given: str) -> float | None:
             return float(said_label[1] == letter[1].upper() and not others)
         return 0.0 if gold.upper() == gold and re.fullmatch(r"[A-Z](?:\W*(?:and|,)?\W*[A-Z])*|.*\s.*", given) else None
     if not (label and label[2]):
-        named = said_label and _word(said_label[2]) == _word(gold) != ""
-        return 1.0 if named and not said_letter else None  # (B) Paris
+        named = said_label and said_label[2] and _word(said_label[2]) == _word(gold)  # (B) Paris
+        return 1.0 if named else None
     if said_letter:
         return float(said_letter[1].upper() == label[1])
     if said_label and said_label[1] != label[1]:

@@ -380,6 +380,11 @@ def test_what_loggers_print_beside_plain_numbers(tmp_path, name):
     assert (last, Monitor().read(logged)) == (step, figures)
 
 
+def test_a_short_log_that_starts_over_is_read(tmp_path):
+    (tmp_path / "a.csv").write_text("step,reward\n10,0.5\n20,0.6\n5,0.4\n")
+    assert [step for step, _ in read_log(tmp_path / "a.csv")] == [10, 20, 5]
+
+
 def test_a_dictionary_that_never_closes_hides_no_line_after_it(tmp_path):
     (tmp_path / "a.log").write_text("{'lr': 0.1,\n 'clip': 0.2,\nstep:1 - reward:0.5\n{\n step:2 - reward:0.4\n")
     assert [step for step, _ in read_log(tmp_path / "a.log")] == [1, 2]

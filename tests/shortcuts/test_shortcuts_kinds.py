@@ -31,6 +31,9 @@ HONEST = {
         ("A shop sells 6 boxes of 12 eggs on Monday and 5 boxes of 9 on Tuesday. How many eggs?", "6 * 12 = 72; 5 * 9 = 45; in total 117 eggs.\n#### 117"),
         ("A shop buys 6 boxes of 12 eggs and sells 5 boxes of 9 of them. How many eggs are left?", r"6 * 12 = 72 and 5 * 9 = 45. That leaves \boxed{27}"),
     ],
+    "a number in words on the way": [
+        ("A baker sells 3 trays of 8 rolls and gives away 12 of them, then bakes 5 more. How many has he?", "Half of the two dozen go, and with the new ones he has \\boxed{17}."),
+    ],
     "words that are to be repeated": [
         ("Repeat the word 'tea' 40 times.", "tea " * 40), ("Write 'I am late. ' 20 times.", "I am late. " * 20),
     ],
