@@ -98,6 +98,8 @@ def test_a_verifier_process_reads_a_final_answer_once(readings):
         ("I find 8.<answer> \n </answer>", ""),
         # several
         (r"\boxed{3} or \boxed{4}", r"\boxed{3} or \boxed{4}"),
+        (r"\boxed{7}, \boxed{3}, \boxed{7}", r"\boxed{7}, \boxed{3}, \boxed{7}"),
+        ("$$\\boxed{3}$$\n\n$\\boxed{3}$\n\\boxed{3}", "3"),
         (r"\boxed{3} is wrong, it is \boxed{4}", "4"),
         ("<answer>3</answer><answer>4</answer>", "4"),
         ("\\boxed{31}\n\nConfidence in the answer: 90%", "31"),

@@ -102,13 +102,13 @@ PARTS = [
     Part(ALONE, CONTROLS, "strings", _mixes("unlearnable", shares=(0.75,))),
     *(Part(OTHERS, RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,))) for family in SYMBOLS[:2]),
     Part(OTHERS, RIVALS, "sums", _mixes("mislabelled", shares=(0.9,))),
+    Part(SHAPED, ("rlguard", "grpo", "dr_grpo"), "sums", _mixes(*SHAPES, shares=(0.75,))),
     Part(KEPT, MAIN, "strings", DECIDING),
     Part(HINDSIGHT, ("grpo",), "sums", _mixes("unlearnable", shares=(0.75, 1.0)), RATES),
     Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
     Part(KEPT, MAIN, "logic", [mix for mix in DECIDING if mix not in (("guessable", 1.0), ("rare_valid", 1.0))]),
     Part(KEPT, MAIN, "words", FEW),
     Part(HALF, ("rlguard_sampler",), "words", _mixes("unlearnable", shares=(0.75,))),
-    Part(SHAPED, ("rlguard", "grpo", "dr_grpo"), "sums", _mixes(*SHAPES, shares=(0.75,))),
 ]
 """In order of worth."""
 

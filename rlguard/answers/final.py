@@ -18,13 +18,17 @@ _THOUGHT = re.compile(  # where thinking begins, or (with a group) ends
     r"|scratchpad>|THINK\]|think▷|\|begin_of_thought\|>|\|channel\|>analysis<\|message\|>)"
 )
 _SPECIAL = re.compile(r"(?:<[|｜][^|｜<>\s]{1,40}[|｜]>|</s>|<eos>|<pad>|<end_of_turn>|\[(?:EOS|PAD)\])\Z")
-_TAG = re.compile(r"[<\[](?i:\s*(?:final[_ ]?)?(answer|solution|response|result))\b[^<>\[\]\n]{0,200}[>\]]")
-_TAG_END = re.compile(r"[<\[](?i:\s*/\s*(?:final[_ ]?)?(?:answer|solution|response|result))\b")
-_TAG_NAMES = ("nswer", "NSWER", "olution", "OLUTION", "esponse", "RESPONSE", "esult", "RESULT")  # the pattern is slow
+_TAG = re.compile(
+    r"[<\[](?i:\s*(?:final[_ ]?)?(answer|solution|response|result))\b[^<>\[\]\n]{0,200}[>\]]|<\|begin_of_box\|>"
+)
+_TAG_END = re.compile(r"[<\[](?i:\s*/\s*(?:final[_ ]?)?(?:answer|solution|response|result))\b|<\|end_of_box\|>")
+_TAG_NAMES = "nswer NSWER olution OLUTION esponse RESPONSE esult RESULT of_box".split()  # the pattern is slow
 _TAG_TAIL = 500  # characters: an <answer> that is never closed is one when it stands so near the end (a stop string)
 _REMEMBERED = 4096  # texts: guard, detectors, groups and verifiers ask for the answer of the same one
 _REMEMBERED_LENGTH = 32_000  # characters; longer texts are read anew, so that the memory stays small
 _BARE = 60  # characters of a completion that is all answer
+_NEXT_TURN = re.compile(r"\n[ \t*#]*(?:Human|User|Question|Problem|Exercise)[*\s]*:")
+"""Where a base model that has answered goes on with a question of its own."""
 _NOT_BOX = re.compile(  # right before a box
     r"(?:\b(?:not|never|cannot|rather than|instead of)|n't|≠|\\neq?)"
     r"(?:\s+(?:be|equal|to|the|final|correct|right|answer|value|option|choice|simply|just))*[\s$(*:\\\[]*\Z",
@@ -103,6 +107,14 @@ def _find(completion: str) -> FinalAnswer | None:
     if region is None:
         return None
     start, end = region
+    for turn in _NEXT_TURN.finditer(completion, start, end):
+        found = _find_in(completion, start, turn.start())
+        if found and found.marked:
+            return found
+    return _find_in(completion, start, end)
+
+
+def _find_in(completion: str, start: int, end: int) -> FinalAnswer | None:
     tag = _last_tag(completion, start, end)
     if tag is not None:
         start, end, answers = tag
@@ -143,7 +155,7 @@ def _last_tag(text: str, start: int, end: int) -> tuple[int, int, bool] | None:
         tag = next(reversed(list(_TAG.finditer(text, start, end))), None)
     if tag is None:
         return None
-    answers, close = tag[1].lower() == "answer", _TAG_END.search(text, tag.end(), end)
+    answers, close = (tag[1] or "answer").lower() == "answer", _TAG_END.search(text, tag.end(), end)
     if close is None:
         return (tag.end(), end, True) if answers and tag[0][0] == "<" and end - tag.end() <= _TAG_TAIL else None
     return tag.end(), close.start(), answers
@@ -161,9 +173,10 @@ def _find_marked(text: str, start: int, end: int) -> FinalAnswer | None:
 
 
 def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """What stands in the last box; from the first box to the last where several are one statement."""
+    """What stands in the last box; from the first box to the last where several that differ are one statement."""
     whole: tuple[int, int] | None = None
     first, close = end, end  # where the first of them begins and the last ends
+    last, alike = "", True  # what the last holds, and whether all do: then it is said again, and no list
     refuted: tuple[int, int] | None = None  # a box with its "not" or "is wrong"; counts where it is the only one
     for place, cue in search_backwards(text, ("oxed", "\\fbox", "\\framebox"), start, end):
         place -= (1 + (text[place - 2 : place - 1] == "\\")) if cue == "oxed" else 0
@@ -176,8 +189,10 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
             refuted = refuted or (denial.start() if denial else box[0], doubt.end() if doubt else box[1])
         elif whole is None:
             whole, close = box, box[1] + text.startswith("}", box[1])
+            last = text[slice(*box)].strip()
         elif box[1] < first and _BETWEEN_BOXES.match(text[box[1] + 1 : first]):
-            whole = place, close
+            alike = alike and text[slice(*box)].strip() == last
+            whole = whole if alike else (place, close)
         else:  # another statement, or the box around this one
             break
         first = place

@@ -19,7 +19,7 @@ _LAST_NUMBER = re.compile(rf"(?<![A-Za-z\d_.]){NUMBER_SHAPE}(?![\d])")
 _HEDGE = re.compile(  # a number that is denied, or a bound, or one of two, or negative
     r"(?:\S{1,20}\s+or|\d\S{0,9}\s+(?:and|und|oder|et|ou|y|o)|\b(?:not|than|most|least|between|cannot|never|below|above"
     r"|under|over|up\s+to|minus|negative|twice|half\s+of|als|mindestens|höchstens|(?:plus|más|moins|menos)(?:\s+de)?)(?:\s+be)?"
-    r"|\b(?:no|não|non|не|nicht|keine?|niet|inte|nie|pas)(?:\s+[^\W\d]{1,6}){0,2}|n't(?:\s+be)?|[<>≤≥≠]|!="
+    r"|\b(?:no|não|non|не|nicht|keine?|niet|inte|nie|pas)(?:\s+[^\W\d]{1,6}){0,2}|n't(?:\s+be)?|[<≤≥≠]|(?<!=)>|!="
     r"|\\(?:leq?|geq?|neq?)\b|[不没非]\w?|至少|最多|超过|[大小多少]于|负)[\s($]*\Z",
     re.IGNORECASE,
 )

@@ -77,6 +77,9 @@ _UNITS_OVER = re.compile(r"\\frac\s*\{\s*([A-Za-z]+)\s*\}\s*\{\s*([A-Za-z]+)\s*\
 _IN_DOLLARS = re.compile(r"\A(?:\$(?:\s*(?:\\approx|≈|=))?([^$]+)\$|\\\((.+?)\\\))(?=\s|\Z)")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|tt)?|math(?:rm|bf|tt)|mbox|rm|operatorname)\s*\{([^{}]*)\}")
+_ENCLOSED = re.compile(r"\((.*)\)|(?:[\[<]|\\?\{)([^,]*?)(?:[\]>]|\\?\})", re.DOTALL)
+_TWICE = re.compile(r"([A-Za-z][A-Za-z\s-]*?)\s*\(([\d.,]+)\)")
+"""A number in words and in digits: "twenty (20)"."""
 _SPACES = re.compile(r"\\[,;: ]|\\quad|~")
 _WORD_PART = r"(?:[A-Za-zµμΩ]+|°[CF]?|%|\^\\?circ|\^\{\\circ\})(?:\^?-?\d|\^\{-?\d\})?"
 _UNIT = re.compile(
@@ -151,8 +154,8 @@ def _undress(text: str) -> str:
         text = _UNITS_OVER.sub(r"\1/\2", text.replace("\\Omega", "Ω").replace("\\mu", "µ"))
         text = _FRACTION.sub(lambda m: f" {m[1]}/{m[2]}" if m[1] else f"{m[3]}/{m[4]}", text)
     text = text.strip()
-    if (text[:1], text[-1:]) == ("(", ")"):
-        text = text[1:-1].strip()
+    if (enclosed := _ENCLOSED.fullmatch(text)) is not None:
+        text = (enclosed[1] or enclosed[2] or "").strip()
     money = _MONEY_FIRST.match(text)
     if money:
         text = _CURRENCY_WORDS[str(money.lastgroup)] + text[money.end() :].rstrip("}")
@@ -231,6 +234,10 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
     if tens or text in _HANZI:
         ten, one = tens.groups() if tens else ("零", text)
         return Fraction((_HANZI[ten] if ten else 1) * 10 * bool(tens) + (_HANZI[one] if one else 0)), ""
+    twice = _TWICE.fullmatch(text)
+    if twice:
+        words, digits = _read_words(twice[1]), parse_number(twice[2])
+        return words if words and words[0] == digits else None
     sign, text = (-1, text[1:]) if text[:1] == "-" else (1, text)
     words = text.lower().rstrip(".").replace("-", " ").split()
     if len(words) > 1 and words[0] in ("a", "an") and (words[1] in _FACTORS or words[1] in _DENOMINATORS):

@@ -63,7 +63,10 @@ _TAKEN_BACK = re.compile(  # "18. No, wait, we have 19."; at the end of a line "
     r"(?=[$\\(*]*(?P<other>-?\d[\d.,/]*|(?-i:[A-J])|yes|no|true|false|(?-i:[A-Z][a-z]+))[)$*]*[.!]?\s*(?:\n|\Z)))",
     re.IGNORECASE,
 )
-_DRESS = re.compile(r"(?:[\s*_`\"':]|(?<=[-=\n])>)*")
+_DRESS = re.compile(r"(?:[\s*_`\"':•]|(?<=[-=\n])>|(?<=\n)-(?=\s))*")
+_COUNTED = re.compile(  # "72 clips" in 2 months
+    r"\$?-?\d[\d.,]*\$?(?:\s+[a-z]{2,}){1,2}?(?=\s+(?:in|for|during|within|on|at|from|with)\s)"
+)
 _DISPLAY = re.compile(r"\\\[(.*?)\\\]|\$\$(.*?)\$\$", re.DOTALL)
 
 
@@ -125,6 +128,8 @@ def read_value(text: str, start: int, end: int) -> tuple[int, int] | None:
             return None  # a question states nothing
         stop = match.start()
         break
+    counted = _COUNTED.match(text, begin, stop)
+    stop = counted.end() if counted else stop
     for match in _REMARK.finditer(text, begin + 1, stop):
         if not _is_open(text, begin, match.start()):
             stop = match.start()

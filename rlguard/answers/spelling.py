@@ -13,7 +13,11 @@ from rlguard.answers.numerals import CURRENCIES, parse_number, read_quantity, sp
 
 _CACHED = 200  # characters: longer answers are rare and would fill the cache with text
 _PASSES = 4  # what stands around an answer may stand around it more than once
-_TEXT = re.compile(r"\\(?:text(?:bf|it|rm|sf|tt|sc)?|math(?:rm|bf|it|tt)|mbox|emph|ce|boxed|fbox)\s*\{([^{}]*)\}")
+_TEXT = re.compile(
+    r"\\(?:text(?:bf|it|rm|sf|tt|sc)?|math(?:rm|bf|it|tt)|mbox|emph|ce|boxed|fbox|underline"
+    r"|(?:text)?color\s*\{\w+\})\s*\{([^{}]*)\}"
+)
+_SIZE = re.compile(r"\\(?:(?:display|text|script)style|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])\s*")
 _FORMULA = re.compile(r"\A(?:\$([^$]+)\$|\\[(\[](.*)\\[)\]])\Z", re.DOTALL)
 _ESCAPED = re.compile(r"\\([#&_])")
 _HTML = re.compile(r"</?(?:b|i|em|strong|p|div|span|code|br)\s*/?>|\*\*(?=[\s:.,)]|\Z)")
@@ -51,13 +55,13 @@ def undress_answer(text: str) -> str:
     >>> undress_answer(r"**$\text{Blue Whale}$.**")
     'Blue Whale'
     """
-    text = _HTML.sub("", spell_plain(text)).replace("{:}", ":")
+    text = _SIZE.sub("", _HTML.sub("", spell_plain(text)).replace("{:}", ":"))
     for _ in range(_PASSES):
         before = text = text.strip('*`"“” \n')
         text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text)
         text = _FORMULA.sub(r"\1\2", re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip()))
         text = _ESCAPED.sub(r"\1", text)
-        text = text.rstrip(".。") if not text.endswith("..") else text
+        text = text.rstrip(".。,;") if not text.endswith("..") else text
         if text == before:
             break
     return text

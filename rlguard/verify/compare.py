@@ -67,6 +67,8 @@ _POINTS = str.maketrans("", "", ".,")
 _COMMA = re.compile(r"\D{0,3}\d+,(?!\d{3}(?!\d))\d+(?![\d,.])")
 _HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非负])\s*([-负]?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
 _NOT_HAN = re.compile("[不没非少多超除]|[大小高低]于")
+SUM = re.compile(r"(?:[\d\s.,()+*/^×·÷-]|\\times|\\cdot|\\div)+")
+"""Numbers with signs between them."""
 _SIGNS = re.compile(r"(?!\{\s*\}\Z)[^\w\\∞∅]+")  # brackets, operators, a grid of dots: none of it is dress
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
 
@@ -103,9 +105,11 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
         verdict = compare(gold, given)
         if verdict is not None:
             return verdict
+    number, equation = read_quantity(gold), _read_equation(given)
+    if number and equation and equation[1] and number[1] in ("", equation[1]):  # 4 + 8 = 12 cm
+        return mathematics(str(number[0]), f"{given.rpartition('=')[0]}={equation[0]}")
     if is_string(gold):
         return _compare_strings(gold, given)
-    number = read_quantity(gold)
     return mathematics(str(number[0]) if number and not number[1] else gold, given)
 
 
@@ -257,10 +261,24 @@ def _right_side(text: str) -> str:
 def read_side(text: str) -> tuple[Fraction, str] | None:
     """The number and unit that an answer states, without `\\text{}`, dollars and "x =" around it; None for no number.
 
+    Of an equation it is the side that is a number.
+
     >>> read_side(r"x = 25 \\text{ cm}"), read_side("five or six")
     ((Fraction(25, 1), 'cm'), None)
     """
-    return read_quantity(_right_side(_plain(text))) if len(text) <= ANSWER_LIMIT else None
+    side = _right_side(_plain(text)) if len(text) <= ANSWER_LIMIT else ""
+    return read_quantity(side) or _read_equation(side)
+
+
+def _read_equation(text: str) -> tuple[Fraction, str] | None:
+    """The number and unit of `48 + 24 = 72 cm`; None where its sides are different numbers, or no sums."""
+    sides = text.split("=")
+    read = [read_quantity(side) for side in sides]
+    numbers = [quantity for quantity in read if quantity]
+    others = (side for side, quantity in zip(sides, read, strict=True) if not quantity)
+    if len(sides) < 2 or len({number for number, _ in numbers}) != 1 or not all(map(SUM.fullmatch, others)):
+        return None
+    return max(numbers, key=lambda quantity: len(quantity[1]))
 
 
 def is_close(gold: Fraction, given: Fraction) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,12 +26,10 @@ from rlguard.answers import (
     read_quantity,
 )
 from rlguard.types import InputError, Problem, Verifier
-from rlguard.verify.compare import compare_answers, is_string, read_side
+from rlguard.verify.compare import SUM, compare_answers, is_string, read_side
 from rlguard.verify.mathematics import compare_mathematics, load_math_verify
 
 logger = logging.getLogger(__name__)
-
-_SUM = re.compile(r"(?:[\d.,()+*/^×·÷-]|\\times|\\cdot|\\div)+")
 
 
 class _Verifier(ABC):
@@ -237,7 +234,7 @@ def _echoes(answer: str, golds: Sequence[str], asked: str) -> bool:
     """Whether an answer is a sum of the question, left as it stood there, where a number is wanted: it may well equal
     the gold answer, and nothing was worked out."""
     said = "".join(answer.split()).strip("$")
-    if not _SUM.fullmatch(said) or said not in "".join(asked.split()) or parse_number(answer) is not None:
+    if not SUM.fullmatch(said) or said not in "".join(asked.split()) or parse_number(answer) is not None:
         return False
     return all(parse_number(gold) is not None for gold in golds)
 

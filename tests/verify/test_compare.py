@@ -93,6 +93,10 @@ RIGHT = [
     # about, and exactly; a rounded decimal within one in a million
     ("70", r"The answer is $\approx 70$ crates, exactly 70."), ("71", r"The answer is $\approx 70$ crates, exactly 71."), ("71", "The answer is about 70.5 m, precisely 71 m."), ("71", "The answer is ≈ 70, exactly 71."), ("70", r"The answer is $\approx 70$ crates"), ("70", "The answer is 70 crates, exactly."),
     ("1/6", r"\boxed{0.16666666}"), ("0.1666667", r"\boxed{\frac{1}{6}}"),
+    # said twice, with its sum, as an item, behind a model's own marks, in LaTeX of another size; a base model goes on
+    ("63", "$$\\boxed{63}$$\n\n\\boxed{63}"), ("63", "The answer is sixty-three (63)."), ("63", "The answer is 50 + 13 = 63 crates."), ("63 cm", r"\boxed{50+13=63 \text{ cm}}"), ("63", "The answer is:\n\n- 63"), ("-63", "The answer is:\n-63"),
+    ("63", "The answer is $63$ crates in $7$ weeks."), ("63", "=> 63"), ("63", "<|begin_of_box|>63<|end_of_box|>"), ("63", "The answer is <63>"), ("63", r"\boxed{\underline{63};}"), ("63", r"\boxed{\Large 63}"), ("63", r"\boxed{\color{blue}{63}}"),
+    ("63", "The answer is 63.\n\nQuestion: And 7 more?\nAnswer: 70"), ("63", "Problem: 7 by 9?\nThe answer is 63."), ("63", r"\boxed{63}" + "\n\nHuman: 7 more?\n" + r"\boxed{70}"),
     # gold answers as data sets hold them
     ("The answer is 63.", r"\boxed{63}"), (["3/4", "0.75"], r"\boxed{\frac34}"), ("3*4=12\n#### 12", "The answer is 12."), (["12"], r"\boxed{12}"), ({"ground_truth": "12"}, r"\boxed{12}"), (12.0, "#### 12"),
     (["NYC", "New York City"], "The answer is New York City."), (["3", "4"], r"\boxed{3, 4}"),
@@ -124,6 +128,8 @@ WRONG = [
     ("52", "The answer is 52 at most."), ("52", "There are 52 at least."), ("52", "There are 52 or more"), ("52", "They had under 52 of them."), ("52", "The sum is negative 52"), ("52", "The roots are 50 and 52."), ("52", "Die Antwort ist 52 Millionen."), ("52", "La respuesta es 52 mil."), ("52", r"\boxed{52 \text{ thousandths}}"), ("52", "答案是52以上。"), ("52", "答案是大于52。"), ("52", "答案是负52。"),
     ("Oslo", "The capital is not **Oslo**."), ("Oslo", "It is wrong that the capital is **Oslo**."), ("Oslo", "The largest city is **Oslo**, but the capital is Rome."), ("Oslo", "The capital is **Oslo** or Rome."), ("C", "所以不选C"), ("41", "The lines meet at (3, 41)."), ("341", "That makes 52 341."), ("41", "So that is 3 / 41."),
     ("4", "长 4 宽 4，所以面积是16平方米。"), ("7:25 PM", "The film is over at 7:25 AM."), ("52", "She has 52 squared."),
+    # said twice, with its sum
+    ("70", "The answer is 63.\n\nQuestion: And 7 more?\nAnswer: 70"), ("63", "The answer is sixty-three (36)."), ("63", "The answer is 50 + 12 = 63 crates."), ("63 cm", r"\boxed{50+13=63 \text{ m}}"), ("7", "The answer is 63 crates in 7 weeks."), ("1400", r"\boxed{\{1,400\}}"), ("7", r"\boxed{7}, \boxed{3}, \boxed{7}"),
     # numbers nearby
     ("6", "Six by 6 are 36cm."), ("1000000", r"\boxed{1000001}"), ("0.00000002", r"\boxed{0.00000007}"), ("12", r"\boxed{12x}"),
     ("40", r"\boxed{-40}"), ("30 cm", r"\boxed{30 m}"), ("$30", r"\boxed{€30}"), ("3.14", r"\boxed{\pi}"), ("12", "#### 120"),
@@ -202,6 +208,19 @@ def test_what_cannot_be_told_is_unscored(gold, completion):
 )  # fmt: skip
 def test_numbers(gold, completion, outcome):
     assert judge(gold, completion, Numeric()) == pytest.approx(outcome, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "said", ["50 + 13 = 63", "63 = 50 + 13", "50+13=63 crates", "{63}", "[63]", r"\{63\}", r"\displaystyle 63", "63,"]
+)
+def test_a_number_in_its_dress(said):
+    assert judge("63", rf"\boxed{{{said}}}", Numeric()) == 1.0
+    assert judge("13", rf"\boxed{{{said}}}", Numeric()) == judge("36", rf"\boxed{{{said}}}", Numeric()) == 0.0
+
+
+@pytest.mark.parametrize("said", ["60 = 63", "2x = 63", "{6,3}", "[6, 3]"])
+def test_what_is_no_number(said):
+    assert judge("63", rf"\boxed{{{said}}}", Numeric()) == 0.0
 
 
 def test_exact_tells_units_apart():
