@@ -22,7 +22,8 @@ _TAG = re.compile(
     r"[<\[](?i:\s*(?:final[_ ]?)?(answer|solution|response|result))\b[^<>\[\]\n]{0,200}[>\]]|<\|begin_of_box\|>"
 )
 _TAG_END = re.compile(r"[<\[](?i:\s*/\s*(?:final[_ ]?)?(?:answer|solution|response|result))\b|<\|end_of_box\|>")
-_TAG_NAMES = "nswer NSWER olution OLUTION esponse RESPONSE esult RESULT of_box".split()  # the pattern is slow
+_TAG_NAMES = ("of_box", "nswer", "NSWER", "olution", "OLUTION", "esponse", "RESPONSE", "esult", "RESULT")
+"""Some of which must be there: the pattern is slow."""
 _TAG_TAIL = 500  # characters: an <answer> that is never closed is one when it stands so near the end (a stop string)
 _REMEMBERED = 4096  # texts: guard, detectors, groups and verifiers ask for the answer of the same one
 _REMEMBERED_LENGTH = 32_000  # characters; longer texts are read anew, so that the memory stays small

@@ -236,8 +236,8 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
         return Fraction((_HANZI[ten] if ten else 1) * 10 * bool(tens) + (_HANZI[one] if one else 0)), ""
     twice = _TWICE.fullmatch(text)
     if twice:
-        words, digits = _read_words(twice[1]), parse_number(twice[2])
-        return words if words and words[0] == digits else None
+        spelled = _read_words(twice[1])
+        return spelled if spelled and spelled[0] == parse_number(twice[2]) else None
     sign, text = (-1, text[1:]) if text[:1] == "-" else (1, text)
     words = text.lower().rstrip(".").replace("-", " ").split()
     if len(words) > 1 and words[0] in ("a", "an") and (words[1] in _FACTORS or words[1] in _DENOMINATORS):
