@@ -54,11 +54,16 @@ _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _STATES = re.compile(r"\b(?:is|was|are|were|be)\s+(?:(?:an?|the|therefore|thus|then)\s+)*\Z")
 _CHOICE = re.compile(  # an option that a sentence without the word "answer" before it calls right
     r"(?:^|[\s(*])(?:or[\s(*]+(?P<or>))?([A-J])[)*]*\s+is\s+(?:therefore\s+|thus\s+)?(?:the\s+)?(?:correct|right|best|answer)\b"
-    r"|(?<!not )(?<!n't )\b(?:choose|select|pick)\s+(?:option\s+|choice\s+)?[(*]*([A-J])\b(?!'|\s+(?:or|and)\b)"
+    r"|(?<!not )(?<!n't )\b(?:choose|select|pick|go\s+with)\s+(?:option\s+|choice\s+)?[(*]*([A-J])\b"
+    r"(?!'|\s+(?:or|and)\b)"
+    r"|(?<!not )(?<!n't )\b(?:option|choice)\s+[(*]*([A-J])[)*.\s]*\Z"
+    r"|\b[Oo]nly\s+(?:option\s+|choice\s+)?[(*]*([A-J])[)*]*\s+[a-z]+s\b"
     r"|(?<![不没别])选(?:项|择)?(?:是|为)?[\s:：(（*]*([A-J])(?![A-Za-z])"
 )
 _CHOICE_TAIL = 600  # characters
-_CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "选")
+_CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "go with", "ption", "hoice", "nly", "选")
+_LABELLED = re.compile(r"[\s*]*(\(?[A-H](?:\)|[).]\s[^\n.]{0,60}(?:\.\d+)?)?)[.*]*(?:\s*\Z|[ \t]*\n[ \t]*\n)")
+_OTHER_LABEL = re.compile(r"\n[\s*]*\(?[A-H][).]\s")
 
 
 def extract_answer(completion: str) -> tuple[str, int, int] | None:
@@ -244,11 +249,15 @@ def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:
 
 
 def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The option that one of the last sentences calls right: "so (B) is correct", "I choose C", "故选B"."""
+    """The option that one of the last sentences calls right ("so (B) is correct", "I choose C", "故选B"), or that
+    stands first and alone: "B) 14"."""
     found, tail = None, max(start, end - _CHOICE_TAIL)
     if any(word in text[tail:end] for word in _CHOOSING):  # the pattern itself is slow
         found = next(reversed(list(_CHOICE.finditer(text, tail, end))), None)
-    if found is None or found["or"] is not None:
+    if found is None:
+        found = _LABELLED.match(text, start, end)
+        found = found if found and not _OTHER_LABEL.search(text, found.end(1), end) else None
+    if found is None or found.groupdict().get("or") is not None:
         return None
     return make_answer(text, *found.span(found.lastindex or 0), marked=True)
 

@@ -35,7 +35,8 @@ _NAMED_OPTION = re.compile(r"(?:option|choice|answer)\s+\(?([A-Za-z])\)?", re.IG
 _TRUTHS = {"yes": True, "true": True, "no": False, "false": False}
 _OF_TRUTH = re.compile(  # "Hence the claim is indeed" false
     r"\A(?:(?:so|thus|hence|therefore),?\s+)?(?:that\s+)?(?:(?:the|this|our)\s+)?\w+\s+(?:is|was)\s+"
-    r"(?:(?:therefore|thus|hence|indeed)\s+)?(?=(?:true|false)\b)",
+    r"(?:(?:therefore|thus|hence|indeed)\s+)?(?=(?:true|false)\b)"
+    r"|\A(?:.*[.!?\n]\s*)?(?:so|thus|hence|therefore)(?:,\s*|\s+)(?=(?:yes|no)\b)",
     re.IGNORECASE,
 )
 _TRUTH = re.compile(r"(yes|no|true|false)\b(?:[\s]*[,.;:!—–-].*)?", re.IGNORECASE | re.DOTALL)
@@ -55,6 +56,7 @@ _STRING = re.compile(
 _SEQUENCE = re.compile(r"[-\w.'’]+(?:\s+[-\w.'’]+)+")
 _BASED = re.compile(r"\(?(\d[\dA-F]*)\)?(?:_|\(?(?:IN)?BASE)\{?(?:\\TEXT\{)?(\d{1,2})\}?\}?\)?")
 _BOUND = re.compile(r"\b(?:than|most|least|between|up\s+to|not|never)\b", re.IGNORECASE)
+_SHARE = re.compile(r"(\d{1,9})\s+(?:out\s+of|in)\s+(?:every\s+)?(\d{1,9})")
 _DOTS = re.compile(r"\w.*(?:\.\.\.|…|\\[lc]?dots\b)|\\[lc]?dots\b.*\w", re.DOTALL)
 _NAMED = re.compile(
     r"(?:\\[a-z]+\s+)?\\?[A-Za-z][\w'{}\\]*(?:\([A-Za-z\d,]*\))?\s*(?:=|\\approx|≈)\s*(.*)"
@@ -97,6 +99,10 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
         return 1.0
     if _DOTS.search(given) and not _DOTS.search(gold) and not is_string(gold):
         return math.nan  # what is left out cannot be compared
+    sides = [side.strip(" ,") for side in (given.split("=") if "=" in given else _HEDGE.split(given))]
+    whole = "=" in gold or bool(_HEDGE.search(gold)) or len(sides) < 2 or not all(sides)
+    if not whole and all(compare_answers(gold, side, mathematics) == 1.0 for side in sides):  # "1/4, or 25%"
+        return 1.0
     if _HEDGE.search(given) and not _HEDGE.search(gold):
         parts = [part for part in _HEDGE.split(given) if part and part.strip(" ,")]
         joint = " \\lor " if all(re.search(r"[<>≤≥]|\\[lg](?:eq?|t)", part) for part in parts) else ", "
@@ -237,6 +243,9 @@ def _compare_numbers(gold: str, given: str) -> float | None:
 
 def _compare_unread(right: tuple[Fraction, str], given: str) -> float | None:
     """A given answer that is no plain number: prose is not the answer unless it may name it, a formula may be equal."""
+    share = _SHARE.fullmatch(given)
+    if share and int(share[2]):
+        return float(Fraction(int(share[1]), int(share[2])) == right[0])
     if _BOUND.search(given):
         return 0.0
     if "\\" not in given and len(re.findall(r"[A-Za-z]{2,}", given)) >= 3:
@@ -267,7 +276,8 @@ def read_side(text: str) -> tuple[Fraction, str] | None:
     ((Fraction(25, 1), 'cm'), None)
     """
     side = _right_side(_plain(text)) if len(text) <= ANSWER_LIMIT else ""
-    return read_quantity(side) or _read_equation(side)
+    label = _LABEL.fullmatch(side)
+    return read_quantity(side) or (read_quantity(label[2]) if label else _read_equation(side))
 
 
 def _read_equation(text: str) -> tuple[Fraction, str] | None:
@@ -325,6 +335,7 @@ def _compare_strings(gold: str, given: str) -> float:
 
 def _word(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.casefold().replace(" - ", "-"))
+    text = re.sub(r"(?<=[\[,\s])['\"](\w[^'\"]*)['\"](?=[,\]])", r"\1", text)  # ['cat', 'dog']
     text = re.sub(r"_\s*\{?\s*([^\W_]+)\s*\}?\s*", r"\1", text)  # H_2O, H₂O
     text = re.sub(r"(?:[\s,;→]|->|\\(?:to|rightarrow)\b)+(?:and\s+)?", " ", text).strip(".!?'\"()[]{} ")
     return re.sub(r"^(?:the|an?)\s+(?=\w)|(?<=\bsolution)s\b", "", text)
