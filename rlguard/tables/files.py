@@ -42,7 +42,8 @@ def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
     Raises:
         InputError: If it is not packed so, or broken off.
     """
-    if Path(path).suffix not in PACKED:
+    kind = PACKED.get(Path(path).suffix.lower())
+    if kind is None:
         with open(path, "rb") as file:
             yield file
         return
@@ -50,11 +51,11 @@ def open_bytes(path: str | Path) -> Iterator[IO[bytes]]:
 
     with open(path, "rb") as file:
         try:
-            packed = pa.CompressedInputStream(pa.PythonFile(file, "r"), PACKED[Path(path).suffix])
+            packed = pa.CompressedInputStream(pa.PythonFile(file, "r"), kind)
             with io.BufferedReader(packed) as unpacked:
                 yield unpacked
         except OSError as error:
-            raise InputError(f"{path}: expected a file packed with {PACKED[Path(path).suffix]} ({error})") from error
+            raise InputError(f"{path}: expected a file packed with {kind} ({error})") from error
 
 
 def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -89,7 +90,10 @@ def iter_json_lines(path: str | Path, torn: list[int] | None = None) -> Iterator
             try:
                 value = _DECODER.decode(text.decode())
             except (ValueError, RecursionError) as error:
-                if torn is not None and not line.endswith(b"\n") and not isinstance(error, InputError):
+                cut = not line.endswith(b"\n") and not isinstance(error, InputError)
+                if isinstance(error, UnicodeDecodeError):  # else in another encoding
+                    cut = cut and error.reason == "unexpected end of data"
+                if torn is not None and cut:
                     torn.append(number)
                     return
                 shown = text[:60].decode("utf-8", "replace").rstrip()

@@ -69,24 +69,27 @@ def iter_rows(source: str | Path, torn: list[int] | None = None, allow_empty: bo
         empty = False
         yield row
     if empty and not allow_empty:
-        raise InputError(f"{source}: the data set is empty")
+        why = f"its only line ({torn[-1]}) is half-written" if torn else "the data set is empty"
+        raise InputError(f"{source}: {why}")
 
 
 def find_format(path: Path) -> str | None:
     """The ending that says how a file is read; None where it is no table.
 
-    >>> find_format(Path("a.jsonl.gz")), find_format(Path("a.txt"))
-    ('.jsonl', None)
+    >>> find_format(Path("a.jsonl.gz")), find_format(Path("a.NDJSON")), find_format(Path("a.txt"))
+    ('.jsonl', '.jsonl', None)
     """
+    path = Path(path.name.lower())
     packed = path.suffix in PACKED
     form = path.with_suffix("").suffix if packed else path.suffix
+    form = ".jsonl" if form == ".ndjson" else form
     return form if form in (*FORMATS, ".tsv") and not (packed and form == ".parquet") else None
 
 
 def read_schema(source: str | Path) -> pa.Schema | None:
     """The Arrow schema of a Parquet file, data set folder or hub name; None for text formats, which have no types."""
     path = Path(source)
-    if path.suffix == ".parquet" and not path.is_dir():
+    if find_format(path) == ".parquet" and not path.is_dir():
         import pyarrow.parquet as pq
 
         return pq.read_schema(path).remove_metadata()

@@ -300,7 +300,7 @@ def test_a_step_that_lies_there_packed_as_well_counts_once(tmp_path):
 )
 def test_an_empty_step_is_left_out_and_named(tmp_path, name, content):
     write_rows([], tmp_path / name) if content is None else (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=f"{name}: the data set is empty"):
+    with pytest.raises(InputError, match=f"{name}: (the data set is empty|its only line .1. is half-written)"):
         read_any_rollouts(tmp_path)
     for step in (4, 11):
         write_rows([ROWS["verl"] | {"step": step}], tmp_path / f"{step}.jsonl")

@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from rlguard.tables.files import cut_tail, iter_json_lines, read_object, replace_file, replacing
+from rlguard.tables.read import iter_rows
 from rlguard.tables.write import write_rows
 from rlguard.types import InputError
 
@@ -89,6 +90,14 @@ def test_a_torn_last_line_is_left_out_only_where_that_is_asked_for(tmp_path):
     assert torn == [2]
     with pytest.raises(InputError, match=r"a\.jsonl, line 2: expected one JSON object, got '{\"a\":'"):
         list(iter_json_lines(path))
+    path.write_bytes('{"a": 1}\n{"a": "é'.encode()[:-1])  # in the middle of a character
+    assert list(iter_json_lines(path, torn)) == [(1, {"a": 1})]
+    path.write_bytes('{"a": "é"}'.encode("latin-1"))  # whole, in another encoding
+    with pytest.raises(InputError, match="line 1"):
+        list(iter_json_lines(path, torn))
+    path.write_bytes(b'{"a": ')
+    with pytest.raises(InputError, match=r"its only line \(1\) is half-written"):
+        list(iter_rows(path, torn=[]))
     path.write_bytes(b'{"a": \n{"a": 1}\n')  # torn, but not the last
     with pytest.raises(InputError, match="line 1: expected one JSON object"):
         list(iter_json_lines(path, torn))

@@ -30,6 +30,14 @@ def test_csv_keeps_columns_and_text(tmp_path):
     assert read_rows(tmp_path / "a.csv") == [{**row, "level": str(row["level"])} for row in ROWS]
 
 
+@pytest.mark.parametrize(("name", "written"), [("a.NDJSON", "a.jsonl"), ("A.CSV", "a.csv"), ("A.Parquet", "a.parquet")])
+def test_endings_in_capitals_and_ndjson(tmp_path, name, written):
+    rows = [{"prompt": "2+2?", "answer": "4"}]
+    write_rows(rows, tmp_path / written)
+    (tmp_path / written).rename(tmp_path / name)
+    assert read_rows(tmp_path / name) == rows
+
+
 def test_a_json_array_is_read_too(tmp_path):
     (tmp_path / "a.json").write_text("\n\n" + json.dumps(ROWS, indent=2))
     assert read_rows(tmp_path / "a.json") == ROWS
