@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import islice
 
 from rlguard.answers.guess import guess_answer
 from rlguard.answers.phrases import DENIED, find_correction, find_phrase, is_value
@@ -30,6 +31,7 @@ _REMEMBERED_LENGTH = 32_000  # characters; longer texts are read anew, so that t
 _BARE = 60  # characters of a completion that is all answer
 _NEXT_TURN = re.compile(r"\n[ \t*#]*(?:Human|User|Question|Problem|Exercise)[*\s]*:")
 """Where a base model that has answered goes on with a question of its own."""
+_TURNS = 3  # of them that are looked at: one may be the question said again
 _NOT_BOX = re.compile(  # right before a box
     r"(?:\b(?:not|never|cannot|rather than|instead of)|n't|≠|\\neq?)"
     r"(?:\s+(?:be|equal|to|the|final|correct|right|answer|value|option|choice|simply|just))*[\s$(*:\\\[]*\Z",
@@ -113,7 +115,7 @@ def _find(completion: str) -> FinalAnswer | None:
     if region is None:
         return None
     start, end = region
-    for turn in _NEXT_TURN.finditer(completion, start, end):
+    for turn in islice(_NEXT_TURN.finditer(completion, start, end), _TURNS):
         found = _find_in(completion, start, turn.start())
         if found and found.marked:
             return found
