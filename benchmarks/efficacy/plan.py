@@ -34,7 +34,7 @@ RATE_OF |= dict.fromkeys(("sampler_alone", "random_reward"), "grpo")
 SYMBOLS = FAMILIES[:3]
 FIRST = SEEDS[:4]
 """Of `words`: the seeds that are not left to the end."""
-TUNED = {"sums": (*MAIN, *RIVALS), "strings": (*MAIN, *RIVALS), "logic": MAIN, "words": MAIN}
+TUNED = {"sums": (*MAIN, *RIVALS, "threshold"), "strings": (*MAIN, *RIVALS, "threshold"), "logic": MAIN, "words": MAIN}
 BUDGET = 1_500, 16 * 3600 * 2
 """Most runs, and most seconds of cores."""
 SECONDS = {"sums": 66.8, "strings": 61.6, "logic": 67.5, "words": 233.0}
@@ -103,12 +103,12 @@ PARTS = [
     *(Part(OTHERS, RIVALS, family, _mixes("unlearnable", "rare_valid", shares=(0.75,))) for family in SYMBOLS[:2]),
     Part(OTHERS, RIVALS, "sums", _mixes("mislabelled", shares=(0.9,))),
     Part(SHAPED, ("rlguard", "grpo", "dr_grpo"), "sums", _mixes(*SHAPES, shares=(0.75,))),
+    *(Part(OTHERS, ("threshold",), family, _mixes("mislabelled", shares=(0.9,))) for family in SYMBOLS[:2]),
     Part(KEPT, MAIN, "strings", DECIDING),
     Part(HINDSIGHT, ("grpo",), "sums", _mixes("unlearnable", shares=(0.75, 1.0)), RATES),
     Part(HINDSIGHT, ("grpo",), "strings", _mixes("unlearnable", shares=(1.0,)), RATES),
     Part(KEPT, MAIN, "logic", [mix for mix in DECIDING if mix not in (("guessable", 1.0), ("rare_valid", 1.0))]),
     Part(KEPT, MAIN, "words", FEW),
-    Part(HALF, ("rlguard_sampler",), "words", _mixes("unlearnable", shares=(0.75,))),
 ]
 """In order of worth."""
 
