@@ -6,6 +6,7 @@
 | dr_grpo | `scale_rewards="none"`, `loss_type="dr_grpo"` (arXiv 2503.20783) |
 | dapo_filter | all-right and all-wrong groups are masked (arXiv 2503.14476; no others are drawn instead) |
 | s_grpo, max_rl, ha_dw, noise_corrected | the advantages, by `benchmarks/methods.py` |
+| threshold | no advantages in groups of which at most a quarter passes: one line of NumPy |
 | random_reward | each group's rewards are dealt out anew: what as many updates do without any signal |
 | rlguard | `GuardedGRPOTrainer`, all defaults |
 | rlguard_sampler | the same, and it chooses the prompts (`SamplerConfig()`) |
@@ -27,7 +28,7 @@ from typing import Any
 import numpy as np
 from trl import GRPOTrainer
 
-from benchmarks.methods import make_ha_dw, make_shuffled, max_rl, noise_corrected, s_grpo
+from benchmarks.methods import make_ha_dw, make_shuffled, max_rl, noise_corrected, s_grpo, threshold
 from rlguard import rewrite_advantages
 from rlguard.guard import Guard, GuardConfig, Judged
 from rlguard.integrations.trl import GuardedGRPOTrainer
@@ -142,6 +143,7 @@ ARMS: dict[str, Arm] = {
     "max_rl": Arm(ruled(lambda seed: plain(max_rl))),
     "ha_dw": Arm(ruled(lambda seed: plain(make_ha_dw()))),
     "noise_corrected": Arm(ruled(lambda seed: noise_corrected)),
+    "threshold": Arm(ruled(lambda seed: plain(threshold))),
     "random_reward": Arm(ruled(lambda seed: plain(make_shuffled(seed)))),
     "rlguard": _guarded(),
     "rlguard_sampler": _guarded(sampler=SamplerConfig()),
