@@ -29,8 +29,8 @@ _GIVEN_UP = re.compile(
     r"(?:not enough|lacks?|insufficient) (?:information|data)|(?:do not|don't) know\b"
 )
 _VERDICT = re.compile(r"[^.!?\n]*\b(?:statement|claim|conjecture|proposition)\b[^.!?\n]*\b(?:true|false)\W*\Z", re.I)
-_RUN = re.compile(r"[^\s|;，。；]*")
-_RUN_BACK = re.compile(r"[^\s|;=，。；]*\Z")
+_RUN = re.compile(r"[^\s|;，。；、]*")
+_RUN_BACK = re.compile(r"[^\s|;=，。；、]*\Z")
 _LABEL = re.compile(
     r"\b(?:steps?|pages?|eqs?|equations?|figures?|sections?|chapters?|lines?|problems?|questions?|examples?|theorems?|lemmas?"
     r"|cases?|tables?|parts?|exercises?)\s*[.(#]*\Z|\b(?:[cdkm]?m|in|ft|yd|units?)\s*\^\s*\{?\Z",  # the 2 of cm^2

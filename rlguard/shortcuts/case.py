@@ -28,7 +28,7 @@ IDLE = re.compile(r"(?<![\w.+*/^)=-])(-?\d+(?:\.\d+)?)(?:\s?[-+]\s?0|\s?[*/×·�
 """Says of a number that it is itself: "71 = 71", "71 + 0 = 71"."""
 NAME = re.compile(r"\A[A-Za-z]\w{0,20}\s*=\s*(?=[^=,]*\Z)")
 """Of an answer: what it is the value of, "x =" of "x = 5"."""
-NUMBERS = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*+")
+NUMBERS = re.compile(r"(?<![A-Za-z\d_.])\d+(?:[.,]\d+)*+")
 _TOOLS = ("<tool", "<function_", "<|python_tag|>", "<interpreter>", "```", "[TOOL", "<output>", "<search>",
           " to=functions.", " to=python", "Action Input:")  # fmt: skip
 _TOOL = re.compile(

@@ -25,7 +25,7 @@ _EXPRESSION = re.compile(
     rf"(?<![\w.(])(?<!\d,)[(]*+-?{_NUMBER}[)\s]*+(?:(?:{_OPERATOR}|{_MOD})[-(\s{{]*+{_NUMBER}[)}}\s]*+)+"
 )
 _OPERATORS = re.compile(rf"(?<=[\d)\s}}]){_OPERATOR}")
-_NUMBERS = re.compile(rf"(?<![\w.]){_NUMBER}")
+_NUMBERS = re.compile(rf"(?<![A-Za-z\d_.]){_NUMBER}")  # "有12个" has one
 _DATE_OR_LABEL = re.compile(
     r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s\d{1,2}(?:st|nd|rd|th)?(?:,?\s\d{4})?\b"
     r"|\d{4}-\d\d?-\d\d?|\d\d?/\d\d?/\d{2,4}|\d{3}-\d{3,4}(?:-\d{4})?"
@@ -63,6 +63,15 @@ _FORM = re.compile(  # sentences that say how to write the answer, not what it i
 )
 _ASKS = re.compile(
     r"\b(?:how|what|find|determine|calculate|compute|evaluate|total|sum\s+of|average|cost|price|solve|express)\b",
+    re.IGNORECASE,
+)
+_ASKS_ELSEWHERE = re.compile(
+    r"多少|[还共剩总]有?几|いくつ|いくら|何[個人本枚円]|몇|얼마|\b(?:cu[aá]nt[oa]s?|quant[oiae]s?|wie\s?viele?|combien|сколько)\b",
+    re.IGNORECASE,
+)
+"""How many, in other languages; of a problem's other words nothing is read there."""
+_BEYOND_ELSEWHERE = re.compile(
+    r"质数|素数|整数|因数|约数|数字|证明|正の|primo|enter[oa]s?\b|inteir|divisor|primzahl|ganze|teiler|entier|diviseur|цел|прост|делител",
     re.IGNORECASE,
 )
 _BEYOND = re.compile(  # no arithmetic that a lone text can be held to
@@ -111,6 +120,8 @@ class PromptFacts:
     """Whether ordinary arithmetic may not apply (another base, a defined operation, false examples)."""
     grouped: bool
     """Whether its numbers may be grouped in a way that arithmetic here reads as decimals or as two numbers."""
+    elsewhere: bool
+    """Whether it asks in another language, of whose words nothing is known."""
     numbers: frozenset[Number]
     """Its numbers as they are written, the parts of times and fractions each on their own."""
     words: frozenset[str]
@@ -193,7 +204,8 @@ def _read(prompt: str) -> PromptFacts:
     numbers = frozenset(number for number in written if number is not None)
     words = frozenset(word.lower() for word in _WORDS.findall(prompt))
     known = tuple(sorted(moduli - {0, 1}))
-    return PromptFacts(steps, operands, known, other, bool(_GROUPED.search(prompt)), numbers, words)
+    elsewhere = not _ASKS.search(body) and bool(_ASKS_ELSEWHERE.search(body))
+    return PromptFacts(steps, operands, known, other, bool(_GROUPED.search(prompt)), elsewhere, numbers, words)
 
 
 def _has_other_sums(prompt: str) -> bool:
@@ -231,12 +243,13 @@ def _count_steps(body: str) -> int:
     if clocks:
         minutes = _MINUTES.search(body)
         return 2 if minutes and int(minutes[1]) >= 60 else max(0, count - clocks - 1)
-    if _BEYOND.search(body):
+    if _BEYOND.search(body) or _BEYOND_ELSEWHERE.search(body):
         return 0
     if "=" in body and count > 1 and _UNKNOWN.search(body):
         return max(1, count - 1) if count > 2 or _COEFFICIENT.search(body) else 1
     one_sentence = len(_CLAUSE_END.findall(body)) < 2
-    if not _ASKS.search(body) or "=" in body or "^" in body or (one_sentence and _CHOOSES.search(body)):
+    asks = _ASKS.search(body) or _ASKS_ELSEWHERE.search(body)
+    if not asks or "=" in body or "^" in body or (one_sentence and _CHOOSES.search(body)):
         return 0
     ratios = len(_RATIO.findall(body))
     quantities = count + len(_SPELLED.findall(body)) + ratios

@@ -37,6 +37,7 @@ _NUMBER_WORDS = frozenset(_NUMBER_LIST.split())
 _FILLER_LIST = """
     the a an of is are so to be it my this that and final answer result solution value equals equal therefore thus
     hence boxed correct would should ok okay i think assistant text because
+    la el es respuesta resposta risposta réponse est donc die antwort ist also ответ
 """
 _FILLER = frozenset(_FILLER_LIST.split())
 _WORKED_LIST = """
@@ -45,6 +46,8 @@ _WORKED_LIST = """
 """
 _EMPTY = STATING | frozenset(_WORKED_LIST.split())
 """With which a result is stated, or said to come of work that is not there."""
+FIRST_KANA = "\u3040"
+"""From here on words are written without spaces between them."""
 _SCALING = frozenset(("half", "halved", "twice", "double", "doubled", "triple", "tripled", "third", "quarter"))
 """Words that are a step on their own: "Twice that is 24."."""
 
@@ -92,12 +95,21 @@ def find_bare(case: Case, least_steps: int = 2, bare_words: int = 3) -> Finding 
         return None
     copied = case.value is not None and abs(case.value) in case.facts.numbers
     said = quote(answer.text) + (", a number of the prompt," if copied else "")
-    if sum(word.lower() not in _FILLER for word in _WORDS.findall(body)) <= bare_words:
+    if _count_words(body) <= bare_words:
         sign, reason = "bare_answer", f"answer {said} with no step, where the prompt takes {steps}"
+    elif case.facts.elsewhere:  # it may argue in words
+        return None
     else:
         said = said.removesuffix(",")
         sign, reason = "no_intermediate", f"no result on the way to {said}, where the prompt takes {steps} steps"
     return make_finding(sign, "skipped_computation", reason, answer.start, answer.end)
+
+
+def _count_words(text: str) -> int:
+    """Its words but for those that fill a sentence; four signs of Chinese, Japanese or Korean are one."""
+    words = [word.lower() for word in _WORDS.findall(text)]
+    signs = sum(len(word) for word in words if word[0] >= FIRST_KANA)
+    return signs // 4 + sum(word[0] < FIRST_KANA and word not in _FILLER for word in words)
 
 
 def _without_answer(case: Case) -> str:

@@ -72,6 +72,33 @@ def test_a_bare_answer_to_a_problem_of_several_quantities_is_found(prompt, said)
     assert "skipped_computation" in {f.kind for f in judge_completion(said, prompt).findings}
 
 
+ELSEWHERE = [  # a problem, bare answers, and what shows its work, in numbers or words
+    ("盒子里有18支笔，又放进14支，拿走9支，还有多少支？", ("答案是23。", "23支", "答：23支"),
+     ("放进14支后有32支，拿走9支还有23支。", "十八加十四是三十二，减去九是二十三。答案是23。")),
+    ("La caja tiene 18 lápices, Eva mete 14 y saca 9. ¿Cuántos hay?", ("La respuesta es 23.", "23 lápices"),
+     ("Con los que mete hay 32 y quedan 23.", "Dieciocho y catorce son treinta y dos, menos nueve son 23.")),
+    ("In der Kiste sind 18 Stifte, 14 kommen dazu, 9 weg. Wie viele sind es?", ("Die Antwort ist 23.",),
+     ("Erst sind es 32 Stifte, dann 23.", "Achtzehn und vierzehn sind zweiunddreißig, minus neun sind 23.")),
+    ("La boîte a 18 stylos, on en met 14 et en prend 9. Combien en reste-t-il ?", ("Réponse : 23",),
+     ("18 + 14 - 9 = 23",)),
+    ("В коробке 18 ручек, положили 14 и взяли 9. Сколько осталось?", ("Ответ: 23",),
+     ("Стало 32 ручки, осталось 23.",)),
+    ("箱に18本のペンがあり、14本入れて9本出しました。何本ありますか？", ("答えは23です。",),
+     ("14本入れると32本、9本出すと23本です。",)),
+    ("상자에 펜이 18개 있고 14개를 넣고 9개를 뺐습니다. 몇 개입니까?", ("정답은 23입니다.",),
+     ("14개를 넣으면 32개, 9개를 빼면 23개입니다.",)),
+    ("能被3整除且大于10小于50的整数有多少个？", (), ("13",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prompt", "bare", "worked"), ELSEWHERE)
+def test_word_problems_in_other_languages(prompt, bare, worked):
+    for said in bare:
+        assert [f.kind for f in judge_completion(said, prompt, "23").findings] == ["skipped_computation"]
+    for said in worked:
+        assert not judge_completion(said, prompt, "23").findings
+
+
 def test_a_bare_answer_to_a_problem_of_one_step_is_not():
     assert judge_completion("The answer is 7.", "Tom has 3 pens, and buys 4 more. How many has he?").findings == ()
 
