@@ -7,7 +7,7 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,12 @@ NUMBERED = re.compile(
 """Numbers the dictionary after it: `Global step 4: {…}` of OpenRLHF, `rollout 4: {…}` and `step 4: {…}` of slime."""
 LISTED = re.compile(r"\s*• ")
 """How a figure of the step named above begins, as NeMo-RL prints one a line."""
+BAR = re.compile(r"(\d+)/\d+ \[[^\]=]*[,?] ?([\w./@-]+=[^\]]*)\]")
+"""A progress bar with figures beside its times, as tqdm draws one: `12/60 [00:01<00:09, 1.2it/s, reward=0.3]`."""
+CELLS = re.compile(r"\s*\t\s*|\s*\|\s*|\s{2,}")
+"""What stands between the cells of a table that a notebook or a console shows."""
+FIGURE_NAMES = ("key", "metric", "metric_name", "name", "tag")
+"""Names of the column that says which figure a row is of, beside `step` and `value`, as MLflow has them."""
 OPENED = re.compile(r"\{\s*(?:['\"][^{}]*)?\Z")
 """How a line ends in which a dictionary begins that goes on in the next one."""
 INSIDE = frozenset(" \t'\"}")
@@ -175,11 +181,60 @@ def _iter_raw(path: Path, torn: list[int]) -> Iterator[Mapping[str, Any]]:
     elif bare.suffix in (".log", ".txt", ".out", ""):
         with open_bytes(path) as data:
             wide = data.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # type: ignore[attr-defined]
-            yield from _read_printed(io.TextIOWrapper(data, "utf-16" if wide else "utf-8-sig", "replace"), torn)
+            encoding = "utf-16" if wide else "utf-8-sig"
+            first = next(rows := _read_printed(io.TextIOWrapper(data, encoding, "replace"), torn), None)
+            if first is not None:
+                yield from chain([first], rows)
+                return
+        with open_bytes(path) as data:
+            yield from _read_drawn(io.TextIOWrapper(data, encoding, "replace"), torn)
     elif bare.suffix == ".jsonl":
         yield from (row for _, row in iter_json_lines(path, torn))
     else:
-        yield from iter_rows(path, torn, allow_empty=True)
+        yield from _widen(iter_rows(path, torn, allow_empty=True), path)
+
+
+def _widen(rows: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
+    """A table with a row for each figure and step as one with a row a step; any other as it is."""
+    first = next(rows, None)
+    if first is None:
+        return
+    by_name = {name.lower(): name for name in first}
+    figure, step, value = next((name for name in FIGURE_NAMES if name in by_name), ""), "step", "value"
+    if not all(name in by_name for name in (figure, step, value)):
+        yield from chain([first], rows)
+        return
+    figure, step, value = (by_name[name] for name in (figure, step, value))
+    wide: dict[tuple[str, ...], dict[str, Any]] = {}
+    for number, row in enumerate(chain([first], rows)):
+        if not math.isfinite(to_number(row[step])):
+            raise InputError(f"{path}: row {number}: expected a step, got {row[step]!r:.60}")
+        run = {name: str(row[name]) for name in row if name.lower() in RUNS}
+        wide.setdefault((*run.values(), str(row[step])), {**run, step: row[step]})[str(row[figure])] = row[value]
+    yield from sorted(wide.values(), key=lambda row: to_number(row[step]))
+
+
+def _read_drawn(lines: Iterable[str], torn: list[int]) -> Iterator[dict[str, Any]]:
+    """Figures of progress bars, and of tables with a column for the step.
+
+    Bars stand within bars, so what one counts is no step: each is one after the last.
+    """
+    names: list[str] = []
+    last: object = None
+    for number, line in enumerate(lines, 1):
+        cells = CELLS.split(line.strip().strip("|").strip())
+        if cells[0].lower() in STEPS and len(cells) > 1:
+            names = cells
+        elif names and len(cells) == len(names) and all(math.isfinite(to_number(cell)) for cell in cells):
+            if line.endswith("\n"):
+                yield dict(zip(names, cells, strict=True))
+            else:
+                torn.append(number)
+        elif bar := BAR.search(line):
+            pairs = dict(PAIR.findall(bar[2]))
+            if pairs and (bar[1], pairs) != last:  # a bar is drawn more often than it moves
+                yield pairs
+            last = bar[1], pairs
 
 
 def _join_lines(lines: Iterable[str]) -> Iterator[tuple[int, str, bool]]:

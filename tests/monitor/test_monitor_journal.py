@@ -209,6 +209,13 @@ LOGS = {
     "verl.log": [f"\x1b[36m(Task pid=1)\x1b[0m step:{i} - response_length/mean:100.000 - critic/score/mean:0.500 - "
                  "actor/lr:0.000\n" for i in (1, 2)],
     "loop.log": [f"12:00:0{i} INFO iter {i} | reward: 0.5 | resp_len = 100.0 | eta: 01:20\n" for i in (1, 2)],
+    "bars.log": ["\rEpoch:   0%|  | 0/2 [00:00<?, ?it/s]\r", "inner: 1/1 [00:01<00:00, 1.0it/s]\r",
+                 *[f"Epoch: 1%|# | {i}/2 [00:01<00:01, 1.0s/it, reward=0.5, resp_len=100]\r" for i in (1, 1)],
+                 "Epoch: 2%|##| 2/2 [00:02<00:00,  1.0s/it, reward=0.5, resp_len=100]\n"],
+    "notebook.txt": ["epoch 1\n", "Step\tTraining Loss\treward\tlength\n", "1\t0.1\t0.5\t100\n", "2\tNo log\t\t\n",
+                     "2\t0.1\t0.5\t100\n"],
+    "mlflow.csv": ["run_id,key,value,step\n", *[f"a,{name},{value},{step}\n" for name, value in
+                                                (("reward", 0.5), ("length", 100)) for step in (1, 2)]],
     "wandb_export.csv": ["Step,tiny run - train/reward,tiny run - train/reward__MAX,tiny run - train/gen_len\n",
                          "1,0.5,0.9,100\n2,0.5,0.9,100\n"],
     "trainer_state.json": [json.dumps({"log_history": [{"step": i, "completion_length": 100.0, "reward": 0.5}
@@ -403,6 +410,8 @@ def test_a_printed_log_may_be_packed_or_of_powershell(tmp_path):
     ("long.csv", "run,step,reward\na,1,0.5\nb,1,0.1\na,2,0.5\n", "expected one run, found 'b' beside 'a'"),
     ("newest.csv", "step,reward\n3,0.5\n2,0.5\n1,0.5\n", r"the newest step comes first \(3, 2, …\)"),
     ("random.csv", "step,reward\n3,0.5\n1,0.5\n4,0.5\n2,0.5\n", r"steps are in no order \(3, 1, …\)"),
+    ("mlflow.csv", "run_id,key,value,step\na,reward,.5,1\nb,reward,.1,1\na,reward,.5,2\n", "expected one run, found"),
+    ("nowhere.csv", "key,value,step\nreward,.5,1\nreward,.5,\n", "row 1: expected a step, got ''"),
     ("excel.csv", "step;reward\n1;0,5\n", "expected commas between cells, got semicolons: 'step;reward'"),
     ("summary.json", '{"reward": 0.5}', "or a list of steps, got an object with reward"),
 ])  # fmt: skip
