@@ -31,19 +31,22 @@ PRINTED = re.compile(r"\{[^{}'\"]*['\"][^{}]*\}")
 """A dictionary in a line, as TRL and ms-swift print one, or a JSON object."""
 PAIR = re.compile(r"([A-Za-z_][\w./@-]*)\s*[:=]\s*(-?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf))(?![\w:/.])")
 """A name and a number in a line, as verl prints them: `step:12 - actor/entropy:0.4 - critic/score/mean:0.1`."""
+_VALUE = r"-?\d[\d.]*(?:e[+-]?\d+)?"
 REWRITTEN = (
     (re.compile(r"\b(?:np\.\w+|tensor|array)\((-?(?:[\d.]+(?:e[+-]?\d+)?|nan|inf))[^()]*\)"), r"\1"),  # np.float64(0.5)
     (re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)"), lambda number: number[0].replace(",", "")),  # 12,000
+    (re.compile(rf"[│║|]\s*([A-Za-z_][\w./@-]*)\s*[│║|]\s*(?={_VALUE}\s*[│║|])"), r"• \1: "),  # a cell each
+    (re.compile(rf"(?<=[:,|] )([A-Za-z_][\w./@-]*) (?={_VALUE}\s*(?:[,|]|$))"), r"\1: "),  # iter 4: loss 0.1, kl 0
     (re.compile(r"\b(max|min|std|median|eval|val|test|prompt|grad)\.? (?=[a-z])", re.IGNORECASE), r"\1_"),  # Grad. Norm
 )
 """What a line is rewritten to before names and numbers are looked for."""
 BARE_STEP = re.compile(r"\b(?:step|iter(?:ation)?|update)\s+(\d+)\b", re.IGNORECASE)
 NUMBERED = re.compile(
-    r"\b(step|iter(?:ation)?|update|rollout|perf|eval)\s+(\d+)\s*(?:\[[^\]]*\])?:\s*(?=\{)", re.IGNORECASE
+    r"\b(step|iter(?:ation)?|update|rollout|perf|eval)\s+(\d+)\b[^{}\n:]{0,40}:\s*(?=\{)", re.IGNORECASE
 )
 """Numbers the dictionary after it: `Global step 4: {…}` of OpenRLHF, `rollout 4: {…}` and `step 4: {…}` of slime."""
 LISTED = re.compile(r"\s*• ")
-"""How a figure of the step named above begins, as NeMo-RL prints one a line."""
+"""How a figure of the step named above begins, as NeMo-RL prints one a line, AReaL one or two."""
 BAR = re.compile(r"(\d+)/\d+ \[[^\]=]*[,?] ?([\w./@-]+=[^\]]*)\]")
 """A progress bar with figures beside its times, as tqdm draws one: `12/60 [00:01<00:09, 1.2it/s, reward=0.3]`."""
 CELLS = re.compile(r"\s*\t\s*|\s*\|\s*|\s{2,}")
@@ -118,7 +121,8 @@ def read_log(
     runs: dict[str, list[str]] = {}
     for row in _iter_raw(Path(path), [] if torn is None else torn):
         flat = {}
-        for name, value in _flatten(row):
+        for written, value in _flatten(row):
+            name = written.strip()
             if run := WANDB.match(name):
                 _take_run(run[0][:-3], runs.setdefault("", []), str(path))
             elif name.lower() in RUNS and isinstance(value, str):

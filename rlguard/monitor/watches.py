@@ -222,7 +222,7 @@ TRUTH = re.compile(rf"(^|[/_])(ground_)?(truth|true|gold|hidden){_OF}")
 """What a reward that is trained on looks like by its name, and what it stands for, where a run logs both."""
 
 BOOKKEEPING = re.compile(
-    r"loss|learning_rate|(^|[/_])lr\b|epoch|step|update|time|timing|perf/|mfu|memory|throughput|num_|total|seqlen|clock|"
+    r"loss|learning_rate|percent|(^|[/_])lr\b|epoch|step|update|time|timing|perf/|mfu|memory|throughput|num_|total|seqlen|clock|"
     r"flos|pid|coef|samples|mean_terminated_length|eval|val-|val/|prompt_length|advantages|returns|(std|min|max)(imum)?$|(min|max|std)_|/(low|high)_"
 )
 """Names that nobody expects to be watched: they are not told as unread."""
@@ -254,8 +254,10 @@ def is_nan(value: Any) -> bool:
 
 
 def to_number(value: Any) -> float:
-    """A number, also as text; NaN for anything else."""
+    """A number, also as text, where "45%" is 0.45; NaN for anything else."""
     try:
+        if isinstance(value, str) and value.rstrip().endswith("%"):
+            return float(value.rstrip()[:-1]) / 100
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan

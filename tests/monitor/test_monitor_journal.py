@@ -214,6 +214,12 @@ LOGS = {
                  "Epoch: 2%|##| 2/2 [00:02<00:00,  1.0s/it, reward=0.5, resp_len=100]\n"],
     "notebook.txt": ["epoch 1\n", "Step\tTraining Loss\treward\tlength\n", "1\t0.1\t0.5\t100\n", "2\tNo log\t\t\n",
                      "2\t0.1\t0.5\t100\n"],
+    "loop.out": [f"iter {i}: loss 0.1, reward 0.5, length 100.0, time 12.5ms\n" for i in (1, 2)],
+    "table.log": [f"Epoch 1/1 Step {i}/2 done.\n│ grpo_actor/seq_len/avg │ 1.0e+02 │ rollout/reward │ 5.0e-01 │\n"
+                  for i in (1, 2)],
+    "finished.log": [f'step {i} finished, metrics: {{"critic/score/mean": 0.5, "response_length/mean": 100}}\n'
+                     for i in (1, 2)],
+    "blanks.csv": ["step , reward ,\tlength\n", "1, 50%, 100\n2, 50%, 100\n"],
     "mlflow.csv": ["run_id,key,value,step\n", *[f"a,{name},{value},{step}\n" for name, value in
                                                 (("reward", 0.5), ("length", 100)) for step in (1, 2)]],
     "wandb_export.csv": ["Step,tiny run - train/reward,tiny run - train/reward__MAX,tiny run - train/gen_len\n",
@@ -442,7 +448,7 @@ def test_runs_after_each_other_go_on(tmp_path):
 @pytest.mark.parametrize(("name", "text", "notes"), [
     ("m.jsonl", '{"step": 1, "reward": 0.5, "kl": 0}\n{"step": 2, "reward": NaN, "kl": 0, "eta": "3 s"}\n',
      ["reward is no number at 1 of the steps, the last of them 2"]),
-    ("m.csv", "step,reward,kl\n1,45%,0\n2,,0\n3,high,0\n",
+    ("m.csv", "step,reward,kl\n1,45 of 100,0\n2,,0\n3,high,0\n",
      ["reward is no number at 2 of the steps, the last of them 3"]),
     ("m.log", "step:1 - critic/score/mean:nan - actor/kl_loss:0.1\n",
      ["critic/score/mean is no number at 1 of the steps, the last of them 1"]),
