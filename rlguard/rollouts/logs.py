@@ -118,6 +118,23 @@ def _unfold_chat(row: Row) -> Iterator[Row]:
     yield {**row, "prompt": chat[:end], "completion": chat[end:]}
 
 
+def _unfold_response(row: Row) -> Iterator[Row]:
+    """NeMo Gym keeps a request and a response of OpenAI's Responses API, whose output is a list of typed items."""
+    asked = row["responses_create_params"]["input"]
+    yield {**row, "prompt": asked, "completion": [_to_message(item) for item in row["response"]["output"]]}
+
+
+def _to_message(item: Mapping[str, Any]) -> dict[str, Any]:
+    if item["type"] == "function_call":
+        called = {"name": item["name"], "arguments": item["arguments"]}
+        return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": called}]}
+    if item["type"] == "function_call_output":
+        return {"role": "tool", "content": item["output"]}
+    blocks = item.get("content") or item.get("summary") or []
+    text = "".join(block.get("text", "") for block in blocks)
+    return {"role": "assistant", "content": f"<think>{text}</think>\n" if item["type"] == "reasoning" else text}
+
+
 def _unfold_nested(row: Row) -> Iterator[Row]:
     """A prompt a row, and its samples in a list of objects."""
     name = _find_samples(row)
@@ -150,6 +167,7 @@ LAYOUTS = (
            lambda row: [{**row, "score": sum(row["score"]) if isinstance(row["score"], list) else row["score"]}]),
     Layout("NeMo-RL samples", ("content", "rewards"), _unfold_pairs),
     LM_EVAL,
+    Layout("NeMo Gym rollouts", ("responses_create_params", "response"), _unfold_response),
     Layout("verl's table of validation", ("step", "input_1", "output_1", "score_1"), _unfold_numbered),
     *PLAINS,
     *(Layout("chats", (name,), _unfold_chat) for name in CHATS),

@@ -70,6 +70,8 @@ ROWS = {
     "one message": {"question": {"role": "user", "content": "6 - 2?"}, "completion": SAID["content"], "outcome": True},
     "NeMo-Skills": {"problem": "6 - 2?", "generation": "6 - 2 = 4", "expected_answer": "4", "predicted_answer": "5",
                     "symbolic_correct": True},
+    "NeMo Gym": {"responses_create_params": {"input": ASKED}, "expected_answer": "4", "reward": 1.0, "response": {
+        "output": [{"type": "message", "content": [{"type": "output_text", "text": "6 - 2 = 4"}]}]}},
     "OpenMathReasoning": {"problem": "6 - 2?", "generated_solution": "6 - 2 = 4", "expected_answer": "4", "reward": 1},
     "HumanEval": {"task_id": "0", "prompt": "6 - 2?", "completion": "6 - 2 = 4", "answer": "4", "passed": True},
     "capitals": {"Question": "6 - 2?", " Completion": "6 - 2 = 4", "Gold": "4", "Reward": "1"},
@@ -203,6 +205,21 @@ def test_lists_of_completions_that_a_csv_holds_as_text_are_lists_again(tmp_path)
     assert [r.completion for r in read_any_rollouts(mixed)[1]] == ["['a']", "a"]
     with pytest.raises(InputError, match="row 0: expected commas in the list of 'responses'"):
         read_any_rollouts([{"prompt": "q", "responses": "['a' 'b']"}])
+
+
+def test_what_a_response_thinks_and_asks_of_tools_is_kept():
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "A sum."}]},
+        {"type": "function_call", "name": "add", "arguments": "[2, 2]", "call_id": "1"},
+        {"type": "function_call_output", "output": "4"},
+        {"type": "message", "content": [{"type": "output_text", "text": "It is 4."}]},
+    ]
+    (rollout,) = read_any_rollouts([{"responses_create_params": {"input": ASKED}, "response": {"output": output}}])[1]
+    assert rollout.completion.startswith("<think>A sum.</think>")
+    assert '"name": "add"' in rollout.completion
+    assert rollout.completion.endswith("It is 4.")
+    with pytest.raises(InputError, match="row 0: expected NeMo Gym rollouts"):
+        read_any_rollouts([{"responses_create_params": {"input": ASKED}, "response": "4"}])
 
 
 def test_choices_hold_a_text_or_a_message():
