@@ -59,12 +59,13 @@ _CHOICE = re.compile(  # an option that a sentence without the word "answer" bef
     r"|(?<!not )(?<!n't )\b(?:choose|select|pick|go\s+with)\s+(?:option\s+|choice\s+)?[(*]*([A-J])\b"
     r"(?!'|\s+(?:or|and)\b)"
     r"|(?<!not )(?<!n't )\b(?:option|choice)\s+[(*]*([A-J])[)*.\s]*\Z"
-    r"|\b[Oo]nly\s+(?:option\s+|choice\s+)?[(*]*([A-J])[)*]*\s+[a-z]+s\b"
+    r"|\b[Oo]nly\s+(?:option\s+|choice\s+)?[(*]*([A-J])[)*]*\s+(?:fits|works|matches|satisfies|remains|is\s+(?:left|possible))\b"
     r"|(?<![不没别])选(?:项|择)?(?:是|为)?[\s:：(（*]*([A-J])(?![A-Za-z])"
 )
 _CHOICE_TAIL = 600  # characters
 _CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "go with", "ption", "hoice", "nly", "选")
 _LABELLED = re.compile(r"[\s*]*(\(?[A-H](?:\)|[).]\s[^\n.]{0,60}(?:\.\d+)?)?)[.*]*(?:\s*\Z|[ \t]*\n[ \t]*\n)")
+"""An option that stands first, alone or above its reasons; where more of them follow, it is the first of a list."""
 _OTHER_LABEL = re.compile(r"\n[\s*]*\(?[A-H][).]\s")
 
 

@@ -98,7 +98,7 @@ RIGHT = [
     ("63", "The answer is $63$ crates in $7$ weeks."), ("63", "=> 63"), ("63", "<|begin_of_box|>63<|end_of_box|>"), ("63", "The answer is <63>"), ("63", r"\boxed{\underline{63};}"), ("63", r"\boxed{\Large 63}"), ("63", r"\boxed{\color{blue}{63}}"),
     ("63", "The answer is 63.\n\nQuestion: And 7 more?\nAnswer: 70"), ("63", "Problem: 7 by 9?\nThe answer is 63."), ("63", r"\boxed{63}" + "\n\nHuman: 7 more?\n" + r"\boxed{70}"),
     # options alone, in a few words, and before their reasons; the same in two spellings; one in so many
-    ("C", "C) 63"), ("63", "C) 63"), ("C", "C. 63 crates\n\nThere are 7 rows of 9."), ("C", "I would go with C."), ("C", "7 by 9, hence option C."), ("C", "Only C is a multiple of 9, as 6 + 3 = 9."), ("no", "They differ. So no, it is not."),
+    ("C", "C) 63"), ("63", "C) 63"), ("C", "C. 63 crates\n\nThere are 7 rows of 9."), ("C", "I would go with C."), ("C", "7 by 9, hence option C."), ("C", "Only C fits, as 6 + 3 = 9."), ("no", "They differ. So no, it is not."),
     ("1/5", r"The answer is \(\tfrac15\), or 20%."), ("1/5", r"\boxed{\frac{1}{5} = 0.2 = 20\%}"), ("1/5", "The answer is 1 in 5."), ("1/5", "The answer is 20 out of 100."), ("cat dog", "<answer>['cat', 'dog']</answer>"),
     # gold answers as data sets hold them
     ("The answer is 63.", r"\boxed{63}"), (["3/4", "0.75"], r"\boxed{\frac34}"), ("3*4=12\n#### 12", "The answer is 12."), (["12"], r"\boxed{12}"), ({"ground_truth": "12"}, r"\boxed{12}"), (12.0, "#### 12"),
