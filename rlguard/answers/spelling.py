@@ -17,6 +17,7 @@ _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|sc)?|math(?:rm|bf|it|tt)|mbox|emph|ce|boxed|fbox|underline"
     r"|(?:text)?color\s*\{\w+\})\s*\{([^{}]*)\}"
 )
+_FENCE = re.compile(r"\A\s*```\w*[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _SIZE = re.compile(r"\\(?:(?:display|text|script)style|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])\s*")
 _FORMULA = re.compile(r"\A(?:\$([^$]+)\$|\\[(\[](.*)\\[)\]])\Z", re.DOTALL)
 _ESCAPED = re.compile(r"\\([#&_])")
@@ -55,6 +56,7 @@ def undress_answer(text: str) -> str:
     >>> undress_answer(r"**$\text{Blue Whale}$.**")
     'Blue Whale'
     """
+    text = _FENCE.sub(r"\1", text)
     text = _SIZE.sub("", _HTML.sub("", spell_plain(text)).replace("{:}", ":"))
     for _ in range(_PASSES):
         before = text = text.strip('*`"“” \n')

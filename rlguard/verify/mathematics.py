@@ -20,6 +20,7 @@ NESTING_LIMIT = 60
 """Brackets in brackets; the parser takes a few thousand frames of Python for each hundred."""
 PRECISION = 1e-6
 _FUNCTIONS = re.compile(r"(?<![\\A-Za-z])(sqrt|pi|sin|cos|tan|ln|log|exp|infinity)(?![A-Za-z])")
+_SIGN_OF_ROOT = re.compile(r"√\s*(\d+(?:\.\d+)?|[A-Za-z])")
 _ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
 _POWER = re.compile(r"\*\*\s*(-?\d+|\([^()]*\)|[A-Za-z])")
 _ROWS = re.compile(
@@ -99,7 +100,8 @@ def clean_expression(text: str) -> str:
     if rows and "=" in rows[1]:
         text = ", ".join(row.replace("&", "").strip() for row in rows[1].split("\\\\") if row.strip(" &\n"))
     text = " ".join(text.replace("$", "").replace("\\varnothing", "\\emptyset").replace("∅", "\\emptyset").split())
-    text = text.replace("√", "\\sqrt").replace("π", "\\pi ").replace("∞", "\\infty ").replace("±", "\\pm ")
+    text = _SIGN_OF_ROOT.sub(r"\\sqrt{\1}", text).replace("√", "\\sqrt")
+    text = text.replace("π", "\\pi ").replace("∞", "\\infty ").replace("±", "\\pm ")
     text = _BUILT.sub(r"\1", text)
     if len(_PLUS_MINUS.findall(text)) == 1 and "," not in text:
         text = ", ".join(_PLUS_MINUS.sub(sign, text) for sign in "+-")
