@@ -64,10 +64,15 @@ _TEN = (
 )
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)\s*(?P<money>[{CURRENCIES}]?)\s*(?P<sign2>[-+]?)\s*"
-    rf"(?:(?P<whole>\d+)\s+(?P<top>\d+)/(?P<under>\d+)"
+    rf"(?:(?P<whole>\d+)\s+(?:and\s+)?(?P<top>\d+)/(?P<under>\d+)"
     rf"|(?P<digits>{_DIGITS})(?P<again>\\(?:overline|bar|dot)\{{\d+\}}|(?<!\d)\(\d+\)|(?<=\.\d)\(\d+\))?"
     rf"(?:{_TEN}|\s*/\s*(?P<by>\d+))?)(?![\d.,]*\d)"
 )
+_COINS = re.compile(
+    r"\A(?:\$?(?P<dollar>\d[\d,]*)(?:\s+dollars?)?|(?P<euro>\d+)\s+euros?)\s+and\s+(?P<cent>\d\d?)\s+cents?\Z",
+    re.IGNORECASE,
+)
+"""Twelve dollars and fifty cents, in digits."""
 _MINUS = re.compile(r"\A(?:(?:minus|negative)\s+|负\s*)(?=\w)", re.IGNORECASE)
 _POWER_OF_TEN = re.compile(r"([-+]?)10\s*(?:\^|\*\*)\s*[{(]?\s*([-+]?\d{1,4})\s*[})]?(?=[\sA-Za-z]|\Z)")
 _FRACTION = re.compile(
@@ -159,6 +164,10 @@ def _undress(text: str) -> str:
     money = _MONEY_FIRST.match(text)
     if money:
         text = _CURRENCY_WORDS[str(money.lastgroup)] + text[money.end() :].rstrip("}")
+    coins = _COINS.match(text)
+    if coins:
+        name = "dollar" if coins["dollar"] else "euro"
+        text = f"{_CURRENCY_WORDS[name]}{coins[name]}.{int(coins['cent']):02}"
     return _POWER_OF_TEN.sub(r"\g<1>1e\2", text) if text.lstrip("+-")[:2] == "10" else text
 
 
@@ -258,6 +267,8 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
         used += 1
     rest = words[used:]
     number = Fraction(sign * (total + part))
+    if rest[:2] == ["and", "a"] and len(rest) > 2 and rest[2] in _DENOMINATORS:  # one and a half
+        number, rest = number + Fraction(sign, _DENOMINATORS[rest[2]]), rest[3:]
     single = rest[0].removesuffix("s") if rest else ""
     if single in _DENOMINATORS and (len(rest) == 1 or rest[1] == "of"):
         return number / _DENOMINATORS[single], ""

@@ -67,6 +67,10 @@ _DRESS = re.compile(r"(?:[\s*_`\"':•]|(?<=[-=\n])>|(?<=\n)-(?=\s))*")
 _COUNTED = re.compile(  # "72 clips" in 2 months
     r"\$?-?\d[\d.,]*\$?(?:\s+[a-z]{2,}){1,2}?(?=\s+(?:in|for|during|within|on|at|from|with)\s)"
 )
+_AMOUNTING = re.compile(
+    r"(?:the|an?)\s[^,.\n]{1,80},\s+(?:which|that|this)\s+(?:is|equals|makes|gives)\s+(?=[-$\\]?\d)"
+)
+"""Words that come to a value: "the sum of 80 and 4, which is" 84."""
 _DISPLAY = re.compile(r"\\\[(.*?)\\\]|\$\$(.*?)\$\$", re.DOTALL)
 
 
@@ -120,6 +124,8 @@ def read_value(text: str, start: int, end: int) -> tuple[int, int] | None:
     filler = _FILLER.match(text, begin, end)
     if filler:
         begin = filler.end()
+    if amounting := _AMOUNTING.match(text, begin, end):
+        begin = amounting.end()
     stop = end
     for match in _SENTENCE_END.finditer(text, begin, end):
         if _is_open(text, begin, match.start()) and match[0] != "\n":

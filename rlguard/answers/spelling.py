@@ -17,6 +17,7 @@ _TEXT = re.compile(
     r"\\(?:text(?:bf|it|rm|sf|tt|sc)?|math(?:rm|bf|it|tt)|mbox|emph|ce|boxed|fbox|underline"
     r"|(?:text)?color\s*\{\w+\})\s*\{([^{}]*)\}"
 )
+_STOP = re.compile(r"(?<!\\)[.。,;]+\Z")  # no thin space
 _FENCE = re.compile(r"\A\s*```\w*[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
 _SIZE = re.compile(r"\\(?:(?:display|text|script)style|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])\s*")
 _FORMULA = re.compile(r"\A(?:\$([^$]+)\$|\\[(\[](.*)\\[)\]])\Z", re.DOTALL)
@@ -63,7 +64,7 @@ def undress_answer(text: str) -> str:
         text = _TEXT.sub(lambda match: f" {match[1]} " if match[0].startswith("\\text") else match[1], text)
         text = _FORMULA.sub(r"\1\2", re.sub(r"(?<=[A-Za-z]) +(?=\^)", "", text.strip()))
         text = _ESCAPED.sub(r"\1", text)
-        text = text.rstrip(".。,;") if not text.endswith("..") else text
+        text = text if text.endswith("..") else _STOP.sub("", text)
         if text == before:
             break
     return text

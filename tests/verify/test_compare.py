@@ -95,9 +95,10 @@ RIGHT = [
     ("1/6", r"\boxed{0.16666666}"), ("0.1666667", r"\boxed{\frac{1}{6}}"),
     # said twice, with its sum, as an item, behind a model's own marks, in LaTeX of another size; a base model goes on
     ("63", "$$\\boxed{63}$$\n\n\\boxed{63}"), ("63", "The answer is sixty-three (63)."), ("63", "The answer is 50 + 13 = 63 crates."), ("63 cm", r"\boxed{50+13=63 \text{ cm}}"), ("63", "The answer is:\n\n- 63"), ("-63", "The answer is:\n-63"),
-    ("63", "The answer is $63$ crates in $7$ weeks."), ("63", "=> 63"), ("63", "<|begin_of_box|>63<|end_of_box|>"), ("63", "The answer is <63>"), ("63", r"\boxed{\underline{63};}"), ("63", r"\boxed{\Large 63}"), ("63", r"\boxed{\color{blue}{63}}"),
+    ("63", "The answer is $63$ crates in $7$ weeks."), ("63", "=> 63"), ("63", "<|begin_of_box|>63<|end_of_box|>"), ("63", "The answer is <63>"), ("63", r"\boxed{\underline{63};}"), ("63", r"\boxed{\,63\,}"), ("63", r"\boxed{\Large 63}"), ("63", r"\boxed{\color{blue}{63}}"),
     ("63", "The answer is 63.\n\nQuestion: And 7 more?\nAnswer: 70"), ("63", "Problem: 7 by 9?\nThe answer is 63."), ("63", r"\boxed{63}" + "\n\nHuman: 7 more?\n" + r"\boxed{70}"),
     ("4 5\n6 7", "<answer>\n```\n4 5\n6 7\n```\n</answer>"), ('{"k": 1}', '<answer>```json\n{"k": 1}\n```</answer>'), ("6", "The answer is √36."), ("√12", r"\boxed{2\sqrt{3}}"),
+    ("63", "The answer is the sum of 50 and 13, which is 63."), ("63.05", "The answer is 63 dollars and 5 cents."), ("63.5", "The answer is sixty-three and a half."), ("63 1/3", "The answer is 63 and 1/3 hours."),
     # options alone, in a few words, and before their reasons; the same in two spellings; one in so many
     ("C", "C) 63"), ("63", "C) 63"), ("C", "C. 63 crates\n\nThere are 7 rows of 9."), ("C", "I would go with C."), ("C", "7 by 9, hence option C."), ("C", "Only C fits, as 6 + 3 = 9."), ("no", "They differ. So no, it is not."),
     ("1/5", r"The answer is \(\tfrac15\), or 20%."), ("1/5", r"\boxed{\frac{1}{5} = 0.2 = 20\%}"), ("1/5", "The answer is 1 in 5."), ("1/5", "The answer is 20 out of 100."), ("cat dog", "<answer>['cat', 'dog']</answer>"),
@@ -135,6 +136,7 @@ WRONG = [
     # said twice, with its sum
     ("70", "The answer is 63.\n\nQuestion: And 7 more?\nAnswer: 70"), ("63", "The answer is sixty-three (36)."), ("63", "The answer is 50 + 12 = 63 crates."), ("63 cm", r"\boxed{50+13=63 \text{ m}}"), ("7", "The answer is 63 crates in 7 weeks."), ("1400", r"\boxed{\{1,400\}}"), ("7", r"\boxed{7}, \boxed{3}, \boxed{7}"),
     ("4 5\n6 7", "<answer>```\n4 5\n7 6\n```</answer>"), ("6", "The answer is 6√36."), ("3", "The answer is √36."),
+    ("13", "The answer is the sum of 50 and 13, which is 63."), ("63.50", "The answer is 63 dollars and 5 cents."), ("63", "The answer is sixty-three and a half."), ("63", "The answer is 63 and 1/3 hours."),
     # options, two spellings, shares
     ("D", "C) 63"), ("A", "A. Rows\n\n7 of them.\nB. Columns\n\n9 of them"), ("C", "It is not option C."), ("C", "I would not go with C."), ("yes", "They differ. So no, it is not."), ("1/5", r"\boxed{\frac{1}{5} = 0.3}"), ("1/5", "The answer is 1/5 or 0.3."), ("1/5", "The answer is 5 in 1."), ("1", "The answer is 1 in 5."), ("cat dog", "<answer>['dog', 'cat']</answer>"),
     # numbers nearby
