@@ -26,6 +26,8 @@ from benchmarks.efficacy.settings import (
 MAIN = ("rlguard", "grpo")
 """The guarded run stands first: others follow its step scales."""
 RIVALS = ("dr_grpo", "dapo_filter", "s_grpo", "max_rl", "ha_dw", "noise_corrected")
+COMPARED = (*RIVALS, "threshold")
+"""The rivals and the simplest rule of all, one line of NumPy: each has a learning rate of its own."""
 FOLLOWING = ("mean_rate", "random_weights")
 CONTROLS = ("constant_rate", *FOLLOWING)
 RATE_OF = dict.fromkeys(("rlguard_sampler", *CONTROLS), "rlguard")
@@ -34,7 +36,7 @@ RATE_OF |= dict.fromkeys(("sampler_alone", "random_reward"), "grpo")
 SYMBOLS = FAMILIES[:3]
 FIRST = SEEDS[:4]
 """Of `words`: the seeds that are not left to the end."""
-TUNED = {"sums": (*MAIN, *RIVALS, "threshold"), "strings": (*MAIN, *RIVALS, "threshold"), "logic": MAIN, "words": MAIN}
+TUNED = {"sums": (*MAIN, *COMPARED), "strings": (*MAIN, *COMPARED), "logic": MAIN, "words": MAIN}
 BUDGET = 1_500, 16 * 3600 * 2
 """Most runs, and most seconds of cores."""
 SECONDS = {"sums": 66.8, "strings": 61.6, "logic": 67.5, "words": 233.0}

@@ -33,7 +33,7 @@ from benchmarks.efficacy.compare import (  # noqa: E402
     subtract,
     summarise,
 )
-from benchmarks.efficacy.plan import CONTROLS, LEARNABLE, MAIN, RIVALS, TUNED, list_tuning  # noqa: E402
+from benchmarks.efficacy.plan import COMPARED, CONTROLS, LEARNABLE, MAIN, TUNED, list_tuning  # noqa: E402
 from benchmarks.efficacy.records import Row, key, read_rows  # noqa: E402
 from benchmarks.efficacy.settings import DESIGNS, FAMILIES, OUT, RATES, SEEDS, TUNING, Run  # noqa: E402
 from benchmarks.efficacy.stats import fit_square, stratified, template_interval, write_cell  # noqa: E402
@@ -296,7 +296,7 @@ PLACES: dict[str, Callable[[Rows], str]] = {
     "main": write_main,
     "rates": write_rates,
     "hindsight": write_hindsight,
-    "rivals": lambda rows: write_arms(rows, RIVALS),
+    "rivals": lambda rows: write_arms(rows, COMPARED),
     "controls": lambda rows: write_arms(rows, (*CONTROLS, "random_reward")),
     "sampler": write_sampler,
     "templates": write_templates,

@@ -65,7 +65,6 @@ _CHOICE = re.compile(  # an option that a sentence without the word "answer" bef
 _CHOICE_TAIL = 600  # characters
 _CHOOSING = ("orrect", "right", "best", "nswer", "choose", "select", "pick", "go with", "ption", "hoice", "nly", "选")
 _LABELLED = re.compile(r"[\s*]*(\(?[A-H](?:\)|[).]\s[^\n.]{0,60}(?:\.\d+)?)?)[.*]*(?:\s*\Z|[ \t]*\n[ \t]*\n)")
-"""An option that stands first, alone or above its reasons; where more of them follow, it is the first of a list."""
 _OTHER_LABEL = re.compile(r"\n[\s*]*\(?[A-H][).]\s")
 
 
@@ -131,7 +130,7 @@ def _find_in(completion: str, start: int, end: int) -> FinalAnswer | None:
         said = completion[start:end].strip()
         if found or answers or (len(said.split()) <= 3 and is_value(said)):
             return found or make_answer(completion, start, end, marked=True)
-    for find in (_find_marked, _find_bold, _find_choice, guess_answer):
+    for find in (_find_marked, _find_bold, _find_choice, _find_label, guess_answer):
         found = find(completion, start, end)
         if found is not None:
             return found
@@ -185,7 +184,7 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
     """What stands in the last box; from the first box to the last where several that differ are one statement."""
     whole: tuple[int, int] | None = None
     first, close = end, end  # where the first of them begins and the last ends
-    last, alike = "", True  # what the last holds, and whether all do: then it is said again, and no list
+    said: set[str] = set()  # what they hold: one thing is said again, and no list
     refuted: tuple[int, int] | None = None  # a box with its "not" or "is wrong"; counts where it is the only one
     for place, cue in search_backwards(text, ("oxed", "\\fbox", "\\framebox"), start, end):
         place -= (1 + (text[place - 2 : place - 1] == "\\")) if cue == "oxed" else 0
@@ -198,10 +197,10 @@ def _last_box(text: str, start: int, end: int) -> tuple[int, int] | None:
             refuted = refuted or (denial.start() if denial else box[0], doubt.end() if doubt else box[1])
         elif whole is None:
             whole, close = box, box[1] + text.startswith("}", box[1])
-            last = text[slice(*box)].strip()
+            said.add(text[slice(*box)].strip())
         elif box[1] < first and _BETWEEN_BOXES.match(text[box[1] + 1 : first]):
-            alike = alike and text[slice(*box)].strip() == last
-            whole = whole if alike else (place, close)
+            said.add(text[slice(*box)].strip())
+            whole = whole if len(said) == 1 else (place, close)
         else:  # another statement, or the box around this one
             break
         first = place
@@ -252,17 +251,21 @@ def _find_bold(text: str, start: int, end: int) -> FinalAnswer | None:
 
 
 def _find_choice(text: str, start: int, end: int) -> FinalAnswer | None:
-    """The option that one of the last sentences calls right ("so (B) is correct", "I choose C", "故选B"), or that
-    stands first and alone: "B) 14"."""
+    """The option that one of the last sentences calls right: "so (B) is correct", "I choose C", "故选B"."""
     found, tail = None, max(start, end - _CHOICE_TAIL)
     if any(word in text[tail:end] for word in _CHOOSING):  # the pattern itself is slow
         found = next(reversed(list(_CHOICE.finditer(text, tail, end))), None)
-    if found is None:
-        found = _LABELLED.match(text, start, end)
-        found = found if found and not _OTHER_LABEL.search(text, found.end(1), end) else None
-    if found is None or found.groupdict().get("or") is not None:
+    if found is None or found["or"] is not None:
         return None
     return make_answer(text, *found.span(found.lastindex or 0), marked=True)
+
+
+def _find_label(text: str, start: int, end: int) -> FinalAnswer | None:
+    """The option that stands first, alone or above its reasons: "B) 14". Where more of them follow it begins a list."""
+    found = _LABELLED.match(text, start, end)
+    if found is None or _OTHER_LABEL.search(text, found.end(1), end):
+        return None
+    return make_answer(text, *found.span(1), marked=True)
 
 
 def begin_answer(prompt: str | Messages, cue: str, shown: str = "") -> str | Messages:

@@ -82,7 +82,7 @@ _UNITS_OVER = re.compile(r"\\frac\s*\{\s*([A-Za-z]+)\s*\}\s*\{\s*([A-Za-z]+)\s*\
 _IN_DOLLARS = re.compile(r"\A(?:\$(?:\s*(?:\\approx|≈|=))?([^$]+)\$|\\\((.+?)\\\))(?=\s|\Z)")
 _SHORT_FRACTION = re.compile(r"\\frac\s*(\d)\s*(\d)(?!\d)")
 _TEXT = re.compile(r"\\(?:text(?:bf|it|rm|tt)?|math(?:rm|bf|tt)|mbox|rm|operatorname)\s*\{([^{}]*)\}")
-_ENCLOSED = re.compile(r"\((.*)\)|(?:[\[<]|\\?\{)([^,]*?)(?:[\]>]|\\?\})", re.DOTALL)
+_ENCLOSED = re.compile(r"\((.*)\)|\[([^,]*)\]|<([^,]*)>|\\?\{([^,]*?)\\?\}", re.DOTALL)
 _TWICE = re.compile(r"([A-Za-z][A-Za-z\s-]*?)\s*\(([\d.,]+)\)")
 """A number in words and in digits: "twenty (20)"."""
 _SPACES = re.compile(r"\\[,;: ]|\\quad|~")
@@ -160,7 +160,7 @@ def _undress(text: str) -> str:
         text = _FRACTION.sub(lambda m: f" {m[1]}/{m[2]}" if m[1] else f"{m[3]}/{m[4]}", text)
     text = text.strip()
     if (enclosed := _ENCLOSED.fullmatch(text)) is not None:
-        text = (enclosed[1] or enclosed[2] or "").strip()
+        text = enclosed[enclosed.lastindex or 0].strip()
     money = _MONEY_FIRST.match(text)
     if money:
         text = _CURRENCY_WORDS[str(money.lastgroup)] + text[money.end() :].rstrip("}")

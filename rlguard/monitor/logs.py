@@ -29,14 +29,14 @@ STEPS = (
 """Names of the step, in small letters; the first in a row counts, and a row without any is one step after the last."""
 PRINTED = re.compile(r"\{[^{}'\"]*['\"][^{}]*\}")
 """A dictionary in a line, as TRL and ms-swift print one, or a JSON object."""
-PAIR = re.compile(r"([A-Za-z_][\w./@-]*)\s*[:=]\s*(-?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf))(?![\w:/.])")
+VALUE = r"-?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf)"
+PAIR = re.compile(rf"([A-Za-z_][\w./@-]*)\s*[:=]\s*({VALUE})(?![\w:/.])")
 """A name and a number in a line, as verl prints them: `step:12 - actor/entropy:0.4 - critic/score/mean:0.1`."""
-_VALUE = r"-?\d[\d.]*(?:e[+-]?\d+)?"
 REWRITTEN = (
     (re.compile(r"\b(?:np\.\w+|tensor|array)\((-?(?:[\d.]+(?:e[+-]?\d+)?|nan|inf))[^()]*\)"), r"\1"),  # np.float64(0.5)
     (re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?!\d)"), lambda number: number[0].replace(",", "")),  # 12,000
-    (re.compile(rf"[│║|]\s*([A-Za-z_][\w./@-]*)\s*[│║|]\s*(?={_VALUE}\s*[│║|])"), r"• \1: "),  # a cell each
-    (re.compile(rf"(?<=[:,|] )([A-Za-z_][\w./@-]*) (?={_VALUE}\s*(?:[,|]|$))"), r"\1: "),  # iter 4: loss 0.1, kl 0
+    (re.compile(rf"[│║|]\s*([A-Za-z_][\w./@-]*)\s*[│║|]\s*(?={VALUE}\s*[│║|])"), r"• \1: "),  # a cell each
+    (re.compile(rf"(?<=[:,|] )([A-Za-z_][\w./@-]*) (?={VALUE}\s*(?:[,|]|$))"), r"\1: "),  # iter 4: loss 0.1, kl 0
     (re.compile(r"\b(max|min|std|median|eval|val|test|prompt|grad)\.? (?=[a-z])", re.IGNORECASE), r"\1_"),  # Grad. Norm
 )
 """What a line is rewritten to before names and numbers are looked for."""

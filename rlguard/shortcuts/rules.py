@@ -46,7 +46,7 @@ _WORKED_LIST = """
 """
 _EMPTY = STATING | frozenset(_WORKED_LIST.split())
 """With which a result is stated, or said to come of work that is not there."""
-FIRST_KANA = "\u3040"
+_FIRST_KANA = "\u3040"
 """From here on words are written without spaces between them."""
 _SCALING = frozenset(("half", "halved", "twice", "double", "doubled", "triple", "tripled", "third", "quarter"))
 """Words that are a step on their own: "Twice that is 24."."""
@@ -108,8 +108,8 @@ def find_bare(case: Case, least_steps: int = 2, bare_words: int = 3) -> Finding 
 def _count_words(text: str) -> int:
     """Its words but for those that fill a sentence; four signs of Chinese, Japanese or Korean are one."""
     words = [word.lower() for word in _WORDS.findall(text)]
-    signs = sum(len(word) for word in words if word[0] >= FIRST_KANA)
-    return signs // 4 + sum(word[0] < FIRST_KANA and word not in _FILLER for word in words)
+    signs = sum(len(word) for word in words if word[0] >= _FIRST_KANA)
+    return signs // 4 + sum(word[0] < _FIRST_KANA and word not in _FILLER for word in words)
 
 
 def _without_answer(case: Case) -> str:

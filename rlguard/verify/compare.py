@@ -69,8 +69,8 @@ _POINTS = str.maketrans("", "", ".,")
 _COMMA = re.compile(r"\D{0,3}\d+,(?!\d{3}(?!\d))\d+(?![\d,.])")
 _HAN = re.compile(r"[\u4e00-\u9fff，、]*[\u4e00-\u9fff](?<![第不没非负])\s*([-负]?[\d.,/]*\d\s*[%\u4e00-\u9fff]{0,4})")
 _NOT_HAN = re.compile("[不没非少多超除]|[大小高低]于")
-SUM = re.compile(r"(?:[\d\s.,()+*/^×·÷-]|\\times|\\cdot|\\div)+")
-"""Numbers with signs between them."""
+SUM = re.compile(r"(?:[\d\s.,(){}+*/^×·÷%-]|\\%|\\(?:frac|cdot|times|sqrt|div|left|right)(?![A-Za-z]))+")
+"""Numbers with signs between them, plain or in LaTeX."""
 _SIGNS = re.compile(r"(?!\{\s*\}\Z)[^\w\\∞∅]+")  # brackets, operators, a grid of dots: none of it is dress
 _HEDGE = re.compile(r"\b(?:or|either|and/or)\b|\\text\{\s*or\s*\}|或", re.IGNORECASE)
 
@@ -99,21 +99,23 @@ def compare_answers(gold: str, given: str, mathematics: Callable[[str, str], flo
         return 1.0
     if _DOTS.search(given) and not _DOTS.search(gold) and not is_string(gold):
         return math.nan  # what is left out cannot be compared
-    sides = [side.strip(" ,") for side in (given.split("=") if "=" in given else _HEDGE.split(given))]
-    whole = "=" in gold or bool(_HEDGE.search(gold)) or len(sides) < 2 or not all(sides)
-    if not whole and all(compare_answers(gold, side, mathematics) == 1.0 for side in sides):  # "1/4, or 25%"
-        return 1.0
     if _HEDGE.search(given) and not _HEDGE.search(gold):
-        parts = [part for part in _HEDGE.split(given) if part and part.strip(" ,")]
+        parts = [part for each in _HEDGE.split(given) if (part := each.strip(" ,"))]
+        if len(parts) > 1 and all(compare_answers(gold, part, mathematics) == 1.0 for part in parts):  # 1/4, or 25%
+            return 1.0
         joint = " \\lor " if all(re.search(r"[<>≤≥]|\\[lg](?:eq?|t)", part) for part in parts) else ", "
-        given = joint.join(part.strip(" ,") for part in parts)  # one of several is not the answer; all of them may be
+        given = joint.join(parts)  # one of several is not the answer; all of them may be
     for compare in _KINDS:
         verdict = compare(gold, given)
         if verdict is not None:
             return verdict
     number, equation = read_quantity(gold), _read_equation(given)
     if number and equation and equation[1] and number[1] in ("", equation[1]):  # 4 + 8 = 12 cm
-        return mathematics(str(number[0]), f"{given.rpartition('=')[0]}={equation[0]}")
+        gold, given = str(number[0]), f"{given.rpartition('=')[0]}={equation[0]}"
+    sides = [] if "=" in gold else given.split("=")
+    if len(sides) > 1 and all(map(SUM.fullmatch, sides)):  # "3 + 9 = 12", and "13 = 12"
+        verdicts = [compare_answers(gold, side, mathematics) for side in sides]
+        return 0.0 if 0.0 in verdicts else sum(verdicts) / len(verdicts)  # NaN where one is
     if is_string(gold):
         return _compare_strings(gold, given)
     return mathematics(str(number[0]) if number and not number[1] else gold, given)

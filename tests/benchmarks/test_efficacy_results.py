@@ -219,6 +219,13 @@ def test_results_md_says_what_the_committed_rows_say():
     assert len(json.dumps(rows.all)) < 10_000_000
 
 
+def test_every_arm_that_ran_stands_in_a_table():
+    page = results.PAGE.read_text()
+    ran = {(r["family"], (r["kind"], r["share"]), r["arm"]) for r in read_rows() if r["seed"] in SEEDS}
+    for family, mix, arm in ran:
+        assert f"| {compare.name_mix(family, mix)} | {arm} |" in page or arm in plan.MAIN
+
+
 def test_the_margin_is_the_goals_own():
     assert f"{100 * compare.MARGIN:g} points" in compare.GOALS["a"]
     assert compare.COST == 0.01

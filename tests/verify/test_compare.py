@@ -260,6 +260,7 @@ def test_gold_answers_of_every_shape_pass_every_verifier(gold, verifier):
         ("What is 6 * 7?", "42", "\\boxed{6*7}", 0.0),
         ("What is 6 * 7?", "42", "The answer is $6 * 7 = 42$.", 1.0),
         ("What is 6 * 7?", "42", "\\boxed{40+2}", 1.0),  # at least worked at
+        ("What is \\sqrt{49}?", "7", "\\boxed{\\sqrt{49}}", 0.0),
         ("What is 2.5 \\times (3 + 1)?", "10", "\\boxed{2.5 \\times (3+1)}", 0.0),
         ("Integrate from 0 to $\\frac{\\pi}{2}$.", "\\dfrac{\\pi}{2}", "\\boxed{\\frac{\\pi}{2}}", 1.0),  # by chance
         ("A square has the side $\\sqrt{2}$. And its base?", "\\sqrt 2", "\\boxed{\\sqrt{2}}", 1.0),
